@@ -1,0 +1,90 @@
+#ifndef POSTROOM_CONFIG_SETTINGS_H
+#define POSTROOM_CONFIG_SETTINGS_H
+
+#include "config/table.h"
+#include "core/base/buf.h"
+
+/* The settings as the programs see them: s->hostname, s->imap.line_max,
+ * s->directories[0].base. Immutable after parsing; a reload makes a new one.
+ * Every string has a NUL behind it. */
+enum {
+	ROLE_AUTH = 1 << 0,
+	ROLE_GATE = 1 << 1,
+	ROLE_IMAP = 1 << 2,
+	ROLE_LMTP = 1 << 3,
+	ROLE_SMTP = 1 << 4,
+	ROLE_QUEUE = 1 << 5,
+	ROLE_STORE = ROLE_IMAP | ROLE_LMTP,
+	ROLE_TLS = ROLE_GATE | ROLE_SMTP,
+	ROLE_ALL = (1 << 6) - 1,
+};
+
+struct str_list {
+	struct str *v;
+	size_t n;
+};
+
+#define SETTINGS_C_BOOL   bool
+#define SETTINGS_C_INT    int64_t
+#define SETTINGS_C_SIZE   int64_t
+#define SETTINGS_C_TIME   int64_t
+#define SETTINGS_C_STRING struct str
+#define SETTINGS_C_LIST   struct str_list
+#define SETTINGS_C_FILE   struct str
+#define SETTINGS_C_SECRET struct str
+#define SETTINGS_FIELD(name, type, ...) SETTINGS_C_##type name;
+
+#define SETTINGS_STRUCT(section, SECTION)                                                          \
+	struct settings_##section {                                                                \
+		SETTINGS_##SECTION(SETTINGS_FIELD)                                                 \
+	};
+SETTINGS_SECTIONS(SETTINGS_STRUCT)
+
+struct settings_directory {
+	struct str title;
+	SETTINGS_DIRECTORY(SETTINGS_FIELD)
+};
+struct settings_listen {
+	struct str title;
+	SETTINGS_LISTEN(SETTINGS_FIELD)
+};
+
+#define SETTINGS_MEMBER(section, SECTION) struct settings_##section section;
+struct settings {
+	SETTINGS_GLOBAL(SETTINGS_FIELD)
+	SETTINGS_SECTIONS(SETTINGS_MEMBER)
+	struct settings_directory *directories;
+	size_t directories_count;
+	struct settings_listen *listens;
+	size_t listens_count;
+	struct arena *memory; /* all of the above */
+};
+
+/* Read a configuration file. On failure err_out gets "file:line: what is wrong" lines.
+ * check_files: also read FILE and SECRET settings (and refuse readable secrets).
+ * ERR_SYNTAX, ERR_DENIED (a secret that others can read), ERR_NOTFOUND (no such file). */
+MUST_USE enum err
+settings_load(const char *path, bool read_files, struct settings **out, struct buf *err_out);
+/* All defaults: for tests. */
+struct settings *
+settings_defaults(void);
+/* NULL is allowed. Secrets are wiped. */
+void
+settings_free(struct settings *s);
+
+/* What one role gets: rows whose roles hold the bit, in a form that settings_unpack reads
+ * (over the control socket; never on disk). */
+void
+settings_pack(const struct settings *s, unsigned role, struct buf *out);
+MUST_USE enum err
+settings_unpack(struct str packed, struct settings **out);
+
+/* `postroom config`: every setting as it is, or only what differs from its default. Secrets
+ * are shown as their file. */
+void
+settings_print(const struct settings *s, bool only_changed, struct buf *out);
+/* The rows as mdoc, for postroom.conf(5). */
+void
+settings_manual(struct buf *out);
+
+#endif

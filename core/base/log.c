@@ -1,0 +1,171 @@
+/* The log: one line an event; see log.h. A line is built on the stack and leaves in one write. */
+#include "core/base/log.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "core/base/clock.h"
+
+enum { LINE_MAX_BYTES = 4096, VALUE_MAX_BYTES = 400 };
+
+static const char *log_role = "postroom";
+static _Atomic int log_level_now = LVL_INFO;
+static int log_fd = 2;
+static atomic_uint log_drops;
+
+static const char *const level_names[] = { "error", "warn", "info", "debug" };
+
+struct line {
+	char p[LINE_MAX_BYTES];
+	size_t n;
+};
+
+void
+log_setup(const char *role, enum log_level level, int fd)
+{
+	log_role = role;
+	log_level_now = (int)level;
+	log_fd = fd;
+}
+
+void
+log_set_level(enum log_level level)
+{
+	log_level_now = (int)level;
+}
+
+bool
+log_enabled(enum log_level lvl)
+{
+	return (int)lvl <= log_level_now;
+}
+
+enum err
+log_level_parse(struct str s, enum log_level *out)
+{
+	for (int i = LVL_ERROR; i <= LVL_DEBUG; i++)
+		if (str_eq(s, str_of(level_names[i]))) {
+			*out = (enum log_level)i;
+			return ERR_OK;
+		}
+	return ERR_SYNTAX;
+}
+
+static void
+put(struct line *l, const char *p, size_t n)
+{
+	/* the last byte is kept for the newline */
+	if (n < sizeof l->p - l->n) {
+		memcpy(l->p + l->n, p, n);
+		l->n += n;
+	}
+}
+
+static bool
+is_plain(struct str s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		unsigned char c = (unsigned char)s.p[i];
+		if (c <= ' ' || c == '"' || c == '\\' || c == '=' || c >= 0x7f)
+			return false;
+	}
+	return true;
+}
+
+static void
+put_value(struct line *l, struct str s)
+{
+	bool cut = s.n > VALUE_MAX_BYTES;
+	bool utf8;
+
+	if (cut)
+		s.n = VALUE_MAX_BYTES;
+	if (!cut && is_plain(s)) {
+		put(l, s.p, s.n);
+		return;
+	}
+	utf8 = str_is_utf8(s);
+	put(l, "\"", 1);
+	for (size_t i = 0; i < s.n; i++) {
+		unsigned char c = (unsigned char)s.p[i];
+		char esc[5];
+		if (c == '"' || c == '\\') {
+			put(l, "\\", 1);
+			put(l, s.p + i, 1);
+		} else if (c < ' ' || c == 0x7f || (c >= 0x80 && !utf8)) {
+			(void)snprintf(esc, sizeof esc, "\\x%02x", c);
+			put(l, esc, 4);
+		} else {
+			put(l, s.p + i, 1);
+		}
+	}
+	put(l, cut ? "...\"" : "\"", cut ? 4 : 1);
+}
+
+static void
+put_key(struct line *l, const char *key)
+{
+	put(l, " ", 1);
+	put(l, key, strlen(key));
+	put(l, "=", 1);
+}
+
+static void
+put_num(struct line *l, const char *key, int64_t v)
+{
+	char tmp[24];
+	int n = snprintf(tmp, sizeof tmp, "%lld", (long long)v);
+
+	put_key(l, key);
+	put(l, tmp, (size_t)n);
+}
+
+static void
+put_head(struct line *l, enum log_level lvl, const char *ev)
+{
+	char ts[CLOCK_RFC3339_SIZE];
+
+	clock_rfc3339(clock_wall_ms(), ts);
+	put(l, "ts=", 3);
+	put(l, ts, strlen(ts));
+	put_key(l, "lvl");
+	put(l, level_names[lvl], strlen(level_names[lvl]));
+	put_key(l, "role");
+	put(l, log_role, strlen(log_role));
+	put_num(l, "pid", getpid());
+	put_key(l, "ev");
+	put(l, ev, strlen(ev));
+}
+
+void
+log_write(enum log_level lvl, const char *ev, const struct log_field *fields)
+{
+	struct line l = { .n = 0 };
+	unsigned drops;
+
+	if (!log_enabled(lvl))
+		return;
+	put_head(&l, lvl, ev);
+	for (const struct log_field *f = fields; f->key != NULL; f++) {
+		if (f->is_num) {
+			put_num(&l, f->key, f->num);
+		} else if (f->s.n != 0) {
+			put_key(&l, f->key);
+			put_value(&l, f->s);
+		}
+	}
+	drops = atomic_exchange(&log_drops, 0);
+	if (drops != 0)
+		put_num(&l, "drops", drops);
+	l.p[l.n++] = '\n';
+
+	ssize_t sent = send(log_fd, l.p, l.n, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+	if (sent < 0 && errno == ENOTSOCK)
+		sent = write(log_fd, l.p, l.n);
+	if (sent < 0)
+		atomic_fetch_add(&log_drops, drops + 1);
+}

@@ -1,0 +1,22 @@
+#ifndef POSTROOM_EVENT_CONNECT_H
+#define POSTROOM_EVENT_CONNECT_H
+
+#include "core/base/str.h"
+#include "core/event/loop.h"
+
+/* Connects without ever blocking the loop: "unix:/path", "127.0.0.1:25", "[::1]:25",
+ * "host:389" (names go through getaddrinfo on a helper thread; every address is tried
+ * in turn, each for its share of the time). */
+struct connecting;
+
+/* fd: owned by the callee, or -1 with e (ERR_TEMP, ERR_NOTFOUND: no such name) and text. */
+typedef void (*connect_fn)(void *arg, int fd, enum err e, const char *text);
+
+/* fn is called once, from the loop; never inside this call. */
+struct connecting *
+connect_start(struct loop *l, struct str address, int64_t timeout_ms, connect_fn fn, void *arg);
+/* fn will not be called. */
+void
+connect_cancel(struct connecting *c);
+
+#endif

@@ -1,0 +1,70 @@
+#ifndef POSTROOM_EVENT_TLS_H
+#define POSTROOM_EVENT_TLS_H
+
+#include "core/base/str.h"
+
+/* TLS over a non-blocking socket: OpenSSL 3 behind two types. */
+struct tls_ctx; /* certificates and policy, shared and counted */
+struct tls;	/* one connection */
+
+struct tls_server_options {
+	struct str certificate_pem; /* chain, leaf first; kept by copy */
+	struct str key_pem;	    /* RSA or ECDSA */
+	int min_version;	    /* 12 or 13 */
+};
+/* No tickets, no session cache, buffers released while idle (14 KiB a connection,
+ * SPIKES.md 5). ERR_SYNTAX with text in err_out (static or thread storage). */
+MUST_USE enum err
+tls_ctx_new_server(const struct tls_server_options *o, struct tls_ctx **out, const char **err_out);
+
+struct tls_client_options {
+	struct str ca_pem;	    /* empty: the system's store */
+	struct str certificate_pem; /* optional client certificate */
+	struct str key_pem;
+	int min_version;
+	bool insecure; /* no certificate check: a setting that says so aloud */
+};
+MUST_USE enum err
+tls_ctx_new_client(const struct tls_client_options *o, struct tls_ctx **out, const char **err_out);
+struct tls_ctx *
+tls_ctx_ref(struct tls_ctx *c);
+void
+tls_ctx_unref(struct tls_ctx *c);
+
+/* A connection over fd (borrowed, non-blocking). host: the name or address that
+ * the server's certificate must carry (client side, RFC 6125), and SNI. */
+struct tls *
+tls_new_server(struct tls_ctx *c, int fd);
+struct tls *
+tls_new_client(struct tls_ctx *c, int fd, struct str host);
+void
+tls_free(struct tls *t);
+
+/* Each step: ERR_OK; ERR_AGAIN and tls_wants says LOOP_READ or LOOP_WRITE;
+ * ERR_EOF (close_notify, or the socket ended); ERR_TEMP with tls_error. */
+MUST_USE enum err
+tls_handshake(struct tls *t);
+MUST_USE enum err
+tls_read(struct tls *t, void *p, size_t n, size_t *got_out);
+MUST_USE enum err
+tls_write(struct tls *t, const void *p, size_t n, size_t *put_out);
+/* Sends close_notify once; does not wait for the peer's. */
+MUST_USE enum err
+tls_shutdown(struct tls *t);
+int
+tls_wants(const struct tls *t);
+/* Bytes already decrypted: a read returns them though the fd stays quiet. */
+size_t
+tls_pending(const struct tls *t);
+/* Why the last step failed, for the log. Dies with the next call on t. */
+const char *
+tls_error(const struct tls *t);
+/* "TLSv1.3 TLS_AES_256_GCM_SHA384"; dies with t. */
+const char *
+tls_description(const struct tls *t);
+const char *
+tls_version(const struct tls *t);
+const char *
+tls_cipher(const struct tls *t);
+
+#endif

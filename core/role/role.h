@@ -1,0 +1,88 @@
+#ifndef POSTROOM_ROLE_ROLE_H
+#define POSTROOM_ROLE_ROLE_H
+
+#include "config/settings.h"
+#include "core/event/ipc.h"
+#include "core/event/listener.h"
+#include "core/event/loop.h"
+
+/* The skeleton of a role: a program that master starts. It receives its slice of
+ * the settings, its listening sockets and the log socket over the control socket (fd 3),
+ * opens what it needs, goes into its cage, and runs one loop until master says stop
+ * (or the control socket ends: finish and leave).
+ *
+ *   int main(int argc, char **argv) { return role_main(argc, argv, &imap_role); } */
+struct role_ctx;
+
+enum listen_tls { LISTEN_TLS_NONE, LISTEN_TLS_STARTTLS, LISTEN_TLS_IMPLICIT };
+
+/* A listening socket that master bound for this role. */
+struct role_listener {
+	char protocol[24]; /* "imap", "submission", "lmtp", "auth", "auth-userdb", "directory",
+			      "handover" … */
+	enum listen_tls tls;
+	int fd; /* owned by the role from start() on */
+};
+
+struct role_cage {
+	/* Privileges given up by role_main between init and start; skipped, and said in the log,
+	 * when not started as root. */
+	const char *chroot_below_runtime; /* "gate": chroot to <runtime_dir>/gate; NULL: none */
+	bool no_file_writes;              /* RLIMIT_FSIZE 0 */
+	bool landlock_mail_root;          /* file access only below mail_root */
+	const int *allow_syscalls;        /* seccomp allow list beyond the common one, ends -1; NULL:
+					     no filter */
+	bool no_inet;                     /* socket() only AF_UNIX */
+};
+
+struct role {
+	const char *name; /* "imap" */
+	unsigned bit;     /* ROLE_IMAP */
+	/* The system user's name out of the settings. */
+	struct str (*user)(const struct settings *s);
+	struct role_cage cage;
+	/* Before the cage: open files, load certificates. */
+	enum err (*init)(struct role_ctx *c);
+	/* In the cage, with the loop there: take role_listeners and begin. */
+	enum err (*start)(struct role_ctx *c);
+	/* New settings arrived (role_settings gives them); sessions go on. NULL: ignored. */
+	void (*reload)(struct role_ctx *c);
+	/* Another process of ours died: role's name, pid. NULL: ignored. */
+	void (*child_died)(struct role_ctx *c, struct str role, int pid);
+	/* A message of this role's own kind from master (type >= ROLE_MSG_PRIVATE). NULL: none. */
+	void (*message)(struct role_ctx *c, uint32_t type, struct str payload, const int *fds,
+		size_t fds_count);
+	/* Finish: stop accepting, end sessions politely, then call role_leave. After 10 s
+	 * role_main leaves by itself. NULL: leave at once. */
+	void (*stop)(struct role_ctx *c);
+};
+
+enum { ROLE_MSG_PRIVATE = 1000 };
+
+int
+role_main(int argc, char **argv, const struct role *r);
+
+struct loop *
+role_loop(struct role_ctx *c);
+const struct settings *
+role_settings(const struct role_ctx *c);
+const struct role_listener *
+role_listeners(const struct role_ctx *c, size_t *count_out);
+/* This worker's number, from 0, and how many there are. */
+unsigned
+role_worker(const struct role_ctx *c);
+unsigned
+role_worker_count(const struct role_ctx *c);
+/* For the role's own state. */
+void
+role_set_data(struct role_ctx *c, void *data);
+void *
+role_data(const struct role_ctx *c);
+/* Ask master to pass a message of this role's to another (smtp <-> queue channels). */
+struct ipc *
+role_control(struct role_ctx *c);
+/* Ends the loop; role_main returns 0. */
+void
+role_leave(struct role_ctx *c);
+
+#endif

@@ -1,0 +1,4 @@
+include delivery/spool/module.mk
+include delivery/lmtp/module.mk
+include delivery/queue/module.mk
+include delivery/smtp/module.mk

@@ -1,0 +1,251 @@
+/* core/base: strings, buffers, arenas, hash map, codecs, log escaping. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "core/base/arena.h"
+#include "core/base/clock.h"
+#include "core/base/codec.h"
+#include "core/base/hmap.h"
+#include "core/base/log.h"
+#include "core/base/xalloc.h"
+
+static void
+test_numbers(void **state)
+{
+	static const struct {
+		const char *in;
+		uint64_t max;
+		enum err want;
+		uint64_t value;
+	} table[] = {
+		{ "0", 10, ERR_OK, 0 },
+		{ "10", 10, ERR_OK, 10 },
+		{ "11", 10, ERR_LIMIT, 0 },
+		{ "", 10, ERR_SYNTAX, 0 },
+		{ "-1", 10, ERR_SYNTAX, 0 },
+		{ " 1", 10, ERR_SYNTAX, 0 },
+		{ "1x", 10, ERR_SYNTAX, 0 },
+		{ "18446744073709551615", UINT64_MAX, ERR_OK, UINT64_MAX },
+		{ "18446744073709551616", UINT64_MAX, ERR_LIMIT, 0 },
+		{ "99999999999999999999999999x", UINT64_MAX, ERR_SYNTAX, 0 },
+	};
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		uint64_t v = 77;
+		assert_int_equal(str_to_u64(str_of(table[i].in), table[i].max, &v), table[i].want);
+		if (table[i].want == ERR_OK)
+			assert_true(v == table[i].value);
+		else
+			assert_true(v == 77);
+	}
+}
+
+static void
+test_str(void **state)
+{
+	struct str head, tail;
+
+	(void)state;
+	assert_true(str_ieq(STR("INBOX"), STR("inBox")));
+	assert_false(str_ieq(STR("a"), STR("ab")));
+	assert_true(str_cut(STR("a=b=c"), '=', &head, &tail));
+	assert_true(str_eq(head, STR("a")) && str_eq(tail, STR("b=c")));
+	assert_false(str_cut(STR("abc"), '=', &head, &tail));
+	assert_true(str_eq(head, STR("abc")) && tail.n == 0);
+	assert_true(str_eq(str_trim(STR(" \r\n x y\t")), STR("x y")));
+	assert_int_equal(str_ifind(STR("Hello World"), STR("WORLD")), 6);
+	assert_int_equal(str_find(STR("Hello"), STR("z")), 5);
+	assert_true(str_eq(str_sub(STR("abc"), 1, 100), STR("bc")));
+	assert_true(str_eq(str_from(STR("abc"), 9), STR("")));
+	assert_true(str_is_utf8(STR("gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x98\x80")));
+	assert_false(str_is_utf8(STR("\xc0\x80")));
+	assert_false(str_is_utf8(STR("\xed\xa0\x80")));
+	assert_false(str_is_utf8(STR("\xf4\x90\x80\x80")));
+	assert_false(str_is_utf8(STR("\xe2\x82")));
+}
+
+static void
+test_buf(void **state)
+{
+	struct buf b;
+
+	(void)state;
+	buf_init(&b, 8);
+	buf_addz(&b, "abc");
+	buf_addu(&b, 12345);
+	assert_int_equal(buf_check(&b), ERR_OK);
+	assert_true(str_eq(buf_str(&b), STR("abc12345")));
+	buf_addc(&b, 'x');
+	assert_int_equal(buf_check(&b), ERR_LIMIT);
+	assert_int_equal(b.n, 8);
+	buf_consume(&b, 6);
+	buf_reset(&b);
+	buf_addf(&b, "%s-%d", "q", 7);
+	assert_true(str_eq(buf_str(&b), STR("q-7")));
+	assert_null(buf_reserve(&b, 6));
+	assert_non_null(buf_reserve(&b, 5));
+	buf_fini(&b);
+
+	/* a queue that is filled and drained does not grow */
+	buf_init(&b, 1 << 20);
+	for (int i = 0; i < 10000; i++) {
+		buf_addz(&b, "0123456789");
+		if (i > 2)
+			buf_consume(&b, 10);
+	}
+	assert_true(b.cap <= 256);
+	buf_fini(&b);
+}
+
+static void
+test_arena(void **state)
+{
+	struct arena *a = arena_new(4096);
+	struct str s;
+
+	(void)state;
+	assert_null(arena_alloc(a, 5000));
+	assert_int_equal(arena_str(a, STR("hello"), &s), ERR_OK);
+	assert_string_equal(s.p, "hello");
+	for (int i = 0; i < 10; i++)
+		assert_non_null(arena_calloc(a, 10, 30));
+	assert_null(arena_calloc(a, SIZE_MAX / 2, 3));
+	assert_null(arena_alloc(a, 4096));
+	arena_reset(a);
+	assert_int_equal(arena_used(a), 0);
+	assert_non_null(arena_alloc(a, 4096));
+	arena_free(a);
+}
+
+struct item {
+	struct hmap_node node;
+	char key[16];
+};
+
+static void
+test_hmap(void **state)
+{
+	struct hmap m;
+	struct item *items = xcalloc(1000, sizeof *items);
+	size_t seen = 0;
+
+	(void)state;
+	hmap_init(&m);
+	assert_null(hmap_get(&m, STR("x")));
+	for (int i = 0; i < 1000; i++) {
+		(void)snprintf(items[i].key, sizeof items[i].key, "key%d", i);
+		hmap_put(&m, &items[i].node, str_of(items[i].key));
+	}
+	for (int i = 0; i < 1000; i++)
+		assert_ptr_equal(hmap_get(&m, str_of(items[i].key)), &items[i].node);
+	for (int i = 0; i < 1000; i += 2)
+		hmap_remove(&m, &items[i].node);
+	for (struct hmap_node *n = hmap_next(&m, NULL); n != NULL; n = hmap_next(&m, n))
+		seen++;
+	assert_int_equal(seen, 500);
+	assert_null(hmap_get(&m, STR("key0")));
+	assert_non_null(hmap_get(&m, STR("key1")));
+	hmap_fini(&m);
+	free(items);
+}
+
+static void
+test_codec(void **state)
+{
+	static const struct {
+		const char *plain, *coded;
+	} table[] = { { "", "" }, { "f", "Zg==" }, { "fo", "Zm8=" }, { "foo", "Zm9v" },
+		{ "foob", "Zm9vYg==" }, { "fooba", "Zm9vYmE=" }, { "foobar", "Zm9vYmFy" } };
+	static const char *const bad[] = { "Zg=", "Zg", "Z===", "====", "Zh==", "Zm9=", "Zm9v\n",
+		"Zg==Zg==", "Z.==" };
+	struct buf b;
+
+	(void)state;
+	buf_init(&b, 100);
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		buf_reset(&b);
+		base64_encode(&b, str_of(table[i].plain));
+		assert_true(str_eq(buf_str(&b), str_of(table[i].coded)));
+		buf_reset(&b);
+		assert_int_equal(base64_decode(&b, str_of(table[i].coded)), ERR_OK);
+		assert_true(str_eq(buf_str(&b), str_of(table[i].plain)));
+	}
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		buf_reset(&b);
+		assert_int_equal(base64_decode(&b, str_of(bad[i])), ERR_SYNTAX);
+	}
+	buf_fini(&b);
+	/* RFC 3720 B.4 and the usual check value */
+	assert_int_equal(crc32c(0, STR("123456789")), 0xe3069283);
+	assert_int_equal(crc32c(crc32c(0, STR("1234")), STR("56789")), 0xe3069283);
+}
+
+static void
+test_log(void **state)
+{
+	char line[4096];
+	int sv[2];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM, 0, sv), 0);
+	log_setup("test", LVL_INFO, sv[0]);
+	log_event(LVL_INFO, "a.b", log_s("v", STR("x\n\"y\" \xff")), log_n("n", -3),
+		log_z("empty", ""), log_e("err", ERR_TEMP));
+	ssize_t n = recv(sv[1], line, sizeof line - 1, 0);
+	assert_true(n > 0);
+	line[n] = '\0';
+	assert_non_null(strstr(line, " ev=a.b v=\"x\\x0a\\\"y\\\" \\xff\" n=-3 err=temp\n"));
+	assert_non_null(strstr(line, " lvl=info role=test pid="));
+	log_event(LVL_DEBUG, "hidden", log_n("n", 1));
+	assert_int_equal(recv(sv[1], line, sizeof line, MSG_DONTWAIT), -1);
+	/* a full socket drops and says so */
+	int sent = 0;
+	for (; sent < 100000; sent++) {
+		log_event(LVL_INFO, "fill", log_n("n", sent));
+		if (sent % 1000 == 999)
+			break;
+	}
+	while (recv(sv[1], line, sizeof line, MSG_DONTWAIT) > 0)
+		continue;
+	log_event(LVL_INFO, "after", log_n("n", 1));
+	n = recv(sv[1], line, sizeof line - 1, 0);
+	assert_true(n > 0);
+	line[n] = '\0';
+	assert_non_null(strstr(line, " drops="));
+	log_setup("test", LVL_INFO, 2);
+	close(sv[0]);
+	close(sv[1]);
+}
+
+static void
+test_clock(void **state)
+{
+	char out[CLOCK_RFC3339_SIZE];
+
+	(void)state;
+	clock_rfc3339(1767225600123, out);
+	assert_string_equal(out, "2026-01-01T00:00:00.123Z");
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_numbers),
+		cmocka_unit_test(test_str),
+		cmocka_unit_test(test_buf),
+		cmocka_unit_test(test_arena),
+		cmocka_unit_test(test_hmap),
+		cmocka_unit_test(test_codec),
+		cmocka_unit_test(test_log),
+		cmocka_unit_test(test_clock),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
