@@ -125,15 +125,57 @@
 	X(sync_directories, STRING, "auto", 2, 4, ROLE_STORE,                                      \
 		"Sync folders after a rename: yes, no, or auto (not on ext4 and xfs)")
 
-/* One section each, with a name: directory "main" { ... } */
+/* One section each, with a name: directory "main" { ... }
+ * In templates and filters: %{user} the name as given, %{local} and %{domain} its two halves
+ * (auth.default_domain where it has none), %{address} both with "@". Values are escaped for the
+ * place where they stand. */
 #define SETTINGS_DIRECTORY(X)                                                                      \
-	X(uris, LIST, "", 1, 16, ROLE_AUTH, "ldap://, ldaps:// servers, tried in this order")      \
+	X(domains, LIST, "", 0, 1000, ROLE_AUTH,                                                   \
+		"Domains that only this directory is asked about; empty: any")                     \
+	X(uris, LIST, "", 1, 16, ROLE_AUTH,                                                        \
+		"ldap://, ldaps:// and ldapi:// servers, tried in this order")                     \
 	X(starttls, BOOL, 1, 0, 1, ROLE_AUTH, "StartTLS on ldap:// before anything else")          \
 	X(ca, FILE, "", 0, 1048576, ROLE_AUTH, "PEM file of trusted CAs; the system's when empty") \
 	X(verify, BOOL, 1, 0, 1, ROLE_AUTH, "Check the servers' certificates and names")           \
 	X(base, STRING, "", 0, 1000, ROLE_AUTH, "Where searches start")                            \
 	X(bind_dn, STRING, "", 0, 1000, ROLE_AUTH, "Service account; anonymous when empty")        \
-	X(bind_password, SECRET, "", 0, 4096, ROLE_AUTH, "File with the service account's password")
+	X(bind_password, SECRET, "", 0, 4096, ROLE_AUTH,                                           \
+		"File with the service account's password")                                        \
+	X(user_dn, STRING, "", 0, 1000, ROLE_AUTH,                                                 \
+		"DN of a user, such as uid=%{local},ou=people,dc=example,dc=org: a login binds as it without a search") \
+	X(user_filter, STRING,                                                                     \
+		"(&(objectClass=inetOrgPerson)(|(uid=%{user})(mail=%{user})(mailLocalAddress=%{user})))", \
+		0, 4000, ROLE_AUTH, "Who may log in: must find exactly one entry")                 \
+	X(user_attribute, STRING, "mail", 1, 100, ROLE_AUTH,                                       \
+		"Attribute with the user's one name; without a domain it gets auth.default_domain") \
+	X(home_attribute, STRING, "postroomHome", 0, 100, ROLE_AUTH,                               \
+		"Attribute with the user's home; where it is missing mail_home counts")            \
+	X(domain_filter, STRING, "(associatedDomain=%{domain})", 0, 4000, ROLE_AUTH,               \
+		"Is this domain ours?")                                                            \
+	X(mailbox_filter, STRING,                                                                  \
+		"(&(objectClass=inetOrgPerson)(|(mail=%{address})(mailLocalAddress=%{address})))", \
+		0, 4000, ROLE_AUTH, "The user who gets the mail of an address")                    \
+	X(alias_filter, STRING,                                                                    \
+		"(&(|(objectClass=groupOfNames)(objectClass=groupOfUniqueNames)(objectClass=postroomAlias))(|(mail=%{address})(mailLocalAddress=%{address})))", \
+		0, 4000, ROLE_AUTH, "Groups and aliases with this address")                        \
+	X(sender_filter, STRING, "", 0, 4000, ROLE_AUTH,                                           \
+		"The users who may send as an address; empty: mailbox_filter")                     \
+	X(member_attributes, LIST, "member uniqueMember", 0, 16, ROLE_AUTH,                        \
+		"Attributes of a group with its members' DNs")                                     \
+	X(forward_attributes, LIST, "postroomForward rfc822MailMember", 0, 16, ROLE_AUTH,          \
+		"Attributes of a group or alias with addresses")                                   \
+	X(mail_attribute, STRING, "mail", 1, 100, ROLE_AUTH, "Attribute with a member's address")  \
+	X(expansion_max, INT, 50000, 1, 10000000, ROLE_AUTH, "Addresses of one expanded alias")    \
+	X(depth_max, INT, 50, 1, 1000, ROLE_AUTH, "Groups and aliases inside each other")          \
+	X(connect_timeout, TIME, 1000, 50, 60000, ROLE_AUTH, "A silent server is given up after this") \
+	X(search_timeout, TIME, 5000, 50, 300000, ROLE_AUTH,                                       \
+		"A lookup without an answer ends as a temporary failure")                          \
+	X(bind_timeout, TIME, 30000, 50, 300000, ROLE_AUTH,                                        \
+		"A login without an answer ends as a temporary failure")                           \
+	X(bind_connections_min, INT, 2, 1, 1000, ROLE_AUTH, "Connections kept for password checks") \
+	X(bind_connections_max, INT, 64, 1, 1000, ROLE_AUTH, "Most connections for password checks") \
+	X(bind_queue_max, INT, 1000, 1, 100000, ROLE_AUTH,                                         \
+		"Logins that may wait for a connection; more fail at once")
 
 /* listen "submission" { protocol = submission ... } */
 #define SETTINGS_LISTEN(X)                                                                         \

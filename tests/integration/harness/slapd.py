@@ -1,0 +1,221 @@
+"""A private slapd with the sample organisation of config/ldap, on loopback.
+
+    d = Slapd(tmp_path, certs=Certs(...))      # or without certs: no StartTLS, no ldaps
+    d.start()
+    d.uri                  # "ldap://localhost:40123"
+    d.ldaps_uri            # with certs only
+    d.ldapi_uri            # "ldapi://%2F..."
+    d.set_password("anna.berg", "new")
+    d.modify("uid=...", {"mail": ["a@example.org"]})
+    d.stop(); d.start()    # the data stay
+    d.log_text()           # slapd's "stats" log: every bind, search and result
+
+Everybody's password is secret-<uid>; the service account is SERVICE_DN with
+SERVICE_PASSWORD. Also a program, for ./quickstart:
+
+    slapd.py DIR [--port N] [--tls-port N] [--ca F --cert F --key F]
+
+runs until it is ended by a signal and prints one line once it answers.
+"""
+import argparse
+import base64
+import hashlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.parse
+from pathlib import Path
+
+BASE = "dc=example,dc=org"
+ADMIN_DN = f"cn=admin,{BASE}"
+ADMIN_PASSWORD = "admin-secret"
+SERVICE_DN = f"cn=postroom,ou=services,{BASE}"
+SERVICE_PASSWORD = "postroom-service"
+DOMAIN = "example.org"
+
+SOURCE = Path(__file__).resolve().parents[3]
+LDAP_FILES = SOURCE / "config" / "ldap"
+SCHEMA_DIR = "/etc/ldap/schema"
+MODULE_DIR = "/usr/lib/ldap"
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def password_of(uid):
+    """The password with which example.ldif has this user."""
+    return f"secret-{uid}"
+
+
+def user_dn(uid):
+    return f"uid={uid},ou=people,{BASE}"
+
+
+def ssha(password):
+    salt = os.urandom(8)
+    return "{SSHA}" + base64.b64encode(hashlib.sha1(password.encode() + salt).digest()
+                                       + salt).decode()
+
+
+class SlapdError(Exception):
+    pass
+
+
+class Slapd:
+    """One instance below `directory`, which is made. ca, cert, key: PEM files of TLS."""
+
+    def __init__(self, directory, ca=None, cert=None, key=None, port=None, tls_port=None,
+                 ldif=None, host="localhost"):
+        self.dir = Path(directory)
+        self.ca, self.cert, self.key = ca, cert, key
+        self.host = host
+        self.port = port or free_port()
+        self.tls_port = (tls_port or free_port()) if cert else None
+        self.log_path = self.dir / "slapd.log"
+        self.conf = self.dir / "slapd.conf"
+        self.ldif = Path(ldif) if ldif else LDAP_FILES / "example.ldif"
+        self.process = None
+        self._prepare()
+
+    # where it listens
+    @property
+    def uri(self):
+        return f"ldap://{self.host}:{self.port}"
+
+    @property
+    def ldaps_uri(self):
+        return f"ldaps://{self.host}:{self.tls_port}"
+
+    @property
+    def ldapi_uri(self):
+        return "ldapi://" + urllib.parse.quote(str(self.dir / "ldapi"), safe="")
+
+    def _prepare(self):
+        data = self.dir / "data"
+        data.mkdir(parents=True, exist_ok=True)
+        tls = ""
+        if self.cert:
+            tls = f"TLSCertificateFile {self.cert}\nTLSCertificateKeyFile {self.key}\n"
+            if self.ca:
+                tls += f"TLSCACertificateFile {self.ca}\n"
+        text = (LDAP_FILES / "slapd.conf.in").read_text()
+        for name, value in {"DIR": self.dir, "TLS": tls, "SCHEMADIR": SCHEMA_DIR,
+                            "MODULEDIR": MODULE_DIR, "ADMIN_PASSWORD": ADMIN_PASSWORD,
+                            "POSTROOM_SCHEMA": LDAP_FILES / "postroom.schema"}.items():
+            text = text.replace(f"@{name}@", str(value))
+        self.conf.write_text(text)
+        os.chmod(self.conf, 0o600)
+        if not (data / "data.mdb").exists():
+            self._load(self.ldif)
+
+    def _load(self, ldif):
+        done = subprocess.run(["/usr/sbin/slapadd", "-q", "-f", self.conf, "-l", ldif],
+                              capture_output=True, text=True)
+        if done.returncode != 0:
+            raise SlapdError(f"slapadd: {done.stdout}{done.stderr}")
+
+    def start(self, timeout=20):
+        if self.process is not None:
+            return self
+        urls = [f"ldap://127.0.0.1:{self.port}/", self.ldapi_uri + "/"]
+        if self.tls_port:
+            urls.append(f"ldaps://127.0.0.1:{self.tls_port}/")
+        log = open(self.log_path, "ab")
+        # -d keeps it in the foreground, so the pid is ours; 256: stats.
+        self.process = subprocess.Popen(
+            ["/usr/sbin/slapd", "-d", "256", "-f", str(self.conf), "-h", " ".join(urls)],
+            stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        log.close()
+        until = time.monotonic() + timeout
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+                return self
+            except OSError:
+                if self.process.poll() is not None or time.monotonic() > until:
+                    self.stop()
+                    raise SlapdError("slapd did not start:\n" + self.log_text()[-2000:])
+                time.sleep(0.05)
+
+    def stop(self):
+        if self.process is None:
+            return
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self.process = None
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *exc):
+        self.stop()
+
+    def log_text(self):
+        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+
+    # changes, as the administrator
+    def _tool(self, name, ldif):
+        done = subprocess.run(
+            [name, "-x", "-H", self.ldapi_uri, "-D", ADMIN_DN, "-w", ADMIN_PASSWORD],
+            input=ldif, capture_output=True, text=True,
+            env={**os.environ, "LDAPNOINIT": "1"})
+        if done.returncode != 0:
+            raise SlapdError(f"{name}: {done.stderr}\n{ldif}")
+
+    def add(self, ldif):
+        """Add the entries of an LDIF text."""
+        self._tool("ldapadd", ldif)
+
+    def modify(self, dn, attributes):
+        """Replace each attribute's values by a list; an empty list removes it."""
+        lines = [f"dn: {dn}", "changetype: modify"]
+        for name, values in attributes.items():
+            lines.append(f"replace: {name}")
+            lines += [f"{name}: {v}" for v in values]
+            lines.append("-")
+        self._tool("ldapmodify", "\n".join(lines) + "\n")
+
+    def delete(self, dn):
+        self._tool("ldapmodify", f"dn: {dn}\nchangetype: delete\n")
+
+    def set_password(self, user, password):
+        """user: a uid of the sample organisation, or a DN."""
+        dn = user if "=" in user else user_dn(user)
+        self.modify(dn, {"userPassword": [ssha(password)]})
+
+
+def main():
+    p = argparse.ArgumentParser()
+    p.add_argument("dir")
+    p.add_argument("--port", type=int)
+    p.add_argument("--tls-port", type=int)
+    for name in ("--ca", "--cert", "--key"):
+        p.add_argument(name)
+    a = p.parse_args()
+    d = Slapd(a.dir, ca=a.ca, cert=a.cert, key=a.key, port=a.port, tls_port=a.tls_port)
+    done = []
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, lambda *_: done.append(1))
+    d.start()
+    print(f"slapd pid={d.process.pid} {d.uri}", flush=True)
+    try:
+        while not done and d.process.poll() is None:
+            time.sleep(0.2)
+    finally:
+        d.stop()
+    return 0 if done else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
