@@ -1,0 +1,117 @@
+#ifndef POSTROOM_STORE_UPDATE_H
+#define POSTROOM_STORE_UPDATE_H
+
+#include "core/store/body.h"
+#include "core/store/entry.h"
+#include "core/store/mailbox.h"
+#include "core/store/uidset.h"
+
+/* Changes to a home. Each call copies its arguments, runs on the commit pool, and calls done
+ * from the loop once, after the commit is durable (or failed), never inside the call. Ops on one
+ * home run in the order of the calls. The home is opened and pinned by the op itself. The result
+ * dies when done returns. Errors that every op can give: ERR_TEMP (home cannot be opened, not
+ * started within 10 s, disk), ERR_CORRUPT, ERR_NOTFOUND (mailbox gone). */
+struct store_op;
+/* done will not be called; the change happens all the same. */
+void
+store_op_forget(struct store_op *op);
+
+struct append_args {
+	struct str mailbox; /* full path, checked name */
+	struct body *body;  /* finished writing; taken (freed by the op) */
+	uint32_t flags;
+	const struct str *keywords;
+	size_t keywords_count;
+	bool has_internal_date; /* else: now, UTC */
+	int64_t internal_sec;
+	int32_t internal_zone_min;
+};
+struct append_result {
+	uint32_t mailbox, uidvalidity, uid;
+	uint64_t modseq;
+};
+/* ERR_NOTFOUND: no such mailbox (TRYCREATE); ERR_LIMIT: too many keywords; ERR_DENIED: noselect. */
+typedef void (*append_fn)(void *arg, enum err e, const struct append_result *r);
+struct store_op *
+store_append(struct home *h, const struct append_args *a, append_fn done, void *arg);
+
+struct copy_args {
+	uint32_t from;		   /* mailbox id */
+	const struct uidset *uids; /* those that are gone are passed over */
+	struct str to;		   /* full path */
+};
+struct copy_result {
+	uint32_t to, uidvalidity;
+	struct uidset source; /* n-th of source became n-th of target, both ascending */
+	struct uidset target;
+};
+/* Flags, keywords and internal date go along; one transaction, all or nothing. */
+typedef void (*copy_fn)(void *arg, enum err e, const struct copy_result *r);
+struct store_op *
+store_copy(struct home *h, const struct copy_args *a, copy_fn done, void *arg);
+/* As copy, the source entries vanish in the same transaction (RFC 6851). Cut at 16,384
+ * entries; on an error the result holds what was moved before it. */
+struct store_op *
+store_move(struct home *h, const struct copy_args *a, copy_fn done, void *arg);
+
+enum flags_mode { FLAGS_ADD, FLAGS_REMOVE, FLAGS_REPLACE };
+struct flags_args {
+	uint32_t mailbox;
+	const struct uidset *uids;
+	enum flags_mode mode;
+	uint32_t flags;
+	const struct str *keywords; /* new names get a bit, except with FLAGS_REMOVE */
+	size_t keywords_count;
+	uint64_t unchanged_since; /* 0: no condition. RFC 7162 3.1.3 */
+};
+struct flags_result {
+	struct uidset changed;	/* flags differ now */
+	struct uidset modified; /* failed unchanged_since */
+	uint64_t modseq;	/* of the last change; 0: nothing changed */
+};
+typedef void (*flags_fn)(void *arg, enum err e, const struct flags_result *r);
+/* ERR_LIMIT: the mailbox has 64 keywords already. */
+struct store_op *
+store_flags(struct home *h, const struct flags_args *a, flags_fn done, void *arg);
+
+struct expunge_result {
+	struct uidset uids; /* those removed */
+	uint64_t modseq;
+};
+typedef void (*expunge_fn)(void *arg, enum err e, const struct expunge_result *r);
+/* Removes entries with \Deleted; uids NULL: all of them, else only members of the set. */
+struct store_op *
+store_expunge(
+	struct home *h, uint32_t mailbox, const struct uidset *uids, expunge_fn done, void *arg);
+
+struct recent_result {
+	uint32_t from, until; /* UIDs from <= uid < until are this session's \Recent */
+};
+typedef void (*recent_fn)(void *arg, enum err e, const struct recent_result *r);
+/* For a read-write SELECT: every UID is claimed by one session only. Look at recent_from and
+ * uidnext first: with from == uidnext there is nothing to claim and no need to write. */
+struct store_op *
+store_claim_recent(struct home *h, uint32_t mailbox, recent_fn done, void *arg);
+
+struct mailbox_result {
+	uint32_t id, uidvalidity;
+};
+typedef void (*mailbox_done_fn)(void *arg, enum err e, const struct mailbox_result *r);
+/* Missing parents become placeholders; a placeholder of this name becomes a mailbox. ERR_EXISTS. */
+struct store_op *
+store_create(
+	struct home *h, struct str name, unsigned special_use, mailbox_done_fn done, void *arg);
+/* With children: the messages go, a placeholder stays. ERR_DENIED: INBOX, or a placeholder with
+ * children; ERR_NOTFOUND. RFC 3501 6.3.4. */
+struct store_op *
+store_delete(struct home *h, struct str name, mailbox_done_fn done, void *arg);
+/* Children go along. INBOX: its messages move to the new mailbox, its children stay. ERR_EXISTS,
+ * ERR_NOTFOUND, ERR_DENIED (into itself), ERR_LIMIT (a child's name would grow too long). RFC
+ * 3501 6.3.5. */
+struct store_op *
+store_rename(struct home *h, struct str from, struct str to, mailbox_done_fn done, void *arg);
+/* Subscribing to what does not exist is allowed. ERR_NOTFOUND: was not subscribed. */
+struct store_op *
+store_subscribe(struct home *h, struct str name, bool on, mailbox_done_fn done, void *arg);
+
+#endif
