@@ -13,9 +13,6 @@ struct deliver_rcpt {
 	 * lower-case hex, the rest is opaque; empty: none. A repeat is ERR_OK and stores nothing.
 	 */
 	struct str delivery_id;
-	/* Octets put before the body for this recipient alone ("Delivered-To: x\r\n"); empty: none.
-	 * All recipients of a batch with the same prefix share one file. */
-	struct str prefix;
 };
 struct deliver_batch {
 	struct body *body; /* finished writing; taken */
