@@ -1,1 +1,16 @@
-# What this folder builds; see Makefile.am.
+noinst_LIBRARIES += config/libconfig.a
+config_libconfig_a_SOURCES = \
+	config/check.c config/convert.c config/rows.c config/rows.h config/print.c config/pack.c \
+	config/grammar.c config/grammar.h config/scan.c config/scan.h \
+	config/settings.c config/settings.h config/table.h
+LIBCONFIG = config/libconfig.a
+
+noinst_PROGRAMS += config/manual
+config_manual_SOURCES = config/manual.c
+config_manual_LDADD = $(LIBCONFIG) $(LIBBASE) $(CONFUSE_LIBS)
+
+check_PROGRAMS += tests/unit/test_settings
+tests_unit_test_settings_SOURCES = tests/unit/test_settings.c
+tests_unit_test_settings_LDADD = $(LIBCONFIG) $(LIBBASE) $(CONFUSE_LIBS) $(CMOCKA_LIBS)
+
+EXTRA_DIST += config/postroom.conf

@@ -24,19 +24,19 @@ struct str_list {
 	size_t n;
 };
 
-#define SETTINGS_C_BOOL   bool
-#define SETTINGS_C_INT    int64_t
-#define SETTINGS_C_SIZE   int64_t
-#define SETTINGS_C_TIME   int64_t
-#define SETTINGS_C_STRING struct str
-#define SETTINGS_C_LIST   struct str_list
-#define SETTINGS_C_FILE   struct str
-#define SETTINGS_C_SECRET struct str
+#define SETTINGS_C_BOOL			bool
+#define SETTINGS_C_INT			int64_t
+#define SETTINGS_C_SIZE			int64_t
+#define SETTINGS_C_TIME			int64_t
+#define SETTINGS_C_STRING		struct str
+#define SETTINGS_C_LIST			struct str_list
+#define SETTINGS_C_FILE			struct str
+#define SETTINGS_C_SECRET		struct str
 #define SETTINGS_FIELD(name, type, ...) SETTINGS_C_##type name;
 
-#define SETTINGS_STRUCT(section, SECTION)                                                          \
-	struct settings_##section {                                                                \
-		SETTINGS_##SECTION(SETTINGS_FIELD)                                                 \
+#define SETTINGS_STRUCT(section, SECTION)          \
+	struct settings_##section {                \
+		SETTINGS_##SECTION(SETTINGS_FIELD) \
 	};
 SETTINGS_SECTIONS(SETTINGS_STRUCT)
 
@@ -57,12 +57,14 @@ struct settings {
 	size_t directories_count;
 	struct settings_listen *listens;
 	size_t listens_count;
-	struct arena *memory; /* all of the above */
+	struct setting_source *sources; /* what the file said; config/ only */
+	struct arena *memory;		/* all of the above */
 };
 
 /* Read a configuration file. On failure err_out gets "file:line: what is wrong" lines.
- * check_files: also read FILE and SECRET settings (and refuse readable secrets).
- * ERR_SYNTAX, ERR_DENIED (a secret that others can read), ERR_NOTFOUND (no such file). */
+ * read_files: also read what FILE and SECRET settings name, and refuse secrets, and a
+ * configuration file, that others can read; else those values stay empty.
+ * ERR_SYNTAX, ERR_LIMIT, ERR_DENIED, ERR_NOTFOUND (no such file), ERR_TEMP. */
 MUST_USE enum err
 settings_load(const char *path, bool read_files, struct settings **out, struct buf *err_out);
 /* All defaults: for tests. */

@@ -13,8 +13,8 @@
  * STRING "text"                   struct str, NUL behind it
  * LIST   { "a", "b" }             struct str_list; the default is split at blanks
  * FILE   "/path"                  struct str: the file's content (certificates)
- * SECRET "/path"                  struct str: the file's content, last newline cut;
- *                                 refused at start when group or others can read it
+ * SECRET "/path"                  struct str: the content, last newline cut;
+ *                                 refused at start when others can read it
  * roles: who is sent the value (ROLE_* of config/settings.h); the others see the default. */
 
 #define SETTINGS_GLOBAL(X)                                                                         \
@@ -39,45 +39,48 @@
 	X(recipient_delimiter, STRING, "+", 0, 1, ROLE_ALL,                                        \
 		"Character between a user and a tag in addresses; empty: no tags")
 
-#define SETTINGS_LOG(X)                                                                            \
-	X(level, STRING, "info", 1, 8, ROLE_ALL, "error, warn, info or debug")                     \
+#define SETTINGS_LOG(X)                                                        \
+	X(level, STRING, "info", 1, 8, ROLE_ALL, "error, warn, info or debug") \
 	X(file, STRING, "", 0, 1000, 0, "Where lines go: a file, or standard error when empty")
 
-#define SETTINGS_TLS(X)                                                                            \
-	X(certificate, FILE, "", 0, 65536, ROLE_TLS, "PEM file: the certificate and its chain")    \
-	X(key, SECRET, "", 0, 65536, ROLE_TLS, "PEM file: the private key")                        \
+#define SETTINGS_TLS(X)                                                                         \
+	X(certificate, FILE, "", 0, 65536, ROLE_TLS, "PEM file: the certificate and its chain") \
+	X(key, SECRET, "", 0, 65536, ROLE_TLS, "PEM file: the private key")                     \
 	X(min_version, STRING, "1.2", 3, 3, ROLE_TLS, "Oldest TLS version spoken: 1.2 or 1.3")
 
-#define SETTINGS_AUTH(X)                                                                           \
-	X(default_domain, STRING, "", 0, 255, ROLE_AUTH | ROLE_SMTP | ROLE_QUEUE,                  \
-		"Domain of a login name or recipient that has none")                               \
-	X(listen_tcp, STRING, "", 0, 100, 0, "TCP address for the auth socket as well")            \
-	X(extra_socket, LIST, "", 0, 16, 0,                                                        \
-		"More auth sockets, as path:mode:user:group, such as Postfix's private/auth")      \
-	X(clients_max, INT, 1000, 1, 100000, ROLE_AUTH, "Connections on all auth sockets together")\
-	X(requests_max, INT, 10000, 1, 1000000, ROLE_AUTH, "Logins in progress")                   \
-	X(failure_delay, TIME, 2000, 0, 60000, ROLE_AUTH,                                          \
-		"A failed login is answered no earlier than this")                                 \
-	X(sasl_mechanisms, LIST, "PLAIN LOGIN", 1, 16, ROLE_AUTH | ROLE_GATE | ROLE_SMTP,          \
+#define SETTINGS_AUTH(X)                                                                      \
+	X(default_domain, STRING, "", 0, 255, ROLE_AUTH | ROLE_SMTP | ROLE_QUEUE,             \
+		"Domain of a login name or recipient that has none")                          \
+	X(listen_tcp, STRING, "", 0, 100, 0, "TCP address for the auth socket as well")       \
+	X(extra_socket, LIST, "", 0, 16, 0,                                                   \
+		"More auth sockets, as path:mode:user:group, such as Postfix's private/auth") \
+	X(clients_max, INT, 1000, 1, 100000, ROLE_AUTH,                                       \
+		"Connections on all auth sockets together")                                   \
+	X(requests_max, INT, 10000, 1, 1000000, ROLE_AUTH, "Logins in progress")              \
+	X(failure_delay, TIME, 2000, 0, 60000, ROLE_AUTH,                                     \
+		"A failed login is answered no earlier than this")                            \
+	X(sasl_mechanisms, LIST, "PLAIN LOGIN", 1, 16, ROLE_AUTH | ROLE_GATE | ROLE_SMTP,     \
 		"Mechanisms offered")
 
-#define SETTINGS_IMAP(X)                                                                           \
-	X(workers, INT, 0, 0, 256, ROLE_GATE, "imap processes; 0: one a core")                     \
-	X(gate_workers, INT, 0, 0, 256, ROLE_GATE, "gate processes; 0: one a core")                \
-	X(line_max, SIZE, 65536, 1024, 1048576, ROLE_IMAP | ROLE_GATE, "Longest command line")     \
-	X(literal_max, SIZE, 65536, 1024, 16777216, ROLE_IMAP | ROLE_GATE,                         \
-		"Largest literal that is not a message")                                           \
-	X(message_max, SIZE, 52428800, 65536, 2147483647, ROLE_IMAP, "Largest message in APPEND")  \
-	X(pipeline_max, INT, 32, 1, 1000, ROLE_IMAP, "Commands in flight on one connection")       \
-	X(login_timeout, TIME, 60000, 1000, 600000, ROLE_GATE, "Time before login")                \
-	X(idle_timeout, TIME, 1800000, 60000, 86400000, ROLE_IMAP,                                 \
-		"Silent clients are logged out after this; never below 30 min in IDLE")            \
-	X(write_timeout, TIME, 300000, 1000, 3600000, ROLE_IMAP,                                   \
-		"A client that reads nothing for this long is dropped")                            \
-	X(connections_per_address, INT, 200, 1, 1000000, ROLE_GATE, "Connections from one address")\
-	X(connections_per_user, INT, 100, 1, 1000000, ROLE_IMAP, "Sessions of one user")           \
-	X(mailboxes_default, LIST, "Drafts:\\Drafts Junk:\\Junk Sent:\\Sent Trash:\\Trash Archive:\\Archive", \
-		0, 64, ROLE_STORE, "Mailboxes that every new home gets, as name:special-use")      \
+#define SETTINGS_IMAP(X)                                                                          \
+	X(workers, INT, 0, 0, 256, ROLE_GATE, "imap processes; 0: one a core")                    \
+	X(gate_workers, INT, 0, 0, 256, ROLE_GATE, "gate processes; 0: one a core")               \
+	X(line_max, SIZE, 65536, 1024, 1048576, ROLE_IMAP | ROLE_GATE, "Longest command line")    \
+	X(literal_max, SIZE, 65536, 1024, 16777216, ROLE_IMAP | ROLE_GATE,                        \
+		"Largest literal that is not a message")                                          \
+	X(message_max, SIZE, 52428800, 65536, 2147483647, ROLE_IMAP, "Largest message in APPEND") \
+	X(pipeline_max, INT, 32, 1, 1000, ROLE_IMAP, "Commands in flight on one connection")      \
+	X(login_timeout, TIME, 60000, 1000, 600000, ROLE_GATE, "Time before login")               \
+	X(idle_timeout, TIME, 1800000, 60000, 86400000, ROLE_IMAP,                                \
+		"Silent clients are logged out after this; never below 30 min in IDLE")           \
+	X(write_timeout, TIME, 300000, 1000, 3600000, ROLE_IMAP,                                  \
+		"A client that reads nothing for this long is dropped")                           \
+	X(connections_per_address, INT, 200, 1, 1000000, ROLE_GATE,                               \
+		"Connections from one address")                                                   \
+	X(connections_per_user, INT, 100, 1, 1000000, ROLE_IMAP, "Sessions of one user")          \
+	X(mailboxes_default, LIST,                                                                \
+		"Drafts:\\Drafts Junk:\\Junk Sent:\\Sent Trash:\\Trash Archive:\\Archive", 0, 64, \
+		ROLE_STORE, "Mailboxes that every new home gets, as name:special-use")            \
 	X(plaintext_login, BOOL, 0, 0, 1, ROLE_GATE, "Let clients log in without TLS from anywhere")
 
 #define SETTINGS_SMTP(X)                                                                           \
@@ -92,37 +95,38 @@
 	X(command_timeout, TIME, 300000, 1000, 3600000, ROLE_SMTP, "Wait for a command")           \
 	X(data_timeout, TIME, 180000, 1000, 3600000, ROLE_SMTP, "Wait for more of a message")      \
 	X(login_timeout, TIME, 60000, 1000, 3600000, ROLE_SMTP, "Time before login")               \
-	X(hops_max, INT, 50, 5, 1000, ROLE_SMTP, "Received lines before a message counts as looping")
+	X(hops_max, INT, 50, 5, 1000, ROLE_SMTP,                                                   \
+		"Received lines before a message counts as looping")
 
-#define SETTINGS_LMTP(X)                                                                           \
-	X(workers, INT, 0, 0, 256, ROLE_LMTP, "lmtp processes; 0: one a core")                     \
-	X(recipients_max, INT, 2000, 1, 100000, ROLE_LMTP, "Recipients of one message")            \
-	X(connections_max, INT, 1000, 1, 100000, ROLE_LMTP, "Connections of one worker")           \
-	X(command_timeout, TIME, 300000, 1000, 3600000, ROLE_LMTP, "Wait for a command or data")   \
-	X(store_timeout, TIME, 20000, 1000, 600000, ROLE_LMTP,                                     \
-		"A recipient whose home does not answer within this gets 451")                     \
-	X(networks, LIST, "127.0.0.0/8 ::1/128", 0, 256, ROLE_LMTP,                                \
+#define SETTINGS_LMTP(X)                                                                         \
+	X(workers, INT, 0, 0, 256, ROLE_LMTP, "lmtp processes; 0: one a core")                   \
+	X(recipients_max, INT, 2000, 1, 100000, ROLE_LMTP, "Recipients of one message")          \
+	X(connections_max, INT, 1000, 1, 100000, ROLE_LMTP, "Connections of one worker")         \
+	X(command_timeout, TIME, 300000, 1000, 3600000, ROLE_LMTP, "Wait for a command or data") \
+	X(store_timeout, TIME, 20000, 1000, 600000, ROLE_LMTP,                                   \
+		"A recipient whose home does not answer within this gets 451")                   \
+	X(networks, LIST, "127.0.0.0/8 ::1/128", 0, 256, ROLE_LMTP,                              \
 		"Networks that may use LMTP over TCP")
 
-#define SETTINGS_QUEUE(X)                                                                          \
-	X(concurrency, INT, 20, 1, 1000, ROLE_QUEUE, "Deliveries at once to lmtp")                 \
-	X(retry_min, TIME, 300000, 100, 86400000, ROLE_QUEUE, "First wait after a failed try")     \
-	X(retry_max, TIME, 14400000, 100, 864000000, ROLE_QUEUE, "Longest wait between tries")     \
-	X(lifetime, TIME, 432000000, 1000, 8640000000, ROLE_QUEUE,                                 \
-		"A recipient that could not be reached for this long is returned to the sender")   \
-	X(expansion_max, INT, 10000, 1, 1000000, ROLE_QUEUE, "Recipients after expansion")         \
-	X(reserve, SIZE, 104857600, 0, 1099511627776, ROLE_QUEUE,                                  \
-		"Free disk space below which mail is answered 452")                                \
+#define SETTINGS_QUEUE(X)                                                                        \
+	X(concurrency, INT, 20, 1, 1000, ROLE_QUEUE, "Deliveries at once to lmtp")               \
+	X(retry_min, TIME, 300000, 100, 86400000, ROLE_QUEUE, "First wait after a failed try")   \
+	X(retry_max, TIME, 14400000, 100, 864000000, ROLE_QUEUE, "Longest wait between tries")   \
+	X(lifetime, TIME, 432000000, 1000, 8640000000, ROLE_QUEUE,                               \
+		"A recipient that could not be reached for this long is returned to the sender") \
+	X(expansion_max, INT, 10000, 1, 1000000, ROLE_QUEUE, "Recipients after expansion")       \
+	X(reserve, SIZE, 104857600, 0, 1099511627776, ROLE_QUEUE,                                \
+		"Free disk space below which mail is answered 452")                              \
 	X(slots_ahead, INT, 64, 4, 4096, ROLE_QUEUE, "Spool files made ahead for each smtp worker")
 
-#define SETTINGS_STORE(X)                                                                          \
-	X(pool_threads, INT, 16, 1, 256, ROLE_STORE | ROLE_SMTP | ROLE_QUEUE,                      \
-		"Threads that wait for the disk")                                                  \
-	X(open_max, INT, 0, 0, 20000, ROLE_STORE,                                                  \
-		"Homes kept open in one process; 0: by the limit of open files")                   \
-	X(map_initial, SIZE, 67108864, 1048576, 1099511627776, ROLE_STORE,                         \
-		"First size of an index's map; it grows by need")                                  \
-	X(sync_directories, STRING, "auto", 2, 4, ROLE_STORE,                                      \
+#define SETTINGS_STORE(X)                                                        \
+	X(pool_threads, INT, 16, 1, 256, ROLE_STORE | ROLE_SMTP | ROLE_QUEUE,    \
+		"Threads that wait for the disk")                                \
+	X(open_max, INT, 0, 0, 20000, ROLE_STORE,                                \
+		"Homes kept open in one process; 0: by the limit of open files") \
+	X(map_initial, SIZE, 67108864, 1048576, 1099511627776, ROLE_STORE,       \
+		"First size of an index's map; it grows by need")                \
+	X(sync_directories, STRING, "auto", 2, 4, ROLE_STORE,                    \
 		"Sync folders after a rename: yes, no, or auto (not on ext4 and xfs)")
 
 /* One section each, with a name: directory "main" { ... }
@@ -178,20 +182,21 @@
 		"Logins that may wait for a connection; more fail at once")
 
 /* listen "submission" { protocol = submission ... } */
-#define SETTINGS_LISTEN(X)                                                                         \
-	X(protocol, STRING, "", 1, 16, 0, "imap, submission or lmtp")                              \
-	X(address, LIST, "", 1, 16, 0, "\"*:143\", \"127.0.0.1:143\", \"[::1]:143\", \"unix:/path\"") \
+#define SETTINGS_LISTEN(X)                                                     \
+	X(protocol, STRING, "", 1, 16, 0, "imap, submission or lmtp")          \
+	X(address, LIST, "", 1, 16, 0,                                         \
+		"\"*:143\", \"127.0.0.1:143\", \"[::1]:143\", \"unix:/path\"") \
 	X(tls, STRING, "none", 1, 16, 0, "none, starttls (on offer) or implicit (from the start)")
 
 /* X(section, SECTION): the sections without a name; GLOBAL stands outside any. */
-#define SETTINGS_SECTIONS(S)                                                                       \
-	S(log, LOG)                                                                                \
-	S(tls, TLS)                                                                                \
-	S(auth, AUTH)                                                                              \
-	S(imap, IMAP)                                                                              \
-	S(smtp, SMTP)                                                                              \
-	S(lmtp, LMTP)                                                                              \
-	S(queue, QUEUE)                                                                            \
+#define SETTINGS_SECTIONS(S) \
+	S(log, LOG)          \
+	S(tls, TLS)          \
+	S(auth, AUTH)        \
+	S(imap, IMAP)        \
+	S(smtp, SMTP)        \
+	S(lmtp, LMTP)        \
+	S(queue, QUEUE)      \
 	S(store, STORE)
 
 #endif

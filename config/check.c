@@ -1,0 +1,113 @@
+/* What single values cannot show: that listeners, directories and paths fit together. Used by
+ * settings_load, so that `postroom check` and a start refuse the same things. */
+#include "config/rows.h"
+
+struct checking {
+	struct buf *out;
+	bool failed;
+};
+
+__attribute__((format(printf, 2, 3))) static void
+complain(struct checking *c, const char *fmt, ...)
+{
+	va_list ap;
+
+	c->failed = true;
+	va_start(ap, fmt);
+	buf_addv(c->out, fmt, ap);
+	va_end(ap);
+	buf_addc(c->out, '\n');
+}
+
+static bool
+one_of(struct str s, const char *const *words)
+{
+	for (; *words != NULL; words++)
+		if (str_eq(s, str_of(*words)))
+			return true;
+	return false;
+}
+
+static void
+check_absolute(struct str path, const char *name, struct checking *c)
+{
+	if (path.n == 0 || path.p[0] != '/' || str_find(path, STR("/../")) != path.n ||
+		str_ends(path, STR("/..")))
+		complain(c, "%s: \"%.*s\" is not an absolute path without \"..\"", name,
+			STR_FMT(path));
+}
+
+static void
+check_listen(const struct settings *s, const struct settings_listen *l, struct checking *c)
+{
+	static const char *const protocols[] = { "imap", "submission", "lmtp", NULL };
+	static const char *const modes[] = { "none", "starttls", "implicit", NULL };
+	bool clear = str_eq(l->tls, STR("none"));
+
+	if (!one_of(l->protocol, protocols))
+		complain(c, "listen \"%.*s\": protocol must be imap, submission or lmtp",
+			STR_FMT(l->title));
+	if (!one_of(l->tls, modes))
+		complain(c, "listen \"%.*s\": tls must be none, starttls or implicit",
+			STR_FMT(l->title));
+	if (l->address.n == 0)
+		complain(c, "listen \"%.*s\": address is missing", STR_FMT(l->title));
+	if (str_eq(l->protocol, STR("submission")) && clear)
+		complain(c, "listen \"%.*s\": submission needs tls = starttls or implicit",
+			STR_FMT(l->title));
+	if (str_eq(l->protocol, STR("lmtp")) && !clear)
+		complain(c, "listen \"%.*s\": lmtp has no TLS yet; use tls = none",
+			STR_FMT(l->title));
+	for (const struct setting_source *src = s->sources; src != NULL && !clear; src = src->next)
+		if (str_eq(str_of(src->section->name), STR("tls")))
+			return;
+	if (!clear)
+		complain(c, "listen \"%.*s\": TLS needs tls.certificate and tls.key",
+			STR_FMT(l->title));
+}
+
+static void
+check_directory(const struct settings_directory *d, struct checking *c)
+{
+	static const char *const schemes[] = { "ldap://", "ldaps://", NULL };
+
+	if (d->uris.n == 0)
+		complain(c, "directory \"%.*s\": uris is missing", STR_FMT(d->title));
+	for (size_t i = 0; i < d->uris.n; i++) {
+		bool known = false;
+		for (const char *const *w = schemes; *w != NULL; w++)
+			known |= str_starts(d->uris.v[i], str_of(*w));
+		if (!known)
+			complain(c, "directory \"%.*s\": \"%.*s\" is neither ldap:// nor ldaps://",
+				STR_FMT(d->title), STR_FMT(d->uris.v[i]));
+	}
+}
+
+enum err
+settings_cross_check(const struct settings *s, struct buf *err_out)
+{
+	static const char *const versions[] = { "1.2", "1.3", NULL };
+	static const char *const levels[] = { "error", "warn", "info", "debug", NULL };
+	static const char *const sync[] = { "yes", "no", "auto", NULL };
+
+	struct checking c = { .out = err_out };
+
+	check_absolute(s->runtime_dir, "runtime_dir", &c);
+	check_absolute(s->mail_root, "mail_root", &c);
+	check_absolute(s->spool_dir, "spool_dir", &c);
+	if (!one_of(s->tls.min_version, versions))
+		complain(&c, "tls.min_version must be 1.2 or 1.3");
+	if (!one_of(s->log.level, levels))
+		complain(&c, "log.level must be error, warn, info or debug");
+	if (!one_of(s->store.sync_directories, sync))
+		complain(&c, "store.sync_directories must be yes, no or auto");
+	if (s->queue.retry_min > s->queue.retry_max)
+		complain(&c, "queue.retry_min is larger than queue.retry_max");
+	if (s->directories_count == 0)
+		complain(&c, "no directory section: where do the users come from?");
+	for (size_t i = 0; i < s->listens_count; i++)
+		check_listen(s, &s->listens[i], &c);
+	for (size_t i = 0; i < s->directories_count; i++)
+		check_directory(&s->directories[i], &c);
+	return c.failed ? ERR_SYNTAX : ERR_OK;
+}

@@ -1,0 +1,265 @@
+/* config: the file's grammar, each type, the guards, slices for roles, printing. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "config/settings.h"
+#include "core/base/xalloc.h"
+
+#define DIRECTORY "directory \"d\" { uris = { \"ldap://127.0.0.1\" } }\n"
+
+static char dir[] = "/tmp/postroom-settings-XXXXXX";
+static char path[64];
+
+static void
+put_file(const char *name, const char *text, mode_t mode)
+{
+	char full[128];
+
+	(void)snprintf(full, sizeof full, "%s/%s", dir, name);
+	FILE *f = fopen(full, "w");
+
+	assert_non_null(f);
+	assert_true(fputs(text, f) >= 0);
+	assert_int_equal(fclose(f), 0);
+	assert_int_equal(chmod(full, mode), 0);
+}
+
+static enum err
+load(const char *text, bool read_files, struct settings **out, struct buf *err)
+{
+	put_file("postroom.conf", text, 0600);
+	buf_reset(err);
+	*out = NULL;
+	return settings_load(path, read_files, out, err);
+}
+
+static void
+test_good(void **state)
+{
+	struct settings *s;
+	struct buf err;
+
+	(void)state;
+	buf_init(&err, 4096);
+	assert_int_equal(
+		load("# comment\n"
+		     "hostname = mail.example.org // more\n"
+		     "/* and\n more */\n"
+		     "imap { line_max = 128K\n idle_timeout = 45m\n plaintext_login = yes }\n"
+		     "directory \"one\" { uris = { \"ldap://a\", 'ldaps://b' } base = 'dc=x' }\n"
+		     "directory \"two\" { uris = { \"ldap://c\" } starttls = no }\n",
+			false, &s, &err),
+		ERR_OK);
+	assert_int_equal(err.n, 0);
+	assert_true(str_eq(s->hostname, STR("mail.example.org")));
+	assert_int_equal(s->imap.line_max, 131072);
+	assert_int_equal(s->imap.idle_timeout, 45 * 60000);
+	assert_true(s->imap.plaintext_login);
+	assert_int_equal(s->imap.pipeline_max, 32);
+	assert_int_equal(s->directories_count, 2);
+	assert_true(str_eq(s->directories[0].title, STR("one")));
+	assert_int_equal(s->directories[0].uris.n, 2);
+	assert_true(str_eq(s->directories[0].uris.v[1], STR("ldaps://b")));
+	assert_true(s->directories[0].starttls);
+	assert_false(s->directories[1].starttls);
+	assert_true(str_eq(s->imap.mailboxes_default.v[0], STR("Drafts:\\Drafts")));
+	settings_free(s);
+	buf_fini(&err);
+}
+
+static void
+test_bad(void **state)
+{
+	static const struct {
+		const char *text, *want;
+	} table[] = {
+		{ "# a\n# b\n\nhostnam = x\n", "postroom.conf:4: " },
+		{ "hostname = a\n# c\nhostname = b\n",
+			":3: setting \"hostname\" is given twice, first in line 1" },
+		{ "imap {\n line_max = 64K\n}\nimap { }\n", ":4: section \"imap\" is given twice" },
+		{ "imap {\n line_max = 64K\n line_max = 65K\n}\n", ":3: setting \"line_max\"" },
+		{ "log { level = info }\nimap {\n line_max = 64K\n",
+			":2: section is not closed: \"imap\"" },
+		{ "imap {\nsmtp { workers = 1 }\n", ":1: section \"imap\" is not closed" },
+		{ "imap { line_max = 64Q }\n", ":1: line_max: \"64Q\" is no size" },
+		{ "imap {\n\n line_max = 1 }\n", ":3: line_max: must lie between 1024 and" },
+		{ "imap { idle_timeout = 30 }\n", "idle_timeout: \"30\" is no time" },
+		{ "imap { pipeline_max = many }\n", "is no whole number" },
+		{ "imap { plaintext_login = maybe }\n", "is neither yes nor no" },
+		{ "imap { pipeline_max = 99999999999999999999 }\n", "is no whole number" },
+		{ DIRECTORY DIRECTORY, ":2: section \"directory\" is given twice" },
+		{ "hostname = \"abc\n", ":1: string is not closed" },
+		{ "/* abc\n", ":1: comment is not closed" },
+		{ "}\n", ":1: unexpected \"}\"" },
+		{ "nosuch { }\n", ":1: " },
+		{ "hostname += x\n", "\"+=\" is not known" },
+		{ "hostname\n", "is missing behind \"hostname\"" },
+		{ "directory \"d\" {\n uris = { \"ldap://x\",\n", "list is not closed" },
+		{ "", "no directory section" },
+		{ "directory \"d\" { base = x }", "uris is missing" },
+		{ "directory \"d\" { uris = { \"http://x\" } }", "is neither ldap:// nor" },
+		{ DIRECTORY "mail_root = mail\n", "mail_root: \"mail\" is not an absolute path" },
+		{ DIRECTORY "listen \"a\" { protocol = pop3 address = { \"*:1\" } }",
+			"must be imap" },
+		{ DIRECTORY "listen \"a\" { protocol = imap tls = implicit address = { \"*:1\" } }",
+			"TLS needs tls.certificate" },
+		{ DIRECTORY "listen \"a\" { protocol = submission address = { \"*:1\" } }",
+			"submission needs tls" },
+	};
+	struct settings *s;
+	struct buf err;
+
+	(void)state;
+	buf_init(&err, 65536);
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		enum err e = load(table[i].text, false, &s, &err);
+		if (e == ERR_OK || str_find(buf_str(&err), str_of(table[i].want)) == err.n)
+			fail_msg("case %zu: want \"%s\", got %s \"%.*s\"", i, table[i].want,
+				err_name(e), STR_FMT(buf_str(&err)));
+		assert_null(s);
+	}
+	assert_int_equal(settings_load("/nonexistent/postroom.conf", true, &s, &err), ERR_NOTFOUND);
+	buf_fini(&err);
+}
+
+static void
+test_secret(void **state)
+{
+	struct settings *s;
+	struct buf err;
+	char text[512];
+
+	(void)state;
+	buf_init(&err, 4096);
+	(void)snprintf(text, sizeof text,
+		"directory \"d\" { uris = { \"ldap://x\" } bind_dn = 'cn=x' bind_password = "
+		"\"%s/pw\" }",
+		dir);
+	put_file("pw", "s3cret\n", 0640);
+	assert_int_equal(load(text, true, &s, &err), ERR_OK);
+	assert_true(str_eq(s->directories[0].bind_password, STR("s3cret")));
+	struct buf shown;
+	buf_init(&shown, 1 << 20);
+	settings_print(s, false, &shown);
+	assert_int_equal(str_find(buf_str(&shown), STR("s3cret")), shown.n);
+	assert_true(str_find(buf_str(&shown), STR("/pw\"")) < shown.n);
+	settings_free(s);
+	put_file("pw", "s3cret\n", 0644);
+	assert_int_not_equal(load(text, true, &s, &err), ERR_OK);
+	assert_true(str_find(buf_str(&err), STR("others can read it")) < err.n);
+	assert_int_equal(load(text, false, &s, &err), ERR_OK);
+	assert_int_equal(s->directories[0].bind_password.n, 0);
+	settings_free(s);
+	/* the file that names secrets, too */
+	put_file("pw", "s3cret\n", 0600);
+	put_file("postroom.conf", text, 0644);
+	assert_int_equal(settings_load(path, true, &s, &err), ERR_DENIED);
+	buf_fini(&shown);
+	buf_fini(&err);
+}
+
+static void
+test_pack(void **state)
+{
+	struct settings *s, *t;
+	struct buf err, packed;
+
+	(void)state;
+	buf_init(&err, 4096);
+	buf_init(&packed, 1 << 20);
+	assert_int_equal(load("hostname = h\nimap { line_max = 2K }\nspool_dir = /s\n"
+			      "directory \"a\" { uris = { \"ldap://1\" } starttls = no }\n"
+			      "directory \"b\" { uris = { \"ldap://2\", \"ldap://3\" } }\n",
+				 false, &s, &err),
+		ERR_OK);
+	settings_pack(s, ROLE_IMAP, &packed);
+	assert_int_equal(settings_unpack(buf_str(&packed), &t), ERR_OK);
+	assert_true(str_eq(t->hostname, STR("h")));
+	assert_int_equal(t->imap.line_max, 2048);
+	assert_int_equal(t->directories_count, 0);
+	assert_true(str_eq(t->spool_dir, STR("/var/spool/postroom")));
+	settings_free(t);
+	buf_reset(&packed);
+	settings_pack(s, ROLE_AUTH, &packed);
+	assert_int_equal(settings_unpack(buf_str(&packed), &t), ERR_OK);
+	assert_int_equal(t->imap.line_max, 65536);
+	assert_int_equal(t->directories_count, 2);
+	assert_true(str_eq(t->directories[1].title, STR("b")));
+	assert_true(str_eq(t->directories[1].uris.v[1], STR("ldap://3")));
+	assert_false(t->directories[0].starttls);
+	settings_free(t);
+	/* every cut is refused, none crashes */
+	for (size_t n = 1; n < packed.n; n++)
+		if (settings_unpack(str_sub(buf_str(&packed), 0, n), &t) == ERR_OK)
+			settings_free(t);
+	settings_free(s);
+	buf_fini(&packed);
+	buf_fini(&err);
+}
+
+static void
+test_print(void **state)
+{
+	struct settings *s;
+	struct buf err, out;
+
+	(void)state;
+	buf_init(&err, 4096);
+	buf_init(&out, 1 << 20);
+	const char *text = "hostname = \"h\"\nimap {\n\tline_max = 2K\n\tidle_timeout = 90m\n}\n"
+			   "directory \"a\" {\n\turis = { \"ldap://1\", \"ldap://2\" }\n"
+			   "\tstarttls = no\n}\n";
+	assert_int_equal(load(text, false, &s, &err), ERR_OK);
+	settings_print(s, true, &out);
+	char *z = str_dup(buf_str(&out));
+	assert_string_equal(z, text);
+	free(z);
+	settings_free(s);
+	/* what it prints in full, it reads again */
+	assert_int_equal(load(text, false, &s, &err), ERR_OK);
+	buf_reset(&out);
+	settings_print(s, false, &out);
+	settings_free(s);
+	z = str_dup(buf_str(&out));
+	assert_int_equal(load(z, false, &s, &err), ERR_OK);
+	assert_int_equal(s->imap.line_max, 2048);
+	settings_free(s);
+	free(z);
+	buf_reset(&out);
+	settings_manual(&out);
+	assert_true(
+		str_find(buf_str(&out), STR(".It Ic line_max Pq size , default Ql 64K")) < out.n);
+	buf_fini(&out);
+	buf_fini(&err);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_good),
+		cmocka_unit_test(test_bad),
+		cmocka_unit_test(test_secret),
+		cmocka_unit_test(test_pack),
+		cmocka_unit_test(test_print),
+	};
+
+	if (mkdtemp(dir) == NULL)
+		return 1;
+	(void)snprintf(path, sizeof path, "%s/postroom.conf", dir);
+	int failed = cmocka_run_group_tests(tests, NULL, NULL);
+	char pw[64];
+
+	(void)snprintf(pw, sizeof pw, "%s/pw", dir);
+	unlink(pw);
+	unlink(path);
+	rmdir(dir);
+	return failed;
+}
