@@ -28,16 +28,16 @@ struct role_cage {
 	/* Privileges given up by role_main between init and start; skipped, and said in the log,
 	 * when not started as root. */
 	const char *chroot_below_runtime; /* "gate": chroot to <runtime_dir>/gate; NULL: none */
-	bool no_file_writes;              /* RLIMIT_FSIZE 0 */
-	bool landlock_mail_root;          /* file access only below mail_root */
-	const int *allow_syscalls;        /* seccomp allow list beyond the common one, ends -1; NULL:
-					     no filter */
-	bool no_inet;                     /* socket() only AF_UNIX */
+	bool no_file_writes;		  /* RLIMIT_FSIZE 0 */
+	bool landlock_mail_root;	  /* file access only below mail_root */
+	const int *allow_syscalls; /* seccomp allow list beyond the common one, ends -1; NULL:
+				      no filter */
+	bool no_inet;		   /* socket() only AF_UNIX */
 };
 
 struct role {
 	const char *name; /* "imap" */
-	unsigned bit;     /* ROLE_IMAP */
+	unsigned bit;	  /* ROLE_IMAP */
 	/* The system user's name out of the settings. */
 	struct str (*user)(const struct settings *s);
 	struct role_cage cage;
@@ -78,6 +78,16 @@ void
 role_set_data(struct role_ctx *c, void *data);
 void *
 role_data(const struct role_ctx *c);
+/* The path of a socket below runtime_dir as this process sees it now: "gate/auth" becomes
+ * "/auth" once the cage chroots to <runtime_dir>/gate, and <runtime_dir>/gate/auth where it does
+ * not. Replaces out, NUL behind it. ERR_LIMIT. */
+struct buf;
+MUST_USE enum err
+role_runtime_path(const struct role_ctx *c, const char *name, struct buf *out);
+/* The uid behind a user_… setting, for checks of peers; this process's own when not started as
+ * root. Only in init: the cage hides the user database. ERR_NOTFOUND. */
+MUST_USE enum err
+role_uid(const struct role_ctx *c, struct str user, uid_t *uid_out);
 /* Ask master to pass a message of this role's to another (smtp <-> queue channels). */
 struct ipc *
 role_control(struct role_ctx *c);
