@@ -25,7 +25,7 @@ ipc_new(struct loop *l, int fd, const struct ipc_ops *ops, void *arg);
 void
 ipc_free(struct ipc *c);
 /* Borrows the payload; takes the fds (closed after the send). ERR_LIMIT: too large, or over
- * 4,096 messages queued (fds closed). */
+ * 4,096 messages queued (fds closed); ERR_EOF: the peer is gone (on_end comes, or came). */
 MUST_USE enum err
 ipc_send(struct ipc *c, uint32_t type, struct str payload, const int *fds, size_t fds_count);
 /* Peer's uid and pid by SO_PEERCRED. */

@@ -43,6 +43,9 @@ loop_io_init(
 /* events: LOOP_READ | LOOP_WRITE, or 0 to stop. Cheap when nothing changes. */
 void
 loop_io_set(struct loop_io *io, int events);
+/* Stop, and drop every trace of the fd: before it is given to another process and closed here. */
+void
+loop_io_forget(struct loop_io *io);
 
 struct loop_timer {
 	void (*fn)(struct loop_timer *t);
