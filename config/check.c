@@ -69,7 +69,7 @@ check_listen(const struct settings *s, const struct settings_listen *l, struct c
 static void
 check_directory(const struct settings_directory *d, struct checking *c)
 {
-	static const char *const schemes[] = { "ldap://", "ldaps://", NULL };
+	static const char *const schemes[] = { "ldap://", "ldaps://", "ldapi://", NULL };
 
 	if (d->uris.n == 0)
 		complain(c, "directory \"%.*s\": uris is missing", STR_FMT(d->title));
@@ -78,7 +78,9 @@ check_directory(const struct settings_directory *d, struct checking *c)
 		for (const char *const *w = schemes; *w != NULL; w++)
 			known |= str_starts(d->uris.v[i], str_of(*w));
 		if (!known)
-			complain(c, "directory \"%.*s\": \"%.*s\" is neither ldap:// nor ldaps://",
+			complain(c,
+				"directory \"%.*s\": \"%.*s\" is none of ldap://, ldaps://, "
+				"ldapi://",
 				STR_FMT(d->title), STR_FMT(d->uris.v[i]));
 	}
 }

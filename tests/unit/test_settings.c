@@ -104,7 +104,7 @@ test_bad(void **state)
 		{ "directory \"d\" {\n uris = { \"ldap://x\",\n", "list is not closed" },
 		{ "", "no directory section" },
 		{ "directory \"d\" { base = x }", "uris is missing" },
-		{ "directory \"d\" { uris = { \"http://x\" } }", "is neither ldap:// nor" },
+		{ "directory \"d\" { uris = { \"http://x\" } }", "is none of ldap://" },
 		{ DIRECTORY "mail_root = mail\n", "mail_root: \"mail\" is not an absolute path" },
 		{ DIRECTORY "listen \"a\" { protocol = pop3 address = { \"*:1\" } }",
 			"must be imap" },

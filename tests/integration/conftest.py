@@ -1,0 +1,71 @@
+"""Fixtures for all integration tests. Everything lives in one temporary folder a module."""
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from harness import instance as instance_module  # noqa: E402
+from harness.certs import Certs  # noqa: E402
+from harness.slapd import Slapd  # noqa: E402
+
+CORPUS = Path(__file__).resolve().parents[3] / "shared" / "corpus"
+
+
+@pytest.fixture(scope="session")
+def certs():
+    d = instance_module.temp_dir("postroom-certs-")
+    yield Certs(d)
+    instance_module.remove(d)
+
+
+@pytest.fixture(scope="module")
+def work():
+    """A folder that the roles' users can reach; kept when POSTROOM_KEEP is set."""
+    d = instance_module.temp_dir()
+    yield d
+    if not os.environ.get("POSTROOM_KEEP"):
+        instance_module.remove(d)
+
+
+@pytest.fixture(scope="module")
+def slapd(work, certs):
+    """A running slapd with the sample organisation, StartTLS and ldaps."""
+    with Slapd(work / "slapd", ca=certs.ca, cert=certs.cert, key=certs.key) as s:
+        yield s
+
+
+@pytest.fixture(scope="module")
+def postroom(work, slapd, certs):
+    """One running instance, shared by a module's tests; they use different users."""
+    i = instance_module.Instance(work / "postroom", slapd, certs)
+    i.start()
+    yield i
+    i.stop()
+
+
+@pytest.fixture
+def make_instance(slapd, certs):
+    """make_instance(settings="…") starts an instance of the test's own."""
+    made = []
+
+    def make(settings="", start=True, **kw):
+        d = instance_module.temp_dir()
+        i = instance_module.Instance(d, kw.pop("slapd", slapd), certs, settings, **kw)
+        made.append(i)
+        return i.start() if start else i
+
+    yield make
+    for i in made:
+        i.stop()
+        if not os.environ.get("POSTROOM_KEEP"):
+            instance_module.remove(i.dir)
+
+
+@pytest.fixture(scope="session")
+def corpus():
+    if not CORPUS.is_dir():
+        pytest.skip("../shared/corpus is not there: nothing to compare")
+    return sorted(CORPUS.glob("*.eml"))
