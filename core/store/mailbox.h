@@ -42,9 +42,9 @@ struct mailbox_info {
 	struct str name; /* full path where the call says so; dies with the step */
 };
 
-/* A client's name in the form the store uses: "inbox/x" -> "INBOX/x", one trailing "/" cut,
+/* A client's name in the form the store uses: "inbox/x" -> "INBOX/x", one trailing "/" cut, NFC,
  * appended to out. ERR_SYNTAX: empty name or component, ".", "..", NUL, control characters,
- * bad UTF-8, not NFC; ERR_LIMIT: longer or deeper than the limits. */
+ * bad UTF-8; ERR_LIMIT: longer or deeper than the limits. */
 MUST_USE enum err
 mailbox_name_check(struct str name, struct buf *out);
 
