@@ -2,6 +2,7 @@ noinst_LIBRARIES += core/base/libbase.a
 core_base_libbase_a_SOURCES = \
 	core/base/arena.c core/base/arena.h \
 	core/base/buf.c core/base/buf.h \
+	core/base/cidr.c core/base/cidr.h \
 	core/base/clock.c core/base/clock.h \
 	core/base/codec.c core/base/codec.h \
 	core/base/err.c core/base/err.h \

@@ -1,0 +1,178 @@
+/* The program postroom-lmtp: takes connections on the sockets that master bound, asks
+ * auth-userdb who a recipient is, and hands messages to the store. */
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "core/base/log.h"
+#include "core/base/xalloc.h"
+#include "core/role/role.h"
+#include "core/store/store.h"
+#include "delivery/lmtp/session.h"
+
+struct lmtp {
+	struct lmtp_server server;
+	struct pool *pool;
+	struct listener **listeners;
+	size_t listeners_count;
+	struct cidr *networks;
+	struct str hostname, mail_root; /* copies: settings may be reloaded under them */
+	struct role_ctx *role;
+};
+
+static struct str
+lmtp_user(const struct settings *s)
+{
+	return s->user_mail;
+}
+
+/* Before the cage: who the queue is. */
+static enum err
+lmtp_init(struct role_ctx *c)
+{
+	struct lmtp *l = xcalloc(1, sizeof(*l));
+
+	l->role = c;
+	role_set_data(c, l);
+	return role_uid(c, role_settings(c)->user_queue, &l->server.queue_uid);
+}
+
+static enum err
+take_settings(struct lmtp *l, const struct settings *s)
+{
+	struct lmtp_server *v = &l->server;
+	struct cidr *networks = xcalloc(s->lmtp.networks.n + 1, sizeof(*networks));
+
+	for (size_t i = 0; i < s->lmtp.networks.n; i++) {
+		if (cidr_parse(s->lmtp.networks.v[i], &networks[i]) != ERR_OK) {
+			log_event(LVL_ERROR, "lmtp.settings",
+				log_s("networks", s->lmtp.networks.v[i]),
+				log_z("reason", "not a network"));
+			free(networks);
+			return ERR_SYNTAX;
+		}
+	}
+	free(l->networks);
+	l->networks = networks;
+	v->networks = networks;
+	v->networks_count = s->lmtp.networks.n;
+	v->delimiter = s->recipient_delimiter.n != 0 ? s->recipient_delimiter.p[0] : '\0';
+	v->message_max_bytes = (uint64_t)s->smtp.message_max;
+	v->recipients_max = (uint32_t)s->lmtp.recipients_max;
+	v->connections_max = (unsigned)s->lmtp.connections_max;
+	v->command_timeout_ms = s->lmtp.command_timeout;
+	v->store_timeout_ms = s->lmtp.store_timeout;
+	return ERR_OK;
+}
+
+static void
+on_accept(void *arg, int fd, const struct peer *peer)
+{
+	lmtp_session_start(arg, fd, peer);
+}
+
+static struct str
+hostname_of(const struct settings *s)
+{
+	char name[256] = "localhost";
+
+	if (s->hostname.n != 0)
+		return str_of(str_dup(s->hostname));
+	(void)gethostname(name, sizeof(name) - 1);
+	return str_of(xstrdup(name));
+}
+
+static enum err
+lmtp_start(struct role_ctx *c)
+{
+	struct lmtp *l = role_data(c);
+	const struct settings *s = role_settings(c);
+	struct lmtp_server *v = &l->server;
+	size_t count;
+	const struct role_listener *from = role_listeners(c, &count);
+	struct buf path, address;
+	enum err e = take_settings(l, s);
+
+	buf_init(&path, 4096);
+	buf_init(&address, 4096);
+	if (e == ERR_OK)
+		e = role_runtime_path(c, "auth-userdb", &path);
+	if (e != ERR_OK)
+		goto out;
+	l->hostname = hostname_of(s);
+	l->mail_root = str_of(str_dup(s->mail_root));
+	v->hostname = l->hostname;
+	v->mail_root = l->mail_root;
+	v->loop = role_loop(c);
+	list_init(&v->sessions);
+	l->pool = pool_new(v->loop, (unsigned)s->store.pool_threads);
+	v->store = store_new(v->loop, l->pool, s);
+	buf_addf(&address, "unix:%.*s", STR_FMT(buf_str(&path)));
+	v->users = userdb_new(v->loop, buf_str(&address));
+	v->lookup = userdb_lookup;
+	v->lookup_cancel = userdb_cancel;
+	l->listeners = xcalloc(count + 1, sizeof(struct listener *));
+	for (size_t i = 0; i < count; i++)
+		l->listeners[l->listeners_count++] =
+			listener_new(v->loop, from[i].fd, on_accept, v);
+out:
+	buf_fini(&path);
+	buf_fini(&address);
+	return e;
+}
+
+static void
+lmtp_reload(struct role_ctx *c)
+{
+	/* Names and folders stay as they were at start; limits and networks are the new ones. */
+	if (take_settings(role_data(c), role_settings(c)) == ERR_OK)
+		log_event(LVL_INFO, "lmtp.reload", log_z("res", "ok"));
+}
+
+static void
+lmtp_child_died(struct role_ctx *c, struct str role, int pid)
+{
+	struct lmtp *l = role_data(c);
+
+	(void)pid;
+	if (str_eq(role, STR("lmtp")) || str_eq(role, STR("imap")))
+		store_child_died(l->server.store);
+}
+
+static void
+all_ended(void *arg)
+{
+	struct lmtp *l = arg;
+
+	role_leave(l->role);
+}
+
+static void
+lmtp_stop(struct role_ctx *c)
+{
+	struct lmtp *l = role_data(c);
+
+	for (size_t i = 0; i < l->listeners_count; i++)
+		listener_free(l->listeners[i]);
+	l->listeners_count = 0;
+	l->server.on_idle = all_ended;
+	l->server.on_idle_arg = l;
+	lmtp_server_stop(&l->server);
+}
+
+static const struct role lmtp_role = {
+	.name = "lmtp",
+	.bit = ROLE_LMTP,
+	.user = lmtp_user,
+	.cage = { .landlock_mail_root = true, .no_inet = true },
+	.init = lmtp_init,
+	.start = lmtp_start,
+	.reload = lmtp_reload,
+	.child_died = lmtp_child_died,
+	.stop = lmtp_stop,
+};
+
+int
+main(int argc, char **argv)
+{
+	return role_main(argc, argv, &lmtp_role);
+}

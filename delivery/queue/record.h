@@ -1,0 +1,70 @@
+#ifndef POSTROOM_QUEUE_RECORD_H
+#define POSTROOM_QUEUE_RECORD_H
+
+#include "core/base/arena.h"
+#include "core/base/buf.h"
+
+/* What queue.mdb holds of one message: who it was sent to and what became of each final
+ * recipient. The place of a recipient in rcpts is part of its delivery id, so recipients are only
+ * ever added at the end, and never removed or moved. */
+enum rcpt_state {
+	RCPT_WAITING = 0,
+	RCPT_DELIVERED = 1,
+	RCPT_FAILED = 2,   /* for good; the sender was not told yet */
+	RCPT_REPORTED = 3, /* for good; the report is in the queue, or there is nobody to tell */
+};
+
+/* One recipient of the envelope. */
+struct record_orig {
+	struct str address;
+	bool expanded; /* its final recipients are in rcpts */
+	uint16_t attempts;
+	int64_t next_ms; /* when not expanded: ask the directory again then */
+};
+
+/* One recipient after expansion. */
+struct record_rcpt {
+	struct str address;
+	uint32_t orig; /* index of the first envelope recipient that led here */
+	enum rcpt_state state;
+	uint16_t attempts;
+	int64_t next_ms;  /* waiting: the next try */
+	struct str reply; /* of the last try, "451 4.3.0 text"; empty before it */
+};
+
+struct record {
+	struct str id;
+	struct str sender; /* "" for <> */
+	struct str sid;
+	int64_t received_ms;
+	uint64_t size;
+	unsigned flags; /* enum spool_flag */
+	bool done;	/* nothing is left to do: only the slot's file may still be there */
+	struct record_orig *origs;
+	uint32_t origs_count;
+	struct record_rcpt *rcpts;
+	uint32_t rcpts_count;
+	uint32_t rcpts_room; /* allocated */
+};
+
+enum { RECORD_MAX = 256 * 1024 * 1024 };
+
+/* Appends; ends with a CRC32C. ERR_LIMIT: out is full. */
+MUST_USE enum err
+record_encode(const struct record *r, struct buf *out);
+/* Strings are copied into a. ERR_CORRUPT: not one of ours, or damaged; ERR_LIMIT: a is full. */
+MUST_USE enum err
+record_decode(struct str bytes, struct arena *a, struct record *out);
+
+/* Wall time of the earliest next step; INT64_MAX when nothing waits. */
+int64_t
+record_next_ms(const struct record *r);
+/* Append a final recipient; address and the table live in a. Returns NULL: a is full. */
+struct record_rcpt *
+record_add_rcpt(struct record *r, struct arena *a, struct str address, uint32_t orig);
+/* "00000193a4c1b2d3.9f8e7d6c5b4a3210.12": accept time, queue id, place (core/store/deliver.h). */
+enum { DELIVERY_ID_SIZE = 48 };
+void
+record_delivery_id(const struct record *r, uint32_t index, char out[DELIVERY_ID_SIZE]);
+
+#endif
