@@ -4,7 +4,8 @@
 #include "core/base/str.h"
 #include "core/event/loop.h"
 
-/* Connects without ever blocking the loop: "unix:/path", "127.0.0.1:25", "[::1]:25",
+/* Connects without ever blocking the loop: "unix:/path", "seqpacket:/path",
+ * "127.0.0.1:25", "[::1]:25",
  * "host:389" (names go through getaddrinfo on a helper thread; every address is tried
  * in turn, each for its share of the time). */
 struct connecting;

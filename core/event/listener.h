@@ -31,10 +31,10 @@ listener_free(struct listener *s);
 void
 listener_set_accepting(struct listener *s, bool on);
 
-/* Bind. "unix:/path", "seqpacket:/path" (for core/event/ipc.h), "127.0.0.1:1143", "[::1]:1143", "*:143". Non-blocking, listening,
- * backlog 1024; mode, uid and gid only for unix sockets (uid (uid_t)-1: as is). A
- * stale unix socket is replaced. ERR_SYNTAX: address; ERR_DENIED, ERR_EXISTS, ERR_TEMP:
- * errno's text in err_out (static storage). */
+/* Bind. "unix:/path", "seqpacket:/path" (for core/event/ipc.h), "127.0.0.1:1143", "[::1]:1143",
+ * "*:143". Non-blocking, listening, backlog 1024; mode, uid and gid only for unix sockets (uid
+ * (uid_t)-1: as is). A stale unix socket is replaced. ERR_SYNTAX: address; ERR_DENIED, ERR_EXISTS,
+ * ERR_TEMP: errno's text in err_out (static storage). */
 struct listen_options {
 	mode_t mode;
 	uid_t uid;

@@ -1,7 +1,12 @@
 noinst_LIBRARIES += core/event/libevent.a
 core_event_libevent_a_SOURCES = \
+	core/event/connect.c core/event/connect.h \
 	core/event/ipc.c core/event/ipc.h \
 	core/event/listener.c core/event/listener.h \
-	core/event/loop.c core/event/loop.h
+	core/event/loop.c core/event/loop.h \
+	core/event/outq.c core/event/outq.h \
+	core/event/pool.c core/event/pool.h \
+	core/event/stream.c core/event/stream.h \
+	core/event/tls.c core/event/tls.h
 # What links this folder: the archive, what lies below it, and the foreign libraries.
 LIBEVENT = core/event/libevent.a $(LIBBASE) $(LIBEV_LIBS) $(OPENSSL_LIBS)

@@ -26,7 +26,8 @@ struct stream_ops {
 	void (*on_tls)(struct stream *s, void *arg);
 	/* No more input will come: ERR_EOF the peer ended (its last bytes were given
 	 * to on_read before; output still works), ERR_TEMP reset, TLS failure or other
-	 * error (stream_error says more; output is dead too). Called once. */
+	 * error (stream_error says more; output is dead too). Called once; an owner that
+	 * goes on writing after ERR_EOF hears ERR_TEMP when the output dies as well. */
 	void (*on_end)(struct stream *s, void *arg, enum err why);
 };
 
@@ -49,7 +50,8 @@ stream_free(struct stream *s);
 void
 stream_close(struct stream *s, int64_t linger_ms);
 
-/* What arrived; the owner consumes from its front with buf_consume. */
+/* What arrived; the owner consumes from its front with buf_consume. Ask anew each time: that
+ * is how the stream notices that room came free. Wiped when given back (passwords). */
 struct buf *
 stream_in(struct stream *s);
 /* Stop (and go on) reading. Starts enabled. */
@@ -64,8 +66,9 @@ void
 stream_write(struct stream *s, struct str bytes);
 void
 stream_writef(struct stream *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/* n bytes of file fd from off, read when they are due. fd is duplicated by the
- * stream through a counted holder: */
+/* n bytes of a file from off, read when they are due; they do not count against
+ * out_max_bytes. The stream takes its own reference to f. A file that turns out shorter
+ * ends the stream. */
 struct stream_file;
 struct stream_file *
 stream_file_new(int fd); /* takes fd */

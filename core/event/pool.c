@@ -1,0 +1,239 @@
+/* The commit pool: threads for what may wait for a disk or a lock; see pool.h. The store, the
+ * queue and smtp submit. Invariant: done runs on the loop only, and at most `threads` jobs that do
+ * not wait for a foreign lock run at once, at most half of them POOL_SYNC. */
+#include "core/event/pool.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+
+#include "core/base/clock.h"
+#include "core/base/log.h"
+#include "core/base/xalloc.h"
+
+enum { THREADS_MAX = 256, STACK_BYTES = 1024 * 1024 };
+
+struct pool {
+	struct loop_async wake;
+	pthread_mutex_t lock;
+	pthread_cond_t work;  /* for the threads */
+	pthread_cond_t quiet; /* for pool_free */
+	struct list queue;    /* in the order of submission */
+	struct list finished; /* run, waiting for done */
+	unsigned limit;
+	unsigned sync_limit;
+	unsigned queued;
+	unsigned threads; /* alive */
+	unsigned running; /* jobs inside run, those that wait included */
+	unsigned running_sync;
+	unsigned waiting; /* between pool_wait_begin and pool_wait_end */
+	unsigned busy;
+	bool ending;
+};
+
+/* The next job that may run now, NULL when there is none. Call locked. */
+static struct pool_job *
+take_job(struct pool *p)
+{
+	if (p->running - p->waiting >= p->limit)
+		return NULL;
+	LIST_FOREACH(node, &p->queue)
+	{
+		struct pool_job *j = CONTAINER_OF(node, struct pool_job, link);
+		if (j->class == POOL_SYNC && p->running_sync >= p->sync_limit)
+			continue;
+		list_remove(node);
+		p->queued--;
+		return j;
+	}
+	return NULL;
+}
+
+static void
+run_job(struct pool *p, struct pool_job *j)
+{
+	bool has_done = j->done != NULL;
+	bool is_sync = j->class == POOL_SYNC;
+
+	p->running++;
+	p->running_sync += is_sync;
+	(void)pthread_mutex_unlock(&p->lock);
+	j->run(j); /* without done, j is gone after this */
+	(void)pthread_mutex_lock(&p->lock);
+	p->running--;
+	p->running_sync -= is_sync;
+	if (has_done) {
+		if (list_empty(&p->finished))
+			loop_async_send(&p->wake);
+		list_push_back(&p->finished, &j->link);
+	} else {
+		p->busy--;
+	}
+	(void)pthread_cond_broadcast(&p->quiet);
+}
+
+static void *
+thread_main(void *arg)
+{
+	struct pool *p = arg;
+
+	(void)pthread_mutex_lock(&p->lock);
+	for (;;) {
+		struct pool_job *j = take_job(p);
+		if (j != NULL) {
+			run_job(p, j);
+			continue;
+		}
+		/* threads that stood in for waiting ones leave when those are back */
+		if (p->ending || p->threads > p->limit + p->waiting)
+			break;
+		(void)pthread_cond_wait(&p->work, &p->lock);
+	}
+	p->threads--;
+	(void)pthread_cond_broadcast(&p->quiet);
+	(void)pthread_mutex_unlock(&p->lock);
+	return NULL;
+}
+
+/* Threads for what is queued: those that run nothing, or a new one. Call locked. */
+static void
+summon(struct pool *p)
+{
+	sigset_t all, old;
+	pthread_attr_t attr;
+	pthread_t id;
+
+	if (p->queued == 0)
+		return;
+	(void)pthread_cond_signal(&p->work);
+	if (p->queued <= p->threads - p->running)
+		return;
+	if (p->threads >= p->limit + p->waiting || p->threads >= THREADS_MAX)
+		return;
+	(void)sigfillset(&all);
+	(void)pthread_sigmask(SIG_BLOCK, &all, &old); /* signals are the loop's */
+	(void)pthread_attr_init(&attr);
+	(void)pthread_attr_setstacksize(&attr, STACK_BYTES);
+	(void)pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	if (pthread_create(&id, &attr, thread_main, p) == 0) {
+		p->threads++;
+	} else if (p->threads == 0) {
+		log_event(LVL_ERROR, "pool.thread", log_z("reason", "no thread can be made"));
+		abort();
+	}
+	(void)pthread_attr_destroy(&attr);
+	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+}
+
+static void
+run_done(struct pool *p)
+{
+	struct list due;
+
+	(void)pthread_mutex_lock(&p->lock);
+	list_init(&due);
+	while (!list_empty(&p->finished)) {
+		struct list *node = p->finished.next;
+		list_remove(node);
+		list_push_back(&due, node);
+	}
+	(void)pthread_mutex_unlock(&p->lock);
+	while (!list_empty(&due)) {
+		struct pool_job *j = CONTAINER_OF(due.next, struct pool_job, link);
+		list_remove(&j->link);
+		j->done(j);
+		(void)pthread_mutex_lock(&p->lock);
+		p->busy--;
+		(void)pthread_mutex_unlock(&p->lock);
+	}
+}
+
+static void
+on_wake(struct loop_async *a)
+{
+	run_done(a->arg);
+}
+
+struct pool *
+pool_new(struct loop *l, unsigned threads)
+{
+	struct pool *p = xcalloc(1, sizeof *p);
+
+	assert(threads > 0);
+	p->limit = threads < THREADS_MAX ? threads : THREADS_MAX;
+	p->sync_limit = p->limit > 1 ? p->limit / 2 : 1;
+	list_init(&p->queue);
+	list_init(&p->finished);
+	(void)pthread_mutex_init(&p->lock, NULL);
+	(void)pthread_cond_init(&p->work, NULL);
+	(void)pthread_cond_init(&p->quiet, NULL);
+	loop_async_start(&p->wake, l, on_wake, p);
+	return p;
+}
+
+void
+pool_free(struct pool *p)
+{
+	if (p == NULL)
+		return;
+	(void)pthread_mutex_lock(&p->lock);
+	while (p->busy != 0) {
+		while (p->busy != 0 && list_empty(&p->finished))
+			(void)pthread_cond_wait(&p->quiet, &p->lock);
+		(void)pthread_mutex_unlock(&p->lock);
+		run_done(p);
+		(void)pthread_mutex_lock(&p->lock);
+	}
+	p->ending = true;
+	(void)pthread_cond_broadcast(&p->work);
+	while (p->threads != 0)
+		(void)pthread_cond_wait(&p->quiet, &p->lock);
+	(void)pthread_mutex_unlock(&p->lock);
+	loop_async_stop(&p->wake);
+	(void)pthread_mutex_destroy(&p->lock);
+	(void)pthread_cond_destroy(&p->work);
+	(void)pthread_cond_destroy(&p->quiet);
+	free(p);
+}
+
+void
+pool_submit(struct pool *p, struct pool_job *j)
+{
+	j->queued_ms = clock_ms();
+	(void)pthread_mutex_lock(&p->lock);
+	list_push_back(&p->queue, &j->link);
+	p->queued++;
+	p->busy++;
+	summon(p);
+	(void)pthread_mutex_unlock(&p->lock);
+}
+
+void
+pool_wait_begin(struct pool *p)
+{
+	(void)pthread_mutex_lock(&p->lock);
+	p->waiting++;
+	summon(p);
+	(void)pthread_mutex_unlock(&p->lock);
+}
+
+void
+pool_wait_end(struct pool *p)
+{
+	(void)pthread_mutex_lock(&p->lock);
+	p->waiting--;
+	(void)pthread_mutex_unlock(&p->lock);
+}
+
+unsigned
+pool_busy(const struct pool *p)
+{
+	struct pool *own = (struct pool *)(uintptr_t)p;
+	unsigned n;
+
+	(void)pthread_mutex_lock(&own->lock);
+	n = own->busy;
+	(void)pthread_mutex_unlock(&own->lock);
+	return n;
+}

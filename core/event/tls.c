@@ -1,0 +1,425 @@
+/* TLS by OpenSSL 3, the only file that sees it; see tls.h. Streams call it, and auth-ldap beneath
+ * libldap. Invariant: no tickets, no session cache, no renegotiation, no prompt for a passphrase,
+ * and a client without the `insecure` setting never goes on with a certificate it did not verify.
+ */
+#include "core/event/tls.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "core/base/xalloc.h"
+#include "core/event/loop.h"
+
+/* TLS 1.2: forward secrecy only, authenticated ciphers first. */
+#define CIPHERS "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20:ECDHE+AES:DHE+AES:!aNULL:!PSK"
+
+struct tls_ctx {
+	SSL_CTX *ssl;
+	unsigned refs;
+};
+
+struct tls {
+	SSL *ssl;
+	struct tls_ctx *ctx;
+	int wants;
+	bool dead;
+	bool closed; /* our close_notify was sent */
+	char error[200];
+	char description[96];
+};
+
+static _Thread_local char ctx_error[200];
+
+static void
+library_error(char *out, size_t size, const char *what)
+{
+	unsigned long code = ERR_peek_last_error();
+	const char *reason = code != 0 ? ERR_reason_error_string(code) : NULL;
+
+	(void)snprintf(out, size, "%s%s%s", what, reason != NULL ? ": " : "",
+		reason != NULL ? reason : "");
+	ERR_clear_error();
+}
+
+/* A key with a passphrase is refused instead of asked for. */
+static int
+no_passphrase(char *out, int size, int writing, void *arg)
+{
+	(void)out;
+	(void)size;
+	(void)writing;
+	(void)arg;
+	return -1;
+}
+
+static BIO *
+bio_of(struct str pem)
+{
+	return BIO_new_mem_buf(pem.p, (int)pem.n);
+}
+
+static enum err
+use_chain(SSL_CTX *ssl, struct str pem)
+{
+	BIO *b = bio_of(pem);
+	X509 *leaf = b != NULL ? PEM_read_bio_X509_AUX(b, NULL, no_passphrase, NULL) : NULL;
+	X509 *more = NULL;
+	bool ok = leaf != NULL && SSL_CTX_use_certificate(ssl, leaf) == 1;
+
+	while (ok && (more = PEM_read_bio_X509(b, NULL, no_passphrase, NULL)) != NULL) {
+		ok = SSL_CTX_add0_chain_cert(ssl, more) == 1;
+		if (!ok)
+			X509_free(more);
+	}
+	X509_free(leaf);
+	BIO_free(b);
+	if (ok)
+		ERR_clear_error(); /* the end of the file is an error of the reader's */
+	return ok ? ERR_OK : ERR_SYNTAX;
+}
+
+static enum err
+use_key(SSL_CTX *ssl, struct str pem)
+{
+	BIO *b = bio_of(pem);
+	EVP_PKEY *key = b != NULL ? PEM_read_bio_PrivateKey(b, NULL, no_passphrase, NULL) : NULL;
+	bool ok = key != NULL && SSL_CTX_use_PrivateKey(ssl, key) == 1;
+
+	EVP_PKEY_free(key);
+	BIO_free(b);
+	return ok ? ERR_OK : ERR_SYNTAX;
+}
+
+static enum err
+use_authorities(SSL_CTX *ssl, struct str pem)
+{
+	X509_STORE *store = SSL_CTX_get_cert_store(ssl);
+	BIO *b;
+	X509 *x;
+	size_t n = 0;
+
+	if (pem.n == 0)
+		return SSL_CTX_set_default_verify_paths(ssl) == 1 ? ERR_OK : ERR_SYNTAX;
+	b = bio_of(pem);
+	while (b != NULL && (x = PEM_read_bio_X509(b, NULL, no_passphrase, NULL)) != NULL) {
+		if (X509_STORE_add_cert(store, x) == 1)
+			n++;
+		X509_free(x);
+	}
+	BIO_free(b);
+	ERR_clear_error();
+	return n != 0 ? ERR_OK : ERR_SYNTAX;
+}
+
+static enum err
+set_policy(SSL_CTX *ssl, int min_version)
+{
+	int version = min_version == 13 ? TLS1_3_VERSION : TLS1_2_VERSION;
+
+	SSL_CTX_set_options(ssl, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION |
+					 SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE |
+					 SSL_OP_PRIORITIZE_CHACHA | SSL_OP_IGNORE_UNEXPECTED_EOF);
+	SSL_CTX_set_mode(ssl, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
+				      SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
+	SSL_CTX_set_default_passwd_cb(ssl, no_passphrase);
+	(void)SSL_CTX_set_dh_auto(ssl, 1);
+	if (SSL_CTX_set_num_tickets(ssl, 0) != 1 ||
+		SSL_CTX_set_min_proto_version(ssl, version) != 1 ||
+		SSL_CTX_set_cipher_list(ssl, CIPHERS) != 1)
+		return ERR_SYNTAX;
+	return ERR_OK;
+}
+
+static enum err
+finish_ctx(SSL_CTX *ssl, const char *wrong, struct tls_ctx **out, const char **err_out)
+{
+	if (wrong != NULL) {
+		library_error(ctx_error, sizeof ctx_error, wrong);
+		*err_out = ctx_error;
+		SSL_CTX_free(ssl);
+		return ERR_SYNTAX;
+	}
+	*out = xcalloc(1, sizeof **out);
+	(*out)->ssl = ssl;
+	(*out)->refs = 1;
+	return ERR_OK;
+}
+
+enum err
+tls_ctx_new_server(const struct tls_server_options *o, struct tls_ctx **out, const char **err_out)
+{
+	SSL_CTX *ssl = SSL_CTX_new(TLS_server_method());
+	const char *wrong = NULL;
+
+	if (ssl == NULL || set_policy(ssl, o->min_version) != ERR_OK)
+		wrong = "TLS library";
+	else if (use_chain(ssl, o->certificate_pem) != ERR_OK)
+		wrong = "certificate";
+	else if (use_key(ssl, o->key_pem) != ERR_OK)
+		wrong = "private key";
+	else if (SSL_CTX_check_private_key(ssl) != 1)
+		wrong = "the key does not belong to the certificate";
+	return finish_ctx(ssl, wrong, out, err_out);
+}
+
+enum err
+tls_ctx_new_client(const struct tls_client_options *o, struct tls_ctx **out, const char **err_out)
+{
+	SSL_CTX *ssl = SSL_CTX_new(TLS_client_method());
+	const char *wrong = NULL;
+
+	if (ssl == NULL || set_policy(ssl, o->min_version) != ERR_OK)
+		wrong = "TLS library";
+	else if (use_authorities(ssl, o->ca_pem) != ERR_OK)
+		wrong = "CA certificates";
+	else if (o->certificate_pem.n != 0 && use_chain(ssl, o->certificate_pem) != ERR_OK)
+		wrong = "certificate";
+	else if (o->certificate_pem.n != 0 && use_key(ssl, o->key_pem) != ERR_OK)
+		wrong = "private key";
+	if (ssl != NULL)
+		SSL_CTX_set_verify(ssl, o->insecure ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, NULL);
+	return finish_ctx(ssl, wrong, out, err_out);
+}
+
+struct tls_ctx *
+tls_ctx_ref(struct tls_ctx *c)
+{
+	c->refs++;
+	return c;
+}
+
+void
+tls_ctx_unref(struct tls_ctx *c)
+{
+	if (c == NULL || --c->refs != 0)
+		return;
+	SSL_CTX_free(c->ssl);
+	free(c);
+}
+
+static struct tls *
+tls_new(struct tls_ctx *c, int fd)
+{
+	struct tls *t = xcalloc(1, sizeof *t);
+
+	t->ctx = tls_ctx_ref(c);
+	t->ssl = SSL_new(c->ssl);
+	if (t->ssl == NULL || SSL_set_fd(t->ssl, fd) != 1) {
+		library_error(t->error, sizeof t->error, "TLS library");
+		t->dead = true;
+	}
+	return t;
+}
+
+struct tls *
+tls_new_server(struct tls_ctx *c, int fd)
+{
+	struct tls *t = tls_new(c, fd);
+
+	if (!t->dead)
+		SSL_set_accept_state(t->ssl);
+	return t;
+}
+
+/* The certificate must carry host, an address or a name. RFC 6125 6.4. */
+static bool
+expect_host(SSL *ssl, const char *host)
+{
+	X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
+	unsigned char raw[16];
+
+	if (inet_pton(AF_INET, host, raw) == 1 || inet_pton(AF_INET6, host, raw) == 1)
+		return X509_VERIFY_PARAM_set1_ip_asc(param, host) == 1;
+	X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+	return X509_VERIFY_PARAM_set1_host(param, host, 0) == 1 &&
+	       SSL_set_tlsext_host_name(ssl, host) == 1;
+}
+
+struct tls *
+tls_new_client(struct tls_ctx *c, int fd, struct str host)
+{
+	struct tls *t = tls_new(c, fd);
+	char *name = str_dup(host);
+
+	/* without a name to compare nothing would be verified: never go on so */
+	if (!t->dead && !expect_host(t->ssl, name) && SSL_get_verify_mode(t->ssl) != 0) {
+		library_error(t->error, sizeof t->error, "host name");
+		t->dead = true;
+	}
+	free(name);
+	if (!t->dead)
+		SSL_set_connect_state(t->ssl);
+	return t;
+}
+
+void
+tls_free(struct tls *t)
+{
+	if (t == NULL)
+		return;
+	SSL_free(t->ssl);
+	tls_ctx_unref(t->ctx);
+	free(t);
+}
+
+static enum err
+fail(struct tls *t, const char *what)
+{
+	long verify = SSL_get_verify_result(t->ssl);
+
+	t->dead = true;
+	if (verify != X509_V_OK && !SSL_is_init_finished(t->ssl)) {
+		(void)snprintf(t->error, sizeof t->error, "%s: certificate: %s", what,
+			X509_verify_cert_error_string(verify));
+		ERR_clear_error();
+	} else {
+		library_error(t->error, sizeof t->error, what);
+	}
+	return ERR_TEMP;
+}
+
+/* What a call that did not succeed means. */
+static enum err
+explain(struct tls *t, int rc, const char *what)
+{
+	int saved = errno;
+
+	switch (SSL_get_error(t->ssl, rc)) {
+	case SSL_ERROR_WANT_READ:
+		t->wants = LOOP_READ;
+		return ERR_AGAIN;
+	case SSL_ERROR_WANT_WRITE:
+		t->wants = LOOP_WRITE;
+		return ERR_AGAIN;
+	case SSL_ERROR_ZERO_RETURN:
+		return ERR_EOF;
+	case SSL_ERROR_SYSCALL:
+		if (ERR_peek_error() != 0)
+			return fail(t, what);
+		t->dead = true;
+		(void)snprintf(t->error, sizeof t->error, "%s: %s", what,
+			saved != 0 ? strerrordesc_np(saved) : "the connection ended");
+		return ERR_TEMP;
+	default:
+		return fail(t, what);
+	}
+}
+
+static void
+begin(void)
+{
+	ERR_clear_error();
+	errno = 0;
+}
+
+enum err
+tls_handshake(struct tls *t)
+{
+	int rc;
+
+	if (t->dead)
+		return ERR_TEMP;
+	begin();
+	rc = SSL_do_handshake(t->ssl);
+	if (rc == 1)
+		return ERR_OK;
+	enum err e = explain(t, rc, "hand-shake");
+
+	if (e != ERR_EOF)
+		return e;
+	t->dead = true;
+	(void)snprintf(t->error, sizeof t->error, "hand-shake: the peer ended it");
+	return ERR_TEMP;
+}
+
+enum err
+tls_read(struct tls *t, void *p, size_t n, size_t *got_out)
+{
+	int rc;
+
+	*got_out = 0;
+	if (t->dead)
+		return ERR_TEMP;
+	begin();
+	rc = SSL_read_ex(t->ssl, p, n, got_out);
+	return rc == 1 ? ERR_OK : explain(t, rc, "read");
+}
+
+enum err
+tls_write(struct tls *t, const void *p, size_t n, size_t *put_out)
+{
+	int rc;
+
+	*put_out = 0;
+	if (t->dead)
+		return ERR_TEMP;
+	begin();
+	rc = SSL_write_ex(t->ssl, p, n, put_out);
+	return rc == 1 ? ERR_OK : explain(t, rc, "write");
+}
+
+enum err
+tls_shutdown(struct tls *t)
+{
+	int rc;
+
+	if (t->dead || t->closed || !SSL_is_init_finished(t->ssl))
+		return ERR_OK;
+	begin();
+	rc = SSL_shutdown(t->ssl);
+	if (rc >= 0) {
+		t->closed = true;
+		return ERR_OK;
+	}
+	return explain(t, rc, "shutdown");
+}
+
+int
+tls_wants(const struct tls *t)
+{
+	return t->wants != 0 ? t->wants : LOOP_READ;
+}
+
+size_t
+tls_pending(const struct tls *t)
+{
+	return t->dead ? 0 : (size_t)SSL_pending(t->ssl);
+}
+
+const char *
+tls_error(const struct tls *t)
+{
+	return t->error;
+}
+
+const char *
+tls_version(const struct tls *t)
+{
+	return SSL_get_version(t->ssl);
+}
+
+const char *
+tls_cipher(const struct tls *t)
+{
+	const char *name = SSL_get_cipher_name(t->ssl);
+
+	return name != NULL ? name : "";
+}
+
+const char *
+tls_description(const struct tls *t)
+{
+	/* written anew at each call, always with the same content once the hand-shake is over */
+	struct tls *own = (struct tls *)(uintptr_t)t;
+
+	(void)snprintf(
+		own->description, sizeof own->description, "%s %s", tls_version(t), tls_cipher(t));
+	return own->description;
+}
