@@ -1,1 +1,25 @@
-# What this folder builds; see Makefile.am.
+dist_man_MANS += docs/man/postroom.8 docs/man/postroom-auth.8 docs/man/postroom-gate.8 \
+	docs/man/postroom-imap.8 docs/man/postroom-lmtp.8 docs/man/postroom-queue.8 \
+	docs/man/postroom-smtp.8
+nodist_man_MANS = docs/man/postroom.conf.5
+EXTRA_DIST += docs/man/postroom.conf.5.in docs/design.md docs/performance.md
+
+# The list of settings comes from the table that the programs use.
+docs/man/postroom.conf.5: $(srcdir)/docs/man/postroom.conf.5.in config/manual$(EXEEXT)
+	$(AM_V_GEN)$(MKDIR_P) docs/man && config/manual$(EXEEXT) >$@.settings && \
+	$(SED) -e '/^@SETTINGS@$$/{' -e 'r $@.settings' -e 'd' -e '}' \
+		-e 's|@sysconfdir@|$(sysconfdir)|' $(srcdir)/docs/man/postroom.conf.5.in >$@.tmp && \
+	rm -f $@.settings && mv $@.tmp $@
+
+systemdunitdir = $(prefix)/lib/systemd/system
+nodist_systemdunit_DATA = config/systemd/postroom.service
+config/systemd/postroom.service: $(srcdir)/config/systemd/postroom.service.in
+	$(AM_V_GEN)$(MKDIR_P) config/systemd && \
+	$(SED) -e 's|@sbindir@|$(sbindir)|g' $(srcdir)/config/systemd/postroom.service.in >$@.tmp && \
+	mv $@.tmp $@
+EXTRA_DIST += config/systemd/postroom.service.in
+CLEANFILES += docs/man/postroom.conf.5 config/systemd/postroom.service
+
+# The manual pages have no mistakes that mandoc sees.
+dist_check_SCRIPTS += tests/check-manuals.sh
+tests/check-manuals.log: docs/man/postroom.conf.5
