@@ -1,1 +1,4 @@
 # What this folder builds; see Makefile.am.
+noinst_PROGRAMS += bench/bench_smtp
+bench_bench_smtp_SOURCES = bench/bench_smtp.c
+bench_bench_smtp_LDADD = $(LIBEVENT)
