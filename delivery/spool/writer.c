@@ -127,30 +127,31 @@ spool_writer_on_drain(struct spool_writer *w, void (*drain)(void *arg), void *ar
 	w->drain_arg = arg;
 }
 
-/* Everything in iov at off; iov is used up. False: errno. */
+/* Everything in iov at off; iov is used up. */
 static bool
 write_all(int fd, struct iovec *iov, int n, uint64_t off)
 {
-	while (n > 0) {
-		ssize_t put = pwritev(fd, iov, n, (off_t)off);
-		if (put < 0 && errno == EINTR)
-			continue;
-		if (put <= 0) {
-			errno = put == 0 ? EIO : errno;
-			return false;
-		}
-		off += (uint64_t)put;
-		while (n > 0 && (size_t)put >= iov->iov_len) {
-			put -= (ssize_t)iov->iov_len;
+	for (;;) {
+		ssize_t put;
+		while (n > 0 && iov->iov_len == 0) {
 			iov++;
 			n--;
 		}
-		if (n > 0) {
-			iov->iov_base = (char *)iov->iov_base + put;
-			iov->iov_len -= (size_t)put;
+		if (n == 0)
+			return true;
+		put = pwritev(fd, iov, n, (off_t)off);
+		if (put < 0 && errno == EINTR)
+			continue;
+		if (put <= 0)
+			return false;
+		off += (uint64_t)put;
+		for (int i = 0; i < n; i++) {
+			size_t step = (size_t)put < iov[i].iov_len ? (size_t)put : iov[i].iov_len;
+			iov[i].iov_base = (char *)iov[i].iov_base + step;
+			iov[i].iov_len -= step;
+			put -= (ssize_t)step;
 		}
 	}
-	return true;
 }
 
 static struct iovec

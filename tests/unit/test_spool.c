@@ -229,7 +229,8 @@ on_commit(void *arg, struct spool_writer *wr, enum err e)
 {
 	struct world *w = arg;
 
-	(void)wr;
+	if (e != ERR_OK && spool_writer_error(wr)[0] == 0)
+		fail_msg("no text");
 	w->committed = e;
 	w->commit_done = true;
 }
