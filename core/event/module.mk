@@ -10,3 +10,7 @@ core_event_libevent_a_SOURCES = \
 	core/event/tls.c core/event/tls.h
 # What links this folder: the archive, what lies below it, and the foreign libraries.
 LIBEVENT = core/event/libevent.a $(LIBBASE) $(LIBEV_LIBS) $(OPENSSL_LIBS)
+
+check_PROGRAMS += tests/unit/test_stream
+tests_unit_test_stream_SOURCES = tests/unit/test_stream.c tests/unit/tls_pem.h
+tests_unit_test_stream_LDADD = $(LIBEVENT) $(CMOCKA_LIBS)

@@ -88,6 +88,9 @@ update(struct stream *s)
 		events |= s->shut_done && !s->in_eof ? LOOP_READ : 0;
 	else if (s->reading && !s->in_eof && !s->in_stalled && s->state != STREAM_TLS_SOON)
 		events |= s->read_wants;
+	/* decrypted bytes that no event of the socket announces */
+	if (events != 0 && !s->closing && s->tls != NULL && tls_pending(s->tls) != 0)
+		loop_task_queue(&s->task);
 	if (s->write_blocked)
 		events |= s->write_wants;
 	loop_io_set(&s->io, events);
@@ -196,8 +199,6 @@ fill(struct stream *s)
 		if (s->tls == NULL ? got < want : got < SHORT_RECORD && tls_pending(s->tls) == 0)
 			return true;
 	}
-	if (s->tls != NULL && budget == 0 && tls_pending(s->tls) != 0)
-		loop_task_queue(&s->task);
 	return came;
 }
 
