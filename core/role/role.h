@@ -24,16 +24,22 @@ struct role_listener {
 	int fd; /* owned by the role from start() on */
 };
 
+/* Privileges given up by role_main between init and start; init must not make threads. User and
+ * chroot are skipped, and master says so in the log, when not started as root. */
 struct role_cage {
-	/* Privileges given up by role_main between init and start; skipped, and said in the log,
-	 * when not started as root. */
 	const char *chroot_below_runtime; /* "gate": chroot to <runtime_dir>/gate; NULL: none */
 	bool no_file_writes;		  /* RLIMIT_FSIZE 0 */
+	bool limit_message_size;	  /* RLIMIT_FSIZE: smtp.message_max and 2 MiB of header */
 	bool landlock_mail_root;	  /* file access only below mail_root */
-	const int *allow_syscalls; /* seccomp allow list beyond the common one, ends -1; NULL:
-				      no filter */
-	bool no_inet;		   /* socket() only AF_UNIX */
+	bool landlock_no_files;		  /* no file can be opened, made or removed at all */
+	const int *allow_syscalls; /* seccomp: numbers (SYS_…) beyond the common ones, ends -1;
+				      NULL: no filter. The common ones: descriptors, sockets,
+				      memory, threads, time; no open, no execve. */
+	bool no_inet;		   /* socket() only AF_UNIX (with a filter) */
 };
+/* Ready lists for allow_syscalls: nothing more; opening, renaming, linking, watching files. */
+extern const int role_syscalls_common[];
+extern const int role_syscalls_files[];
 
 struct role {
 	const char *name; /* "imap" */
@@ -64,6 +70,7 @@ role_main(int argc, char **argv, const struct role *r);
 
 struct loop *
 role_loop(struct role_ctx *c);
+/* The newest; what older ones pointed at stays valid until the role ends. */
 const struct settings *
 role_settings(const struct role_ctx *c);
 const struct role_listener *
@@ -80,15 +87,14 @@ void *
 role_data(const struct role_ctx *c);
 /* The path of a socket below runtime_dir as this process sees it now: "gate/auth" becomes
  * "/auth" once the cage chroots to <runtime_dir>/gate, and <runtime_dir>/gate/auth where it does
- * not. Replaces out, NUL behind it. ERR_LIMIT. */
-struct buf;
+ * not. Replaces out, NUL behind it. ERR_LIMIT; ERR_NOTFOUND: outside the chroot. */
 MUST_USE enum err
 role_runtime_path(const struct role_ctx *c, const char *name, struct buf *out);
 /* The uid behind a user_… setting, for checks of peers; this process's own when not started as
  * root. Only in init: the cage hides the user database. ERR_NOTFOUND. */
 MUST_USE enum err
 role_uid(const struct role_ctx *c, struct str user, uid_t *uid_out);
-/* Ask master to pass a message of this role's to another (smtp <-> queue channels). */
+/* The channel to master. */
 struct ipc *
 role_control(struct role_ctx *c);
 /* Ends the loop; role_main returns 0. */
