@@ -28,6 +28,23 @@ struct address_list {
 	bool cut; /* there were more than max */
 };
 
+/* One address after the other, for long lists. */
+struct address_iter {
+	struct str rest;
+	bool in_group;
+	bool group_ends; /* the next call returns the end of the group */
+	struct buf text; /* what the last address's strings may live in */
+};
+/* value: a field's value, folded or not; must outlive the iterator. Ends with
+ * address_iter_fini. */
+void
+address_iter_init(struct address_iter *it, struct str value);
+/* False at the end. out's strings die with the next call. */
+bool
+address_next(struct address_iter *it, struct address *out);
+void
+address_iter_fini(struct address_iter *it);
+
 /* Parse a field's value (folded or not). Never a syntax error: what cannot be read becomes an
  * address with `bad` set. max: addresses at most. Strings are borrowed from value or live in
  * a. ERR_LIMIT: the arena is full. Linear time. */

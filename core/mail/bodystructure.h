@@ -3,11 +3,10 @@
 
 #include "core/mail/mime.h"
 
-/* BODYSTRUCTURE (extended) or BODY of msg, whose table is m. Appended; scratch memory from a.
- * ERR_LIMIT: out or a is full. RFC 3501 7.4.2, RFC 9051 7.5.2. */
+/* BODYSTRUCTURE (extended) or BODY of msg, whose table is m. Appended.
+ * ERR_LIMIT: out is full. RFC 3501 7.4.2, RFC 9051 7.5.2. */
 MUST_USE enum err
-bodystructure_format(
-	struct buf *out, const struct mime *m, struct str msg, bool extended, struct arena *a);
+bodystructure_format(struct buf *out, const struct mime *m, struct str msg, bool extended);
 
 /* BODY made of the text of BODYSTRUCTURE, so that only one of them need be kept. Appended.
  * ERR_CORRUPT: in is not what bodystructure_format wrote. */

@@ -7,9 +7,13 @@
 /* The Content- fields of one part: types, parameters, disposition. RFC 2045 5, 2183, 2231,
  * 2557, 1864, 3282. */
 
+/* Octets of one field that are looked at; more is left out. */
+enum { CONTENT_FIELD_MAX = 64 * 1024 };
+
 struct content_param {
-	struct str name;  /* as written: "charset", "filename*0*" */
-	struct str value; /* unquoted, as written otherwise (RFC 2231 forms are kept) */
+	struct str name;  /* as written: "charset"; "filename*" for an RFC 2231 value */
+	struct str value; /* unquoted; continuations are put together (RFC 2231 3), charset,
+			   * language and percent signs stay ("utf-8''a%20b") */
 };
 struct content_params {
 	struct content_param *v;
@@ -38,11 +42,16 @@ MUST_USE enum err
 content_value_parse(struct str value, bool has_subtype, struct arena *a, struct str *type_out,
 	struct str *subtype_out, struct content_params *params_out);
 
-/* The value of a parameter, RFC 2231 continuations and charsets put together and made UTF-8,
- * RFC 2047 words in it decoded (not allowed there, but common). ERR_NOTFOUND, ERR_LIMIT. */
+/* The value of a parameter as UTF-8: RFC 2231 decoded, and RFC 2047 words too (not allowed there,
+ * but common). ERR_NOTFOUND, ERR_LIMIT. */
 MUST_USE enum err
 content_param_get(
 	const struct content_params *ps, struct str name, struct arena *a, struct str *out);
+
+/* Put the continuations in *ps together: "name*0*" and "name*1" become "name*". What does not
+ * fit stays as it is. content_value_parse has done it. ERR_LIMIT. RFC 2231 3, 4.1, 6. */
+MUST_USE enum err
+content_params_join(struct content_params *ps, struct arena *a);
 
 enum mime_encoding
 content_encoding(struct str value);

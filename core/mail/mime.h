@@ -53,10 +53,9 @@ struct mime {
 struct mime_limits {
 	uint32_t depth; /* of nesting; at most MIME_DEPTH_MAX */
 	uint32_t parts;
-	size_t header_bytes; /* of one section that are looked at for Content- fields */
 };
 enum { MIME_DEPTH_MAX = 100 };
-/* 50 deep, 10,000 parts, 256 KiB. */
+/* 50 deep, 10,000 parts. */
 extern const struct mime_limits mime_limits_default;
 
 /* Parse msg (borrowed, e.g. a mapped file). Never fails: any bytes are a message. Time is

@@ -7,10 +7,9 @@
 /* Content-Transfer-Encoding, decoded in pieces and leniently. RFC 2045 6.7, 6.8. */
 struct transfer {
 	enum mime_encoding encoding;
-	uint32_t bits; /* base64: octets of the open quartet */
-	uint8_t count; /* base64: how many; quoted-printable: how far into =XX */
-	char hex;      /* quoted-printable: the first digit after = */
-	bool ended;    /* base64: padding was seen */
+	uint32_t bits; /* base64: the digits of the open quartet */
+	uint8_t count; /* base64: how many; quoted-printable: a state of transfer.c's */
+	char hex;      /* quoted-printable: the first digit behind "=" */
 	bool bad;      /* something was skipped or left as it was */
 	size_t spaces; /* quoted-printable: white space that may end the line */
 	char space_buf[80];
