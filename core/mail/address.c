@@ -30,7 +30,7 @@ struct work {
 	struct address_iter *it;
 	struct str in;
 	struct span name, route, local, domain;
-	bool bad;
+	bool bad, broken;
 };
 
 static struct span
@@ -207,7 +207,7 @@ parse_angle(struct work *w)
 	if (at(w, '>'))
 		w->in = str_from(w->in, 1);
 	else
-		w->bad = true;
+		w->bad = w->broken = true;
 	token_skip_cfws(&w->in);
 }
 
@@ -288,6 +288,7 @@ parse_one(struct work *w, struct address *out)
 		.local = span_str(w, &w->local),
 		.domain = span_str(w, &w->domain),
 		.bad = w->bad,
+		.broken = w->broken,
 	};
 }
 

@@ -21,6 +21,7 @@ struct address {
 	struct str local;
 	struct str domain; /* "[192.0.2.1]" too */
 	bool bad;	   /* something was missing or left over */
+	bool broken;	   /* the angle brackets do not hold an address */
 };
 struct address_list {
 	struct address *v;

@@ -112,13 +112,22 @@ set_disposition(struct content *c, struct str value, struct arena *a)
 	return e == ERR_SYNTAX ? ERR_OK : e;
 }
 
+/* The one token that value is; "8 bit" is none, while "base64;" is meant well. */
+static struct str
+encoding_token(struct str value)
+{
+	token_skip_cfws(&value);
+	struct str t = token_mime(&value);
+
+	token_skip_cfws(&value);
+	return value.n == 0 || value.p[0] == ';' ? t : STR_EMPTY;
+}
+
 static enum err
 set_encoding(struct content *c, struct str value)
 {
-	if (c->encoding.n == 0) {
-		token_skip_cfws(&value);
-		c->encoding = token_mime(&value);
-	}
+	if (c->encoding.n == 0)
+		c->encoding = encoding_token(value);
 	return ERR_OK;
 }
 
@@ -211,8 +220,7 @@ content_parse(struct content *c, struct str header, struct arena *a)
 enum mime_encoding
 content_encoding(struct str value)
 {
-	token_skip_cfws(&value);
-	struct str t = token_mime(&value);
+	struct str t = encoding_token(value);
 
 	if (t.n == 0 || str_ieq(t, STR("7bit")))
 		return MIME_ENC_7BIT;

@@ -88,7 +88,10 @@ add_address(struct buf *out, const struct address *a)
 		buf_addc(out, ' ');
 		imaptext_string(out, a->local.n != 0 ? a->local : STR("MISSING_MAILBOX"));
 		buf_addc(out, ' ');
-		imaptext_string(out, a->domain.n != 0 ? a->domain : STR("MISSING_DOMAIN"));
+		if (a->domain.n != 0 && !a->broken)
+			imaptext_string(out, a->domain);
+		else
+			buf_addz(out, a->broken ? "\"SYNTAX_ERROR\"" : "\"MISSING_DOMAIN\"");
 		break;
 	}
 	buf_addc(out, ')');

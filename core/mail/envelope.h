@@ -8,8 +8,9 @@
  * section (more may follow). Appended, copied to clients as it is.
  * ERR_LIMIT: out is full. RFC 3501 7.4.2, RFC 9051 7.5.2.
  * A Sender or Reply-To that is missing or empty is From's; a mailbox without a domain (which NIL
- * would make a group) gets MISSING_DOMAIN, one without a local part MISSING_MAILBOX; values of
- * address fields that are there more than once are joined, of the others the last counts. */
+ * would make a group) gets MISSING_DOMAIN, one without a local part MISSING_MAILBOX, unclosed
+ * brackets SYNTAX_ERROR; values of address fields that are there more than once are joined, of the
+ * others the last counts. */
 MUST_USE enum err
 envelope_format(struct buf *out, struct str header);
 
