@@ -1,1 +1,18 @@
-# What this folder builds; see Makefile.am.
+noinst_LIBRARIES += core/authclient/libauthclient.a
+core_authclient_libauthclient_a_SOURCES = \
+	core/authclient/auth.c core/authclient/auth.h \
+	core/authclient/channel.c core/authclient/channel.h \
+	core/authclient/socketmap.c core/authclient/socketmap.h \
+	core/authclient/userdb.c core/authclient/userdb.h \
+	core/authclient/wire.c core/authclient/wire.h
+# What links this folder: the archive and what lies below it.
+LIBAUTHCLIENT = core/authclient/libauthclient.a $(LIBEVENT)
+
+check_PROGRAMS += tests/unit/test_authclient
+tests_unit_test_authclient_SOURCES = tests/unit/test_authclient.c tests/unit/scripted.h
+tests_unit_test_authclient_LDADD = $(LIBAUTHCLIENT) $(CMOCKA_LIBS)
+
+FUZZ_TARGETS += tests/fuzz/fuzz_authclient
+tests_fuzz_fuzz_authclient_SOURCES = tests/fuzz/fuzz_authclient.c
+tests_fuzz_fuzz_authclient_LDADD = $(LIBAUTHCLIENT)
+tests_fuzz_fuzz_authclient_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
