@@ -128,6 +128,13 @@ on_offer_timer(struct loop_timer *t)
 }
 
 static void
+retry_later(struct worker *w)
+{
+	loop_timer_start(&w->retry, w->backoff_ms);
+	w->backoff_ms = w->backoff_ms * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : w->backoff_ms * 2;
+}
+
+static void
 on_message(void *arg, struct ipc *ipc, uint32_t type, struct str payload, const int *fds,
 	size_t fds_count)
 {
@@ -145,6 +152,8 @@ on_message(void *arg, struct ipc *ipc, uint32_t type, struct str payload, const 
 	struct handover_offer *o = CONTAINER_OF(n, struct handover_offer, node);
 	if (o->on != w)
 		return;
+	/* Only a worker that answers is well: one that hangs up on us is not asked in a hurry. */
+	w->backoff_ms = BACKOFF_MIN_MS;
 	if (type == HANDOVER_ACK) {
 		offer_end(o, ERR_OK);
 	} else if (why == HANDOVER_BUSY) {
@@ -163,7 +172,7 @@ on_end(void *arg, struct ipc *ipc, enum err why)
 	log_event(LVL_WARN, "handover.worker_left", log_n("worker", w->number), log_e("err", why));
 	ipc_free(w->ipc);
 	w->ipc = NULL;
-	loop_timer_start(&w->retry, w->backoff_ms);
+	retry_later(w);
 	while (!list_empty(&w->offers)) {
 		struct handover_offer *o =
 			CONTAINER_OF(w->offers.next, struct handover_offer, link);
@@ -180,7 +189,6 @@ worker_connect(struct worker *w)
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd >= 0 && connect(fd, (const struct sockaddr *)&w->address, sizeof(w->address)) == 0) {
 		w->ipc = ipc_new(w->client->loop, fd, &IPC_OPS, w);
-		w->backoff_ms = BACKOFF_MIN_MS;
 		return;
 	}
 	int failure = errno;
@@ -189,8 +197,7 @@ worker_connect(struct worker *w)
 	if (w->backoff_ms == BACKOFF_MAX_MS)
 		log_event(LVL_WARN, "handover.worker_away", log_n("worker", w->number),
 			log_n("errno", failure));
-	loop_timer_start(&w->retry, w->backoff_ms);
-	w->backoff_ms = w->backoff_ms * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : w->backoff_ms * 2;
+	retry_later(w);
 }
 
 static void

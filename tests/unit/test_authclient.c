@@ -7,7 +7,7 @@
 #include "core/authclient/userdb.h"
 #include "core/authclient/wire.h"
 
-#define HELLO                                                                                 \
+#define HELLO                                                                                \
 	"VERSION\t1\t2\nMECH\tPLAIN\tplaintext\nMECH\tLOGIN\tplaintext\nSPID\t77\nCUID\t5\n" \
 	"COOKIE\t00112233445566778899aabbccddeeff\nDONE\n"
 
@@ -167,8 +167,8 @@ test_auth_ok(void **state)
 	for (int bytewise = 0; bytewise < 2; bytewise++) {
 		struct login l;
 		struct answers a;
-		login_once(HELLO, "OK\t1\tuser=ja\001tne@example.org\textra=a\0011b\n", NULL, bytewise,
-			&l, &a);
+		login_once(HELLO, "OK\t1\tuser=ja\001tne@example.org\textra=a\0011b\n", NULL,
+			bytewise, &l, &a);
 		assert_int_equal(l.ok, 1);
 		assert_string_equal(l.user, "ja\tne@example.org");
 		assert_string_equal(l.extra, "a\001b");
@@ -227,18 +227,9 @@ static void
 test_auth_garbage(void **state)
 {
 	static const char *const CASES[] = {
-		"OK\t1\n",
-		"OK\t1\tuser=\n",
-		"OK\t1\tuser=a\001x\n",
-		"OK\tone\tuser=jane\n",
-		"OK\t99\tuser=jane\n",
-		"OK\t0\tuser=jane\n",
-		"OK\n",
-		"CONT\t1\t!!!\n",
-		"HTTP/1.1 200 OK\r\n",
-		"\n",
-		"OK\t1\tuser=jane\r\n",
-		"WHAT\t1\n",
+		"OK\t1\n", "OK\t1\tuser=\n", "OK\t1\tuser=a\001x\n", "OK\tone\tuser=jane\n",
+		"OK\t99\tuser=jane\n", "OK\t0\tuser=jane\n", "OK\n", "CONT\t1\t!!!\n",
+		"HTTP/1.1 200 OK\r\n", "\n", "OK\t1\tuser=jane\r\n", "WHAT\t1\n",
 		NULL, /* the connection ends */
 	};
 	(void)state;
@@ -532,8 +523,9 @@ test_userdb_answers(void **state)
 			if (CASES[i].ask == ASK_USER)
 				assert_string_equal(a.auth, "USER\t1\tja\001tne\tservice=imap");
 			else
-				assert_string_equal(a.auth, "REQUEST\t1\t11\t22\t0011223344556677889"
-							    "9aabbccddeeff\tsession=8f3a");
+				assert_string_equal(a.auth,
+					"REQUEST\t1\t11\t22\t0011223344556677889"
+					"9aabbccddeeff\tsession=8f3a");
 		}
 	}
 }
@@ -672,8 +664,8 @@ test_socketmap_answers(void **state)
 		w.server.on_input = answer_socketmap;
 		scripted_listen(&w.server);
 		struct socketmap *s = socketmap_new(w.loop, str_of(w.server.address), 65536);
-		assert_non_null(socketmap_lookup(
-			s, STR("alias"), STR("all@example.org"), on_answer, &k));
+		assert_non_null(
+			socketmap_lookup(s, STR("alias"), STR("all@example.org"), on_answer, &k));
 		assert_true(run_until(w.loop, answer_over, &k, 5000));
 		assert_int_equal(k.calls, 1);
 		assert_int_equal(k.e, CASES[i / 2].e);
