@@ -1,1 +1,2 @@
 # What this folder builds; see Makefile.am.
+include imap/gate.mk

@@ -106,7 +106,5 @@ gate_service_stop(struct role_ctx *c);
 /* Who runs it: the user_gate setting. */
 struct str
 gate_service_user(const struct settings *s);
-/* System calls beyond the common list of core/role; ends -1. */
-extern const int GATE_SYSCALLS[];
 
 #endif

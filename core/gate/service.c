@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 
 #include "core/base/log.h"
 #include "core/base/xalloc.h"
@@ -15,21 +14,6 @@ struct service {
 	struct gate *gate;
 	struct tls_ctx *tls;
 	unsigned workers;
-};
-
-const int GATE_SYSCALLS[] = {
-	SYS_accept4,
-	SYS_connect,
-	SYS_dup,
-	SYS_fcntl,
-	SYS_getpeername,
-	SYS_getsockname,
-	SYS_getsockopt,
-	SYS_setsockopt,
-	SYS_shutdown,
-	SYS_socket,
-	SYS_socketpair,
-	-1,
 };
 
 struct str

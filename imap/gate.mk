@@ -1,0 +1,16 @@
+# postroom-gate: IMAP before login on top of core/gate.
+noinst_LIBRARIES += imap/libimapgate.a
+imap_libimapgate_a_SOURCES = imap/gate_parse.c imap/gate_parse.h
+
+pkglibexec_PROGRAMS += postroom-gate
+postroom_gate_SOURCES = imap/gate.c imap/gate_capability.c imap/gate_capability.h
+postroom_gate_LDADD = imap/libimapgate.a $(LIBGATE)
+
+check_PROGRAMS += tests/unit/test_imap_gate
+tests_unit_test_imap_gate_SOURCES = tests/unit/test_imap_gate.c
+tests_unit_test_imap_gate_LDADD = imap/libimapgate.a $(LIBBASE) $(CMOCKA_LIBS)
+
+FUZZ_TARGETS += tests/fuzz/fuzz_imap_gate
+tests_fuzz_fuzz_imap_gate_SOURCES = tests/fuzz/fuzz_imap_gate.c
+tests_fuzz_fuzz_imap_gate_LDADD = imap/libimapgate.a $(LIBBASE)
+tests_fuzz_fuzz_imap_gate_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
