@@ -1,2 +1,23 @@
 # What this folder builds; see Makefile.am.
 include imap/gate.mk
+
+noinst_LIBRARIES += imap/libimap.a
+imap_libimap_a_SOURCES = \
+	imap/args.c imap/args.h imap/args_search.c \
+	imap/cmd_append.c imap/cmd_basic.c imap/cmd_copy.c imap/cmd_fetch.c imap/cmd_list.c \
+	imap/cmd_mailbox.c imap/cmd_search.c imap/cmd_select.c imap/cmd_store.c imap/commands.h \
+	imap/match.c imap/match.h \
+	imap/parse.c imap/parse.h \
+	imap/pattern.c imap/pattern.h \
+	imap/reader.c imap/reader.h \
+	imap/rows.c imap/rows.h \
+	imap/section.c imap/section.h \
+	imap/session.c imap/session.h \
+	imap/sync.c \
+	imap/table.c \
+	imap/write.c imap/write.h
+LIBIMAP = imap/libimap.a
+
+check_PROGRAMS += tests/unit/test_imap_parse
+tests_unit_test_imap_parse_SOURCES = tests/unit/test_imap_parse.c
+tests_unit_test_imap_parse_LDADD = $(LIBIMAP) $(LIBBASE) $(CMOCKA_LIBS)

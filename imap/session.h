@@ -1,0 +1,287 @@
+#ifndef POSTROOM_IMAP_SESSION_H
+#define POSTROOM_IMAP_SESSION_H
+
+#include "core/base/hmap.h"
+#include "core/event/stream.h"
+#include "core/store/store.h"
+#include "core/store/update.h"
+#include "core/store/view.h"
+#include "imap/args.h"
+#include "imap/reader.h"
+
+/* One worker's IMAP service and its sessions; what the cmd_ files work with. */
+struct imap_session;
+struct cmd;
+
+/* ---- the worker ---- */
+
+struct imap_limits {
+	struct reader_limits reader;
+	int64_t idle_ms;  /* a silent client outside IDLE */
+	int64_t write_ms; /* output that does not move */
+	int64_t probe_ms; /* "* OK Still here" in IDLE */
+	size_t sessions_per_user;
+	size_t sessions_max;
+};
+
+struct imap {
+	struct loop *loop;
+	struct store *store;
+	struct imap_limits limits;
+	struct hmap users; /* struct imap_user by name */
+	struct list sessions;
+	size_t sessions_count;
+	struct buf out; /* what the running step says; handed to the stream at its end */
+	void (*on_empty)(struct imap *i); /* the last session ended; NULL: nobody asks */
+	bool stopping;
+};
+
+/* Keeps l and st; reads imap.* of set. */
+void
+imap_init(struct imap *i, struct loop *l, struct store *st, const struct settings *set);
+void
+imap_fini(struct imap *i);
+/* Say BYE to all: idle ones at once, others behind their command. */
+void
+imap_stop(struct imap *i);
+
+struct imap_login {
+	struct str user, home, sid;
+	struct str tag;	  /* of the login command, for the tagged OK */
+	struct str input; /* what came behind it */
+};
+/* Takes fd. The tagged answer to the login is written here. */
+void
+imap_session_start(struct imap *i, const struct imap_login *login, int fd);
+
+/* ---- commands ---- */
+
+enum step {
+	STEP_DONE, /* the result is set */
+	STEP_MORE, /* call again: when the output drained, or soon */
+	STEP_WAIT, /* a callback or input will come */
+};
+
+enum {
+	IN_AUTH = 1 << 0,
+	IN_SELECTED = 1 << 1,
+	IN_ANY = IN_AUTH | IN_SELECTED,
+};
+
+/* What may be announced when the command ends. */
+enum sync_kind {
+	SYNC_NONE,	 /* nothing: it changed the selection, or ends the session */
+	SYNC_NO_EXPUNGE, /* sequence numbers stay; with UID in front they need not */
+	SYNC_ALL,
+};
+
+struct command {
+	const char *name;
+	unsigned states; /* IN_; 0: before login only */
+	bool uid;	 /* UID may stand in front; uid_only: it must */
+	bool uid_only;
+	bool pins; /* the home is pinned while it runs */
+	enum sync_kind sync;
+	/* Arguments behind the name and a space; NULL: none allowed. */
+	enum err (*parse)(struct parser *p, struct cmd *c);
+	enum step (*run)(struct imap_session *s, struct cmd *c);
+	/* Gives back what is not in the arena; also when the session dies. May be NULL. */
+	void (*end)(struct cmd *c);
+};
+/* By name, any case; NULL. */
+const struct command *
+command_find(struct str name);
+/* All rows, for tests; ends with a name of NULL. */
+extern const struct command imap_commands[];
+
+/* Parse a whole command. ERR_SYNTAX, ERR_LIMIT: *why_out says what is wrong, c->tag is set
+ * when there was one. The text must live as long as c. */
+MUST_USE enum err
+command_parse(struct str text, struct arena *a, struct cmd *c, const char **why_out);
+
+enum result { RESULT_OK, RESULT_NO, RESULT_BAD };
+
+struct cmd {
+	const struct command *def;
+	struct str tag;
+	bool uid;
+	union {
+		struct args_append append;
+		struct args_fetch fetch;
+		struct args_store store;
+		struct args_search search;
+		struct args_status status;
+		struct args_names names;
+		struct args_create create;
+		struct args_copy copy;
+		struct args_id id;
+		struct args_enable enable;
+	} a;
+	unsigned phase;	     /* where run goes on */
+	void *state;	     /* run's own, in the arena */
+	struct store_op *op; /* in flight; forgotten when the session dies */
+	enum err op_err;
+	bool wants_input; /* run is called when input came */
+	bool unpinned;	  /* run gave up the pin for a long wait */
+	enum result result;
+	const char *code; /* "TRYCREATE", static; NULL: none */
+	const char *text; /* static */
+};
+
+/* Each sets the result and returns STEP_DONE. */
+enum step
+cmd_ok(struct cmd *c, const char *text);
+enum step
+cmd_no(struct cmd *c, const char *code, const char *text);
+enum step
+cmd_bad(struct cmd *c, const char *text);
+/* The one place where enum err becomes a response code. */
+enum step
+cmd_fail(struct imap_session *s, struct cmd *c, enum err e);
+
+/* ---- capabilities ---- */
+
+struct capability {
+	const char *token;
+	const char
+		*test; /* of tests/unit/test_imap_session.c: make check fails when it did not run */
+};
+/* What is said after login; ends with a token of NULL. The gate has its own list for before. */
+extern const struct capability imap_capabilities[];
+/* "CAPABILITY IMAP4rev1 ..." appended. */
+void
+capability_write(struct buf *out);
+
+/* ---- the session ---- */
+
+enum session_state {
+	SESSION_READING, /* a command is awaited or incomplete */
+	SESSION_RUNNING,
+	SESSION_SYNCING, /* the command ended; changes are announced, then the tagged line */
+	SESSION_IDLE,	 /* IDLE: changes are announced as they come, DONE is awaited */
+};
+
+/* What is announced step by step; see sync.c. */
+struct sync {
+	bool active;
+	struct view *old, *new;
+	struct view_diff diff;
+	unsigned phase;
+	size_t range;
+	uint32_t uid;
+};
+
+struct selected {
+	struct view *view; /* NULL: nothing is selected */
+	bool read_only;
+	uint32_t recent_from;	/* UIDs from here on are \Recent for this session */
+	uint32_t claimed_until; /* UIDs from here on were not claimed as \Recent yet */
+	uint32_t told_recent;
+	unsigned keywords; /* how many the client was told of */
+	bool dirty;	   /* the watch said "look" */
+	/* Flags that a STORE or FETCH of this session's has told the client (or that it
+	 * asked not to hear of): not announced again unless changed after told_modseq. */
+	struct uidset told;
+	uint64_t told_modseq;
+	struct home_watch watch;
+};
+
+struct imap_user {
+	struct hmap_node node;
+	char *name;
+	size_t sessions;
+};
+
+struct imap_session {
+	struct imap *imap;
+	struct list link;
+	struct imap_user *user;
+	struct home *home;
+	struct stream *stream;
+	char sid[32];
+	enum session_state state;
+	struct selected sel;
+	struct sync sync;
+	struct reader reader;
+	struct arena *arena; /* of the command; NULL between commands */
+	struct cmd *cmd;
+	struct buf reply; /* COPYUID and such, behind the code; freed between commands */
+	struct home_wait wait;
+	bool pinned, pin_waiting;
+	enum err pin_err;
+	bool stepping, dead, eof, released;
+	bool closing; /* LOGOUT: close behind the tagged line */
+	bool stuck;   /* nothing more will leave */
+	unsigned bad_commands;
+	struct loop_task task;
+	struct loop_timer timer;
+	int64_t last_input_ms;	/* or the last command's end */
+	int64_t last_output_ms; /* the output moved, or had nothing to move */
+	int64_t last_probe_ms;
+	uint64_t last_output_bytes;
+	int64_t command_us; /* when the command began */
+	uint64_t commands_count;
+};
+
+/* The scratch of the running step. */
+static inline struct buf *
+session_out(struct imap_session *s)
+{
+	return &s->imap->out;
+}
+/* The step has done enough: 2 ms passed since it began, or the output is full. Cheap enough
+ * to ask for every few messages. */
+bool
+session_enough(struct imap_session *s, int64_t since_us);
+/* Give what the step said so far to the stream. */
+void
+session_flush(struct imap_session *s);
+/* An operation that the command waits for has ended: run it again. Called by completions. */
+void
+session_resume(struct imap_session *s);
+/* A read step. ERR_AGAIN: return STEP_MORE, the home is opened again before the next step.
+ * End with store_read_end. */
+MUST_USE enum err
+session_read(struct imap_session *s, struct txn **out);
+/* Give the pin back while a command waits for its client. */
+void
+session_unpin(struct imap_session *s);
+/* The end of the selection: claims what came meanwhile, drops the view. */
+void
+session_deselect(struct imap_session *s);
+/* Is \Recent shown for uid? */
+static inline bool
+session_recent(const struct imap_session *s, uint32_t uid)
+{
+	return uid >= s->sel.recent_from;
+}
+/* A set of the command, as UIDs that the view holds, added to out. ERR_SYNTAX: a sequence
+ * number beyond the mailbox. */
+MUST_USE enum err
+session_select_set(struct imap_session *s, struct cmd *c, struct seq_set *set, struct uidset *out);
+/* A mailbox name as the client wrote it, in the store's form, in the arena. ERR_SYNTAX,
+ * ERR_LIMIT. */
+MUST_USE enum err
+session_mailbox(struct imap_session *s, struct str raw, struct str *out);
+/* BYE and the end, behind what is already written. */
+void
+session_bye(struct imap_session *s, const char *text);
+
+/* ---- sync.c ---- */
+
+/* Look at the mailbox and begin to announce. allow_expunge false: only when no sequence number
+ * would change. ERR_OK: sync_step until it says ERR_OK; ERR_AGAIN: as session_read;
+ * ERR_NOTFOUND: the mailbox is gone. */
+MUST_USE enum err
+sync_begin(struct imap_session *s, bool allow_expunge);
+/* ERR_AGAIN: more to say, call again when drained. */
+MUST_USE enum err
+sync_step(struct imap_session *s, bool with_uid);
+void
+sync_end(struct imap_session *s);
+/* "* FLAGS" and PERMANENTFLAGS, when there are more keywords than the client knows; always
+ * with force. */
+MUST_USE enum err
+sync_keywords(struct imap_session *s, struct txn *t, bool force);
+
+#endif

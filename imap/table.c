@@ -1,0 +1,188 @@
+/* The two tables: commands, and capabilities. Read by session.c, the tests, the fuzz target and
+ * `postroom-imap --capabilities`. */
+#include "imap/commands.h"
+
+#define NAMES_PARSER(fn, member)                                              \
+	static enum err args_##member##_##fn(struct parser *p, struct cmd *c) \
+	{                                                                     \
+		return fn(p, &c->a.member);                                   \
+	}
+NAMES_PARSER(parse_fetch, fetch)
+NAMES_PARSER(parse_store, store)
+NAMES_PARSER(parse_search, search)
+NAMES_PARSER(parse_status, status)
+NAMES_PARSER(parse_mailbox, names)
+NAMES_PARSER(parse_rename, names)
+NAMES_PARSER(parse_list, names)
+NAMES_PARSER(parse_create, create)
+NAMES_PARSER(parse_copy, copy)
+NAMES_PARSER(parse_uid_expunge, copy)
+NAMES_PARSER(parse_id, id)
+NAMES_PARSER(parse_enable, enable)
+
+/* APPEND without a message: what has one comes by the reader. */
+static enum err
+args_append_missing(struct parser *p, struct cmd *c UNUSED)
+{
+	return parse_fail(p, "message literal expected");
+}
+
+/* For commands that cannot be used any more: any arguments. */
+static enum err
+args_any(struct parser *p, struct cmd *c UNUSED)
+{
+	size_t end = p->in.n;
+
+	while (end > p->at && (p->in.p[end - 1] == '\n' || p->in.p[end - 1] == '\r'))
+		end--;
+	p->at = end;
+	return ERR_OK;
+}
+
+#define UID_MAY	 true, false
+#define UID_ONLY true, true
+#define UID_NO	 false, false
+const struct command imap_commands[] = {
+	{ "CAPABILITY", IN_ANY, UID_NO, false, SYNC_NONE, NULL, run_capability, NULL },
+	{ "NOOP", IN_ANY, UID_NO, true, SYNC_ALL, NULL, run_noop, NULL },
+	{ "LOGOUT", IN_ANY, UID_NO, false, SYNC_NONE, NULL, run_logout, NULL },
+	{ "ID", IN_ANY, UID_NO, false, SYNC_NONE, args_id_parse_id, run_id, NULL },
+	{ "ENABLE", IN_ANY, UID_NO, false, SYNC_NONE, args_enable_parse_enable, run_enable, NULL },
+	{ "NAMESPACE", IN_ANY, UID_NO, false, SYNC_NONE, NULL, run_namespace, NULL },
+	{ "IDLE", IN_ANY, UID_NO, false, SYNC_NONE, NULL, run_idle, NULL },
+	{ "STARTTLS", 0, UID_NO, false, SYNC_NONE, args_any, run_noop, NULL },
+	{ "LOGIN", 0, UID_NO, false, SYNC_NONE, args_any, run_noop, NULL },
+	{ "AUTHENTICATE", 0, UID_NO, false, SYNC_NONE, args_any, run_noop, NULL },
+	{ "SELECT", IN_ANY, UID_NO, true, SYNC_NONE, args_names_parse_mailbox, run_select, NULL },
+	{ "EXAMINE", IN_ANY, UID_NO, true, SYNC_NONE, args_names_parse_mailbox, run_examine, NULL },
+	{ "CREATE", IN_ANY, UID_NO, true, SYNC_ALL, args_create_parse_create, run_create, NULL },
+	{ "DELETE", IN_ANY, UID_NO, true, SYNC_ALL, args_names_parse_mailbox, run_delete, NULL },
+	{ "RENAME", IN_ANY, UID_NO, true, SYNC_ALL, args_names_parse_rename, run_rename, NULL },
+	{ "SUBSCRIBE", IN_ANY, UID_NO, true, SYNC_ALL, args_names_parse_mailbox, run_subscribe,
+		NULL },
+	{ "UNSUBSCRIBE", IN_ANY, UID_NO, true, SYNC_ALL, args_names_parse_mailbox, run_unsubscribe,
+		NULL },
+	{ "LIST", IN_ANY, UID_NO, true, SYNC_ALL, args_names_parse_list, run_list, NULL },
+	{ "LSUB", IN_ANY, UID_NO, true, SYNC_ALL, args_names_parse_list, run_lsub, NULL },
+	{ "STATUS", IN_ANY, UID_NO, true, SYNC_ALL, args_status_parse_status, run_status, NULL },
+	{ "APPEND", IN_ANY, UID_NO, true, SYNC_ALL, args_append_missing, run_append, end_append },
+	{ "CHECK", IN_SELECTED, UID_NO, true, SYNC_ALL, NULL, run_noop, NULL },
+	{ "CLOSE", IN_SELECTED, UID_NO, true, SYNC_NONE, NULL, run_close, NULL },
+	{ "UNSELECT", IN_SELECTED, UID_NO, false, SYNC_NONE, NULL, run_unselect, NULL },
+	{ "EXPUNGE", IN_SELECTED, UID_NO, true, SYNC_ALL, NULL, run_expunge, NULL },
+	{ "EXPUNGE", IN_SELECTED, UID_ONLY, true, SYNC_ALL, args_copy_parse_uid_expunge,
+		run_expunge, end_copy },
+	{ "SEARCH", IN_SELECTED, UID_MAY, true, SYNC_NO_EXPUNGE, args_search_parse_search,
+		run_search, end_search },
+	{ "FETCH", IN_SELECTED, UID_MAY, true, SYNC_NO_EXPUNGE, args_fetch_parse_fetch, run_fetch,
+		end_fetch },
+	{ "STORE", IN_SELECTED, UID_MAY, true, SYNC_NO_EXPUNGE, args_store_parse_store, run_store,
+		end_store },
+	{ "COPY", IN_SELECTED, UID_MAY, true, SYNC_ALL, args_copy_parse_copy, run_copy, end_copy },
+	{ "MOVE", IN_SELECTED, UID_MAY, true, SYNC_ALL, args_copy_parse_copy, run_move, end_copy },
+	{ NULL, 0, UID_NO, false, SYNC_NONE, NULL, NULL, NULL },
+};
+
+const struct capability imap_capabilities[] = {
+	{ "IMAP4rev1", "imap4rev1" },
+	{ "LITERAL+", "literal_plus" },
+	{ "ENABLE", "enable" },
+	{ "ID", "id" },
+	{ "IDLE", "idle" },
+	{ "NAMESPACE", "namespace" },
+	{ "UIDPLUS", "uidplus" },
+	{ "UNSELECT", "unselect" },
+	{ "MOVE", "move" },
+	{ "CHILDREN", "children" },
+	{ "SPECIAL-USE", "special_use" },
+	{ "CREATE-SPECIAL-USE", "create_special_use" },
+	{ NULL, NULL },
+};
+
+void
+capability_write(struct buf *out)
+{
+	buf_addz(out, "CAPABILITY");
+	for (const struct capability *c = imap_capabilities; c->token != NULL; c++) {
+		buf_addc(out, ' ');
+		buf_addz(out, c->token);
+	}
+}
+
+static const struct command *
+find(struct str name, bool uid)
+{
+	for (const struct command *d = imap_commands; d->name != NULL; d++) {
+		if (uid ? !d->uid : d->uid_only)
+			continue;
+		if (str_ieq(name, str_of(d->name)))
+			return d;
+	}
+	return NULL;
+}
+
+const struct command *
+command_find(struct str name)
+{
+	return find(name, false);
+}
+
+static enum err
+parse_name(struct parser *p, struct cmd *c)
+{
+	struct str name;
+	enum err e = parse_atom(p, &name);
+
+	if (e == ERR_OK && str_ieq(name, STR("UID"))) {
+		c->uid = true;
+		e = parse_sp(p);
+		if (e == ERR_OK)
+			e = parse_atom(p, &name);
+	}
+	if (e == ERR_OK)
+		c->def = find(name, c->uid);
+	return e == ERR_OK && c->def != NULL ? ERR_OK : parse_fail(p, "Unknown command");
+}
+
+/* The prefix of an APPEND ends where its message's literal header began. */
+static enum err
+parse_whole_append(struct parser *p, struct cmd *c)
+{
+	p->at = 0;
+	enum err e = parse_append_prefix(p, &c->a.append);
+
+	return e;
+}
+
+enum err
+command_parse(struct str text, struct arena *a, struct cmd *c, const char **why_out)
+{
+	struct parser p;
+
+	parser_init(&p, text, a);
+	enum err e = parse_tag(&p, &c->tag);
+
+	if (e == ERR_OK)
+		e = parse_sp(&p);
+	if (e != ERR_OK)
+		c->tag = STR_EMPTY;
+	if (e == ERR_OK)
+		e = parse_name(&p, c);
+	bool line_ends = text.n != 0 && text.p[text.n - 1] == '\n';
+
+	if (e == ERR_OK && !line_ends && c->def->run == run_append) {
+		e = parse_whole_append(&p, c);
+	} else if (e == ERR_OK) {
+		if (c->def->parse != NULL)
+			e = parse_sp(&p);
+		if (e == ERR_OK && c->def->parse != NULL)
+			e = c->def->parse(&p, c);
+		if (e == ERR_OK)
+			e = parse_end(&p);
+	}
+	*why_out = p.why;
+	/* a command that was not understood has nothing to give back */
+	if (e != ERR_OK)
+		c->def = NULL;
+	return e;
+}

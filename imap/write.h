@@ -1,0 +1,28 @@
+#ifndef POSTROOM_IMAP_WRITE_H
+#define POSTROOM_IMAP_WRITE_H
+
+#include "core/base/buf.h"
+#include "core/store/entry.h"
+
+/* Pieces of responses, appended. Written for rows of 100,000 messages: no printf. */
+
+/* "(\Seen \Recent $Forwarded)" */
+void
+write_flags(struct buf *out, const struct entry *e, bool recent, const struct keywords *k);
+/* "\"21-Nov-2026 08:00:00 +0100\"": the time in the zone it came with. */
+void
+write_internal_date(struct buf *out, int64_t sec, int32_t zone_min);
+/* "* 12 FETCH (" */
+void
+write_fetch_begin(struct buf *out, uint32_t seq);
+/* An UTF-8 mailbox name in modified UTF-7, quoted. */
+void
+write_mailbox(struct buf *out, struct str name);
+/* An astring: as an atom where it can be, else quoted or a literal. */
+void
+write_astring(struct buf *out, struct str s);
+/* Decimal, appended; faster than buf_addu for many. */
+void
+write_number(struct buf *out, uint64_t v);
+
+#endif
