@@ -1,0 +1,65 @@
+#ifndef POSTROOM_AUTH_LDAP_POOL_H
+#define POSTROOM_AUTH_LDAP_POOL_H
+
+#include "auth-ldap/ldap_conn.h"
+
+/* All connections to one directory: one for searches, as the service account, with many
+ * questions in flight, and a pool for password checks, one bind in flight on each, so that
+ * waiting binds never hold up a lookup. Servers are tried in order; one that fails rests, from
+ * 100 ms to 1 s, and is probed again every second.
+ *
+ * Every question ends in exactly one call of its fn, from the loop, or in ldap_op_cancel. No
+ * server, no answer in time, a full queue: ERR_TEMP. */
+struct ldap_pool;
+
+struct ldap_pool_options {
+	struct str name; /* for the log: the directory section's */
+	const struct str *uris;
+	size_t uris_count;
+	bool starttls, verify;
+	struct str ca_pem;
+	struct str bind_dn, bind_password;
+	int64_t connect_ms, search_ms, bind_ms;
+	unsigned binds_min, binds_max;
+	unsigned bind_queue_max;
+};
+
+/* Keeps the strings of o. ERR_SYNTAX with text in err_out (static or thread storage): a URI that is
+ * none, or a CA that cannot be read. */
+MUST_USE enum err
+ldap_pool_new(struct loop *l, const struct ldap_pool_options *o, struct ldap_pool **out,
+	const char **err_out);
+/* Questions are dropped without a call. */
+void
+ldap_pool_free(struct ldap_pool *p);
+
+/* op: the answer, err as in ldap_conn.h; dies when fn returns. */
+typedef void (*ldap_fn)(void *arg, const struct ldap_op *op);
+
+struct ldap_query {
+	struct str base;
+	struct str filter;
+	bool base_scope;
+	const struct str *attrs;
+	size_t attrs_count;
+	int size_limit; /* 0: none */
+};
+/* Copies q. */
+struct ldap_op *
+ldap_pool_search(struct ldap_pool *p, const struct ldap_query *q, ldap_fn fn, void *arg);
+/* Is password the one of dn? ERR_OK, ERR_DENIED, ERR_TEMP. Copies both; an empty one of them is
+ * ERR_DENIED without a question. */
+struct ldap_op *
+ldap_pool_bind(struct ldap_pool *p, struct str dn, struct str password, ldap_fn fn, void *arg);
+/* fn will not be called. NULL is allowed. */
+void
+ldap_op_cancel(struct ldap_op *op);
+
+struct ldap_pool_status {
+	unsigned binds, binds_ready, binds_waiting, searches_waiting, searches_sent;
+	bool search_ready;
+};
+void
+ldap_pool_status(const struct ldap_pool *p, struct ldap_pool_status *out);
+
+#endif

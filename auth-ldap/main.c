@@ -1,0 +1,167 @@
+/* postroom-auth: the one auth service. master starts it with the directory credentials in its slice
+ * of the settings and the bound sockets; every login and lookup of the other roles, and of Postfix
+ * and Exim beside us, is a question to this process. One loop, no threads of our own. */
+#include <stdlib.h>
+#include <sys/types.h>
+
+#include "auth-ldap/service.h"
+#include "core/base/log.h"
+#include "core/base/xalloc.h"
+#include "core/role/role.h"
+#include "core/sasl/exchange.h"
+
+enum { LISTENERS_MAX = 32 };
+
+struct auth_role {
+	struct service service;
+	struct listener *listeners[LISTENERS_MAX];
+	size_t listeners_count;
+};
+
+static struct str
+user_of(const struct settings *s)
+{
+	return s->user_auth;
+}
+
+static void
+add_uid(struct role_ctx *r, struct service *s, struct str user)
+{
+	uid_t uid;
+	if (s->userdb_uids_count < ARRAY_LEN(s->userdb_uids) && role_uid(r, user, &uid) == ERR_OK)
+		s->userdb_uids[s->userdb_uids_count++] = uid;
+}
+
+static enum err
+setup_sasl(const struct settings *s)
+{
+	struct str missing = STR_EMPTY;
+	const struct str_list *m = &s->auth.sasl_mechanisms;
+	enum err e = sasl_exchange_setup(m->v, m->n, &missing);
+	if (e != ERR_OK)
+		log_event(LVL_ERROR, "auth.start", log_e("res", e), log_s("mechanism", missing),
+			log_z("reason", "SASL mechanism without a plug-in of Cyrus SASL"));
+	return e;
+}
+
+static enum err
+auth_init(struct role_ctx *r)
+{
+	struct auth_role *a = xcalloc(1, sizeof *a);
+	const struct settings *s = role_settings(r);
+	role_set_data(r, a);
+	ldap_conn_setup();
+	a->service.settings = s;
+	hmap_init(&a->service.auth_conns);
+	list_init(&a->service.conns);
+	add_uid(r, &a->service, s->user_mail);
+	add_uid(r, &a->service, s->user_queue);
+	return setup_sasl(s);
+}
+
+static enum err
+load_directories(struct service *sv, const struct settings *s)
+{
+	struct buf why;
+	struct dirs *d = NULL;
+	buf_init(&why, 4096);
+	enum err e = dirs_new(sv->loop, s, &d, &why);
+	if (e == ERR_OK) {
+		dirs_unref(sv->dirs);
+		sv->dirs = d;
+		sv->settings = s;
+	} else {
+		log_event(LVL_ERROR, "auth.settings", log_e("res", e),
+			log_s("reason", buf_str(&why)));
+	}
+	buf_fini(&why);
+	return e;
+}
+
+static listener_fn
+accept_of(const char *protocol)
+{
+	static const struct {
+		const char *protocol;
+		listener_fn fn;
+	} table[] = {
+		{ "auth", auth_server_accept },
+		{ "auth-userdb", userdb_server_accept },
+		{ "directory", socketmap_server_accept },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(table); i++)
+		if (str_eq(str_of(protocol), str_of(table[i].protocol)))
+			return table[i].fn;
+	return NULL;
+}
+
+static enum err
+auth_start(struct role_ctx *r)
+{
+	struct auth_role *a = role_data(r);
+	size_t n;
+	const struct role_listener *l = role_listeners(r, &n);
+	a->service.loop = role_loop(r);
+	enum err e = load_directories(&a->service, role_settings(r));
+	if (e != ERR_OK)
+		return e;
+	for (size_t i = 0; i < n; i++) {
+		listener_fn fn = accept_of(l[i].protocol);
+		if (fn == NULL || a->listeners_count >= LISTENERS_MAX) {
+			log_event(LVL_ERROR, "auth.start", log_z("protocol", l[i].protocol),
+				log_z("reason", "a socket that this role does not serve"));
+			return ERR_SYNTAX;
+		}
+		a->listeners[a->listeners_count++] =
+			listener_new(a->service.loop, l[i].fd, fn, &a->service);
+	}
+	return ERR_OK;
+}
+
+/* Sessions go on; those that have begun end with the old directories. */
+static void
+auth_reload(struct role_ctx *r)
+{
+	struct auth_role *a = role_data(r);
+	const struct settings *s = role_settings(r);
+	if (load_directories(&a->service, s) == ERR_OK && setup_sasl(s) == ERR_OK)
+		log_event(LVL_INFO, "auth.reload", log_z("res", "ok"));
+}
+
+static void
+auth_stop(struct role_ctx *r)
+{
+	struct auth_role *a = role_data(r);
+	struct service *s = &a->service;
+	for (size_t i = 0; i < a->listeners_count; i++)
+		listener_free(a->listeners[i]);
+	a->listeners_count = 0;
+	while (!list_empty(&s->conns)) {
+		struct conn *c = CONTAINER_OF(s->conns.next, struct conn, link);
+		c->end(c);
+	}
+	hmap_fini(&s->auth_conns);
+	dirs_close(s->dirs);
+	s->dirs = NULL;
+	sasl_exchange_teardown();
+	role_set_data(r, NULL);
+	free(a);
+	role_leave(r);
+}
+
+static const struct role auth_role = {
+	.name = "auth",
+	.bit = ROLE_AUTH,
+	.user = user_of,
+	.cage = { .no_file_writes = true },
+	.init = auth_init,
+	.start = auth_start,
+	.reload = auth_reload,
+	.stop = auth_stop,
+};
+
+int
+main(int argc, char **argv)
+{
+	return role_main(argc, argv, &auth_role);
+}
