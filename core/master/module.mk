@@ -1,1 +1,13 @@
-# What this folder builds; see Makefile.am.
+sbin_PROGRAMS += core/master/postroom
+core_master_postroom_SOURCES = \
+	core/master/check.c \
+	core/master/children.c core/master/children.h \
+	core/master/commands.c core/master/commands.h \
+	core/master/logsink.c core/master/logsink.h \
+	core/master/lookup.c \
+	core/master/main.c \
+	core/master/serve.c \
+	core/master/signal.c \
+	core/master/sockets.c core/master/sockets.h \
+	core/master/system.c core/master/system.h
+core_master_postroom_LDADD = $(LIBROLE)

@@ -20,18 +20,6 @@
 
 #include "core/base/xalloc.h"
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
-
 enum { MESSAGE_EXTRA = 2 * 1024 * 1024 };
 
 #define LANDLOCK_TRUNCATE (1ULL << 14) /* kernel 6.2 */
@@ -64,9 +52,9 @@ static const int common_syscalls[] = { SYS_read, SYS_write, SYS_readv, SYS_write
 
 /* What the sanitizers' run time needs to report and to look for leaks. */
 static const int sanitizer_syscalls[] = { SYS_open, SYS_openat, SYS_readlink, SYS_readlinkat,
-	SYS_getdents64, SYS_ptrace, SYS_wait4, SYS_kill, SYS_prctl, SYS_arch_prctl, SYS_ioctl,
-	SYS_process_vm_readv, SYS_personality, SYS_mincore, SYS_getcwd, SYS_access, SYS_stat,
-	SYS_unlink, -1 };
+	SYS_getdents, SYS_getdents64, SYS_ptrace, SYS_wait4, SYS_kill, SYS_prctl, SYS_arch_prctl,
+	SYS_ioctl, SYS_process_vm_readv, SYS_personality, SYS_mincore, SYS_getcwd, SYS_access,
+	SYS_stat, SYS_unlink, -1 };
 
 static enum err
 failed(struct cage_plan *p, const char *what, int code)
@@ -191,7 +179,7 @@ lock_files(struct cage_plan *p)
 	if (p->cage->landlock_mail_root)
 		e = allow_below(p, ruleset, p->settings->mail_root,
 			a.handled_access_fs & ~(uint64_t)LANDLOCK_ACCESS_FS_EXECUTE);
-#if SANITIZED
+#if CAGE_SANITIZED
 	/* the leak search and the reports read /proc/self */
 	if (e == ERR_OK && !p->chrooted)
 		e = allow_below(p, ruleset, STR("/proc"),
@@ -230,7 +218,7 @@ filter_syscalls(struct cage_plan *p)
 	rc = allow(f, common_syscalls);
 	if (rc == 0)
 		rc = allow(f, p->cage->allow_syscalls);
-	if (rc == 0 && SANITIZED)
+	if (rc == 0 && CAGE_SANITIZED)
 		rc = allow(f, sanitizer_syscalls);
 	if (rc == 0)
 		rc = p->cage->no_inet ? seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
@@ -254,7 +242,7 @@ cage_enter(struct cage_plan *p)
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
 		return failed(p, "no_new_privs", errno);
 	/* the leak search of the sanitizers attaches to its own process */
-	if (!SANITIZED && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
+	if (prctl(PR_SET_DUMPABLE, CAGE_SANITIZED, 0, 0, 0) != 0)
 		return failed(p, "dumpable", errno);
 	e = limit_files(p);
 	if (e == ERR_OK)

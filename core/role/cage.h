@@ -3,6 +3,19 @@
 
 #include "core/role/role.h"
 
+/* Built with a sanitizer: its run time needs a few more system calls, and /proc. */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define CAGE_SANITIZED 1
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define CAGE_SANITIZED 1
+#endif
+#ifndef CAGE_SANITIZED
+#define CAGE_SANITIZED 0
+#endif
+
 /* Giving up privileges, once and for good: what a role may not touch is out of its reach even
  * when its code is taken over. Called by role_main between init and start. */
 struct cage_plan {

@@ -1,0 +1,37 @@
+#ifndef POSTROOM_MASTER_CHILDREN_H
+#define POSTROOM_MASTER_CHILDREN_H
+
+#include "core/event/loop.h"
+#include "core/master/sockets.h"
+
+/* The role processes: started by fork and exec, given their slice of the settings and their
+ * sockets, started again when they die, stopped in order. */
+struct children;
+
+struct children_options {
+	struct loop *loop;
+	const struct settings *settings; /* kept until children_settings gives newer ones */
+	const struct sockets *sockets;	 /* kept */
+	const char *libexec_dir;	 /* kept */
+	int log_socket;			 /* borrowed for good */
+	void (*on_ready)(void *arg);	 /* every process said that it is ready: once */
+	void (*on_stopped)(void *arg);	 /* after children_stop: the last one ended */
+	void *arg;
+};
+
+/* Starts everything. */
+struct children *
+children_new(const struct children_options *o);
+void
+children_free(struct children *c);
+/* New settings for all that run, and for all that start from now on. */
+void
+children_settings(struct children *c, const struct settings *s);
+/* smtp and gate first, then queue, imap, lmtp, auth; who does not leave within 15 s is killed. */
+void
+children_stop(struct children *c);
+/* Collects the dead: call it on SIGCHLD. */
+void
+children_reap(struct children *c);
+
+#endif

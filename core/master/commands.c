@@ -1,0 +1,36 @@
+/* The table of subcommands; main.c walks it. Invariant: help, usage and dispatch come from these
+ * rows alone. */
+#include "core/master/commands.h"
+
+#include <stdio.h>
+
+const struct command commands[] = {
+	{ "serve", "", "run the mail server in the foreground", command_serve, 0, 0 },
+	{ "check", "", "try the configuration file and the files it names", command_check, 0, 0 },
+	{ "config", "[-n]", "print every setting; -n: only what differs from its default",
+		command_config, 0, 1 },
+	{ "reload", "", "let a running server read its configuration again", command_reload, 0, 0 },
+	{ "stop", "", "stop a running server and wait until it ended", command_stop, 0, 0 },
+	{ "lookup", "MAP KEY", "ask the directory: domain, mailbox, alias or sender",
+		command_lookup, 2, 2 },
+	{ NULL, NULL, NULL, NULL, 0, 0 },
+};
+
+struct settings *
+command_settings(const struct command_args *a, bool read_files)
+{
+	struct settings *s = NULL;
+	struct buf why;
+	enum err e;
+
+	buf_init(&why, 64 * 1024);
+	e = settings_load(a->config, read_files, &s, &why);
+	if (e != ERR_OK) {
+		if (why.n == 0)
+			buf_addf(&why, "%s: %s\n", a->config, err_name(e));
+		(void)fwrite(buf_str(&why).p, 1, why.n, stderr);
+		s = NULL;
+	}
+	buf_fini(&why);
+	return s;
+}

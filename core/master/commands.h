@@ -1,0 +1,46 @@
+#ifndef POSTROOM_MASTER_COMMANDS_H
+#define POSTROOM_MASTER_COMMANDS_H
+
+#include "config/settings.h"
+
+/* The subcommands of `postroom`: one row each, one small file each. */
+struct command_args {
+	const char *config; /* --config FILE, or the default path */
+	int argc;	    /* what stands behind the command's name */
+	char **argv;
+};
+
+struct command {
+	const char *name;  /* "lookup" */
+	const char *usage; /* "MAP KEY" */
+	const char *help;  /* one line */
+	/* The exit status. args_min and args_max were checked. */
+	int (*fn)(const struct command_args *a);
+	int args_min, args_max;
+};
+
+/* Ends with a row whose name is NULL. */
+extern const struct command commands[];
+
+/* Exit statuses beside 0 and 1: sysexits.h has the same numbers. */
+enum { EXIT_USAGE = 64, EXIT_UNAVAILABLE = 69, EXIT_TEMPFAIL = 75, EXIT_CONFIG = 78 };
+
+int
+command_serve(const struct command_args *a);
+int
+command_check(const struct command_args *a);
+int
+command_config(const struct command_args *a);
+int
+command_reload(const struct command_args *a);
+int
+command_stop(const struct command_args *a);
+int
+command_lookup(const struct command_args *a);
+
+/* The settings, or NULL after the errors went to stderr. read_files: secrets and certificates
+ * too. Returned owned. */
+struct settings *
+command_settings(const struct command_args *a, bool read_files);
+
+#endif
