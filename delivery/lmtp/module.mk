@@ -1,9 +1,19 @@
 noinst_LIBRARIES += delivery/lmtp/liblmtp.a
 delivery_lmtp_liblmtp_a_SOURCES = \
 	delivery/lmtp/command.c delivery/lmtp/command.h \
-	delivery/lmtp/dot.c delivery/lmtp/dot.h
+	delivery/lmtp/dot.c delivery/lmtp/dot.h \
+	delivery/lmtp/session.c delivery/lmtp/session.h
 LIBLMTP = delivery/lmtp/liblmtp.a
 
-check_PROGRAMS += tests/unit/test_lmtp_command
+check_PROGRAMS += tests/unit/test_lmtp_command tests/unit/test_lmtp_session
 tests_unit_test_lmtp_command_SOURCES = tests/unit/test_lmtp_command.c
 tests_unit_test_lmtp_command_LDADD = $(LIBLMTP) $(LIBBASE) $(CMOCKA_LIBS)
+# With a store of its own, so that it decides when and in what order deliveries end.
+tests_unit_test_lmtp_session_SOURCES = tests/unit/test_lmtp_session.c
+tests_unit_test_lmtp_session_LDADD = $(LIBLMTP) $(LIBMAIL) $(LIBEVENT) $(CMOCKA_LIBS)
+
+FUZZ_TARGETS += tests/fuzz/fuzz_lmtp
+tests_fuzz_fuzz_lmtp_SOURCES = tests/fuzz/fuzz_lmtp.c
+tests_fuzz_fuzz_lmtp_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_lmtp_LDADD = $(LIBLMTP) $(LIBBASE)
+EXTRA_DIST += tests/fuzz/lmtp.dict tests/fuzz/corpus/lmtp

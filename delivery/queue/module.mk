@@ -1,6 +1,23 @@
 noinst_LIBRARIES += delivery/queue/libqueue.a
 delivery_queue_libqueue_a_SOURCES = \
+	delivery/queue/attempt.c \
+	delivery/queue/client.c delivery/queue/client.h \
+	delivery/queue/dsn.c delivery/queue/dsn.h \
+	delivery/queue/expand.c delivery/queue/expand.h \
+	delivery/queue/queue.c delivery/queue/queue.h \
 	delivery/queue/record.c delivery/queue/record.h \
 	delivery/queue/reply.c delivery/queue/reply.h \
-	delivery/queue/retry.c delivery/queue/retry.h
+	delivery/queue/report.c delivery/queue/report.h \
+	delivery/queue/retry.c delivery/queue/retry.h \
+	delivery/queue/state.c delivery/queue/state.h
 LIBQUEUE = delivery/queue/libqueue.a
+
+check_PROGRAMS += tests/unit/test_queue
+tests_unit_test_queue_SOURCES = tests/unit/test_queue.c
+tests_unit_test_queue_LDADD = $(LIBQUEUE) $(LIBMAIL) $(LIBEVENT) $(LMDB_LIBS) $(CMOCKA_LIBS)
+
+FUZZ_TARGETS += tests/fuzz/fuzz_queue_record
+tests_fuzz_fuzz_queue_record_SOURCES = tests/fuzz/fuzz_queue_record.c
+tests_fuzz_fuzz_queue_record_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_queue_record_LDADD = $(LIBQUEUE) $(LIBBASE)
+EXTRA_DIST += tests/fuzz/queue_record.dict tests/fuzz/corpus/queue_record

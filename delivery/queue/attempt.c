@@ -1,0 +1,637 @@
+/* One attempt at a message: read its slot and record, expand what is not expanded, store that, give
+ * what is due to lmtp, report failures, store the result. Started by queue.c. Invariants: the
+ * record is durable before the first delivery, so places in it (and delivery ids) never change; a
+ * failed recipient is RCPT_REPORTED only in the transaction that also names the report; results are
+ * put within PROGRESS_MS. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "core/base/clock.h"
+#include "core/base/log.h"
+#include "core/base/rand.h"
+#include "core/base/xalloc.h"
+#include "delivery/queue/queue.h"
+#include "delivery/queue/report.h"
+#include "delivery/queue/retry.h"
+
+enum {
+	MEMORY_MAX = 512 * 1024 * 1024,
+	EXPAND_AT_ONCE = 16,
+	RCPTS_AT_ONCE = 1000,
+	PROGRESS_MS = 100,
+	SOFT_RETRY_MS = 500, /* first wait when the directory or lmtp was away */
+	SLOT_RETRY_MS = 5000,
+};
+
+struct attempt;
+
+struct expanding {
+	struct attempt *a;
+	uint32_t orig;
+	struct expand_request *request; /* NULL: over */
+};
+
+struct attempt {
+	struct list link;
+	struct queue *q;
+	struct message *m;
+	struct arena *memory;
+	struct record r;
+	struct spool_message *sm;
+	struct hmap finals;	     /* addresses of r.rcpts in lower case */
+	struct expanding *expanding; /* one for each of r.origs */
+	uint32_t expand_next, expand_running;
+	struct client_job job;
+	struct client_rcpt *job_rcpts;
+	uint32_t *job_index; /* their places in r.rcpts */
+	struct loop_timer progress;
+	bool dirty;
+	struct report *report;
+	char report_id[SPOOL_NAME_LEN + 1]; /* to be taken in when its record is durable */
+	int64_t begin_ms;
+};
+
+struct final_node {
+	struct hmap_node node;
+};
+
+static void
+deliver_step(struct attempt *a);
+static void
+finish_step(struct attempt *a);
+
+static void
+attempt_free(struct attempt *a)
+{
+	struct queue *q = a->q;
+
+	for (uint32_t i = 0; a->expanding != NULL && i < a->r.origs_count; i++) {
+		if (a->expanding[i].request != NULL)
+			expand_cancel(a->expanding[i].request);
+	}
+	if (a->report != NULL)
+		report_cancel(a->report);
+	loop_timer_stop(&a->progress);
+	if (a->sm != NULL)
+		spool_message_close(a->sm);
+	hmap_fini(&a->finals);
+	list_remove(&a->link);
+	free(a->expanding);
+	free(a->job_rcpts);
+	free(a->job_index);
+	arena_free(a->memory);
+	free(a);
+	queue_attempt_over(q);
+}
+
+/* The end of an attempt that came to nothing. */
+static void
+give_up_for(struct attempt *a, int64_t wait_ms)
+{
+	queue_reschedule(a->q, a->m, clock_wall_ms() + wait_ms);
+	attempt_free(a);
+}
+
+static bool
+expired(const struct attempt *a)
+{
+	return clock_wall_ms() - a->r.received_ms >= a->q->o.lifetime_ms;
+}
+
+/* Put the record, and more (a report's) with it. */
+static void
+put_record(struct attempt *a, const struct record *more, state_fn done, void *arg)
+{
+	struct buf b, b_more;
+	struct state_write w[2];
+	size_t n = 0;
+
+	buf_init(&b, RECORD_MAX);
+	buf_init(&b_more, 1024 * 1024);
+	if (record_encode(&a->r, &b) != ERR_OK ||
+		(more != NULL && record_encode(more, &b_more) != ERR_OK)) {
+		log_event(LVL_ERROR, "queue.record", log_s("qid", a->r.id),
+			log_z("reason", "too large"));
+		abort();
+	}
+	w[n++] = (struct state_write){ str_of(a->m->id), buf_str(&b) };
+	if (more != NULL)
+		w[n++] = (struct state_write){ more->id, buf_str(&b_more) };
+	a->dirty = false;
+	a->m->recorded = true;
+	loop_timer_stop(&a->progress);
+	state_put(a->q->state, w, n, done, arg);
+	buf_fini(&b);
+	buf_fini(&b_more);
+}
+
+static void
+on_progress(struct loop_timer *t)
+{
+	struct attempt *a = t->arg;
+
+	if (a->dirty)
+		put_record(a, NULL, queue_put_done, a->q);
+}
+
+static void
+changed(struct attempt *a)
+{
+	a->dirty = true;
+	if (!loop_timer_active(&a->progress))
+		loop_timer_start(&a->progress, PROGRESS_MS);
+}
+
+static void
+set_reply(struct attempt *a, struct record_rcpt *c, const struct reply *r)
+{
+	char text[REPLY_TEXT_MAX + 32];
+
+	(void)snprintf(text, sizeof(text), "%u %s %s", r->code, r->status, r->text);
+	if (arena_str(a->memory, str_of(text), &c->reply) != ERR_OK)
+		c->reply = STR("451 4.3.0 Out of memory");
+}
+
+/* Recipients. */
+
+/* False: there is one already (or no memory: the record's limit is far above any expansion). */
+static bool
+final_is_new(struct attempt *a, struct str address)
+{
+	struct final_node *f = arena_calloc(a->memory, 1, sizeof(*f));
+	char *lower = arena_alloc(a->memory, address.n + 1);
+
+	if (f == NULL || lower == NULL)
+		return false;
+	for (size_t i = 0; i < address.n; i++)
+		lower[i] = (char)ascii_lower((unsigned char)address.p[i]);
+	if (hmap_get(&a->finals, str_n(lower, address.n)) != NULL)
+		return false;
+	hmap_put(&a->finals, &f->node, str_n(lower, address.n));
+	return true;
+}
+
+static struct record_rcpt *
+add_final(struct attempt *a, struct str address, uint32_t orig)
+{
+	struct record_rcpt *c;
+
+	if (!final_is_new(a, address))
+		return NULL;
+	c = record_add_rcpt(&a->r, a->memory, address, orig);
+	if (c == NULL)
+		abort(); /* MEMORY_MAX is far above expansion_max addresses */
+	return c;
+}
+
+static void
+add_failed(struct attempt *a, struct str address, uint32_t orig, const struct reply *r)
+{
+	struct record_rcpt *c = add_final(a, address, orig);
+
+	if (c == NULL)
+		return;
+	c->state = RCPT_FAILED;
+	set_reply(a, c, r);
+	log_event(LVL_INFO, "queue.deliver", log_s("sid", a->r.sid), log_s("qid", a->r.id),
+		log_s("rcpt", address), log_z("res", "fail"), log_s("reason", c->reply));
+}
+
+static int64_t
+retry_at(struct attempt *a, unsigned attempts, int64_t min_ms)
+{
+	return clock_wall_ms() + retry_wait_ms(attempts, min_ms, a->q->o.retry_max_ms, rand_u64());
+}
+
+/* Expansion. */
+
+static void
+expand_more(struct attempt *a);
+
+static void
+expand_failed(struct attempt *a, uint32_t i, enum err e, struct str text)
+{
+	struct record_orig *o = &a->r.origs[i];
+	struct reply r;
+	char line[REPLY_TEXT_MAX];
+
+	if (e == ERR_DENIED || e == ERR_LIMIT) {
+		(void)snprintf(line, sizeof(line), "The address leads nowhere: %.*s",
+			text.n > 300 ? 300 : (int)text.n, text.p != NULL ? text.p : "");
+		if (e == ERR_DENIED)
+			reply_set(&r, 550, "5.1.0", line);
+		else
+			reply_set(&r, 550, "5.2.4", "The address stands for too many recipients");
+	} else if (expired(a)) {
+		reply_set(&r, 451, "4.4.3", "The directory could not be reached in time");
+	} else {
+		o->attempts++;
+		o->next_ms = retry_at(a, o->attempts, SOFT_RETRY_MS);
+		log_event(LVL_WARN, "queue.expand", log_s("sid", a->r.sid), log_s("qid", a->r.id),
+			log_s("rcpt", o->address), log_z("res", "defer"), log_s("reason", text));
+		return;
+	}
+	o->expanded = true;
+	add_failed(a, o->address, i, &r);
+}
+
+static void
+expand_answer(
+	void *arg, enum err e, const struct expand_final *finals, size_t count, struct str text)
+{
+	struct expanding *x = arg;
+	struct attempt *a = x->a;
+	struct str address = a->r.origs[x->orig].address;
+
+	x->request = NULL;
+	a->expand_running--;
+	if (e == ERR_OK && a->r.rcpts_count + count > a->q->o.expansion_max)
+		e = ERR_LIMIT;
+	if (e != ERR_OK) {
+		expand_failed(a, x->orig, e, text);
+	} else {
+		a->r.origs[x->orig].expanded = true;
+		log_event(LVL_INFO, "queue.expand", log_s("sid", a->r.sid), log_s("qid", a->r.id),
+			log_s("rcpt", address), log_n("count", (int64_t)count));
+	}
+	for (size_t i = 0; e == ERR_OK && i < count; i++) {
+		struct reply r;
+		if (finals[i].local) {
+			(void)add_final(a, finals[i].address, x->orig);
+			continue;
+		}
+		reply_set(&r, 550, "5.7.1", "Relaying not available: the domain is not local");
+		add_failed(a, finals[i].address, x->orig, &r);
+	}
+	expand_more(a);
+}
+
+static void
+expanded_put(void *arg, enum err e)
+{
+	struct attempt *a = arg;
+
+	if (e != ERR_OK)
+		queue_disk_failed(a->q);
+	deliver_step(a);
+}
+
+static void
+expand_more(struct attempt *a)
+{
+	int64_t now = clock_wall_ms();
+
+	while (a->expand_running < EXPAND_AT_ONCE && a->expand_next < a->r.origs_count) {
+		uint32_t i = a->expand_next++;
+		struct expanding *x = &a->expanding[i];
+		if (a->r.origs[i].expanded || a->r.origs[i].next_ms > now)
+			continue;
+		a->dirty = true;
+		a->expand_running++;
+		x->a = a;
+		x->orig = i;
+		x->request = expand_start(a->q->expander, a->r.origs[i].address,
+			a->q->o.expansion_max, expand_answer, x);
+	}
+	if (a->expand_running != 0)
+		return;
+	if (a->dirty)
+		put_record(a, NULL, expanded_put, a);
+	else
+		deliver_step(a);
+}
+
+/* Delivery. */
+
+static void
+log_deliver(struct attempt *a, const struct record_rcpt *c, const char *res)
+{
+	log_event(c->state == RCPT_WAITING ? LVL_WARN : LVL_INFO, "queue.deliver",
+		log_s("sid", a->r.sid), log_s("qid", a->r.id), log_s("rcpt", c->address),
+		log_z("res", res), log_s("reason", c->reply),
+		log_n("ms", clock_ms() - a->begin_ms));
+}
+
+static void
+rcpt_result(void *arg, size_t i, const struct reply *r)
+{
+	struct attempt *a = arg;
+	struct record_rcpt *c = &a->r.rcpts[a->job_index[i]];
+
+	set_reply(a, c, r);
+	if (c->attempts < UINT16_MAX)
+		c->attempts++;
+	if (reply_is(r, 2)) {
+		c->state = RCPT_DELIVERED;
+		log_deliver(a, c, "ok");
+	} else if (reply_is(r, 5) || expired(a)) {
+		c->state = RCPT_FAILED;
+		log_deliver(a, c, "fail");
+	} else {
+		c->next_ms = retry_at(a, c->attempts, a->q->o.retry_min_ms);
+		log_deliver(a, c, "defer");
+	}
+	changed(a);
+}
+
+/* The connection was lost: those without a line are tried again soon, as nobody refused them. */
+static void
+connection_lost(struct attempt *a, const char *text)
+{
+	int64_t next;
+	struct reply r;
+
+	if (a->m->lost < UINT16_MAX)
+		a->m->lost++;
+	next = retry_at(a, a->m->lost, SOFT_RETRY_MS);
+	reply_set(&r, 451, "4.4.2", text);
+	log_event(LVL_WARN, "queue.lmtp", log_s("sid", a->r.sid), log_s("qid", a->r.id),
+		log_z("res", "lost"), log_z("reason", text));
+	for (size_t i = 0; i < a->job.rcpts_count; i++) {
+		struct record_rcpt *c = &a->r.rcpts[a->job_index[i]];
+		if (a->job_rcpts[i].answered)
+			continue;
+		set_reply(a, c, &r);
+		c->next_ms = next;
+		if (expired(a))
+			c->state = RCPT_FAILED;
+	}
+	changed(a);
+}
+
+/* The slot is damaged or gone: nothing can be delivered from it. */
+static void
+slot_bad(struct attempt *a, enum err e)
+{
+	struct queue *q = a->q;
+	struct str id = str_of(a->m->id);
+	struct state_write w = { id, STR_EMPTY };
+	enum err moved = e == ERR_CORRUPT ? spool_quarantine(q->spool, id) : ERR_OK;
+
+	log_event(LVL_ERROR, e == ERR_CORRUPT ? "queue.corrupt" : "queue.lost", log_s("qid", id),
+		log_e("reason", e), log_z("moved", e != ERR_CORRUPT ? "" : err_name(moved)));
+	state_put(q->state, &w, 1, queue_put_done, q);
+	queue_forget(q, a->m);
+	attempt_free(a);
+}
+
+static void
+job_end(void *arg, enum err how, const char *text)
+{
+	struct attempt *a = arg;
+
+	if (how == ERR_CORRUPT) {
+		slot_bad(a, ERR_CORRUPT);
+		return;
+	}
+	if (how == ERR_OK) {
+		a->m->lost = 0;
+		deliver_step(a);
+		return;
+	}
+	connection_lost(a, text);
+	finish_step(a);
+}
+
+static enum err
+job_read(void *arg, uint64_t off, void *p, size_t n)
+{
+	const struct attempt *a = arg;
+
+	return spool_body_read(a->sm, off, p, n);
+}
+
+/* Collect who is due. */
+static size_t
+collect(struct attempt *a)
+{
+	int64_t now = clock_wall_ms();
+	size_t n = 0;
+
+	if (a->job_rcpts == NULL) {
+		size_t room = a->r.rcpts_count < RCPTS_AT_ONCE ? a->r.rcpts_count : RCPTS_AT_ONCE;
+		a->job_rcpts = xcalloc(room + 1, sizeof(*a->job_rcpts));
+		a->job_index = xcalloc(room + 1, sizeof(*a->job_index));
+	}
+	for (uint32_t i = 0; i < a->r.rcpts_count && n < RCPTS_AT_ONCE; i++) {
+		const struct record_rcpt *c = &a->r.rcpts[i];
+		if (c->state != RCPT_WAITING || c->next_ms > now)
+			continue;
+		a->job_rcpts[n].address = c->address;
+		record_delivery_id(&a->r, i, a->job_rcpts[n].delivery_id);
+		a->job_index[n++] = i;
+	}
+	return n;
+}
+
+static void
+deliver_step(struct attempt *a)
+{
+	size_t n = a->q->stopping ? 0 : collect(a);
+
+	if (n == 0) {
+		finish_step(a);
+		return;
+	}
+	a->job = (struct client_job){ .sender = a->r.sender,
+		.qid = a->r.id,
+		.eight_bit = (a->r.flags & SPOOL_8BITMIME) != 0,
+		.body_len = a->sm->body_len,
+		.body_crc = a->sm->fixed.body_crc,
+		.read = job_read,
+		.rcpts = a->job_rcpts,
+		.rcpts_count = n,
+		.on_rcpt = rcpt_result,
+		.on_end = job_end,
+		.arg = a };
+	a->begin_ms = clock_ms();
+	clients_submit(a->q->clients, &a->job);
+}
+
+/* The end. */
+
+static bool
+all_done(const struct record *r)
+{
+	return record_next_ms(r) == INT64_MAX;
+}
+
+static void
+attempt_end(struct attempt *a)
+{
+	struct queue *q = a->q;
+	struct message *m = a->m;
+
+	if (!a->r.done) {
+		queue_reschedule(q, m, record_next_ms(&a->r));
+		attempt_free(a);
+		return;
+	}
+	log_event(LVL_INFO, "queue.done", log_s("sid", a->r.sid), log_s("qid", a->r.id),
+		log_n("rcpts", a->r.rcpts_count), log_n("ms", clock_wall_ms() - a->r.received_ms));
+	attempt_free(a);
+	queue_finish(q, m);
+}
+
+static void
+finished_put(void *arg, enum err e)
+{
+	struct attempt *a = arg;
+
+	if (e != ERR_OK)
+		queue_disk_failed(a->q);
+	if (a->report_id[0] != '\0')
+		(void)queue_add(a->q, str_of(a->report_id), true, 0);
+	attempt_end(a);
+}
+
+static void
+put_result(struct attempt *a, const struct record *report)
+{
+	a->r.done = all_done(&a->r);
+	if (a->dirty || a->r.done || report != NULL)
+		put_record(a, report, finished_put, a);
+	else
+		attempt_end(a);
+}
+
+static size_t
+mark_reported(struct attempt *a)
+{
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < a->r.rcpts_count; i++) {
+		struct record_rcpt *c = &a->r.rcpts[i];
+		if (c->state != RCPT_FAILED)
+			continue;
+		c->state = RCPT_REPORTED;
+		n++;
+		if (a->r.sender.n == 0)
+			log_event(LVL_WARN, "queue.drop", log_s("sid", a->r.sid),
+				log_s("qid", a->r.id), log_s("rcpt", c->address),
+				log_s("reason", c->reply));
+	}
+	return n;
+}
+
+static void
+reported(void *arg, enum err e, const struct record *report)
+{
+	struct attempt *a = arg;
+
+	a->report = NULL;
+	if (e != ERR_OK) {
+		if (a->dirty)
+			put_record(a, NULL, queue_put_done, a->q);
+		give_up_for(a, SLOT_RETRY_MS);
+		return;
+	}
+	(void)mark_reported(a);
+	memcpy(a->report_id, report->id.p, SPOOL_NAME_LEN);
+	put_result(a, report);
+}
+
+static bool
+owes_report(const struct record *r)
+{
+	for (uint32_t i = 0; i < r->rcpts_count; i++) {
+		if (r->rcpts[i].state == RCPT_FAILED)
+			return true;
+	}
+	return false;
+}
+
+static void
+finish_step(struct attempt *a)
+{
+	if (!owes_report(&a->r)) {
+		put_result(a, NULL);
+		return;
+	}
+	if (a->r.sender.n != 0) {
+		a->report = report_start(a->q, &a->r, a->sm, reported, a);
+		return;
+	}
+	a->dirty = mark_reported(a) != 0 || a->dirty;
+	put_result(a, NULL);
+}
+
+/* The beginning. */
+
+static enum err
+record_from_envelope(struct attempt *a)
+{
+	const struct spool_envelope *e = &a->sm->envelope;
+	struct record *r = &a->r;
+
+	memset(r, 0, sizeof(*r));
+	r->id = str_of(a->m->id);
+	r->sender = e->sender;
+	r->sid = e->sid;
+	r->received_ms = e->received_ms;
+	r->size = a->sm->body_len;
+	r->flags = e->flags;
+	r->origs_count = (uint32_t)e->rcpts_count;
+	r->origs = arena_calloc(a->memory, e->rcpts_count + 1, sizeof(*r->origs));
+	if (r->origs == NULL)
+		return ERR_LIMIT;
+	for (size_t i = 0; i < e->rcpts_count; i++)
+		r->origs[i].address = e->rcpts[i];
+	return ERR_OK;
+}
+
+/* A record that cannot be read is made again from the envelope; what was delivered already is
+ * caught by the delivery ids as long as the directory says the same. */
+static enum err
+record_load(struct attempt *a)
+{
+	struct buf b;
+	enum err e = ERR_NOTFOUND;
+
+	if (a->m->recorded) {
+		buf_init(&b, RECORD_MAX);
+		e = state_get(a->q->state, str_of(a->m->id), &b);
+		if (e == ERR_OK)
+			e = record_decode(buf_str(&b), a->memory, &a->r);
+		buf_fini(&b);
+		if (e == ERR_OK || e == ERR_TEMP)
+			return e;
+		log_event(LVL_ERROR, "queue.record", log_z("qid", a->m->id), log_e("reason", e));
+	}
+	e = record_from_envelope(a);
+	if (e == ERR_OK && !a->m->recorded)
+		log_event(LVL_INFO, "queue.accept", log_s("sid", a->r.sid), log_s("qid", a->r.id),
+			log_s("sender", a->r.sender), log_n("size", (int64_t)a->r.size),
+			log_n("rcpts", a->r.origs_count));
+	return e;
+}
+
+void
+attempt_start(struct queue *q, struct message *m)
+{
+	struct attempt *a = xcalloc(1, sizeof(*a));
+	enum err e;
+
+	a->q = q;
+	a->m = m;
+	a->memory = arena_new(MEMORY_MAX);
+	hmap_init(&a->finals);
+	list_push_back(&q->attempts, &a->link);
+	loop_timer_init(&a->progress, q->loop, on_progress, a);
+	e = spool_open(q->spool, str_of(m->id), &a->sm);
+	if (e == ERR_NOTFOUND || e == ERR_CORRUPT) {
+		slot_bad(a, e);
+		return;
+	}
+	if (e == ERR_OK)
+		e = record_load(a);
+	if (e != ERR_OK) {
+		log_event(LVL_WARN, "queue.open", log_z("qid", m->id), log_e("reason", e));
+		give_up_for(a, SLOT_RETRY_MS);
+		return;
+	}
+	for (uint32_t i = 0; i < a->r.rcpts_count; i++)
+		(void)final_is_new(a, a->r.rcpts[i].address);
+	a->expanding = xcalloc(a->r.origs_count + 1, sizeof(*a->expanding));
+	expand_more(a);
+}

@@ -1,0 +1,565 @@
+/* The LMTP client of the queue: connections, their state machine, dots. Called by attempt.c.
+ * Invariants: the final dot is sent only after the whole body was read and its sum was right, so a
+ * damaged message is never delivered; a recipient's result is given once, from its own line; on a
+ * connection that failed nothing is assumed about recipients without a line. */
+#include "delivery/queue/client.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "core/base/codec.h"
+#include "core/base/log.h"
+#include "core/base/xalloc.h"
+#include "core/event/connect.h"
+#include "core/event/stream.h"
+
+enum { CONNECT_TIMEOUT_MS = 5000, CHUNK = 32 * 1024, CLOSE_LINGER_MS = 1000 };
+
+enum client_state {
+	CLIENT_CONNECTING,
+	CLIENT_GREETING,
+	CLIENT_LHLO,
+	CLIENT_IDLE,
+	CLIENT_MAIL, /* the next reply is MAIL's */
+	CLIENT_RCPT, /* … that of recipient `at` */
+	CLIENT_DATA,
+	CLIENT_BODY,	/* sending; no reply is due */
+	CLIENT_RESULTS, /* the next reply is recipient `at`'s result */
+	CLIENT_QUIT,
+};
+
+struct client {
+	struct list link;
+	struct clients *all;
+	enum client_state state;
+	struct connecting *connecting;
+	struct stream *stream;
+	struct loop_timer timer;
+	struct reply reply;
+	bool has_xdeliveryid, has_8bitmime, has_size, has_pipelining;
+	bool used; /* a transaction went well on this connection */
+	struct client_job *job;
+	size_t at;
+	size_t accepted;
+	bool mail_refused;
+	uint64_t sent;
+	uint32_t crc;
+	char last; /* byte sent: where a line begins */
+	bool bol;
+};
+
+struct clients {
+	struct loop *loop;
+	struct clients_options o;
+	char *address, *hostname;
+	struct list list;
+	unsigned count;
+	struct list waiting; /* jobs */
+};
+
+static void
+client_next_job(struct client *c);
+static void
+clients_pump(struct clients *all);
+
+static void
+client_free(struct client *c)
+{
+	loop_timer_stop(&c->timer);
+	if (c->connecting != NULL)
+		connect_cancel(c->connecting);
+	if (c->stream != NULL)
+		stream_free(c->stream);
+	list_remove(&c->link);
+	c->all->count--;
+	free(c);
+}
+
+/* The connection is of no more use. Its job, when it has one, ends with how. c is gone. */
+static void
+client_fail(struct client *c, enum err how, const char *text)
+{
+	struct clients *all = c->all;
+	struct client_job *j = c->job;
+	char copy[200];
+
+	(void)snprintf(copy, sizeof(copy), "%s", text);
+	client_free(c);
+	if (j != NULL) {
+		j->client = NULL;
+		j->on_end(j->arg, how, copy);
+	}
+	clients_pump(all);
+}
+
+static void
+wait_reply(struct client *c)
+{
+	loop_timer_start(&c->timer, c->state == CLIENT_RESULTS ? c->all->o.data_timeout_ms
+							       : c->all->o.command_timeout_ms);
+}
+
+static void
+give_result(struct client *c, size_t i, const struct reply *r)
+{
+	struct client_job *j = c->job;
+
+	if (j->rcpts[i].answered)
+		return;
+	j->rcpts[i].answered = true;
+	j->on_rcpt(j->arg, i, r);
+}
+
+static void
+job_done(struct client *c)
+{
+	struct client_job *j = c->job;
+	struct clients *all = c->all;
+
+	c->job = NULL;
+	j->client = NULL;
+	c->used = true;
+	c->state = CLIENT_IDLE;
+	loop_timer_start(&c->timer, all->o.idle_ms);
+	j->on_end(j->arg, ERR_OK, "");
+	clients_pump(all);
+}
+
+/* MAIL, every RCPT and DATA leave in one go; without PIPELINING the replies are only read more
+ * slowly, every LMTP server must take what is in its socket. */
+static void
+send_envelope(struct client *c)
+{
+	struct client_job *j = c->job;
+
+	stream_writef(c->stream, "MAIL FROM:<%.*s>", STR_FMT(j->sender));
+	if (c->has_size)
+		stream_writef(c->stream, " SIZE=%llu", (unsigned long long)j->body_len);
+	if (c->has_8bitmime && j->eight_bit)
+		stream_write(c->stream, STR(" BODY=8BITMIME"));
+	stream_write(c->stream, STR("\r\n"));
+	for (size_t i = 0; i < j->rcpts_count; i++) {
+		stream_writef(c->stream, "RCPT TO:<%.*s>", STR_FMT(j->rcpts[i].address));
+		if (c->has_xdeliveryid)
+			stream_writef(c->stream, " XDELIVERYID=%s", j->rcpts[i].delivery_id);
+		stream_write(c->stream, STR("\r\n"));
+	}
+	stream_write(c->stream, STR("DATA\r\n"));
+}
+
+static void
+client_next_job(struct client *c)
+{
+	struct clients *all = c->all;
+	struct client_job *j = CONTAINER_OF(all->waiting.next, struct client_job, link);
+
+	list_remove(&j->link);
+	j->client = c;
+	c->job = j;
+	c->at = c->accepted = 0;
+	c->mail_refused = false;
+	c->state = CLIENT_MAIL;
+	send_envelope(c);
+	wait_reply(c);
+}
+
+/* Bytes with a dot put before each dot that begins a line. */
+static void
+send_stuffed(struct client *c, struct str bytes)
+{
+	while (bytes.n != 0) {
+		size_t line;
+		if (c->bol && bytes.p[0] == '.')
+			stream_write(c->stream, STR("."));
+		line = str_chr(bytes, '\n');
+		/* Only CR LF begins a line; a dot after a bare LF needs no stuffing. Runs without
+		 * "\n." go out whole. */
+		while (line + 1 < bytes.n && bytes.p[line + 1] != '.') {
+			size_t more = str_chr(str_from(bytes, line + 1), '\n');
+			line = line + 1 + more;
+		}
+		line = line < bytes.n ? line + 1 : bytes.n;
+		stream_write(c->stream, str_sub(bytes, 0, line));
+		c->bol = bytes.p[line - 1] == '\n' &&
+			 (line >= 2 ? bytes.p[line - 2] == '\r' : c->last == '\r');
+		c->last = bytes.p[line - 1];
+		bytes = str_from(bytes, line);
+	}
+}
+
+static void
+body_end(struct client *c)
+{
+	if (c->crc != c->job->body_crc) {
+		client_fail(c, ERR_CORRUPT, "the message fails its checksum");
+		return;
+	}
+	stream_write(c->stream, c->bol ? STR(".\r\n") : STR("\r\n.\r\n"));
+	c->state = CLIENT_RESULTS;
+	c->at = 0;
+	while (c->at < c->job->rcpts_count && c->job->rcpts[c->at].answered)
+		c->at++;
+	wait_reply(c);
+}
+
+/* Sends until the stream is full; c may be gone afterwards. */
+static void
+body_send(struct client *c)
+{
+	char chunk[CHUNK];
+	struct client_job *j = c->job;
+
+	loop_timer_start(&c->timer, c->all->o.data_timeout_ms);
+	while (c->sent < j->body_len) {
+		uint64_t left = j->body_len - c->sent;
+		size_t n = left < sizeof(chunk) ? (size_t)left : sizeof(chunk);
+		if (stream_full(c->stream))
+			return;
+		if (j->read(j->arg, c->sent, chunk, n) != ERR_OK) {
+			client_fail(c, ERR_CORRUPT, "the message cannot be read");
+			return;
+		}
+		c->crc = crc32c(c->crc, str_n(chunk, n));
+		c->sent += n;
+		send_stuffed(c, str_n(chunk, n));
+	}
+	body_end(c);
+}
+
+static void
+body_begin(struct client *c)
+{
+	c->state = CLIENT_BODY;
+	c->sent = 0;
+	c->crc = 0;
+	c->bol = true;
+	c->last = '\n';
+	body_send(c);
+}
+
+/* Replies, by the state they arrive in. Each may end c: they return at once afterwards. */
+
+static void
+got_lhlo_line(struct client *c, struct str line)
+{
+	struct str word = str_from(line, 4), keyword, rest;
+
+	(void)str_cut(word, ' ', &keyword, &rest);
+	if (str_ieq(keyword, STR("XDELIVERYID")))
+		c->has_xdeliveryid = true;
+	else if (str_ieq(keyword, STR("8BITMIME")))
+		c->has_8bitmime = true;
+	else if (str_ieq(keyword, STR("SIZE")))
+		c->has_size = true;
+}
+
+static void
+got_rcpt(struct client *c)
+{
+	if (reply_is(&c->reply, 2) && !c->mail_refused)
+		c->accepted++;
+	else if (!c->mail_refused)
+		give_result(c, c->at, &c->reply);
+	if (++c->at == c->job->rcpts_count)
+		c->state = CLIENT_DATA;
+	wait_reply(c);
+}
+
+static void
+got_mail(struct client *c)
+{
+	if (!reply_is(&c->reply, 2)) {
+		c->mail_refused = true;
+		for (size_t i = 0; i < c->job->rcpts_count; i++)
+			give_result(c, i, &c->reply);
+	}
+	c->state = CLIENT_RCPT;
+	wait_reply(c);
+}
+
+static void
+got_data(struct client *c)
+{
+	if (reply_is(&c->reply, 3)) {
+		if (c->accepted == 0) {
+			client_fail(c, ERR_TEMP, "DATA was accepted without a recipient");
+			return;
+		}
+		body_begin(c);
+		return;
+	}
+	for (size_t i = 0; i < c->job->rcpts_count; i++)
+		give_result(c, i, &c->reply);
+	/* The transaction may still be open over there. */
+	stream_write(c->stream, STR("RSET\r\n"));
+	c->state = CLIENT_LHLO;
+	wait_reply(c);
+}
+
+static void
+got_result(struct client *c)
+{
+	struct client_job *j = c->job;
+
+	give_result(c, c->at, &c->reply);
+	while (c->at < j->rcpts_count && j->rcpts[c->at].answered)
+		c->at++;
+	if (c->at == j->rcpts_count)
+		job_done(c);
+	else
+		wait_reply(c);
+}
+
+static void
+got_lhlo(struct client *c)
+{
+	if (!reply_is(&c->reply, 2)) {
+		client_fail(c, ERR_TEMP, c->reply.text);
+		return;
+	}
+	if (c->job != NULL) {
+		job_done(c); /* this was RSET's, after a refused DATA */
+		return;
+	}
+	c->state = CLIENT_IDLE;
+	loop_timer_start(&c->timer, c->all->o.idle_ms);
+	clients_pump(c->all);
+}
+
+static void
+got_greeting(struct client *c)
+{
+	if (!reply_is(&c->reply, 2)) {
+		client_fail(c, ERR_TEMP, c->reply.text);
+		return;
+	}
+	stream_writef(c->stream, "LHLO %s\r\n", c->all->hostname);
+	c->state = CLIENT_LHLO;
+	wait_reply(c);
+}
+
+static void
+got_reply(struct client *c)
+{
+	if (c->reply.code == 421 && c->state != CLIENT_RESULTS) {
+		client_fail(c, ERR_TEMP, c->reply.text);
+		return;
+	}
+	switch (c->state) {
+	case CLIENT_GREETING:
+		got_greeting(c);
+		return;
+	case CLIENT_LHLO:
+		got_lhlo(c);
+		return;
+	case CLIENT_MAIL:
+		got_mail(c);
+		return;
+	case CLIENT_RCPT:
+		got_rcpt(c);
+		return;
+	case CLIENT_DATA:
+		got_data(c);
+		return;
+	case CLIENT_RESULTS:
+		got_result(c);
+		return;
+	case CLIENT_CONNECTING:
+	case CLIENT_IDLE:
+	case CLIENT_BODY:
+	case CLIENT_QUIT:
+		break;
+	}
+	client_fail(c, ERR_TEMP, "a reply that nobody asked for");
+}
+
+static void
+on_read(struct stream *stream, void *arg)
+{
+	struct client *c = arg;
+	struct buf *in = stream_in(stream);
+	struct str have = buf_str(in), line;
+	size_t lf = str_chr(have, '\n');
+	enum err e;
+
+	if (lf == have.n) {
+		if (have.n >= REPLY_LINE_MAX)
+			client_fail(c, ERR_TEMP, "a reply line without an end");
+		return;
+	}
+	line = str_sub(have, 0, lf);
+	if (str_ends(line, STR("\r")))
+		line.n--;
+	if (c->state == CLIENT_LHLO && line.n > 4)
+		got_lhlo_line(c, line);
+	e = reply_add(&c->reply, line);
+	buf_consume(in, lf + 1);
+	if (in->n != 0)
+		stream_read_again(stream);
+	if (e == ERR_OK)
+		got_reply(c);
+	else if (e != ERR_AGAIN)
+		client_fail(c, ERR_TEMP, "not an LMTP reply");
+}
+
+static void
+on_drain(struct stream *stream, void *arg)
+{
+	struct client *c = arg;
+
+	(void)stream;
+	if (c->state == CLIENT_BODY)
+		body_send(c);
+}
+
+static void
+on_end(struct stream *stream, void *arg, enum err why)
+{
+	struct client *c = arg;
+
+	client_fail(c, ERR_TEMP, why == ERR_EOF ? "connection closed" : stream_error(stream));
+}
+
+static void
+on_timeout(struct loop_timer *t)
+{
+	struct client *c = t->arg;
+
+	if (c->state == CLIENT_IDLE) {
+		stream_write(c->stream, STR("QUIT\r\n"));
+		stream_close(c->stream, CLOSE_LINGER_MS);
+		c->stream = NULL;
+		client_free(c);
+		return;
+	}
+	client_fail(c, ERR_TEMP, "no reply in time");
+}
+
+static const struct stream_ops client_ops = {
+	.on_read = on_read,
+	.on_drain = on_drain,
+	.on_end = on_end,
+};
+
+static void
+on_connect(void *arg, int fd, enum err e, const char *text)
+{
+	struct client *c = arg;
+	struct clients *all = c->all;
+	const struct stream_options o = { .in_max_bytes = 64 * 1024 };
+
+	c->connecting = NULL;
+	if (e != ERR_OK) {
+		char copy[200];
+		/* Nobody owns this connection yet: the job that waits longest hears of it. */
+		(void)snprintf(copy, sizeof(copy), "%s", text);
+		client_free(c);
+		if (!list_empty(&all->waiting)) {
+			struct client_job *j =
+				CONTAINER_OF(all->waiting.next, struct client_job, link);
+			list_remove(&j->link);
+			j->on_end(j->arg, ERR_TEMP, copy);
+		}
+		clients_pump(all);
+		return;
+	}
+	c->stream = stream_new(all->loop, fd, &client_ops, c, &o);
+	c->state = CLIENT_GREETING;
+	wait_reply(c);
+}
+
+static void
+client_new(struct clients *all)
+{
+	struct client *c = xcalloc(1, sizeof(*c));
+
+	c->all = all;
+	c->state = CLIENT_CONNECTING;
+	reply_init(&c->reply);
+	loop_timer_init(&c->timer, all->loop, on_timeout, c);
+	list_push_back(&all->list, &c->link);
+	all->count++;
+	c->connecting =
+		connect_start(all->loop, str_of(all->address), CONNECT_TIMEOUT_MS, on_connect, c);
+}
+
+/* Gives waiting jobs to idle connections, and makes connections for the others. */
+static void
+clients_pump(struct clients *all)
+{
+	size_t coming = 0, waiting = 0;
+
+	LIST_FOREACH(l, &all->list)
+	{
+		struct client *c = CONTAINER_OF(l, struct client, link);
+		if (list_empty(&all->waiting))
+			return;
+		if (c->state == CLIENT_IDLE)
+			client_next_job(c);
+		else if (c->job == NULL)
+			coming++;
+	}
+	LIST_FOREACH(l, &all->waiting)
+	waiting++;
+	for (; coming < waiting && all->count < all->o.connections_max; coming++)
+		client_new(all);
+}
+
+struct clients *
+clients_new(struct loop *l, const struct clients_options *o)
+{
+	struct clients *all = xcalloc(1, sizeof(*all));
+
+	all->loop = l;
+	all->o = *o;
+	all->address = str_dup(o->address);
+	all->hostname = str_dup(o->hostname);
+	list_init(&all->list);
+	list_init(&all->waiting);
+	return all;
+}
+
+void
+clients_free(struct clients *all)
+{
+	LIST_FOREACH(l, &all->list)
+	client_free(CONTAINER_OF(l, struct client, link));
+	LIST_FOREACH(l, &all->waiting)
+	list_remove(l);
+	free(all->address);
+	free(all->hostname);
+	free(all);
+}
+
+void
+clients_submit(struct clients *all, struct client_job *j)
+{
+	j->client = NULL;
+	for (size_t i = 0; i < j->rcpts_count; i++)
+		j->rcpts[i].answered = false;
+	list_push_back(&all->waiting, &j->link);
+	clients_pump(all);
+}
+
+void
+clients_cancel(struct client_job *j)
+{
+	if (j->client == NULL) {
+		list_remove(&j->link);
+		return;
+	}
+	j->client->job = NULL;
+	client_free(j->client);
+	j->client = NULL;
+}
+
+void
+clients_close_idle(struct clients *all)
+{
+	LIST_FOREACH(l, &all->list)
+	{
+		struct client *c = CONTAINER_OF(l, struct client, link);
+		if (c->state == CLIENT_IDLE)
+			on_timeout(&c->timer);
+	}
+}

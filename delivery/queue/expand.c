@@ -1,0 +1,267 @@
+/* Expansion of recipients, for attempt.c. Invariant: ERR_TEMP of any lookup makes the whole
+ * expansion ERR_TEMP, so nobody is left out because the directory was silent. */
+#include "delivery/queue/expand.h"
+
+#include <stdlib.h>
+
+#include "core/base/hmap.h"
+#include "core/base/xalloc.h"
+
+enum {
+	REPLY_MAX = 16 * 1024 * 1024,
+	MEMORY_MAX = 32 * 1024 * 1024,
+	DOMAIN_CACHE = 32,
+	DOMAIN_CACHE_MS = 10000,
+	DOMAIN_MAX = 255,
+};
+
+struct domain {
+	char name[DOMAIN_MAX + 1];
+	size_t len;
+	bool local;
+	int64_t asked_ms;
+};
+
+struct expander {
+	struct loop *loop;
+	struct socketmap *map;
+	char *default_domain;
+	struct list requests;
+	struct domain domains[DOMAIN_CACHE]; /* what the directory said lately */
+	unsigned domain_next;
+};
+
+struct final {
+	struct hmap_node node; /* by the address in lower case */
+	struct expand_final f;
+};
+
+struct expand_request {
+	struct list link;
+	struct expander *x;
+	struct arena *memory;
+	struct socketmap_request *lookup;
+	struct loop_task task; /* for an answer that needs no lookup */
+	struct str address;
+	struct str domain; /* being asked about */
+	struct hmap seen;
+	struct expand_final *finals;
+	size_t count, room, max;
+	size_t at; /* finals before this know whether they are local */
+	expand_fn fn;
+	void *arg;
+};
+
+static void
+request_free(struct expand_request *r)
+{
+	if (r->lookup != NULL)
+		socketmap_cancel(r->lookup);
+	loop_task_cancel(&r->task);
+	list_remove(&r->link);
+	hmap_fini(&r->seen);
+	free(r->finals);
+	arena_free(r->memory);
+	free(r);
+}
+
+static void
+finish(struct expand_request *r, enum err e, struct str text)
+{
+	r->fn(r->arg, e, r->finals, e == ERR_OK ? r->count : 0, text);
+	request_free(r);
+}
+
+/* Equal addresses, without regard to case, are one recipient. */
+static enum err
+add_final(struct expand_request *r, struct str address)
+{
+	struct final *f;
+	struct str key;
+	char *lower;
+
+	if (address.n == 0)
+		return ERR_OK;
+	if (address.n > 1000 || str_has_nul(address) ||
+		arena_str(r->memory, address, &address) != ERR_OK)
+		return ERR_LIMIT;
+	lower = arena_alloc(r->memory, address.n);
+	f = arena_calloc(r->memory, 1, sizeof(*f));
+	if (lower == NULL || f == NULL)
+		return ERR_LIMIT;
+	for (size_t i = 0; i < address.n; i++)
+		lower[i] = (char)ascii_lower((unsigned char)address.p[i]);
+	key = str_n(lower, address.n);
+	if (hmap_get(&r->seen, key) != NULL)
+		return ERR_OK;
+	if (r->count >= r->max)
+		return ERR_LIMIT;
+	hmap_put(&r->seen, &f->node, key);
+	if (r->count == r->room) {
+		r->room = r->room == 0 ? 16 : r->room * 2;
+		r->finals = xrealloc(r->finals, r->room * sizeof(*r->finals));
+	}
+	r->finals[r->count++] = (struct expand_final){ .address = address };
+	return ERR_OK;
+}
+
+static struct domain *
+domain_known(struct expander *x, struct str name)
+{
+	int64_t now = loop_now_ms(x->loop);
+
+	for (size_t i = 0; i < DOMAIN_CACHE; i++) {
+		struct domain *d = &x->domains[i];
+		if (d->len != 0 && now - d->asked_ms < DOMAIN_CACHE_MS &&
+			str_ieq(str_n(d->name, d->len), name))
+			return d;
+	}
+	return NULL;
+}
+
+static void
+domain_learn(struct expander *x, struct str name, bool local)
+{
+	struct domain *d = &x->domains[x->domain_next++ % DOMAIN_CACHE];
+
+	if (name.n > DOMAIN_MAX)
+		return;
+	memcpy(d->name, name.p, name.n);
+	d->len = name.n;
+	d->local = local;
+	d->asked_ms = loop_now_ms(x->loop);
+}
+
+static void
+domains_next(struct expand_request *r);
+
+static void
+domain_answer(void *arg, enum err e, struct str value)
+{
+	struct expand_request *r = arg;
+
+	r->lookup = NULL;
+	if (e != ERR_OK && e != ERR_NOTFOUND) {
+		finish(r, e == ERR_DENIED ? ERR_DENIED : ERR_TEMP, value);
+		return;
+	}
+	domain_learn(r->x, r->domain, e == ERR_OK);
+	r->finals[r->at++].local = e == ERR_OK;
+	domains_next(r);
+}
+
+/* Ask about the domain of the next final recipient that is not known yet. */
+static void
+domains_next(struct expand_request *r)
+{
+	for (; r->at < r->count; r->at++) {
+		struct expand_final *f = &r->finals[r->at];
+		size_t at = str_rchr(f->address, '@');
+		struct domain *d;
+		r->domain = str_from(f->address, at + 1);
+		if (at == f->address.n) {
+			f->local = true; /* a name of our own, without a domain */
+			continue;
+		}
+		d = domain_known(r->x, r->domain);
+		if (d != NULL) {
+			f->local = d->local;
+			continue;
+		}
+		r->lookup = socketmap_lookup(r->x->map, STR("domain"), r->domain, domain_answer, r);
+		if (r->lookup != NULL)
+			return;
+		f->local = false;
+	}
+	finish(r, ERR_OK, STR_EMPTY);
+}
+
+static void
+alias_answer(void *arg, enum err e, struct str value)
+{
+	struct expand_request *r = arg;
+
+	r->lookup = NULL;
+	if (e == ERR_NOTFOUND) {
+		e = add_final(r, r->address);
+	} else if (e == ERR_OK) {
+		struct str head, tail = value;
+		while (e == ERR_OK && tail.n != 0) {
+			(void)str_cut(tail, ',', &head, &tail);
+			e = add_final(r, str_trim(head));
+		}
+		if (e == ERR_OK && r->count == 0) {
+			finish(r, ERR_DENIED, STR("it leads to nobody"));
+			return;
+		}
+	} else if (e != ERR_DENIED) {
+		e = ERR_TEMP;
+	}
+	if (e != ERR_OK) {
+		finish(r, e, value);
+		return;
+	}
+	domains_next(r);
+}
+
+static void
+no_lookup(struct loop_task *t)
+{
+	alias_answer(t->arg, ERR_NOTFOUND, STR_EMPTY);
+}
+
+struct expand_request *
+expand_start(struct expander *x, struct str address, size_t finals_max, expand_fn fn, void *arg)
+{
+	struct expand_request *r = xcalloc(1, sizeof(*r));
+	struct buf whole;
+
+	r->x = x;
+	r->fn = fn;
+	r->arg = arg;
+	r->max = finals_max;
+	r->memory = arena_new(MEMORY_MAX);
+	hmap_init(&r->seen);
+	loop_task_init(&r->task, x->loop, no_lookup, r);
+	list_push_back(&x->requests, &r->link);
+	buf_init(&whole, 8192);
+	buf_add(&whole, address);
+	if (str_chr(address, '@') == address.n && x->default_domain[0] != '\0')
+		buf_addf(&whole, "@%s", x->default_domain);
+	if (buf_check(&whole) != ERR_OK ||
+		arena_str(r->memory, buf_str(&whole), &r->address) != ERR_OK)
+		r->address = STR_EMPTY;
+	buf_fini(&whole);
+	r->lookup = socketmap_lookup(x->map, STR("alias-large"), r->address, alias_answer, r);
+	if (r->lookup == NULL)
+		loop_task_queue(&r->task);
+	return r;
+}
+
+void
+expand_cancel(struct expand_request *r)
+{
+	request_free(r);
+}
+
+struct expander *
+expander_new(struct loop *l, struct str address, struct str default_domain)
+{
+	struct expander *x = xcalloc(1, sizeof(*x));
+
+	x->loop = l;
+	x->map = socketmap_new(l, address, REPLY_MAX);
+	x->default_domain = str_dup(default_domain);
+	list_init(&x->requests);
+	return x;
+}
+
+void
+expander_free(struct expander *x)
+{
+	LIST_FOREACH(l, &x->requests)
+	request_free(CONTAINER_OF(l, struct expand_request, link));
+	socketmap_free(x->map);
+	free(x->default_domain);
+	free(x);
+}

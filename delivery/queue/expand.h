@@ -1,0 +1,38 @@
+#ifndef POSTROOM_QUEUE_EXPAND_H
+#define POSTROOM_QUEUE_EXPAND_H
+
+#include "core/authclient/socketmap.h"
+#include "core/base/arena.h"
+#include "core/base/buf.h"
+
+/* From the address that a message was sent to to those that it is delivered to: aliases and groups
+ * by the directory's map "alias-large" (which follows them to the end), and by "domain" whether
+ * the result is ours. */
+struct expander;
+
+/* address: "unix:/run/postroom/directory". default_domain: for addresses without one; such an
+ * address is ours in any case. */
+struct expander *
+expander_new(struct loop *l, struct str address, struct str default_domain);
+/* Expansions that run are dropped without a call. */
+void
+expander_free(struct expander *x);
+
+struct expand_final {
+	struct str address;
+	bool local;
+};
+/* ERR_OK: finals, at least one, no two equal. ERR_TEMP: the directory cannot say; ERR_DENIED: it
+ * refuses (text says why); ERR_LIMIT: more than the maximum. All borrowed for the call. */
+typedef void (*expand_fn)(
+	void *arg, enum err e, const struct expand_final *finals, size_t count, struct str text);
+
+struct expand_request;
+/* finals_max: more are ERR_LIMIT. fn is called once, from the loop, never inside this call. */
+struct expand_request *
+expand_start(struct expander *x, struct str address, size_t finals_max, expand_fn fn, void *arg);
+/* fn will not be called. */
+void
+expand_cancel(struct expand_request *r);
+
+#endif

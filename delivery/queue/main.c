@@ -1,0 +1,174 @@
+/* The program postroom-queue: gives spool slots to smtp's workers and carries what they accepted
+ * to lmtp. */
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "core/base/log.h"
+#include "core/base/xalloc.h"
+#include "core/role/role.h"
+#include "delivery/queue/queue.h"
+
+enum { MAP_BYTES = 64 * 1024 * 1024 };
+
+struct queue_role {
+	struct role_ctx *role;
+	struct queue *queue;
+	struct listener **listeners;
+	size_t listeners_count;
+	uid_t smtp_uid;
+	struct str spool_dir, lmtp_address, directory_address, hostname,
+		default_domain; /* copies */
+};
+
+static struct str
+queue_user(const struct settings *s)
+{
+	return s->user_queue;
+}
+
+static enum err
+queue_init(struct role_ctx *c)
+{
+	struct queue_role *r = xcalloc(1, sizeof(*r));
+
+	r->role = c;
+	role_set_data(c, r);
+	return role_uid(c, role_settings(c)->user_smtp, &r->smtp_uid);
+}
+
+/* An smtp worker. The slots' fds are the right to put mail into the spool. */
+static void
+on_accept(void *arg, int fd, const struct peer *peer)
+{
+	struct queue_role *r = arg;
+
+	if (!peer->is_unix || (peer->uid != r->smtp_uid && peer->uid != geteuid())) {
+		log_event(LVL_WARN, "queue.refuse", log_n("uid", (int64_t)peer->uid),
+			log_z("reason", "not smtp's user"));
+		(void)close(fd);
+		return;
+	}
+	spool_server_add(r->queue->spool, fd);
+}
+
+static enum err
+socket_address(struct role_ctx *c, const char *name, struct str *out)
+{
+	struct buf path, address;
+	enum err e;
+
+	buf_init(&path, 4096);
+	buf_init(&address, 4096);
+	e = role_runtime_path(c, name, &path);
+	buf_addf(&address, "unix:%.*s", STR_FMT(buf_str(&path)));
+	*out = str_of(str_dup(buf_str(&address)));
+	buf_fini(&path);
+	buf_fini(&address);
+	return e;
+}
+
+static enum err
+copy_names(struct role_ctx *c, struct queue_role *r)
+{
+	const struct settings *s = role_settings(c);
+	char name[256] = "localhost";
+	enum err e = socket_address(c, "lmtp", &r->lmtp_address);
+
+	if (e == ERR_OK)
+		e = socket_address(c, "directory", &r->directory_address);
+	(void)gethostname(name, sizeof(name) - 1);
+	r->hostname = str_of(str_dup(s->hostname.n != 0 ? s->hostname : str_of(name)));
+	r->spool_dir = str_of(str_dup(s->spool_dir));
+	r->default_domain = str_of(str_dup(s->auth.default_domain));
+	return e;
+}
+
+static enum err
+queue_start(struct role_ctx *c)
+{
+	struct queue_role *r = role_data(c);
+	const struct settings *s = role_settings(c);
+	struct queue_options o;
+	const char *text = "";
+	size_t count;
+	const struct role_listener *from = role_listeners(c, &count);
+	enum err e = copy_names(c, r);
+
+	if (e != ERR_OK)
+		return e;
+	o = (struct queue_options){ .spool_dir = r->spool_dir,
+		.lmtp_address = r->lmtp_address,
+		.directory_address = r->directory_address,
+		.hostname = r->hostname,
+		.default_domain = r->default_domain,
+		.concurrency = (unsigned)s->queue.concurrency,
+		.retry_min_ms = s->queue.retry_min,
+		.retry_max_ms = s->queue.retry_max,
+		.lifetime_ms = s->queue.lifetime,
+		.expansion_max = (uint32_t)s->queue.expansion_max,
+		.reserve_bytes = (uint64_t)s->queue.reserve,
+		.slots_ahead = (unsigned)s->queue.slots_ahead,
+		.map_bytes = MAP_BYTES };
+	e = queue_open(role_loop(c), pool_new(role_loop(c), (unsigned)s->store.pool_threads), &o,
+		&r->queue, &text);
+	if (e != ERR_OK) {
+		log_event(LVL_ERROR, "queue.start", log_s("dir", r->spool_dir), log_e("res", e),
+			log_z("reason", text));
+		return e;
+	}
+	r->listeners = xcalloc(count + 1, sizeof(struct listener *));
+	for (size_t i = 0; i < count; i++)
+		r->listeners[r->listeners_count++] =
+			listener_new(role_loop(c), from[i].fd, on_accept, r);
+	return ERR_OK;
+}
+
+/* Limits of the schedule are the new ones for what comes; sockets and folders stay. */
+static void
+queue_reload(struct role_ctx *c)
+{
+	struct queue_role *r = role_data(c);
+	const struct settings *s = role_settings(c);
+
+	r->queue->o.retry_min_ms = s->queue.retry_min;
+	r->queue->o.retry_max_ms = s->queue.retry_max;
+	r->queue->o.lifetime_ms = s->queue.lifetime;
+	r->queue->o.expansion_max = (uint32_t)s->queue.expansion_max;
+	log_event(LVL_INFO, "queue.reload", log_z("res", "ok"));
+}
+
+static void
+all_stopped(void *arg)
+{
+	struct queue_role *r = arg;
+
+	role_leave(r->role);
+}
+
+static void
+queue_role_stop(struct role_ctx *c)
+{
+	struct queue_role *r = role_data(c);
+
+	for (size_t i = 0; i < r->listeners_count; i++)
+		listener_free(r->listeners[i]);
+	r->listeners_count = 0;
+	queue_stop(r->queue, all_stopped, r);
+}
+
+static const struct role queue_role = {
+	.name = "queue",
+	.bit = ROLE_QUEUE,
+	.user = queue_user,
+	.cage = { .no_inet = true },
+	.init = queue_init,
+	.start = queue_start,
+	.reload = queue_reload,
+	.stop = queue_role_stop,
+};
+
+int
+main(int argc, char **argv)
+{
+	return role_main(argc, argv, &queue_role);
+}

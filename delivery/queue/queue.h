@@ -1,0 +1,111 @@
+#ifndef POSTROOM_QUEUE_QUEUE_H
+#define POSTROOM_QUEUE_QUEUE_H
+
+#include "core/base/hmap.h"
+#include "core/event/pool.h"
+#include "delivery/queue/client.h"
+#include "delivery/queue/expand.h"
+#include "delivery/queue/state.h"
+#include "delivery/spool/server.h"
+
+/* The queue as its own files see it: which messages wait, until when, and which are being worked
+ * on. What is known of a waiting message is its id and its time; the rest is in queue.mdb and in
+ * its slot. Wall-clock milliseconds everywhere, so that times survive a restart. */
+struct queue_options {
+	struct str spool_dir;
+	struct str lmtp_address;
+	struct str directory_address;
+	struct str hostname;
+	struct str default_domain;
+	unsigned concurrency;
+	int64_t retry_min_ms, retry_max_ms, lifetime_ms;
+	uint32_t expansion_max;
+	uint64_t reserve_bytes;
+	unsigned slots_ahead;
+	size_t map_bytes; /* first size of queue.mdb's map */
+};
+
+enum message_state {
+	MESSAGE_WAITING, /* in the heap until next_ms */
+	MESSAGE_READY,	 /* in the ready list */
+	MESSAGE_ACTIVE,	 /* an attempt works on it */
+};
+
+struct message {
+	struct hmap_node node;
+	struct list link;
+	char id[SPOOL_NAME_LEN + 1];
+	enum message_state state;
+	bool recorded; /* queue.mdb has a record */
+	uint16_t lost; /* connections lost in a row: for a short wait */
+	uint32_t heap_index;
+	int64_t next_ms;
+};
+
+struct queue {
+	struct loop *loop;
+	struct pool *pool;
+	struct queue_options o;
+	struct state *state;
+	struct spool_server *spool;
+	struct clients *clients;
+	struct expander *expander;
+	struct hmap messages;
+	struct message **heap;
+	uint32_t heap_count, heap_room;
+	struct list ready;
+	struct list attempts;
+	unsigned attempts_count;
+	struct loop_timer timer;
+	struct loop_task task;
+	/* Done messages whose record goes away once their file did. */
+	struct buf finished; /* ids, SPOOL_NAME_LEN bytes each */
+	struct loop_timer finished_timer;
+	bool loading;
+	bool stopping;
+	void (*on_stopped)(void *arg);
+	void *on_stopped_arg;
+};
+
+/* Opens spool and state, adopts what is there. Blocking, at start. Takes p; strings in o are kept.
+ * ERR_TEMP,
+ * ERR_BUSY (another queue runs on the folder), ERR_CORRUPT; text in err_out. */
+MUST_USE enum err
+queue_open(struct loop *l, struct pool *p, const struct queue_options *o, struct queue **out,
+	const char **err_out);
+/* Start no more attempts; fn once those that run are over and their state is on the disk. */
+void
+queue_stop(struct queue *q, void (*fn)(void *arg), void *arg);
+/* After queue_stop's fn. Frees the pool, too. */
+void
+queue_close(struct queue *q);
+
+/* For attempt.c and report.c. */
+
+/* A message that is new to us. recorded: queue.mdb has it. Ready at next_ms. */
+struct message *
+queue_add(struct queue *q, struct str id, bool recorded, int64_t next_ms);
+/* An attempt is over: m waits until next_ms. */
+void
+queue_reschedule(struct queue *q, struct message *m, int64_t next_ms);
+/* An attempt is over and nothing is left to do: the record that says so is durable. m is freed. */
+void
+queue_finish(struct queue *q, struct message *m);
+/* An attempt is over and m cannot be delivered; its record is being removed. m is freed. */
+void
+queue_forget(struct queue *q, struct message *m);
+/* The attempt's place is free. */
+void
+queue_attempt_over(struct queue *q);
+/* A put failed: the disk below the spool is not to be trusted. Ends the process. */
+void
+queue_disk_failed(struct queue *q);
+/* The end of a put (arg: the queue) that nobody waits for. */
+void
+queue_put_done(void *arg, enum err e);
+
+/* attempt.c: take m (MESSAGE_ACTIVE) and work on it. */
+void
+attempt_start(struct queue *q, struct message *m);
+
+#endif

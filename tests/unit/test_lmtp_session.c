@@ -1,0 +1,669 @@
+/* LMTP sessions over a socket pair, with a store and a user service of the test's own that answer
+ * when and in what order the test says. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "core/base/xalloc.h"
+#include "delivery/lmtp/session.h"
+
+/* The store's part that a session uses. */
+struct home {
+	char name[64];
+	int refs;
+};
+struct body {
+	struct buf bytes;
+	uint64_t max;
+	bool slow; /* says ERR_AGAIN once */
+	void (*room)(void *arg);
+	void *arg;
+};
+struct deliver {
+	deliver_fn done;
+	void *arg;
+	size_t count, left;
+	char ids[16][DELIVERY_ID_MAX + 1];
+	char homes[16][64];
+	struct buf bytes;
+};
+
+static struct {
+	struct loop *loop;
+	struct lmtp_server server;
+	struct cidr network;
+	struct deliver *deliver;
+	unsigned delivers, forgotten;
+	bool hold_lookups, body_slow, body_fails;
+	struct lookup {
+		userdb_fn fn;
+		void *arg;
+		char name[400];
+		bool active;
+	} lookups[64];
+	unsigned lookups_count;
+	struct body *body;
+	int fd;
+	int others[8]; /* further connections, closed at the end */
+	unsigned others_count;
+	struct buf got;
+	unsigned homes;
+} T;
+
+enum err
+home_get(struct store *s, struct str path, struct home **out)
+{
+	(void)s;
+	*out = xcalloc(1, sizeof(**out));
+	memcpy((*out)->name, path.p, path.n < 63 ? path.n : 63);
+	T.homes++;
+	return ERR_OK;
+}
+
+void
+home_unref(struct home *h)
+{
+	T.homes--;
+	free(h);
+}
+
+const char *
+home_error(const struct home *h)
+{
+	return h->name;
+}
+
+struct body *
+body_new(struct home *h, uint64_t max_bytes)
+{
+	struct body *b = xcalloc(1, sizeof(*b));
+
+	(void)h;
+	buf_init(&b->bytes, 4 * 1024 * 1024);
+	b->max = max_bytes;
+	b->slow = T.body_slow;
+	T.body = b;
+	return b;
+}
+
+void
+body_free(struct body *b)
+{
+	buf_fini(&b->bytes);
+	free(b);
+	T.body = NULL;
+}
+
+enum err
+body_write(struct body *b, struct str bytes)
+{
+	if (T.body_fails)
+		return ERR_TEMP;
+	if (b->bytes.n + bytes.n > b->max)
+		return ERR_LIMIT;
+	buf_add(&b->bytes, bytes);
+	if (!b->slow)
+		return ERR_OK;
+	b->slow = false;
+	return ERR_AGAIN;
+}
+
+void
+body_on_room(struct body *b, void (*room)(void *arg), void *arg)
+{
+	b->room = room;
+	b->arg = arg;
+}
+
+struct deliver *
+store_deliver(struct store *s, const struct deliver_batch *b, deliver_fn done, void *arg)
+{
+	struct deliver *d = xcalloc(1, sizeof(*d));
+
+	(void)s;
+	d->done = done;
+	d->arg = arg;
+	d->count = d->left = b->count;
+	d->bytes = b->body->bytes;
+	for (size_t i = 0; i < b->count; i++) {
+		memcpy(d->ids[i], b->rcpt[i].delivery_id.p, b->rcpt[i].delivery_id.n);
+		memcpy(d->homes[i], b->rcpt[i].home->name, 64);
+	}
+	free(b->body);
+	T.body = NULL;
+	T.deliver = d;
+	T.delivers++;
+	return d;
+}
+
+void
+store_deliver_forget(struct deliver *d)
+{
+	buf_fini(&d->bytes);
+	free(d);
+	T.deliver = NULL;
+	T.forgotten++;
+}
+
+static void
+delivered(size_t i, enum err e)
+{
+	struct deliver *d = T.deliver;
+
+	d->left--;
+	d->done(d->arg, i, e, d->left);
+	if (d->left == 0) {
+		buf_fini(&d->bytes);
+		free(d);
+		T.deliver = NULL;
+	}
+}
+
+/* Users: anna, ben, cleo at example.org; "down" cannot be asked; "odd" lives elsewhere. */
+static void
+answer(struct lookup *l)
+{
+	static const char *const users[] = { "anna", "ben", "cleo" };
+	struct userdb_user u = { 0 };
+	struct str name, domain;
+	char home[100] = "/mail/example.org/";
+
+	l->active = false;
+	(void)str_cut(str_of(l->name), '@', &name, &domain);
+	if (str_eq(name, STR("down"))) {
+		l->fn(l->arg, ERR_TEMP, NULL);
+		return;
+	}
+	if (str_eq(name, STR("odd"))) {
+		u.home = STR("/etc/passwd");
+		l->fn(l->arg, ERR_OK, &u);
+		return;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(users); i++) {
+		if (!str_eq(name, str_of(users[i])) || !str_ieq(domain, STR("example.org")))
+			continue;
+		memcpy(home + strlen(home), users[i], strlen(users[i]) + 1);
+		u.home = str_of(home);
+		l->fn(l->arg, ERR_OK, &u);
+		return;
+	}
+	l->fn(l->arg, ERR_NOTFOUND, NULL);
+}
+
+static struct userdb_request *
+lookup(struct userdb *u, struct str name, struct str service, userdb_fn fn, void *arg)
+{
+	struct lookup *l = &T.lookups[T.lookups_count++ % 64];
+
+	(void)u;
+	assert_true(str_eq(service, STR("lmtp")));
+	*l = (struct lookup){ .fn = fn, .arg = arg, .active = true };
+	memcpy(l->name, name.p, name.n);
+	return (struct userdb_request *)(void *)l;
+}
+
+static void
+lookup_cancel(struct userdb_request *r)
+{
+	((struct lookup *)(void *)r)->active = false;
+}
+
+static void
+answer_lookups(void)
+{
+	for (size_t i = 0; i < 64; i++) {
+		if (T.lookups[i].active)
+			answer(&T.lookups[i]);
+	}
+}
+
+/* Lets the loop run for ms, reads what the session says. */
+static void
+turn_end(struct loop_timer *t)
+{
+	loop_stop(t->arg);
+}
+
+static void
+turn(int64_t ms)
+{
+	struct loop_timer t;
+	char chunk[65536];
+	ssize_t n;
+
+	loop_timer_init(&t, T.loop, turn_end, T.loop);
+	for (int i = 0; i < 3; i++) {
+		loop_timer_start(&t, ms);
+		loop_run(T.loop);
+		if (!T.hold_lookups)
+			answer_lookups();
+	}
+	while (T.fd >= 0 && (n = recv(T.fd, chunk, sizeof(chunk), MSG_DONTWAIT)) > 0)
+		buf_add(&T.got, str_n(chunk, (size_t)n));
+}
+
+static void
+start(bool is_unix, uid_t uid, const char *address)
+{
+	struct peer p = { .is_unix = is_unix, .uid = uid };
+	int fds[2];
+
+	assert_int_equal(
+		socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
+	memcpy(p.addr, address, strlen(address) + 1);
+	T.fd = fds[1];
+	lmtp_session_start(&T.server, fds[0], &p);
+	turn(2);
+}
+
+static void
+say(const char *text)
+{
+	assert_int_equal(send(T.fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
+	turn(2);
+}
+
+/* Compares what came with want, where "*" stands for the rest of a line, and forgets it. */
+static void
+expect(const char *want)
+{
+	struct str got = buf_str(&T.got), w = str_of(want), gl, wl;
+
+	while (w.n != 0 || got.n != 0) {
+		bool more_w = str_cut(w, '\n', &wl, &w), more_g = str_cut(got, '\n', &gl, &got);
+		size_t star = str_chr(wl, '*');
+		bool equal = star < wl.n ? str_starts(gl, str_sub(wl, 0, star))
+					 : str_eq(str_trim(gl), str_trim(wl));
+		if (!equal || more_w != more_g)
+			fail_msg("got \"%.*s\" wanted \"%.*s\"", STR_FMT(gl), STR_FMT(wl));
+	}
+	buf_reset(&T.got);
+}
+
+static bool
+closed(void)
+{
+	char c;
+
+	return recv(T.fd, &c, 1, MSG_DONTWAIT) == 0 || errno == ECONNRESET;
+}
+
+static int
+setup(void **state)
+{
+	(void)state;
+	memset(&T, 0, sizeof(T));
+	T.loop = loop_new();
+	buf_init(&T.got, 1024 * 1024);
+	assert_int_equal(cidr_parse(STR("127.0.0.0/8"), &T.network), ERR_OK);
+	T.server = (struct lmtp_server){ .loop = T.loop,
+		.lookup = lookup,
+		.lookup_cancel = lookup_cancel,
+		.hostname = STR("mail.example.org"),
+		.mail_root = STR("/mail"),
+		.delimiter = '+',
+		.message_max_bytes = 100000,
+		.recipients_max = 10,
+		.command_timeout_ms = 60000,
+		.store_timeout_ms = 20000,
+		.connections_max = 2,
+		.networks = &T.network,
+		.networks_count = 1,
+		.queue_uid = 77 };
+	list_init(&T.server.sessions);
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	(void)state;
+	if (T.fd >= 0)
+		(void)close(T.fd);
+	while (T.others_count != 0)
+		(void)close(T.others[--T.others_count]);
+	T.fd = -1;
+	T.hold_lookups = false;
+	turn(5);
+	assert_int_equal(T.server.sessions_count, 0);
+	assert_int_equal(T.homes, 0);
+	assert_null(T.body);
+	buf_fini(&T.got);
+	loop_free(T.loop);
+	return 0;
+}
+
+static void
+test_one_message(void **state)
+{
+	(void)state;
+	start(true, 1000, "");
+	expect("220 *\n");
+	say("LHLO client.example\r\n");
+	expect("250-mail.example.org\n250-PIPELINING\n250-ENHANCEDSTATUSCODES\n250-8BITMIME\n"
+	       "250 SIZE 100000\n");
+	say("MAIL FROM:<x@example.net> BODY=8BITMIME SIZE=30\r\n");
+	expect("250 2.1.0 OK\n");
+	say("RCPT TO:<anna@example.org>\r\n");
+	expect("250 2.1.5 OK\n");
+	say("DATA\r\n");
+	expect("354 *\n");
+	say("Subject: a\r\n\r\n..dot\r\nbare\n.\r\nend\r\n.\r\n");
+	expect("");
+	assert_non_null(T.deliver);
+	struct str body = buf_str(&T.deliver->bytes);
+	assert_true(str_starts(
+		body, STR("Return-Path: <x@example.net>\r\nReceived: from client.example\r\n")));
+	assert_true(str_find(body, STR("for <anna@example.org>; ")) < body.n);
+	assert_true(str_ends(body, STR("\r\nSubject: a\r\n\r\n.dot\r\nbare\n.\r\nend\r\n")));
+	assert_string_equal(T.deliver->homes[0], "/mail/example.org/anna");
+	delivered(0, ERR_OK);
+	turn(2);
+	expect("250 2.0.0 *\n");
+	say("QUIT\r\n");
+	expect("221 *\n");
+	assert_true(closed());
+}
+
+/* Every reply stands where its command stood, and every result where its recipient stood. */
+static void
+test_pipelined_order(void **state)
+{
+	(void)state;
+	start(true, 1000, "");
+	T.hold_lookups = true;
+	say("LHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<anna@example.org>\r\nRCPT "
+	    "TO:<nobody@example.org>\r\n"
+	    "RCPT TO:<anna@example.org> FOO=1\r\nRCPT TO:<ben+tag@example.org>\r\n"
+	    "RCPT TO:<down@example.org>\r\nRCPT TO:<odd@example.org>\r\n"
+	    "RCPT TO:<cleo@EXAMPLE.org>\r\nDATA\r\nbody\r\n.\r\nNOOP\r\nQUIT\r\n");
+	assert_int_equal(T.lookups_count, 2); /* the bad parameter waits for their replies */
+	answer(&T.lookups[1]);		      /* nobody; then asked without a tag: there is none */
+	answer(&T.lookups[0]);
+	T.hold_lookups = false;
+	turn(3);
+	turn(3);
+	expect("220 *\n250-*\n250-*\n250-*\n250-*\n250 *\n250 2.1.0 OK\n250 2.1.5 OK\n"
+	       "550 5.1.1 *\n555 5.5.4 *\n250 2.1.5 OK\n451 4.4.3 *\n451 4.3.5 *\n250 2.1.5 OK\n"
+	       "354 *\n");
+	assert_int_equal(T.deliver->count, 3);
+	assert_string_equal(T.deliver->homes[1], "/mail/example.org/ben");
+	delivered(2, ERR_OK);
+	turn(2);
+	expect("");
+	delivered(0, ERR_TEMP);
+	turn(2);
+	expect("451 4.3.0 *\n");
+	delivered(1, ERR_OK);
+	turn(3);
+	expect("250 2.0.0 *\n250 2.0.0 *\n250 2.0.0 OK\n221 *\n");
+}
+
+/* The same conversation cut into single bytes. */
+static void
+test_byte_by_byte(void **state)
+{
+	static const char talk[] = "LHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<anna@example.org>\r\n"
+				   "DATA\r\n.x\r\n.\r\n";
+	(void)state;
+	start(true, 1000, "");
+	for (size_t i = 0; i + 1 < sizeof(talk); i++) {
+		char one[2] = { talk[i], '\0' };
+		say(one);
+	}
+	assert_true(str_ends(buf_str(&T.deliver->bytes), STR("\r\nx\r\n")));
+	delivered(0, ERR_OK);
+	turn(2);
+	assert_true(str_ends(buf_str(&T.got), STR("354 Go ahead\r\n250 2.0.0 Delivered\r\n")));
+}
+
+static void
+test_refusals(void **state)
+{
+	static const struct {
+		const char *say, *want;
+	} table[] = {
+		{ "MAIL FROM:<a@b>\r\n", "503 5.5.1 *\n" },
+		{ "EHLO c\r\n", "500 5.5.1 *\n" },
+		{ "LHLO\r\n", "501 5.5.2 *\n" },
+		{ "LHLO c\r\n", "250-*\n250-*\n250-*\n250-*\n250 *\n" },
+		{ "RCPT TO:<anna@example.org>\r\n", "503 5.5.1 *\n" },
+		{ "DATA\r\n", "503 5.5.1 *\n" },
+		{ "MAIL FROM:<a@b> SIZE=100001\r\n", "552 5.3.4 *\n" },
+		{ "MAIL FROM:<a@b> SIZE=x\r\n", "501 5.5.4 *\n" },
+		{ "MAIL FROM:<a@b> BODY=BINARYMIME\r\n", "501 5.5.4 *\n" },
+		{ "MAIL FROM:<a@b> SMTPUTF8\r\n", "555 5.5.4 *\n" },
+		{ "MAIL FROM:<\xc3\xa4@b>\r\n", "553 5.6.7 *\n" },
+		{ "MAIL FROM:<a@b>\r\n", "250 2.1.0 *\n" },
+		{ "MAIL FROM:<a@b>\r\n", "503 5.5.1 *\n" },
+		{ "DATA\r\n", "503 5.5.1 No valid*\n" },
+		{ "RCPT TO:<nobody@example.org>\r\n", "550 5.1.1 *\n" },
+		{ "DATA\r\n", "503 5.5.1 No valid*\n" },
+		{ "RCPT TO:<anna@example.org> XDELIVERYID=0123456789abcdef.1\r\n",
+			"550 5.7.1 *\n" },
+		{ "VRFY anna\r\n", "252 *\n" },
+		{ "WHAT\r\n", "500 5.5.1 *\n" },
+		{ "RSET\r\n", "250 2.0.0 *\n" },
+		{ "DATA\r\n", "503 5.5.1 MAIL*\n" },
+	};
+	char *line = xmalloc(200001);
+
+	(void)state;
+	start(true, 1000, "");
+	expect("220 *\n");
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		say(table[i].say);
+		expect(table[i].want);
+	}
+	memset(line, 'a', 200000);
+	line[200000] = '\0';
+	say(line);
+	say(line);
+	say("\r\nNOOP\r\n");
+	expect("500 5.5.2 *\n250 2.0.0 OK\n");
+	for (int i = 0; i < 10; i++)
+		say("WHAT\r\n");
+	assert_true(str_ends(buf_str(&T.got), STR("421 4.7.0 Too many errors\r\n")));
+	assert_true(closed());
+	free(line);
+}
+
+static void
+test_delivery_ids(void **state)
+{
+	(void)state;
+	start(true, 77, "");
+	say("LHLO queue\r\nMAIL FROM:<>\r\n"
+	    "RCPT TO:<anna@example.org> XDELIVERYID=0000018f00000000.q.0\r\n"
+	    "RCPT TO:<ben@example.org> XDELIVERYID=short\r\n"
+	    "RCPT TO:<ben@example.org> xdeliveryid=0000018f00000000.q.1\r\nDATA\r\nx\r\n.\r\n");
+	turn(2);
+	turn(2);
+	expect("220 *\n250-*\n250-*\n250-*\n250-XDELIVERYID\n250-*\n250 *\n250 *\n250 2.1.5 OK\n"
+	       "501 5.5.4 *\n250 2.1.5 OK\n354 *\n");
+	assert_string_equal(T.deliver->ids[0], "0000018f00000000.q.0");
+	assert_string_equal(T.deliver->ids[1], "0000018f00000000.q.1");
+	delivered(0, ERR_OK);
+	delivered(1, ERR_OK);
+	turn(2);
+	expect("250 *\n250 *\n");
+}
+
+static void
+test_networks(void **state)
+{
+	(void)state;
+	start(false, 0, "192.0.2.1");
+	expect("421 4.7.1 *\n");
+	assert_true(closed());
+	(void)close(T.fd);
+	turn(2);
+	start(false, 77, "127.0.0.1");
+	expect("220 *\n");
+	say("LHLO c\r\n"); /* no XDELIVERYID over TCP, whoever it is */
+	expect("250-*\n250-*\n250-*\n250-8BITMIME\n250 *\n");
+}
+
+static void
+test_connections_max(void **state)
+{
+	(void)state;
+	start(true, 1, "");
+	T.others[T.others_count++] = T.fd;
+	start(true, 1, "");
+	T.others[T.others_count++] = T.fd;
+	expect("220 *\n220 *\n");
+	start(true, 1, "");
+	expect("421 4.3.2 *\n");
+	(void)close(T.others[--T.others_count]);
+	(void)close(T.fd);
+	turn(2);
+	start(true, 1, "");
+	expect("220 *\n");
+	T.server.stopping = false;
+	lmtp_server_stop(&T.server);
+	turn(5);
+	expect("421 4.3.2 *\n");
+}
+
+static void
+test_too_large_and_broken_disk(void **state)
+{
+	char *big = xmalloc(120001);
+
+	(void)state;
+	memset(big, 'x', 120000);
+	big[120000] = '\0';
+	start(true, 1000, "");
+	say("LHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<anna@example.org>\r\nRCPT TO:<ben@example.org>\r\n"
+	    "DATA\r\n");
+	turn(2);
+	buf_reset(&T.got);
+	say(big);
+	say("\r\n.\r\n");
+	expect("552 5.3.4 *\n552 5.3.4 *\n");
+	assert_int_equal(T.delivers, 0);
+	T.body_fails = true;
+	say("MAIL FROM:<>\r\nRCPT TO:<anna@example.org>\r\nDATA\r\n");
+	turn(2);
+	say("x\r\n.\r\n");
+	expect("250 *\n250 *\n354 *\n451 4.3.0 *\n");
+	assert_int_equal(T.delivers, 0);
+	T.body_fails = false;
+	say("MAIL FROM:<>\r\n");
+	expect("250 *\n");
+	free(big);
+}
+
+/* A body that cannot keep up stops the reading; it goes on when there is room. */
+static void
+test_back_pressure(void **state)
+{
+	(void)state;
+	start(true, 1000, "");
+	T.body_slow = true;
+	say("LHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<anna@example.org>\r\nDATA\r\n");
+	turn(2);
+	say("one\r\n");
+	say("two\r\n.\r\n");
+	assert_null(T.deliver);
+	T.body->room(T.body->arg);
+	turn(2);
+	assert_non_null(T.deliver);
+	assert_true(str_ends(buf_str(&T.deliver->bytes), STR("one\r\ntwo\r\n")));
+	delivered(0, ERR_OK);
+}
+
+static void
+test_client_leaves(void **state)
+{
+	(void)state;
+	start(true, 1000, "");
+	say("LHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<anna@example.org>\r\nDATA\r\nhalf a mess");
+	turn(2);
+	(void)close(T.fd);
+	turn(3);
+	assert_int_equal(T.delivers, 0);
+	assert_int_equal(T.server.sessions_count, 0);
+	start(true, 1000, "");
+	T.hold_lookups = true;
+	say("LHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<anna@example.org>\r\n");
+	(void)close(T.fd);
+	T.fd = -1;
+	turn(3);
+	T.hold_lookups = false;
+	turn(3);
+	assert_int_equal(T.server.sessions_count, 0);
+}
+
+/* Half a close after the message: the results still come. */
+static void
+test_half_close(void **state)
+{
+	(void)state;
+	start(true, 1000, "");
+	say("LHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<anna@example.org>\r\nDATA\r\nx\r\n.\r\n");
+	turn(2);
+	assert_int_equal(shutdown(T.fd, SHUT_WR), 0);
+	turn(3);
+	buf_reset(&T.got);
+	delivered(0, ERR_OK);
+	turn(3);
+	expect("250 2.0.0 *\n");
+	assert_true(closed());
+}
+
+static void
+test_timeout(void **state)
+{
+	(void)state;
+	T.server.command_timeout_ms = 20;
+	start(true, 1000, "");
+	turn(20);
+	expect("220 *\n421 4.4.2 *\n");
+	assert_true(closed());
+}
+
+static void
+test_stop_during_delivery(void **state)
+{
+	(void)state;
+	start(true, 1000, "");
+	say("LHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<anna@example.org>\r\nDATA\r\nx\r\n.\r\n");
+	turn(2);
+	buf_reset(&T.got);
+	lmtp_server_stop(&T.server);
+	assert_int_equal(T.server.sessions_count, 1);
+	delivered(0, ERR_OK);
+	turn(3);
+	expect("250 2.0.0 *\n421 4.3.2 *\n");
+	assert_int_equal(T.server.sessions_count, 0);
+}
+
+int
+main(void)
+{
+#define T_(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		T_(test_one_message),
+		T_(test_pipelined_order),
+		T_(test_byte_by_byte),
+		T_(test_refusals),
+		T_(test_delivery_ids),
+		T_(test_networks),
+		T_(test_connections_max),
+		T_(test_too_large_and_broken_disk),
+		T_(test_back_pressure),
+		T_(test_client_leaves),
+		T_(test_half_close),
+		T_(test_timeout),
+		T_(test_stop_during_delivery),
+	};
+	return cmocka_run_group_tests_name("lmtp_session", tests, NULL, NULL);
+}

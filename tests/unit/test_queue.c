@@ -1,0 +1,687 @@
+/* The parts of the queue: replies, the schedule, records, queue.mdb (also killed in the middle),
+ * reports, and the LMTP client against a server that the test scripts. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "core/base/codec.h"
+#include "core/base/rand.h"
+#include "core/base/xalloc.h"
+#include "core/event/listener.h"
+#include "core/event/stream.h"
+#include "delivery/queue/client.h"
+#include "delivery/queue/dsn.h"
+#include "delivery/queue/record.h"
+#include "delivery/queue/reply.h"
+#include "delivery/queue/retry.h"
+#include "delivery/queue/state.h"
+
+static void
+test_replies(void **state)
+{
+	static const struct {
+		const char *lines[4];
+		enum err last;
+		unsigned code;
+		const char *status, *text;
+	} table[] = {
+		{ { "250 2.1.5 OK" }, ERR_OK, 250, "2.1.5", "OK" },
+		{ { "250 OK" }, ERR_OK, 250, "2.0.0", "OK" },
+		{ { "250" }, ERR_OK, 250, "2.0.0", "" },
+		{ { "354 Go ahead" }, ERR_OK, 354, "3.0.0", "Go ahead" },
+		{ { "250-a", "250-b", "250 c" }, ERR_OK, 250, "2.0.0", "c" },
+		{ { "550-5.1.1 a", "550 5.1.1 b" }, ERR_OK, 550, "5.1.1", "b" },
+		{ { "550 5.1.1" }, ERR_OK, 550, "5.1.1", "" },
+		{ { "450 5.1.1 lies" }, ERR_OK, 450, "4.0.0", "5.1.1 lies" },
+		{ { "451 4.3.0.1 x" }, ERR_OK, 451, "4.0.0", "4.3.0.1 x" },
+		{ { "250-a", "251 b" }, ERR_SYNTAX, 0, NULL, NULL },
+		{ { "25" }, ERR_SYNTAX, 0, NULL, NULL },
+		{ { "250x" }, ERR_SYNTAX, 0, NULL, NULL },
+		{ { "199 x" }, ERR_SYNTAX, 0, NULL, NULL },
+		{ { "600 x" }, ERR_SYNTAX, 0, NULL, NULL },
+		{ { "" }, ERR_SYNTAX, 0, NULL, NULL },
+		{ { "550 \x01\xff tab\there" }, ERR_OK, 550, "5.0.0", "?? tab?here" },
+	};
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		struct reply r;
+		enum err e = ERR_AGAIN;
+		reply_init(&r);
+		for (size_t k = 0; k < 4 && table[i].lines[k] != NULL; k++) {
+			assert_int_equal(e, ERR_AGAIN);
+			e = reply_add(&r, str_of(table[i].lines[k]));
+		}
+		assert_int_equal(e, table[i].last);
+		if (e != ERR_OK)
+			continue;
+		assert_int_equal(r.code, table[i].code);
+		assert_string_equal(r.status, table[i].status);
+		assert_string_equal(r.text, table[i].text);
+	}
+}
+
+static void
+test_schedule(void **state)
+{
+	(void)state;
+	for (unsigned n = 1; n < 40; n++) {
+		int64_t base = n < 8 ? 1000LL << (n - 1) : 100000;
+		if (base > 100000)
+			base = 100000;
+		for (int k = 0; k < 50; k++) {
+			int64_t w = retry_wait_ms(n, 1000, 100000, rand_u64());
+			assert_in_range(w, base - base / 4, base + base / 4 + 1);
+			assert_true(w <= 100000);
+		}
+	}
+	assert_true(retry_wait_ms(1, 0, 0, 5) >= 1);
+	assert_int_equal(retry_wait_ms(3, 1000, 10, 0), 750);
+	assert_int_equal(retry_wait_ms(65000, 1, INT64_MAX / 4, 0) > 0, 1);
+}
+
+static void
+sample(struct record *r, struct arena *a)
+{
+	static struct record_orig origs[2];
+
+	memset(r, 0, sizeof(*r));
+	origs[0] = (struct record_orig){ .address = STR("all@example.org"), .expanded = true };
+	origs[1] = (struct record_orig){
+		.address = STR("later@example.org"), .attempts = 3, .next_ms = 5000
+	};
+	r->id = STR("0123456789abcdef");
+	r->sender = STR("anna@example.org");
+	r->sid = STR("s1");
+	r->received_ms = 0x18f00000000;
+	r->size = 12345;
+	r->flags = 1;
+	r->origs = origs;
+	r->origs_count = 2;
+	for (uint32_t i = 0; i < 40; i++) {
+		char z[32];
+		struct record_rcpt *c;
+		(void)snprintf(z, sizeof(z), "u%u@example.org", i);
+		c = record_add_rcpt(r, a, str_of(z), 0);
+		assert_non_null(c);
+		c->state = (enum rcpt_state)(i % 2);
+		c->next_ms = 10000 + i;
+		c->reply = STR("451 4.3.0 x");
+	}
+}
+
+static void
+test_record(void **state)
+{
+	struct arena *a = arena_new(1024 * 1024);
+	struct record r, back;
+	struct buf b, c;
+	char id[DELIVERY_ID_SIZE];
+
+	(void)state;
+	buf_init(&b, 1024 * 1024);
+	buf_init(&c, 1024 * 1024);
+	sample(&r, a);
+	assert_int_equal(record_next_ms(&r), 5000);
+	r.origs[1].expanded = true;
+	assert_int_equal(record_next_ms(&r), 10000);
+	r.rcpts[7].state = RCPT_FAILED;
+	assert_int_equal(record_next_ms(&r), 0);
+	record_delivery_id(&r, 39, id);
+	assert_string_equal(id, "0000018f00000000.0123456789abcdef.39");
+	assert_int_equal(record_encode(&r, &b), ERR_OK);
+	assert_int_equal(record_decode(buf_str(&b), a, &back), ERR_OK);
+	assert_true(str_eq(back.sender, r.sender) && back.rcpts_count == 40);
+	assert_true(str_eq(back.rcpts[39].address, STR("u39@example.org")));
+	assert_int_equal(record_encode(&back, &c), ERR_OK);
+	assert_true(str_eq(buf_str(&b), buf_str(&c)));
+	assert_non_null(record_add_rcpt(&back, a, STR("more@example.org"), 1));
+	assert_true(str_eq(back.rcpts[39].address, STR("u39@example.org")));
+	for (size_t i = 0; i < 40; i++)
+		r.rcpts[i].state = i % 2 ? RCPT_DELIVERED : RCPT_REPORTED;
+	assert_true(record_next_ms(&r) == INT64_MAX);
+	/* Any cut and any flipped bit is noticed. */
+	for (size_t i = 0; i < b.n; i++) {
+		char *bytes = b.mem + b.head;
+		assert_int_equal(record_decode(str_sub(buf_str(&b), 0, i), a, &back), ERR_CORRUPT);
+		bytes[i] = (char)(bytes[i] ^ (1 << (i % 8)));
+		assert_int_equal(record_decode(buf_str(&b), a, &back), ERR_CORRUPT);
+		bytes[i] = (char)(bytes[i] ^ (1 << (i % 8)));
+	}
+	buf_fini(&b);
+	buf_fini(&c);
+	arena_free(a);
+}
+
+/* A folder of its own, and a loop that runs until told. */
+struct bed {
+	char dir[64];
+	char path[128];
+	struct loop *loop;
+	struct pool *pool;
+	unsigned done;
+	unsigned until;
+};
+
+static void
+bed_open(struct bed *b)
+{
+	memset(b, 0, sizeof(*b));
+	memcpy(b->dir, "/tmp/test_queue.XXXXXX", 23);
+	assert_non_null(mkdtemp(b->dir));
+	(void)snprintf(b->path, sizeof(b->path), "%s/queue.mdb", b->dir);
+	b->loop = loop_new();
+	b->pool = pool_new(b->loop, 4);
+}
+
+static void
+bed_close(struct bed *b)
+{
+	char lock[160];
+
+	(void)snprintf(lock, sizeof(lock), "%s-lock", b->path);
+	(void)unlink(lock);
+	(void)unlink(b->path);
+	(void)rmdir(b->dir);
+	loop_free(b->loop);
+}
+
+static void
+count_done(void *arg, enum err e)
+{
+	struct bed *b = arg;
+
+	assert_int_equal(e, ERR_OK);
+	if (++b->done == b->until)
+		loop_stop(b->loop);
+}
+
+static void
+wait_done(struct bed *b, unsigned until)
+{
+	b->until = until;
+	if (b->done < until)
+		loop_run(b->loop);
+}
+
+static void
+count_each(void *arg, struct str id, struct str record)
+{
+	unsigned *n = arg;
+
+	assert_int_equal(id.n, 16);
+	assert_true(record.n != 0);
+	(*n)++;
+}
+
+static struct str
+numbered(char out[17], unsigned i)
+{
+	(void)snprintf(out, 17, "%016x", i);
+	return str_n(out, 16);
+}
+
+/* Puts are grouped, keep their order, and the map grows from almost nothing. */
+static void
+test_state(void **state)
+{
+	struct bed b;
+	struct state *s = NULL;
+	const char *text = "";
+	struct buf out, big;
+	char id[17], id2[17];
+	unsigned n = 0;
+
+	(void)state;
+	bed_open(&b);
+	buf_init(&out, 1024 * 1024);
+	buf_init(&big, 300000);
+	for (int i = 0; i < 20000; i++)
+		buf_addf(&big, "%07d ", i);
+	assert_int_equal(state_open(b.pool, b.path, 65536, &s, &text), ERR_OK);
+	for (unsigned i = 0; i < 200; i++) {
+		struct state_write w[2] = { { numbered(id, i), STR("first") },
+			{ numbered(id2, i + 1000), buf_str(&big) } };
+		state_put(s, w, i % 20 == 0 ? 2 : 1, count_done, &b);
+		w[0].record = STR("second");
+		state_put(s, w, 1, count_done, &b);
+	}
+	wait_done(&b, 400);
+	assert_int_equal(state_busy(s), 0);
+	assert_int_equal(state_get(s, numbered(id, 7), &out), ERR_OK);
+	assert_true(str_eq(buf_str(&out), STR("second")));
+	assert_int_equal(state_get(s, numbered(id, 1020), &out), ERR_OK);
+	assert_true(str_eq(buf_str(&out), buf_str(&big)));
+	assert_int_equal(state_get(s, numbered(id, 999), &out), ERR_NOTFOUND);
+	struct state_write gone = { numbered(id, 7), STR_EMPTY };
+	state_put(s, &gone, 1, count_done, &b);
+	state_put(s, &gone, 1, count_done, &b); /* twice is no error */
+	wait_done(&b, 402);
+	assert_int_equal(state_get(s, numbered(id, 7), &out), ERR_NOTFOUND);
+	assert_int_equal(state_each(s, count_each, &n), ERR_OK);
+	assert_int_equal(n, 209);
+	pool_free(b.pool);
+	state_close(s);
+	b.pool = pool_new(b.loop, 4);
+	assert_int_equal(state_open(b.pool, b.path, 65536, &s, &text), ERR_OK);
+	n = 0;
+	assert_int_equal(state_each(s, count_each, &n), ERR_OK);
+	assert_int_equal(n, 209);
+	pool_free(b.pool);
+	state_close(s);
+	buf_fini(&out);
+	buf_fini(&big);
+	bed_close(&b);
+}
+
+/* A writer that is killed: whatever it had reported is there afterwards. */
+
+struct writer {
+	struct bed *b;
+	struct state *s;
+	int out;
+	unsigned next;
+};
+
+static void
+write_next(void *arg, enum err e)
+{
+	struct writer *w = arg;
+	char id[17];
+	unsigned reported = w->next - 1;
+	struct state_write put;
+
+	if (e != ERR_OK || (w->next != 0 && write(w->out, &reported, sizeof(reported)) < 0))
+		_exit(1);
+	put = (struct state_write){ numbered(id, w->next++), STR("a record") };
+	state_put(w->s, &put, 1, write_next, w);
+}
+
+static void
+writer_process(struct bed *parent, int out)
+{
+	struct bed b = *parent;
+	struct writer w = { .b = &b, .out = out };
+	const char *text = "";
+
+	b.loop = loop_new();
+	b.pool = pool_new(b.loop, 2);
+	if (state_open(b.pool, b.path, 65536, &w.s, &text) != ERR_OK)
+		_exit(2);
+	write_next(&w, ERR_OK);
+	loop_run(b.loop);
+	_exit(3);
+}
+
+static void
+test_state_killed(void **state)
+{
+	(void)state;
+	for (int round = 0; round < 10; round++) {
+		struct bed b;
+		struct state *s = NULL;
+		const char *text = "";
+		struct buf out;
+		unsigned last = 0, seen;
+		int fds[2], status;
+		pid_t pid;
+		char id[17];
+
+		bed_open(&b);
+		assert_int_equal(pipe(fds), 0);
+		pid = fork();
+		if (pid == 0)
+			writer_process(&b, fds[1]);
+		(void)close(fds[1]);
+		while (last < 20U + (unsigned)(rand_u64() % 50) &&
+			read(fds[0], &seen, sizeof(seen)) == sizeof(seen))
+			last = seen;
+		assert_int_equal(kill(pid, SIGKILL), 0);
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_true(WIFSIGNALED(status));
+		while (read(fds[0], &seen, sizeof(seen)) == sizeof(seen))
+			last = seen;
+		(void)close(fds[0]);
+		buf_init(&out, 1000);
+		assert_int_equal(state_open(b.pool, b.path, 65536, &s, &text), ERR_OK);
+		assert_true(last >= 20);
+		for (unsigned i = 0; i <= last; i++) {
+			assert_int_equal(state_get(s, numbered(id, i), &out), ERR_OK);
+			assert_true(str_eq(buf_str(&out), STR("a record")));
+		}
+		buf_fini(&out);
+		pool_free(b.pool);
+		state_close(s);
+		bed_close(&b);
+	}
+}
+
+static void
+test_dsn(void **state)
+{
+	static const struct dsn_rcpt rcpts[] = {
+		{ STR("nobody@example.org"), STR("all@example.org"),
+			STR("550 5.1.1 No such user") },
+		{ STR("slow@example.org"), STR("slow@example.org"), STR("451 4.3.0 Not now") },
+	};
+	struct dsn d = { .hostname = STR("mail.example.org"),
+		.to = STR("anna@example.org"),
+		.qid = STR("0123456789abcdef"),
+		.report_qid = STR("fedcba9876543210"),
+		.now_ms = 1795248000000,
+		.received_ms = 1795247000000,
+		.header = STR("Subject: hello\r\nFrom: anna@example.org\r\n"),
+		.rcpts = rcpts,
+		.rcpts_count = 2 };
+	static const char *const want[] = {
+		"To: <anna@example.org>\r\n",
+		"Auto-Submitted: auto-replied\r\n",
+		"report-type=delivery-status",
+		"--=_fedcba9876543210\r\nContent-Type: text/plain",
+		"<all@example.org> (delivered to <nobody@example.org>)",
+		"Reporting-MTA: dns; mail.example.org\r\n",
+		"\r\n\r\nOriginal-Recipient: rfc822; all@example.org\r\nFinal-Recipient: rfc822; "
+		"nobody@example.org\r\nAction: failed\r\nStatus: 5.1.1\r\n"
+		"Diagnostic-Code: smtp; 550 5.1.1 No such user\r\n",
+		"Status: 5.4.7\r\nDiagnostic-Code: smtp; 451 4.3.0 Not now\r\n",
+		"Content-Type: text/rfc822-headers\r\n\r\nSubject: hello\r\n",
+		"\r\n--=_fedcba9876543210--\r\n",
+	};
+	struct buf b;
+
+	(void)state;
+	buf_init(&b, 65536);
+	assert_int_equal(dsn_build(&d, &b), ERR_OK);
+	for (size_t i = 0; i < ARRAY_LEN(want); i++) {
+		if (str_find(buf_str(&b), str_of(want[i])) == b.n)
+			fail_msg("missing: %s", want[i]);
+	}
+	assert_int_equal(str_find(buf_str(&b), STR("8bit")), b.n);
+	for (size_t i = 1; i < b.n; i++)
+		assert_true(buf_str(&b).p[i] != '\n' || buf_str(&b).p[i - 1] == '\r');
+	buf_reset(&b);
+	d.header = STR("Subject: \xc3\xa4\r\n");
+	assert_int_equal(dsn_build(&d, &b), ERR_OK);
+	assert_true(str_find(buf_str(&b), STR("Content-Transfer-Encoding: 8bit\r\n")) < b.n);
+	buf_fini(&b);
+	assert_true(str_eq(
+		dsn_header_of(STR("A: b\r\nC: d\r\n\r\nbody"), 100), STR("A: b\r\nC: d\r\n")));
+	assert_true(str_eq(dsn_header_of(STR("A: b\r\nC: d\r\n\r\nbody"), 8), STR("A: b\r\n")));
+	assert_true(str_eq(dsn_header_of(STR("A: b\r\nC: d"), 100), STR("A: b\r\n")));
+	assert_true(str_eq(dsn_header_of(STR("no line end"), 100), STR_EMPTY));
+	assert_true(str_eq(dsn_header_of(STR_EMPTY, 100), STR_EMPTY));
+}
+
+/* The client. The server answers by a table: what comes first with a prefix gets its reply, and
+ * "." the results; "-" closes. */
+struct server {
+	struct listener *listener;
+	struct stream *stream;
+	struct loop *loop;
+	const char *const *script; /* prefix, reply, prefix, reply, NULL */
+	struct buf data;	   /* as sent, still dotted */
+	struct buf said;
+	bool in_data;
+	unsigned connections;
+};
+
+static const char *
+script_of(const struct server *s, struct str line)
+{
+	for (size_t i = 0; s->script[i] != NULL; i += 2) {
+		if (str_starts(line, str_of(s->script[i])))
+			return s->script[i + 1];
+	}
+	return "250 OK\r\n";
+}
+
+static void
+server_close(struct server *s)
+{
+	if (s->stream != NULL)
+		stream_close(s->stream, 100);
+	s->stream = NULL;
+}
+
+static void
+server_read(struct stream *stream, void *arg)
+{
+	struct server *s = arg;
+	struct buf *in = stream_in(stream);
+
+	while (in->n != 0) {
+		size_t lf = str_chr(buf_str(in), '\n');
+		struct str line = str_sub(buf_str(in), 0, lf + 1);
+		bool end = str_eq(line, STR(".\r\n"));
+		const char *reply = NULL;
+		if (lf == in->n)
+			return;
+		if (s->in_data && !end)
+			buf_add(&s->data, line);
+		else
+			reply = script_of(s, line);
+		if (!s->in_data)
+			buf_add(&s->said, line);
+		if (end)
+			s->in_data = false;
+		buf_consume(in, lf + 1);
+		if (reply == NULL)
+			continue;
+		if (reply[0] == '-') {
+			server_close(s);
+			return;
+		}
+		if (reply[0] == '3')
+			s->in_data = true;
+		stream_write(stream, str_of(reply));
+	}
+}
+
+static void
+server_end(struct stream *stream, void *arg, enum err why)
+{
+	(void)stream;
+	(void)why;
+	server_close(arg);
+}
+
+static const struct stream_ops server_ops = { .on_read = server_read, .on_end = server_end };
+
+static void
+server_accept(void *arg, int fd, const struct peer *p)
+{
+	struct server *s = arg;
+	const struct stream_options o = { .in_max_bytes = 1024 * 1024 };
+
+	(void)p;
+	s->connections++;
+	s->stream = stream_new(s->loop, fd, &server_ops, s, &o);
+	stream_write(s->stream, str_of(script_of(s, STR("(connect)"))));
+}
+
+struct transaction {
+	struct client_job job;
+	struct client_rcpt rcpts[3];
+	struct loop *loop;
+	struct str body;
+	unsigned codes[3];
+	enum err how;
+	bool over;
+};
+
+static enum err
+body_at(void *arg, uint64_t off, void *p, size_t n)
+{
+	struct transaction *t = arg;
+
+	if (off + n > t->body.n)
+		return ERR_CORRUPT;
+	memcpy(p, t->body.p + off, n);
+	return ERR_OK;
+}
+
+static void
+on_rcpt(void *arg, size_t i, const struct reply *r)
+{
+	struct transaction *t = arg;
+
+	assert_int_equal(t->codes[i], 0);
+	t->codes[i] = r->code;
+}
+
+static void
+on_job_end(void *arg, enum err how, const char *text)
+{
+	struct transaction *t = arg;
+
+	(void)text;
+	t->how = how;
+	t->over = true;
+	loop_stop(t->loop);
+}
+
+static void
+transact(struct clients *c, struct transaction *t, struct loop *l, struct str body, bool bad_sum)
+{
+	memset(t, 0, sizeof(*t));
+	t->loop = l;
+	t->body = body;
+	for (size_t i = 0; i < 3; i++) {
+		static const char *const names[] = { "a@x.org", "b@x.org", "c@x.org" };
+		t->rcpts[i].address = str_of(names[i]);
+		(void)snprintf(t->rcpts[i].delivery_id, DELIVERY_ID_SIZE, "id%zu", i);
+	}
+	t->job = (struct client_job){ .sender = STR("s@x.org"),
+		.eight_bit = true,
+		.body_len = body.n,
+		.body_crc = crc32c(0, body) ^ (bad_sum ? 1U : 0U),
+		.read = body_at,
+		.rcpts = t->rcpts,
+		.rcpts_count = 3,
+		.on_rcpt = on_rcpt,
+		.on_end = on_job_end,
+		.arg = t };
+	clients_submit(c, &t->job);
+	loop_run(l);
+	assert_true(t->over);
+}
+
+static void
+test_client(void **state)
+{
+	static const char *const plain[] = { "(connect)", "220 hi\r\n", "LHLO",
+		"250-hi\r\n250-XDELIVERYID\r\n250-8BITMIME\r\n250 SIZE 1000\r\n", "RCPT TO:<b",
+		"550-5.1.1 no\r\n550 5.1.1 really\r\n", "DATA", "354 go\r\n", ".",
+		"250 2.0.0 a\r\n451 4.2.0 c\r\n", NULL };
+	static const char *const all_refused[] = { "(connect)", "220 hi\r\n", "LHLO", "250 hi\r\n",
+		"MAIL", "451 4.3.0 later\r\n", "RCPT", "503 5.5.1 MAIL first\r\n", "DATA",
+		"503 5.5.1 MAIL first\r\n", NULL };
+	static const char *const breaks[] = { "(connect)", "220 hi\r\n", "LHLO", "250 hi\r\n",
+		"DATA", "354 go\r\n", ".", "-", NULL };
+	static const char *const no_service[] = { "(connect)", "421 4.3.2 busy\r\n", NULL };
+	static const char *const garbage[] = { "(connect)", "HTTP/1.1 400 what\r\n", NULL };
+	struct bed b;
+	struct server s = { .script = plain };
+	struct listen_options lo = { .mode = 0600, .uid = (uid_t)-1, .gid = (gid_t)-1 };
+	struct clients_options co = { .hostname = STR("q"),
+		.connections_max = 1,
+		.command_timeout_ms = 2000,
+		.data_timeout_ms = 2000,
+		.idle_ms = 60000 };
+	struct clients *c;
+	struct transaction t;
+	char address[160];
+	const char *text = "";
+	int fd = -1;
+	struct buf long_body;
+
+	(void)state;
+	bed_open(&b);
+	(void)snprintf(address, sizeof(address), "unix:%s", b.path);
+	assert_int_equal(listen_bind(str_of(address), &lo, &fd, &text), ERR_OK);
+	s.loop = b.loop;
+	buf_init(&s.data, 4 * 1024 * 1024);
+	buf_init(&s.said, 1024 * 1024);
+	s.listener = listener_new(b.loop, fd, server_accept, &s);
+	co.address = str_of(address);
+	c = clients_new(b.loop, &co);
+
+	transact(c, &t, b.loop, STR(".\r\n..x\r\na\n.b\r\n.end"), false);
+	assert_int_equal(t.how, ERR_OK);
+	assert_int_equal(t.codes[0], 250);
+	assert_int_equal(t.codes[1], 550);
+	assert_int_equal(t.codes[2], 451);
+	assert_true(str_eq(buf_str(&s.data), STR("..\r\n...x\r\na\n.b\r\n..end\r\n")));
+	assert_true(str_find(buf_str(&s.said),
+			    STR("MAIL FROM:<s@x.org> SIZE=18 BODY=8BITMIME\r\nRCPT TO:<a@x.org> "
+				"XDELIVERYID=id0\r\n")) < s.said.n);
+	buf_reset(&s.data);
+
+	/* The connection is kept; a long body is stuffed right across chunks. */
+	buf_init(&long_body, 2 * 1024 * 1024);
+	for (int i = 0; i < 40000; i++)
+		buf_addf(&long_body, ".%0*d\r\n", 1 + i % 23, i);
+	transact(c, &t, b.loop, buf_str(&long_body), false);
+	assert_int_equal(t.how, ERR_OK);
+	assert_int_equal(s.data.n, long_body.n + 40000);
+	assert_int_equal(s.connections, 1);
+	buf_reset(&s.data);
+
+	/* A wrong sum: the message has no end, and the connection is gone. */
+	transact(c, &t, b.loop, STR("x\r\n"), true);
+	assert_int_equal(t.how, ERR_CORRUPT);
+	assert_int_equal(t.codes[0], 0);
+	server_close(&s);
+	s.in_data = false;
+
+	s.script = all_refused;
+	transact(c, &t, b.loop, STR("x\r\n"), false);
+	assert_int_equal(t.how, ERR_OK);
+	for (size_t i = 0; i < 3; i++)
+		assert_int_equal(t.codes[i], 451);
+	assert_int_equal(s.connections, 2);
+
+	s.script = breaks;
+	transact(c, &t, b.loop, STR("x\r\n"), false);
+	assert_int_equal(t.how, ERR_TEMP);
+	assert_int_equal(t.codes[0], 0);
+	s.script = no_service;
+	transact(c, &t, b.loop, STR("x\r\n"), false);
+	assert_int_equal(t.how, ERR_TEMP);
+	s.script = garbage;
+	transact(c, &t, b.loop, STR("x\r\n"), false);
+	assert_int_equal(t.how, ERR_TEMP);
+	server_close(&s);
+	listener_free(s.listener);
+	transact(c, &t, b.loop, STR("x\r\n"), false); /* nobody there */
+	assert_int_equal(t.how, ERR_TEMP);
+
+	clients_free(c);
+	buf_fini(&long_body);
+	buf_fini(&s.data);
+	buf_fini(&s.said);
+	pool_free(b.pool);
+	bed_close(&b);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_replies),
+		cmocka_unit_test(test_schedule),
+		cmocka_unit_test(test_record),
+		cmocka_unit_test(test_state),
+		cmocka_unit_test(test_state_killed),
+		cmocka_unit_test(test_dsn),
+		cmocka_unit_test(test_client),
+	};
+	(void)signal(SIGPIPE, SIG_IGN);
+	return cmocka_run_group_tests_name("queue", tests, NULL, NULL);
+}
