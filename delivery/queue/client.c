@@ -75,7 +75,8 @@ client_free(struct client *c)
 	free(c);
 }
 
-/* The connection is of no more use. Its job, when it has one, ends with how. c is gone. */
+/* The connection is of no more use. Its job ends with how; where it was made for nobody in
+ * particular and never became usable, the job that waits longest hears of it. c is gone. */
 static void
 client_fail(struct client *c, enum err how, const char *text)
 {
@@ -84,6 +85,10 @@ client_fail(struct client *c, enum err how, const char *text)
 	char copy[200];
 
 	(void)snprintf(copy, sizeof(copy), "%s", text);
+	if (j == NULL && c->state != CLIENT_IDLE && !list_empty(&all->waiting)) {
+		j = CONTAINER_OF(all->waiting.next, struct client_job, link);
+		list_remove(&j->link);
+	}
 	client_free(c);
 	if (j != NULL) {
 		j->client = NULL;
@@ -450,17 +455,7 @@ on_connect(void *arg, int fd, enum err e, const char *text)
 
 	c->connecting = NULL;
 	if (e != ERR_OK) {
-		char copy[200];
-		/* Nobody owns this connection yet: the job that waits longest hears of it. */
-		(void)snprintf(copy, sizeof(copy), "%s", text);
-		client_free(c);
-		if (!list_empty(&all->waiting)) {
-			struct client_job *j =
-				CONTAINER_OF(all->waiting.next, struct client_job, link);
-			list_remove(&j->link);
-			j->on_end(j->arg, ERR_TEMP, copy);
-		}
-		clients_pump(all);
+		client_fail(c, ERR_TEMP, text);
 		return;
 	}
 	c->stream = stream_new(all->loop, fd, &client_ops, c, &o);

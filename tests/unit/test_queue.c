@@ -445,7 +445,7 @@ static void
 server_close(struct server *s)
 {
 	if (s->stream != NULL)
-		stream_close(s->stream, 100);
+		stream_free(s->stream);
 	s->stream = NULL;
 }
 
@@ -501,6 +501,7 @@ server_accept(void *arg, int fd, const struct peer *p)
 
 	(void)p;
 	s->connections++;
+	server_close(s);
 	s->stream = stream_new(s->loop, fd, &server_ops, s, &o);
 	stream_write(s->stream, str_of(script_of(s, STR("(connect)"))));
 }
