@@ -12,6 +12,10 @@ delivery_queue_libqueue_a_SOURCES = \
 	delivery/queue/state.c delivery/queue/state.h
 LIBQUEUE = delivery/queue/libqueue.a
 
+pkglibexec_PROGRAMS += delivery/queue/postroom-queue
+delivery_queue_postroom_queue_SOURCES = delivery/queue/main.c
+delivery_queue_postroom_queue_LDADD = $(LIBQUEUE) $(LIBSPOOL) $(LIBMAIL) $(LIBAUTHCLIENT) $(LIBROLE) $(ICU_LIBS) $(LMDB_LIBS)
+
 check_PROGRAMS += tests/unit/test_queue
 tests_unit_test_queue_SOURCES = tests/unit/test_queue.c
 tests_unit_test_queue_LDADD = $(LIBQUEUE) $(LIBMAIL) $(LIBEVENT) $(LMDB_LIBS) $(CMOCKA_LIBS)
