@@ -117,7 +117,7 @@
 	X(expansion_max, INT, 10000, 1, 1000000, ROLE_QUEUE, "Recipients after expansion")       \
 	X(reserve, SIZE, 104857600, 0, 1099511627776, ROLE_QUEUE,                                \
 		"Free disk space below which mail is answered 452")                              \
-	X(slots_ahead, INT, 64, 4, 4096, ROLE_QUEUE, "Spool files made ahead for each smtp worker")
+	X(slots_ahead, INT, 64, 4, 4096, ROLE_QUEUE | ROLE_SMTP, "Spool files made ahead for each smtp worker")
 
 #define SETTINGS_STORE(X)                                                        \
 	X(pool_threads, INT, 16, 1, 256, ROLE_STORE | ROLE_SMTP | ROLE_QUEUE,    \

@@ -1,1 +1,28 @@
-# What this folder builds; see Makefile.am.
+# postroom-smtp: message submission.
+noinst_LIBRARIES += delivery/smtp/libsmtp.a
+delivery_smtp_libsmtp_a_SOURCES = \
+	delivery/smtp/command.c delivery/smtp/command.h \
+	delivery/smtp/dots.c delivery/smtp/dots.h \
+	delivery/smtp/header.c delivery/smtp/header.h \
+	delivery/smtp/lookup.c delivery/smtp/lookup.h \
+	delivery/smtp/path.c \
+	delivery/smtp/reply.c delivery/smtp/reply.h \
+	delivery/smtp/server.c delivery/smtp/server.h \
+	delivery/smtp/session.c delivery/smtp/session.h \
+	delivery/smtp/session_auth.c \
+	delivery/smtp/session_data.c \
+	delivery/smtp/session_mail.c
+LIBSMTP = delivery/smtp/libsmtp.a
+
+pkglibexec_PROGRAMS += postroom-smtp
+postroom_smtp_SOURCES = delivery/smtp/main.c
+postroom_smtp_LDADD = $(LIBSMTP) $(LIBSPOOL) $(LIBMAIL) $(LIBAUTHCLIENT) $(LIBROLE) $(ICU_LIBS)
+
+check_PROGRAMS += tests/unit/test_smtp
+tests_unit_test_smtp_SOURCES = tests/unit/test_smtp.c
+tests_unit_test_smtp_LDADD = $(LIBSMTP) $(LIBSPOOL) $(LIBMAIL) $(LIBAUTHCLIENT) $(ICU_LIBS) $(CMOCKA_LIBS)
+
+FUZZ_TARGETS += tests/fuzz/fuzz_smtp_command
+tests_fuzz_fuzz_smtp_command_SOURCES = tests/fuzz/fuzz_smtp_command.c
+tests_fuzz_fuzz_smtp_command_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_smtp_command_LDADD = $(LIBSMTP) $(LIBMAIL) $(LIBBASE) $(ICU_LIBS)

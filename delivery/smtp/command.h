@@ -1,0 +1,62 @@
+#ifndef POSTROOM_SMTP_COMMAND_H
+#define POSTROOM_SMTP_COMMAND_H
+
+#include "core/base/str.h"
+#include "delivery/smtp/reply.h"
+
+/* One SMTP command line, parsed. Pure functions over bytes; everything borrows the line. */
+
+#define SMTP_VERBS(X)                                                                       \
+	X(HELO)                                                                             \
+	X(EHLO)                                                                             \
+	X(STARTTLS) X(AUTH) X(MAIL) X(RCPT) X(DATA) X(BDAT) X(RSET) X(NOOP) X(VRFY) X(EXPN) \
+		X(HELP) X(QUIT)
+#define SMTP_VERB_NAME(v) VERB_##v,
+enum smtp_verb { SMTP_VERBS(SMTP_VERB_NAME) VERB_UNKNOWN };
+
+/* A path: "<anna@example.org>", "<>", "<\"a b\"@[192.0.2.1]>", "<Postmaster>". */
+struct smtp_path {
+	bool null;	   /* <> */
+	struct str local;  /* as written, quotes too */
+	struct str domain; /* "" for one without; "[192.0.2.1]" for a literal */
+};
+
+enum smtp_body { BODY_NONE, BODY_7BIT, BODY_8BITMIME };
+
+struct smtp_cmd {
+	enum smtp_verb verb;
+	struct str arg;	       /* HELO: the name; AUTH: the mechanism; VRFY, NOOP, HELP: the rest */
+	struct smtp_path path; /* MAIL, RCPT */
+	/* MAIL */
+	uint64_t size;
+	bool has_size;
+	enum smtp_body body;
+	/* AUTH: initial response, still base64 ("=": empty) */
+	struct str initial;
+	bool has_initial;
+	/* BDAT */
+	uint64_t chunk;
+	bool last;
+};
+
+/* line: without its line end. REPLY_OK, or the reply that refuses it; out->verb is set either way
+ * (VERB_UNKNOWN: none of ours). RFC 5321 4.1, RFC 1870, RFC 6152, RFC 4954 5, RFC 3030. */
+enum smtp_reply
+smtp_command_parse(struct str line, struct smtp_cmd *out);
+const char *
+smtp_verb_name(enum smtp_verb v);
+
+/* The path at the front of *in, "<…>" with it; *in moves behind. Source routes ("<@a,@b:c@d>") are
+ * read and dropped (RFC 5321 C). Limits: local part 64, domain 255 octets. ERR_SYNTAX; ERR_DENIED:
+ * not ASCII (needs SMTPUTF8, which is not offered). RFC 5321 4.1.2. */
+MUST_USE enum err
+smtp_path_parse(struct str *in, struct smtp_path *out);
+/* The address to look up and to store: quotes that are not needed taken off, domain in lower case;
+ * default_domain behind one without. Appended; nothing for <>. */
+void
+smtp_path_address(const struct smtp_path *p, struct str default_domain, struct buf *out);
+/* A domain name (letters, digits, hyphens, at most 255) or an address literal. */
+bool
+smtp_domain_valid(struct str domain);
+
+#endif

@@ -1,0 +1,132 @@
+/* A submitted message's header: checked and completed. Called by session_data.c once a message,
+ * when its header has come whole. The grammar is core/mail's. */
+#include "delivery/smtp/header.h"
+
+#include "core/mail/address.h"
+#include "core/mail/header.h"
+
+struct seen {
+	unsigned from, sender, date, message_id;
+};
+
+size_t
+header_end(struct str msg, size_t from)
+{
+	size_t start = from > 3 ? from - 3 : 0, at;
+
+	if (str_starts(msg, STR("\r\n")))
+		return 2;
+	at = str_find(str_from(msg, start), STR("\r\n\r\n"));
+	return start + at == msg.n ? 0 : start + at + 4;
+}
+
+/* local@domain of one mailbox into the arena. */
+static enum smtp_reply
+add_address(const struct address *from, struct arena *a, struct str *out)
+{
+	struct buf b;
+	enum smtp_reply r = REPLY_OK;
+
+	if (from->bad || from->local.n == 0 || from->domain.n == 0 || str_has_8bit(from->local) ||
+		str_has_8bit(from->domain))
+		return REPLY_BAD_FROM;
+	buf_init(&b, 1024);
+	address_add_local(&b, from->local);
+	buf_addc(&b, '@');
+	for (size_t i = 0; i < from->domain.n; i++)
+		buf_addc(&b, (char)ascii_lower(from->domain.p[i]));
+	if (buf_check(&b) != ERR_OK || arena_str(a, buf_str(&b), out) != ERR_OK)
+		r = REPLY_BAD_FROM;
+	buf_fini(&b);
+	return r;
+}
+
+/* Every mailbox of a From or Sender field. Groups are refused: they would hide who writes. */
+static enum smtp_reply
+add_addresses(struct str value, struct arena *a, size_t max, struct str **v_out, size_t *n_out)
+{
+	struct address_list list;
+	struct str *v;
+
+	if (address_parse_list(value, max, a, &list) != ERR_OK || list.cut || list.n == 0)
+		return REPLY_BAD_FROM;
+	v = arena_calloc(a, list.n, sizeof(*v));
+	if (v == NULL)
+		return REPLY_BAD_FROM;
+	for (size_t i = 0; i < list.n; i++) {
+		enum smtp_reply r = REPLY_BAD_FROM;
+		if (list.v[i].kind == ADDRESS_MAILBOX)
+			r = add_address(&list.v[i], a, &v[i]);
+		if (r != REPLY_OK)
+			return r;
+	}
+	*v_out = v;
+	*n_out = list.n;
+	return REPLY_OK;
+}
+
+/* keep_out: the field stays in the message. */
+static enum smtp_reply
+one_field(const struct header_field *f, struct arena *a, struct seen *seen,
+	struct header_facts *facts, bool *keep_out)
+{
+	*keep_out = true;
+	if (!header_name_ok(f->name))
+		return REPLY_BAD_HEADER;
+	if (str_ieq(f->name, STR("From"))) {
+		if (seen->from++ > 0)
+			return REPLY_BAD_FROM;
+		return add_addresses(
+			f->value, a, HEADER_FROM_MAX, &facts->from, &facts->from_count);
+	}
+	if (str_ieq(f->name, STR("Sender"))) {
+		if (seen->sender++ > 0)
+			return REPLY_BAD_FROM;
+		return add_addresses(f->value, a, 1, &facts->sender, &facts->sender_count);
+	}
+	if (str_ieq(f->name, STR("Date"))) {
+		seen->date++;
+	} else if (str_ieq(f->name, STR("Message-ID"))) {
+		seen->message_id++;
+		facts->message_id = str_trim(f->value);
+	} else if (str_ieq(f->name, STR("Received"))) {
+		facts->hops++;
+	} else if (str_ieq(f->name, STR("Bcc")) || str_ieq(f->name, STR("Resent-Bcc")) ||
+		   str_ieq(f->name, STR("Return-Path"))) {
+		*keep_out = false;
+	}
+	return REPLY_OK;
+}
+
+enum smtp_reply
+header_rewrite(struct str header, const struct header_context *c, struct arena *a, struct buf *out,
+	struct header_facts *facts_out)
+{
+	struct header_iter it;
+	struct header_field f;
+	struct seen seen = { 0 };
+
+	*facts_out = (struct header_facts){ .message_id = STR_EMPTY };
+	buf_add(out, c->received);
+	header_iter_init(&it, header);
+	while (header_next(&it, &f)) {
+		bool keep;
+		enum smtp_reply r = one_field(&f, a, &seen, facts_out, &keep);
+		if (r != REPLY_OK)
+			return r;
+		if (keep)
+			buf_add(out, f.whole);
+	}
+	if (seen.from == 0)
+		return REPLY_NO_FROM;
+	if (facts_out->hops >= c->hops_max)
+		return REPLY_LOOP;
+	if (seen.date == 0)
+		buf_addf(out, "Date: %.*s\r\n", STR_FMT(c->date));
+	if (seen.message_id == 0) {
+		buf_addf(out, "Message-ID: %.*s\r\n", STR_FMT(c->message_id));
+		facts_out->message_id = c->message_id;
+	}
+	buf_add(out, STR("\r\n"));
+	return buf_check(out) == ERR_OK ? REPLY_OK : REPLY_HEADER_TOO_LARGE;
+}

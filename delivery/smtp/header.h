@@ -1,0 +1,41 @@
+#ifndef POSTROOM_SMTP_HEADER_H
+#define POSTROOM_SMTP_HEADER_H
+
+#include "core/base/arena.h"
+#include "delivery/smtp/reply.h"
+
+/* What a submission server does to a message's header (RFC 6409 8): adds Received, and Date and
+ * Message-ID where they are missing; takes Bcc, Resent-Bcc and Return-Path out (RFC 5322 3.6.3: the
+ * first of the three ways; RFC 5321 4.4); finds the addresses in From and Sender. Nothing else is
+ * touched: all other octets and their order stay. */
+struct header_context {
+	struct str received;   /* a whole Received field, CR LF behind it */
+	struct str date;       /* value for a missing Date */
+	struct str message_id; /* "<…>" for a missing Message-ID */
+	unsigned hops_max;
+};
+
+struct header_facts {
+	struct str *from; /* addresses, domain in lower case; die with the arena */
+	size_t from_count;
+	struct str *sender; /* of the Sender field: at most one */
+	size_t sender_count;
+	struct str message_id; /* for the log: the message's own, or the added one */
+	unsigned hops;
+};
+
+enum { HEADER_FROM_MAX = 20 };
+
+/* header: CR LF line ends, with its empty line, or without one when the message has no body.
+ * Appends the new header, empty line included. REPLY_OK, or why the message is refused: a line that
+ * is no field, no From or two, addresses that cannot be read, too many Received lines. */
+enum smtp_reply
+header_rewrite(struct str header, const struct header_context *c, struct arena *a, struct buf *out,
+	struct header_facts *facts_out);
+
+/* Octets of the header at the front of msg, its empty line included; 0: the empty line has not come
+ * yet. from: octets known to be without it. */
+size_t
+header_end(struct str msg, size_t from);
+
+#endif

@@ -1,0 +1,249 @@
+/* postroom-smtp: message submission. Takes its listeners from master, and wires sessions (server.h)
+ * to the auth service, the directory and the spool. Its cage: no file can be opened, file writes
+ * only into the slots that queue hands over, no internet sockets of its own. */
+#include <signal.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/base/log.h"
+#include "core/base/xalloc.h"
+#include "core/mail/date.h"
+#include "core/role/role.h"
+#include "delivery/smtp/server.h"
+
+enum { LOGINS_MAX = 5, SLOT_TIMEOUT_MS = 5000, FD_RESERVE = 512 };
+
+struct door {
+	struct smtp_role *role;
+	struct listener *listener;
+	const struct smtp_policy *policy;
+};
+
+struct smtp_role {
+	struct role_ctx *ctx;
+	struct tls_ctx *tls;
+	struct pool *pool;
+	struct spool_client *spool;
+	struct auth_client *auth;
+	struct socketmap *directory;
+	struct smtp_server *server;
+	struct door *doors;
+	size_t doors_count;
+	char hostname[256];
+};
+
+static enum err
+load_tls(struct smtp_role *r, const struct settings *s)
+{
+	struct tls_server_options o = { .certificate_pem = s->tls.certificate,
+		.key_pem = s->tls.key,
+		.min_version = str_eq(s->tls.min_version, STR("1.3")) ? 13 : 12 };
+	struct tls_ctx *fresh = NULL;
+	const char *text = "";
+	enum err e;
+
+	if (s->tls.certificate.n == 0)
+		return ERR_OK; /* submission then says that TLS is not available */
+	e = tls_ctx_new_server(&o, &fresh, &text);
+	if (e != ERR_OK) {
+		log_event(LVL_ERROR, "smtp.tls", log_z("res", "failed"), log_z("reason", text));
+		return e;
+	}
+	if (r->tls != NULL)
+		tls_ctx_unref(r->tls);
+	r->tls = fresh;
+	return ERR_OK;
+}
+
+static enum err
+smtp_init(struct role_ctx *c)
+{
+	struct smtp_role *r = xcalloc(1, sizeof(*r));
+	const struct settings *s = role_settings(c);
+
+	r->ctx = c;
+	role_set_data(c, r);
+	/* A slot that would pass RLIMIT_FSIZE is a failed write, not a dead worker. */
+	(void)signal(SIGXFSZ, SIG_IGN);
+	/* The zone's file is read now; behind the cage nothing can be opened. */
+	(void)date_local_zone(time(NULL));
+	if (s->hostname.n > 0)
+		memcpy(r->hostname, s->hostname.p, s->hostname.n);
+	else if (gethostname(r->hostname, sizeof(r->hostname) - 1) != 0)
+		memcpy(r->hostname, "localhost", sizeof("localhost"));
+	return load_tls(r, s);
+}
+
+static void
+update_accepting(void *arg)
+{
+	struct smtp_role *r = arg;
+
+	for (size_t i = 0; i < r->doors_count; i++)
+		listener_set_accepting(r->doors[i].listener, smtp_server_has_room(r->server));
+}
+
+static void
+on_accept(void *arg, int fd, const struct peer *peer)
+{
+	struct door *d = arg;
+
+	smtp_server_accept(d->role->server, fd, peer, d->policy);
+	if (!smtp_server_has_room(d->role->server))
+		update_accepting(d->role);
+}
+
+static struct smtp_options
+options_of(const struct smtp_role *r, const struct settings *s)
+{
+	int64_t files = sysconf(_SC_OPEN_MAX), most = s->smtp.connections_max;
+
+	if (files > FD_RESERVE && (files - FD_RESERVE) / 2 < most)
+		most = (files - FD_RESERVE) / 2;
+	return (struct smtp_options){
+		.hostname = str_of(r->hostname),
+		.default_domain = s->auth.default_domain,
+		.delimiter = s->recipient_delimiter.n > 0 ? s->recipient_delimiter.p[0] : '\0',
+		.mechanisms = s->auth.sasl_mechanisms.v,
+		.mechanisms_count = s->auth.sasl_mechanisms.n,
+		.message_max = (uint64_t)s->smtp.message_max,
+		.header_max = (uint64_t)s->smtp.header_max,
+		.recipients_max = (unsigned)s->smtp.recipients_max,
+		.connections_max = (unsigned)most,
+		.connections_per_address = (unsigned)s->smtp.connections_per_address,
+		.errors_max = (unsigned)s->smtp.errors_max,
+		.logins_max = LOGINS_MAX,
+		.hops_max = (unsigned)s->smtp.hops_max,
+		.command_timeout_ms = s->smtp.command_timeout,
+		.data_timeout_ms = s->smtp.data_timeout,
+		.login_timeout_ms = s->smtp.login_timeout,
+		.slot_timeout_ms = SLOT_TIMEOUT_MS,
+	};
+}
+
+/* The unix sockets of the parts that smtp asks. */
+static enum err
+connect_peers(struct smtp_role *r, const struct settings *s)
+{
+	static const char *const names[] = { "auth", "directory", "slots" };
+	struct loop *l = role_loop(r->ctx);
+	enum err e = ERR_OK;
+
+	for (size_t i = 0; i < ARRAY_LEN(names) && e == ERR_OK; i++) {
+		struct buf path, address;
+		buf_init(&path, 1024);
+		buf_init(&address, 1024);
+		e = role_runtime_path(r->ctx, names[i], &path);
+		buf_addz(&address, "unix:");
+		buf_add(&address, str_of(buf_z(&path)));
+		if (e == ERR_OK && i == 0)
+			r->auth = auth_client_new(l, buf_str(&address));
+		else if (e == ERR_OK && i == 1)
+			r->directory = socketmap_new(l, buf_str(&address), 0);
+		else if (e == ERR_OK)
+			r->spool = spool_client_new(
+				l, r->pool, buf_z(&path), (unsigned)s->queue.slots_ahead);
+		buf_fini(&path);
+		buf_fini(&address);
+	}
+	return e;
+}
+
+static void
+open_doors(struct smtp_role *r)
+{
+	size_t n;
+	const struct role_listener *l = role_listeners(r->ctx, &n);
+
+	r->doors = xcalloc(n + 1, sizeof(*r->doors));
+	for (size_t i = 0; i < n; i++) {
+		const struct smtp_policy *p =
+			smtp_policy_find(str_of(l[i].protocol), l[i].tls == LISTEN_TLS_IMPLICIT);
+		struct door *d = &r->doors[r->doors_count];
+		if (p == NULL) {
+			log_event(LVL_ERROR, "smtp.listen", log_z("protocol", l[i].protocol),
+				log_z("reason", "not served here"));
+			close(l[i].fd);
+			continue;
+		}
+		*d = (struct door){ .role = r, .policy = p };
+		d->listener = listener_new(role_loop(r->ctx), l[i].fd, on_accept, d);
+		r->doors_count++;
+	}
+}
+
+static enum err
+smtp_start(struct role_ctx *c)
+{
+	struct smtp_role *r = role_data(c);
+	const struct settings *s = role_settings(c);
+	struct smtp_options o = options_of(r, s);
+	struct smtp_peers peers = { .loop = role_loop(c), .tls = r->tls };
+	enum err e;
+
+	r->pool = pool_new(role_loop(c), (unsigned)s->store.pool_threads);
+	e = connect_peers(r, s);
+	if (e != ERR_OK)
+		return e;
+	peers.spool = r->spool;
+	peers.auth = r->auth;
+	peers.directory = r->directory;
+	r->server = smtp_server_new(&o, &peers);
+	smtp_server_on_room(r->server, update_accepting, r);
+	open_doors(r);
+	return ERR_OK;
+}
+
+/* Certificates change under live sessions; the limits stay until the next start. */
+static void
+smtp_reload(struct role_ctx *c)
+{
+	struct smtp_role *r = role_data(c);
+
+	if (load_tls(r, role_settings(c)) == ERR_OK)
+		smtp_server_set_tls(r->server, r->tls);
+}
+
+static void
+on_stopped(void *arg)
+{
+	struct smtp_role *r = arg;
+
+	role_leave(r->ctx);
+}
+
+static void
+smtp_stop(struct role_ctx *c)
+{
+	struct smtp_role *r = role_data(c);
+
+	for (size_t i = 0; i < r->doors_count; i++)
+		listener_free(r->doors[i].listener);
+	r->doors_count = 0;
+	smtp_server_stop(r->server, on_stopped, r);
+}
+
+static struct str
+smtp_user(const struct settings *s)
+{
+	return s->user_smtp;
+}
+
+static struct role smtp_role = {
+	.name = "smtp",
+	.bit = ROLE_SMTP,
+	.user = smtp_user,
+	.cage = { .limit_message_size = true, .landlock_no_files = true, .no_inet = true },
+	.init = smtp_init,
+	.start = smtp_start,
+	.reload = smtp_reload,
+	.stop = smtp_stop,
+};
+
+int
+main(int argc, char **argv)
+{
+	smtp_role.cage.allow_syscalls = role_syscalls_common;
+	return role_main(argc, argv, &smtp_role);
+}

@@ -1,0 +1,188 @@
+/* The sessions of one worker together: policies, limits of connections, the orderly end. Called by
+ * main.c. */
+#include "delivery/smtp/server.h"
+
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "core/base/xalloc.h"
+#include "delivery/smtp/session.h"
+
+/* 25 (MX) and named networks become rows here. */
+static const struct smtp_policy policies[] = {
+	{ .protocol = "submission",
+		.require_tls = true,
+		.require_auth = true,
+		.check_sender = true,
+		.complete_header = true,
+		.normalise_newline = true },
+	{ .protocol = "submission",
+		.implicit_tls = true,
+		.require_tls = true,
+		.require_auth = true,
+		.check_sender = true,
+		.complete_header = true,
+		.normalise_newline = true },
+};
+
+const struct smtp_policy *
+smtp_policy_find(struct str protocol, bool implicit_tls)
+{
+	for (size_t i = 0; i < ARRAY_LEN(policies); i++)
+		if (str_eq(protocol, str_of(policies[i].protocol)) &&
+			policies[i].implicit_tls == implicit_tls)
+			return &policies[i];
+	return NULL;
+}
+
+static void
+on_stopped(struct loop_task *t)
+{
+	struct smtp_server *v = t->arg;
+
+	v->stopped(v->stopped_arg);
+}
+
+struct smtp_server *
+smtp_server_new(const struct smtp_options *o, const struct smtp_peers *peers)
+{
+	struct smtp_server *v = xcalloc(1, sizeof(*v));
+
+	v->o = *o;
+	v->peers = *peers;
+	list_init(&v->sessions);
+	hmap_init(&v->addresses);
+	buf_init(&v->scratch, 256 * 1024);
+	loop_task_init(&v->stopped_task, peers->loop, on_stopped, v);
+	if (v->peers.tls != NULL)
+		(void)tls_ctx_ref(v->peers.tls);
+	return v;
+}
+
+void
+smtp_server_free(struct smtp_server *v)
+{
+	v->room = NULL;
+	v->stopping = false;
+	LIST_FOREACH(l, &v->sessions)
+	session_free(CONTAINER_OF(l, struct smtp_session, link));
+	loop_task_cancel(&v->stopped_task);
+	if (v->peers.tls != NULL)
+		tls_ctx_unref(v->peers.tls);
+	hmap_fini(&v->addresses);
+	buf_fini(&v->scratch);
+	free(v);
+}
+
+void
+smtp_server_set_tls(struct smtp_server *v, struct tls_ctx *tls)
+{
+	if (v->peers.tls != NULL)
+		tls_ctx_unref(v->peers.tls);
+	v->peers.tls = tls != NULL ? tls_ctx_ref(tls) : NULL;
+}
+
+bool
+smtp_server_has_room(const struct smtp_server *v)
+{
+	return !v->stopping && v->count < v->o.connections_max;
+}
+
+void
+smtp_server_on_room(struct smtp_server *v, void (*fn)(void *arg), void *arg)
+{
+	v->room = fn;
+	v->room_arg = arg;
+}
+
+unsigned
+smtp_server_count(const struct smtp_server *v)
+{
+	return v->count;
+}
+
+/* The counter of a client's address, NULL above the limit. */
+static struct smtp_address *
+address_enter(struct smtp_server *v, const struct peer *peer)
+{
+	struct hmap_node *n = hmap_get(&v->addresses, str_of(peer->addr));
+	struct smtp_address *a = n != NULL ? CONTAINER_OF(n, struct smtp_address, node) : NULL;
+
+	if (a == NULL) {
+		a = xcalloc(1, sizeof(*a));
+		memcpy(a->text, peer->addr, sizeof(a->text) - 1);
+		hmap_put(&v->addresses, &a->node, str_of(a->text));
+	}
+	if (a->count >= v->o.connections_per_address)
+		return NULL;
+	a->count++;
+	return a;
+}
+
+static void
+address_leave(struct smtp_server *v, struct smtp_address *a)
+{
+	if (--a->count > 0)
+		return;
+	hmap_remove(&v->addresses, &a->node);
+	free(a);
+}
+
+/* Says why in clear where the client reads clear text, and closes. */
+static void
+turn_away(int fd, const struct peer *peer, const struct smtp_policy *policy, enum smtp_reply r)
+{
+	struct buf b;
+
+	buf_init(&b, 512);
+	smtp_reply_format(&b, r, STR_EMPTY);
+	if (!policy->implicit_tls && send(fd, b.mem + b.head, b.n, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		buf_reset(&b); /* the client is gone already */
+	buf_fini(&b);
+	close(fd);
+	log_event(LVL_WARN, "smtp.connect", log_z("peer", peer->addr), log_z("res", "deny"),
+		log_z("reason", smtp_reply_row(r)->reason));
+}
+
+void
+smtp_server_accept(
+	struct smtp_server *v, int fd, const struct peer *peer, const struct smtp_policy *policy)
+{
+	struct smtp_address *a;
+
+	if (v->stopping || (policy->implicit_tls && v->peers.tls == NULL)) {
+		turn_away(fd, peer, policy, REPLY_CLOSING);
+		return;
+	}
+	a = address_enter(v, peer);
+	if (a == NULL) {
+		turn_away(fd, peer, policy, REPLY_TOO_MANY_CONNECTIONS);
+		return;
+	}
+	session_start(v, fd, peer, policy)->address = a;
+}
+
+void
+server_session_gone(struct smtp_server *v, struct smtp_session *s)
+{
+	list_remove(&s->link);
+	v->count--;
+	address_leave(v, s->address);
+	if (v->stopping && v->count == 0)
+		loop_task_queue(&v->stopped_task);
+	else if (v->room != NULL && v->count + 1 == v->o.connections_max)
+		v->room(v->room_arg);
+}
+
+void
+smtp_server_stop(struct smtp_server *v, void (*done)(void *arg), void *arg)
+{
+	v->stopping = true;
+	v->stopped = done;
+	v->stopped_arg = arg;
+	LIST_FOREACH(l, &v->sessions)
+	session_stop(CONTAINER_OF(l, struct smtp_session, link));
+	if (v->count == 0)
+		loop_task_queue(&v->stopped_task);
+}

@@ -1,0 +1,85 @@
+#ifndef POSTROOM_SMTP_SERVER_H
+#define POSTROOM_SMTP_SERVER_H
+
+#include "core/authclient/auth.h"
+#include "core/authclient/socketmap.h"
+#include "core/event/listener.h"
+#include "core/event/loop.h"
+#include "core/event/tls.h"
+#include "delivery/spool/spool.h"
+
+/* SMTP sessions of one worker. One state machine serves every listener; what differs is the policy
+ * that the listener names. */
+
+/* What a listener demands and does. */
+struct smtp_policy {
+	const char *protocol;	/* "submission" */
+	bool implicit_tls;	/* 465 */
+	bool require_tls;	/* nothing but EHLO, STARTTLS, NOOP, QUIT before it */
+	bool require_auth;	/* no MAIL without */
+	bool check_sender;	/* MAIL FROM, From and Sender must be the user's own */
+	bool complete_header;	/* adds Date and Message-ID, takes Bcc out; RFC 6409 8 */
+	bool normalise_newline; /* a bare CR or LF becomes CR LF; otherwise the message is refused
+				 */
+};
+
+/* The row for a listener's protocol and TLS mode; NULL when smtp does not serve it. */
+const struct smtp_policy *
+smtp_policy_find(struct str protocol, bool implicit_tls);
+
+struct smtp_options {
+	struct str hostname;
+	struct str default_domain;
+	char delimiter; /* of tags; '\0': none */
+	const struct str *mechanisms;
+	size_t mechanisms_count;
+	uint64_t message_max;
+	uint64_t header_max;
+	unsigned recipients_max;
+	unsigned connections_max;
+	unsigned connections_per_address; /* in this worker */
+	unsigned errors_max;
+	unsigned logins_max; /* failed ones on one connection */
+	unsigned hops_max;
+	int64_t command_timeout_ms, data_timeout_ms, login_timeout_ms;
+	int64_t slot_timeout_ms; /* wait for a slot before 452 */
+};
+
+/* Who the sessions talk to; all kept. tls: NULL when there is no certificate. */
+struct smtp_peers {
+	struct loop *loop;
+	struct spool_client *spool;
+	struct auth_client *auth;
+	struct socketmap *directory;
+	struct tls_ctx *tls;
+};
+
+struct smtp_server;
+
+/* Copies o; its strings are kept (they live as long as the settings). */
+struct smtp_server *
+smtp_server_new(const struct smtp_options *o, const struct smtp_peers *peers);
+/* Ends every session at once. */
+void
+smtp_server_free(struct smtp_server *v);
+/* New certificates for connections from now on; counted by the server. */
+void
+smtp_server_set_tls(struct smtp_server *v, struct tls_ctx *tls);
+/* Takes fd. */
+void
+smtp_server_accept(
+	struct smtp_server *v, int fd, const struct peer *peer, const struct smtp_policy *policy);
+/* More connections may come. */
+bool
+smtp_server_has_room(const struct smtp_server *v);
+/* room_fn: called when a full server has room again. */
+void
+smtp_server_on_room(struct smtp_server *v, void (*fn)(void *arg), void *arg);
+/* Sessions between messages get 421 now, the others after theirs; then done, once, from the loop.
+ */
+void
+smtp_server_stop(struct smtp_server *v, void (*done)(void *arg), void *arg);
+unsigned
+smtp_server_count(const struct smtp_server *v);
+
+#endif

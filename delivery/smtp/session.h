@@ -1,0 +1,170 @@
+#ifndef POSTROOM_SMTP_SESSION_H
+#define POSTROOM_SMTP_SESSION_H
+
+#include "core/base/arena.h"
+#include "core/base/hmap.h"
+#include "core/base/log.h"
+#include "core/base/rand.h"
+#include "core/event/stream.h"
+#include "delivery/smtp/command.h"
+#include "delivery/smtp/dots.h"
+#include "delivery/smtp/header.h"
+#include "delivery/smtp/lookup.h"
+#include "delivery/smtp/server.h"
+
+/* Inside delivery/smtp: the session that session.c (life, lines), session_auth.c, session_mail.c
+ * (MAIL, RCPT) and session_data.c (DATA, BDAT, the end of a message) share.
+ *
+ * Rule for all of them: an entry from the loop (stream, timer, lookup, spool, auth) ends with
+ * session_update, which runs what can run, sets the timer, and frees a session that is CLOSED;
+ * nothing touches s behind it. */
+enum smtp_state {
+	SMTP_HANDSHAKE, /* TLS; nothing is read */
+	SMTP_COMMAND,
+	SMTP_AUTH, /* the next line is an answer to 334 */
+	SMTP_WAIT, /* somebody is being asked; input stays where it is */
+	SMTP_DATA,
+	SMTP_BDAT,
+	SMTP_CLOSED,
+};
+
+struct smtp_tx_lookup {
+	struct smtp_session *session;
+	struct lookup *lookup; /* NULL: answered */
+	enum smtp_reply no;
+};
+
+/* One message from MAIL to its end. All strings die with the arena. */
+struct smtp_tx {
+	struct arena *arena; /* NULL: none begun */
+	struct str sender;
+	struct str *rcpts;
+	size_t rcpts_count, rcpts_room;
+	unsigned rcpts_refused;
+	bool declared_8bit;
+	int64_t begun_ms;
+	/* content */
+	struct spool_writer *writer;
+	bool content;		/* DATA or BDAT began */
+	bool broken;		/* a BDAT chunk was refused: 503 until RSET */
+	enum smtp_reply reject; /* REPLY_OK: none so far; decided at the end of the data */
+	struct dots dots;
+	struct buf header; /* until its end came */
+	bool header_done;
+	bool has_8bit;
+	bool ended;
+	uint64_t size;
+	struct header_facts facts;
+	struct smtp_tx_lookup lookups[HEADER_FROM_MAX + 1];
+	unsigned lookups_count, lookups_pending;
+	/* BDAT */
+	uint64_t chunk_left;
+	bool chunk_last;
+};
+
+struct smtp_session {
+	struct list link;
+	struct smtp_server *server;
+	const struct smtp_policy *policy;
+	struct stream *stream;
+	struct peer peer;
+	struct smtp_address *address; /* counts this address's connections */
+	char sid[RAND_ID_SIZE];
+	enum smtp_state state;
+	bool tls;
+	bool eof; /* the client sends no more */
+	bool esmtp;
+	bool swallow;  /* the rest of a line that was too long */
+	bool stopping; /* 421 when the message is done */
+	char helo[256];
+	struct buf user; /* login name, "" before AUTH */
+	unsigned errors, failed_logins, messages;
+	int64_t started_ms;
+	int64_t moved_ms; /* last progress */
+	int64_t armed_ms; /* when the timer fires; 0: not started */
+	uint64_t moved_bytes;
+	struct loop_timer timer;
+	/* who is being asked in SMTP_WAIT */
+	struct auth_request *auth;
+	struct lookup *lookup;
+	struct str asked; /* address the lookup is about, in the arena */
+	struct spool_waiter slot_waiter;
+	bool waiting_slot;
+	int64_t slot_deadline_ms;
+	bool committing;
+	struct smtp_tx tx;
+};
+
+struct smtp_address {
+	struct hmap_node node;
+	unsigned count;
+	char text[64];
+};
+
+struct smtp_server {
+	struct smtp_options o;
+	struct smtp_peers peers;
+	struct list sessions;
+	unsigned count;
+	struct hmap addresses;
+	struct buf scratch; /* decoded bytes of one piece */
+	void (*room)(void *arg);
+	void *room_arg;
+	bool stopping;
+	void (*stopped)(void *arg);
+	void *stopped_arg;
+	struct loop_task stopped_task;
+};
+
+/* session.c */
+struct smtp_session *
+session_start(
+	struct smtp_server *v, int fd, const struct peer *peer, const struct smtp_policy *policy);
+void
+session_update(struct smtp_session *s);
+/* Writes a reply; refusals are logged with what and its value, and counted. */
+void
+session_reply(struct smtp_session *s, enum smtp_reply r, const char *what, struct str value);
+/* Writes r and closes after it left. */
+void
+session_close(struct smtp_session *s, enum smtp_reply r);
+void
+session_set_state(struct smtp_session *s, enum smtp_state state);
+/* Shutdown: now, or after the message. */
+void
+session_stop(struct smtp_session *s);
+void
+session_free(struct smtp_session *s);
+
+/* session_auth.c */
+void
+session_auth(struct smtp_session *s, const struct smtp_cmd *c);
+void
+session_auth_line(struct smtp_session *s, struct str line);
+
+/* session_mail.c */
+void
+session_mail(struct smtp_session *s, const struct smtp_cmd *c);
+void
+session_rcpt(struct smtp_session *s, const struct smtp_cmd *c);
+/* Forget the message; its slot is dropped. */
+void
+session_reset(struct smtp_session *s);
+
+/* session_data.c */
+void
+session_data(struct smtp_session *s);
+void
+session_bdat(struct smtp_session *s, const struct smtp_cmd *c);
+/* Eat what lies in the stream; false: nothing more can be done now. */
+bool
+session_content(struct smtp_session *s);
+/* The wait for a slot is over its time. */
+void
+session_slot_timeout(struct smtp_session *s);
+
+/* server.c */
+void
+server_session_gone(struct smtp_server *v, struct smtp_session *s);
+
+#endif

@@ -1,0 +1,201 @@
+/* MAIL and RCPT: who sends, to whom. Called by session.c's verb table; the answers of the directory
+ * come back through lookup.h. Invariant: a recipient is in tx.rcpts only after the directory said
+ * that it is known here, and nothing but its own "no" refuses one for good. */
+#include <stdlib.h>
+
+#include "core/base/xalloc.h"
+#include "delivery/smtp/session.h"
+
+enum { ADDRESS_MAX = 1024, ARENA_EXTRA = 64 * 1024 };
+
+void
+session_reset(struct smtp_session *s)
+{
+	struct smtp_tx *tx = &s->tx;
+
+	for (unsigned i = 0; i < tx->lookups_count; i++)
+		lookup_cancel(tx->lookups[i].lookup);
+	lookup_cancel(s->lookup);
+	s->lookup = NULL;
+	spool_wait_cancel(&s->slot_waiter);
+	s->waiting_slot = false;
+	if (tx->writer != NULL)
+		spool_abort(tx->writer);
+	s->committing = false;
+	if (tx->header.mem != NULL)
+		buf_fini(&tx->header);
+	free(tx->rcpts);
+	if (tx->arena != NULL)
+		arena_free(tx->arena);
+	*tx = (struct smtp_tx){ .reject = REPLY_OK };
+}
+
+static void
+begin(struct smtp_session *s, const struct smtp_cmd *c)
+{
+	const struct smtp_options *o = &s->server->o;
+	struct smtp_tx *tx = &s->tx;
+
+	session_reset(s);
+	tx->arena = arena_new(
+		(size_t)o->recipients_max * ADDRESS_MAX + 8 * o->header_max + ARENA_EXTRA);
+	tx->declared_8bit = c->body == BODY_8BITMIME;
+	tx->begun_ms = loop_now_ms(s->server->peers.loop);
+	buf_init(&tx->header, o->header_max);
+}
+
+/* The path's address into the arena. */
+static enum err
+keep_address(struct smtp_session *s, const struct smtp_path *p, struct str *out)
+{
+	struct buf b;
+	enum err e;
+
+	buf_init(&b, ADDRESS_MAX);
+	smtp_path_address(p, s->server->o.default_domain, &b);
+	e = buf_check(&b);
+	if (e == ERR_OK)
+		e = arena_str(s->tx.arena, buf_str(&b), out);
+	buf_fini(&b);
+	return e;
+}
+
+static void
+on_sender(void *arg, enum lookup_answer a)
+{
+	struct smtp_session *s = arg;
+	enum smtp_reply r = REPLY_LOOKUP_FAILED;
+
+	s->lookup = NULL;
+	session_set_state(s, SMTP_COMMAND);
+	switch (a) {
+	case LOOKUP_YES:
+		r = REPLY_SENDER_OK;
+		break;
+	case LOOKUP_NO:
+	case LOOKUP_FOREIGN:
+		r = REPLY_NOT_OWNER;
+		break;
+	case LOOKUP_TEMP:
+		break;
+	}
+	session_reply(s, r, "sender", s->tx.sender);
+	if (r != REPLY_SENDER_OK)
+		session_reset(s);
+	session_update(s);
+}
+
+static enum smtp_reply
+mail_allowed(struct smtp_session *s, const struct smtp_cmd *c)
+{
+	if (s->tx.arena != NULL)
+		return REPLY_NESTED_MAIL;
+	if (c->has_size && c->size > s->server->o.message_max)
+		return REPLY_TOO_LARGE;
+	switch (spool_peek(s->server->peers.spool)) {
+	case ERR_LIMIT:
+		return REPLY_NO_SPACE;
+	case ERR_TEMP:
+		return REPLY_QUEUE_AWAY;
+	case ERR_OK:
+	case ERR_BUSY: /* DATA waits for one */
+	case ERR_AGAIN:
+	case ERR_EOF:
+	case ERR_SYNTAX:
+	case ERR_NOTFOUND:
+	case ERR_EXISTS:
+	case ERR_DENIED:
+	case ERR_CORRUPT:
+	case ERR_BUG:
+		break;
+	}
+	return REPLY_OK;
+}
+
+void
+session_mail(struct smtp_session *s, const struct smtp_cmd *c)
+{
+	enum smtp_reply r = mail_allowed(s, c);
+
+	if (r != REPLY_OK) {
+		session_reply(s, r, "cmd", STR("MAIL"));
+		return;
+	}
+	begin(s, c);
+	if (keep_address(s, &c->path, &s->tx.sender) != ERR_OK) {
+		session_reset(s);
+		session_reply(s, REPLY_BAD_SENDER, "cmd", STR("MAIL"));
+		return;
+	}
+	/* <> is allowed: From is checked then, as always. */
+	if (c->path.null || !s->policy->check_sender) {
+		session_reply(s, REPLY_SENDER_OK, "", STR_EMPTY);
+		return;
+	}
+	session_set_state(s, SMTP_WAIT);
+	s->lookup = lookup_sender(s->server->peers.loop, s->server->peers.directory, s->tx.sender,
+		buf_str(&s->user), on_sender, s);
+}
+
+static void
+add_rcpt(struct smtp_tx *tx, struct str address)
+{
+	if (tx->rcpts_count == tx->rcpts_room) {
+		tx->rcpts_room = tx->rcpts_room == 0 ? 8 : tx->rcpts_room * 2;
+		tx->rcpts = xrealloc(tx->rcpts, tx->rcpts_room * sizeof(*tx->rcpts));
+	}
+	tx->rcpts[tx->rcpts_count++] = address;
+}
+
+/* The place for checks after RCPT: what follows the directory's answer (quota, policy, limits)
+ * is asked from here, in SMTP_WAIT, before the reply. */
+static void
+on_recipient(void *arg, enum lookup_answer a)
+{
+	struct smtp_session *s = arg;
+	enum smtp_reply r = REPLY_LOOKUP_FAILED;
+
+	s->lookup = NULL;
+	session_set_state(s, SMTP_COMMAND);
+	switch (a) {
+	case LOOKUP_YES:
+		r = REPLY_RCPT_OK;
+		add_rcpt(&s->tx, s->asked);
+		break;
+	case LOOKUP_NO:
+		r = REPLY_UNKNOWN_RCPT;
+		break;
+	case LOOKUP_FOREIGN:
+		r = REPLY_RELAYING;
+		break;
+	case LOOKUP_TEMP:
+		break;
+	}
+	s->tx.rcpts_refused += r != REPLY_RCPT_OK;
+	session_reply(s, r, "rcpt", s->asked);
+	session_update(s);
+}
+
+void
+session_rcpt(struct smtp_session *s, const struct smtp_cmd *c)
+{
+	const struct smtp_options *o = &s->server->o;
+	enum smtp_reply r = REPLY_OK;
+
+	if (s->tx.arena == NULL)
+		r = REPLY_NEED_MAIL;
+	else if (s->tx.content)
+		r = REPLY_BAD_SEQUENCE;
+	else if (s->tx.rcpts_count >= o->recipients_max || s->tx.rcpts_refused >= o->recipients_max)
+		r = REPLY_TOO_MANY_RCPTS;
+	else if (keep_address(s, &c->path, &s->asked) != ERR_OK ||
+		 str_chr(s->asked, '@') == s->asked.n)
+		r = REPLY_BAD_RCPT;
+	if (r != REPLY_OK) {
+		session_reply(s, r, "cmd", STR("RCPT"));
+		return;
+	}
+	session_set_state(s, SMTP_WAIT);
+	s->lookup = lookup_recipient(s->server->peers.loop, s->server->peers.directory, s->asked,
+		o->delimiter, on_recipient, s);
+}

@@ -1,0 +1,423 @@
+/* delivery/smtp: commands, paths, dots, headers, replies. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdlib.h>
+
+#include "core/base/xalloc.h"
+#include "delivery/smtp/command.h"
+#include "delivery/smtp/dots.h"
+#include "delivery/smtp/header.h"
+#include "delivery/smtp/lookup.h"
+
+static void
+test_commands(void **state)
+{
+	static const struct {
+		const char *line;
+		enum smtp_reply reply;
+		enum smtp_verb verb;
+	} table[] = {
+		{ "EHLO mail.example.org", REPLY_OK, VERB_EHLO },
+		{ "ehlo [192.0.2.1]", REPLY_OK, VERB_EHLO },
+		{ "EHLO [IPv6:::1]", REPLY_OK, VERB_EHLO },
+		{ "HELO a_b", REPLY_OK, VERB_HELO },
+		{ "EHLO", REPLY_BAD_HELO, VERB_EHLO },
+		{ "EHLO a b", REPLY_BAD_HELO, VERB_EHLO },
+		{ "EHLO a<b", REPLY_BAD_HELO, VERB_EHLO },
+		{ "EHLO \xc3\xbc.org", REPLY_BAD_HELO, VERB_EHLO },
+		{ "STARTTLS", REPLY_OK, VERB_STARTTLS },
+		{ "STARTTLS now", REPLY_NO_PARAMETERS, VERB_STARTTLS },
+		{ "AUTH PLAIN", REPLY_OK, VERB_AUTH },
+		{ "AUTH PLAIN =", REPLY_OK, VERB_AUTH },
+		{ "AUTH PLAIN AGEAYg==", REPLY_OK, VERB_AUTH },
+		{ "AUTH PLAIN AGEAYg== x", REPLY_BAD_SYNTAX, VERB_AUTH },
+		{ "AUTH", REPLY_BAD_SYNTAX, VERB_AUTH },
+		{ "AUTH THIS-NAME-IS-TOO-LONG-FOR-SASL", REPLY_BAD_SYNTAX, VERB_AUTH },
+		{ "MAIL FROM:<anna@example.org>", REPLY_OK, VERB_MAIL },
+		{ "mail from: <anna@example.org>", REPLY_OK, VERB_MAIL },
+		{ "MAIL FROM:<>", REPLY_OK, VERB_MAIL },
+		{ "MAIL FROM:<anna@example.org> SIZE=1000 BODY=8BITMIME AUTH=<>", REPLY_OK,
+			VERB_MAIL },
+		{ "MAIL FROM:<anna@example.org> AUTH=a+40b.org", REPLY_OK, VERB_MAIL },
+		{ "MAIL FROM:<anna@example.org> AUTH=a+4", REPLY_BAD_SYNTAX, VERB_MAIL },
+		{ "MAIL FROM:<anna@example.org>SIZE=1", REPLY_BAD_SENDER, VERB_MAIL },
+		{ "MAIL FROM:<anna@example.org> SIZE=", REPLY_BAD_SYNTAX, VERB_MAIL },
+		{ "MAIL FROM:<anna@example.org> SIZE=-1", REPLY_BAD_SYNTAX, VERB_MAIL },
+		{ "MAIL FROM:<anna@example.org> SIZE=1 SIZE=2", REPLY_BAD_SYNTAX, VERB_MAIL },
+		{ "MAIL FROM:<anna@example.org> SIZE=99999999999999999999", REPLY_OK, VERB_MAIL },
+		{ "MAIL FROM:<anna@example.org> BODY=BINARYMIME", REPLY_BAD_PARAMETER, VERB_MAIL },
+		{ "MAIL FROM:<anna@example.org> SMTPUTF8", REPLY_BAD_PARAMETER, VERB_MAIL },
+		{ "MAIL FROM:<anna@example.org> X", REPLY_BAD_PARAMETER, VERB_MAIL },
+		{ "MAIL FROM:anna@example.org", REPLY_BAD_SENDER, VERB_MAIL },
+		{ "MAIL FROM:<anna@example.org", REPLY_BAD_SENDER, VERB_MAIL },
+		{ "MAIL FROM:", REPLY_BAD_SENDER, VERB_MAIL },
+		{ "MAIL <anna@example.org>", REPLY_BAD_SYNTAX, VERB_MAIL },
+		{ "MAIL FROM:<\xc3\xa4@example.org>", REPLY_NEEDS_UTF8, VERB_MAIL },
+		{ "MAIL FROM:<\xff@example.org>", REPLY_BAD_SENDER, VERB_MAIL },
+		{ "RCPT TO:<ben@example.org>", REPLY_OK, VERB_RCPT },
+		{ "RCPT TO:<Postmaster>", REPLY_OK, VERB_RCPT },
+		{ "RCPT TO:<>", REPLY_BAD_RCPT, VERB_RCPT },
+		{ "RCPT TO:<ben@example.org> NOTIFY=NEVER", REPLY_BAD_PARAMETER, VERB_RCPT },
+		{ "RCPT TO:<ben@example.org>, <x@example.org>", REPLY_BAD_RCPT, VERB_RCPT },
+		{ "DATA", REPLY_OK, VERB_DATA },
+		{ "DATA  ", REPLY_OK, VERB_DATA },
+		{ "DATA x", REPLY_NO_PARAMETERS, VERB_DATA },
+		{ "BDAT 100", REPLY_OK, VERB_BDAT },
+		{ "BDAT 0 LAST", REPLY_OK, VERB_BDAT },
+		{ "BDAT 100 last", REPLY_OK, VERB_BDAT },
+		{ "BDAT", REPLY_BAD_SYNTAX, VERB_BDAT },
+		{ "BDAT -1", REPLY_BAD_SYNTAX, VERB_BDAT },
+		{ "BDAT 1 2", REPLY_BAD_SYNTAX, VERB_BDAT },
+		{ "BDAT 99999999999999999999", REPLY_BAD_SYNTAX, VERB_BDAT },
+		{ "RSET", REPLY_OK, VERB_RSET },
+		{ "NOOP anything", REPLY_OK, VERB_NOOP },
+		{ "VRFY anna", REPLY_OK, VERB_VRFY },
+		{ "VRFY", REPLY_BAD_SYNTAX, VERB_VRFY },
+		{ "EXPN list", REPLY_OK, VERB_EXPN },
+		{ "HELP", REPLY_OK, VERB_HELP },
+		{ "QUIT", REPLY_OK, VERB_QUIT },
+		{ "", REPLY_UNKNOWN, VERB_UNKNOWN },
+		{ "GET / HTTP/1.1", REPLY_UNKNOWN, VERB_UNKNOWN },
+		{ "MAILFROM:<a@b>", REPLY_UNKNOWN, VERB_UNKNOWN },
+		{ "NOOP \x01", REPLY_BAD_BYTES, VERB_UNKNOWN },
+		{ "NOOP\rNOOP", REPLY_BAD_BYTES, VERB_UNKNOWN },
+		{ "QUIT\x7f", REPLY_BAD_BYTES, VERB_UNKNOWN },
+	};
+	struct smtp_cmd c;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		enum smtp_reply r = smtp_command_parse(str_of(table[i].line), &c);
+		if (r != table[i].reply || c.verb != table[i].verb)
+			fail_msg("%s: reply %d, verb %s", table[i].line, smtp_reply_row(r)->code,
+				smtp_verb_name(c.verb));
+	}
+	assert_int_equal(smtp_command_parse(str_n("NOOP\0x", 6), &c), REPLY_BAD_BYTES);
+	assert_int_equal(
+		smtp_command_parse(STR("MAIL FROM:<a@b.c> SIZE=77 BODY=7BIT"), &c), REPLY_OK);
+	assert_true(c.has_size && c.size == 77 && c.body == BODY_7BIT);
+	assert_int_equal(smtp_command_parse(STR("AUTH plain ="), &c), REPLY_OK);
+	assert_true(c.has_initial && str_eq(c.initial, STR("=")) && str_eq(c.arg, STR("plain")));
+	assert_int_equal(smtp_command_parse(STR("BDAT 12 LAST"), &c), REPLY_OK);
+	assert_true(c.chunk == 12 && c.last);
+}
+
+static void
+test_paths(void **state)
+{
+	static const struct {
+		const char *in;
+		enum err err;
+		const char *address;
+		const char *rest;
+	} table[] = {
+		{ "<anna@example.org>", ERR_OK, "anna@example.org", "" },
+		{ "<Anna.B+tag@EXAMPLE.Org> X", ERR_OK, "Anna.B+tag@example.org", " X" },
+		{ "<>", ERR_OK, "", "" },
+		{ "<postmaster>", ERR_OK, "postmaster@default.org", "" },
+		{ "<\"a b\"@example.org>", ERR_OK, "\"a b\"@example.org", "" },
+		{ "<\"a.b\"@example.org>", ERR_OK, "a.b@example.org", "" },
+		{ "<\"a>b\\\"\"@example.org>", ERR_OK, "\"a>b\\\"\"@example.org", "" },
+		{ "<\"\"@example.org>", ERR_OK, "\"\"@example.org", "" },
+		{ "<a@[192.0.2.1]>", ERR_OK, "a@[192.0.2.1]", "" },
+		{ "<a@[IPv6:2001:db8::1]>", ERR_OK, "a@[ipv6:2001:db8::1]", "" },
+		{ "<@x.org,@y.org:anna@example.org>", ERR_OK, "anna@example.org", "" },
+		{ "<user%other.org@example.org>", ERR_OK, "user%other.org@example.org", "" },
+		{ "<a!b@example.org>", ERR_OK, "a!b@example.org", "" },
+		{ "<@x.org:>", ERR_SYNTAX, "", "" },
+		{ "<@x.org,y.org:a@b.c>", ERR_SYNTAX, "", "" },
+		{ "<@:a@b.c>", ERR_SYNTAX, "", "" },
+		{ "<a@[192.0.2.256]>", ERR_SYNTAX, "", "" },
+		{ "<a@[192.0.2.1>", ERR_SYNTAX, "", "" },
+		{ "<a@[IPv6:zz]>", ERR_SYNTAX, "", "" },
+		{ "<a@b..c>", ERR_SYNTAX, "", "" },
+		{ "<a@.b>", ERR_SYNTAX, "", "" },
+		{ "<a@b.>", ERR_SYNTAX, "", "" },
+		{ "<a@-b.c>", ERR_SYNTAX, "", "" },
+		{ "<a@b_c.org>", ERR_SYNTAX, "", "" },
+		{ "<a@>", ERR_SYNTAX, "", "" },
+		{ "<@b.c>", ERR_SYNTAX, "", "" },
+		{ "<a..b@c.d>", ERR_SYNTAX, "", "" },
+		{ "<.a@c.d>", ERR_SYNTAX, "", "" },
+		{ "<a.@c.d>", ERR_SYNTAX, "", "" },
+		{ "<a b@c.d>", ERR_SYNTAX, "", "" },
+		{ "<a@b@c.d>", ERR_SYNTAX, "", "" },
+		{ "<(comment)a@b.c>", ERR_SYNTAX, "", "" },
+		{ "<*)(uid=*@b.c>", ERR_SYNTAX, "", "" },
+		{ "<\"a@b.c>", ERR_SYNTAX, "", "" },
+		{ "<\"a\\>", ERR_SYNTAX, "", "" },
+		{ "a@b.c", ERR_SYNTAX, "", "" },
+		{ "<a@b.c", ERR_SYNTAX, "", "" },
+		{ "<\xc3\xa4@b.c>", ERR_DENIED, "", "" },
+		{ "<a@\xc3\xa4.de>", ERR_DENIED, "", "" },
+		{ "<a\xe4@b.c>", ERR_SYNTAX, "", "" },
+		{ "<0123456789012345678901234567890123456789012345678901234567890123@b.c>", ERR_OK,
+			"0123456789012345678901234567890123456789012345678901234567890123@b.c",
+			"" },
+		{ "<01234567890123456789012345678901234567890123456789012345678901234@b.c>",
+			ERR_SYNTAX, "", "" },
+	};
+	struct buf b;
+
+	(void)state;
+	buf_init(&b, 4096);
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		struct str in = str_of(table[i].in);
+		struct smtp_path p;
+		enum err e = smtp_path_parse(&in, &p);
+		if (e != table[i].err)
+			fail_msg("%s: %s", table[i].in, err_name(e));
+		if (e != ERR_OK)
+			continue;
+		buf_reset(&b);
+		smtp_path_address(&p, STR("default.org"), &b);
+		assert_string_equal(buf_z(&b), table[i].address);
+		assert_true(str_eq(in, str_of(table[i].rest)));
+	}
+	buf_fini(&b);
+}
+
+/* The smuggling matrix: what ends DATA, and what comes out. rest: bytes left behind the end. */
+static const struct {
+	const char *in;
+	const char *out;
+	bool ends, bare;
+	const char *rest;
+} dots_table[] = {
+	{ ".\r\n", "", true, false, "" },
+	{ "a\r\n.\r\n", "a\r\n", true, false, "" },
+	{ "a\r\n.\r\nMAIL FROM:<x@y>\r\n", "a\r\n", true, false, "MAIL FROM:<x@y>\r\n" },
+	{ "..\r\n.\r\n", ".\r\n", true, false, "" },
+	{ ".a\r\n.\r\n", "a\r\n", true, false, "" },
+	{ "...\r\n.\r\n", "..\r\n", true, false, "" },
+	{ "a\r\n.\n", "a\r\n\r\n", false, true, "" },
+	{ "a\n.\n", "a\r\n.\r\n", false, true, "" },
+	{ "a\n.\r\n", "a\r\n.\r\n", false, true, "" },
+	{ "a\r.\r", "a\r\n.", false, true, "" }, /* the last CR waits for its LF */
+	{ "a\r.\r\n", "a\r\n.\r\n", false, true, "" },
+	{ "a\r\n.\r", "a\r\n", false, false, "" },
+	{ "a\r\n.\rb\r\n", "a\r\n\r\nb\r\n", false, true, "" },
+	{ "a\r\n.\r\r\n", "a\r\n\r\n\r\n", false, true, "" },
+	{ "a\r\r\n.\r\n", "a\r\n\r\n", true, true, "" },
+	{ "a\n\r\n.\r\n", "a\r\n\r\n", true, true, "" },
+	{ "a\n.\r\nMAIL FROM:<x@y>\r\n", "a\r\n.\r\nMAIL FROM:<x@y>\r\n", false, true, "" },
+	{ "a\r\n.\nMAIL FROM:<x@y>\r\n.\r\n", "a\r\n\r\nMAIL FROM:<x@y>\r\n", true, true, "" },
+	{ "a\r\n\n.\r\n", "a\r\n\r\n.\r\n", false, true, "" },
+	{ "\n.\n.\r\n", "\r\n.\r\n.\r\n", false, true, "" },
+	{ "a\r\n.b.\r\n.\r\n", "a\r\nb.\r\n", true, false, "" },
+	{ "a", "a", false, false, "" },
+	{ "a\r\n . \r\n.\r\n", "a\r\n . \r\n", true, false, "" },
+};
+
+static void
+dots_one(size_t i, size_t step)
+{
+	struct str in = str_of(dots_table[i].in);
+	size_t used = 0;
+	struct dots d;
+	struct buf out;
+
+	buf_init(&out, 4096);
+	dots_init(&d, false);
+	while (used < in.n && d.state != DOTS_END)
+		used += dots_feed(&d, str_sub(in, used, step), &out);
+	if (!str_eq(buf_str(&out), str_of(dots_table[i].out)))
+		fail_msg("%zu by %zu: got \"%s\"", i, step, buf_z(&out));
+	assert_int_equal(d.state == DOTS_END, dots_table[i].ends);
+	assert_int_equal(d.bare, dots_table[i].bare);
+	assert_true(str_eq(str_from(in, used), str_of(dots_table[i].rest)));
+	buf_fini(&out);
+}
+
+static void
+test_dots(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(dots_table); i++)
+		for (size_t step = 1; step <= 40; step++)
+			dots_one(i, step);
+}
+
+static void
+test_dots_raw(void **state)
+{
+	static const struct {
+		const char *in, *out;
+	} table[] = {
+		{ "a\r\n.\r\nb", "a\r\n.\r\nb\r\n" },
+		{ "..a\r\n", "..a\r\n" },
+		{ "a\r", "a\r\n" },
+		{ "a\nb\r\n", "a\r\nb\r\n" },
+		{ "", "" },
+	};
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		struct str in = str_of(table[i].in);
+		struct dots d;
+		struct buf out;
+		buf_init(&out, 4096);
+		dots_init(&d, true);
+		for (size_t k = 0; k < in.n; k++)
+			assert_int_equal(dots_feed(&d, str_sub(in, k, 1), &out), 1);
+		dots_finish(&d, &out);
+		assert_string_equal(buf_z(&out), table[i].out);
+		buf_fini(&out);
+	}
+}
+
+#define ADDED "Received: r\r\n"
+static void
+test_headers(void **state)
+{
+	static const struct {
+		const char *in;
+		enum smtp_reply reply;
+		const char *out;
+		const char *from; /* joined by blanks */
+	} table[] = {
+		{ "From: Anna <anna@Example.ORG>\r\nDate: d\r\nMessage-ID: <1@x>\r\n\r\n", REPLY_OK,
+			ADDED
+			"From: Anna <anna@Example.ORG>\r\nDate: d\r\nMessage-ID: <1@x>\r\n\r\n",
+			"anna@example.org" },
+		{ "From: anna@example.org\r\n\r\n", REPLY_OK,
+			ADDED
+			"From: anna@example.org\r\nDate: now\r\nMessage-ID: <new@here>\r\n\r\n",
+			"anna@example.org" },
+		{ "From: anna@example.org\r\nDate: d\r\nMessage-ID: <1@x>\r\n", REPLY_OK,
+			ADDED "From: anna@example.org\r\nDate: d\r\nMessage-ID: <1@x>\r\n\r\n",
+			"anna@example.org" },
+		{ "FROM: a@b.c, \"Ben, B.\" <b@b.c>\r\nBCC: x@y.z,\r\n y@y.z\r\nSubject: s\r\n"
+		  "Return-Path: <q@q.q>\r\ndate: d\r\nmessage-id: <1@x>\r\n\r\n",
+			REPLY_OK,
+			ADDED "FROM: a@b.c, \"Ben, B.\" <b@b.c>\r\nSubject: s\r\ndate: d\r\n"
+			      "message-id: <1@x>\r\n\r\n",
+			"a@b.c b@b.c" },
+		{ "From: \"a b\"@b.c\r\nDate: d\r\nMessage-ID: <1@x>\r\n\r\n", REPLY_OK,
+			ADDED "From: \"a b\"@b.c\r\nDate: d\r\nMessage-ID: <1@x>\r\n\r\n",
+			"\"a b\"@b.c" },
+		{ "Subject: s\r\n\r\n", REPLY_NO_FROM, "", "" },
+		{ "\r\n", REPLY_NO_FROM, "", "" },
+		{ "", REPLY_NO_FROM, "", "" },
+		{ "From: a@b.c\r\nFrom: d@e.f\r\n\r\n", REPLY_BAD_FROM, "", "" },
+		{ "From: a@b.c\r\nSender: a@b.c\r\nSender: d@e.f\r\n\r\n", REPLY_BAD_FROM, "", "" },
+		{ "From: a@b.c\r\nSender: a@b.c, b@b.c\r\n\r\n", REPLY_BAD_FROM, "", "" },
+		{ "From:\r\n\r\n", REPLY_BAD_FROM, "", "" },
+		{ "From: Anna\r\n\r\n", REPLY_BAD_FROM, "", "" },
+		{ "From: team: a@b.c, d@e.f;\r\n\r\n", REPLY_BAD_FROM, "", "" },
+		{ "From: <a@b.c\r\n\r\n", REPLY_BAD_FROM, "", "" },
+		{ "From: \xc3\xa4@b.c\r\n\r\n", REPLY_BAD_FROM, "", "" },
+		{ "From: a@b.c\r\nno colon here\r\n\r\n", REPLY_BAD_HEADER, "", "" },
+		{ "From anna Sat Nov 21 08:00:00 2026\r\nFrom: a@b.c\r\n\r\n", REPLY_BAD_HEADER, "",
+			"" },
+		{ "From: a@b.c\r\nX\x80: y\r\n\r\n", REPLY_BAD_HEADER, "", "" },
+		{ "Received: 1\r\nReceived: 2\r\nReceived: 3\r\nFrom: a@b.c\r\n\r\n", REPLY_LOOP,
+			"", "" },
+	};
+	const struct header_context c = { .received = STR(ADDED),
+		.date = STR("now"),
+		.message_id = STR("<new@here>"),
+		.hops_max = 3 };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		struct arena *a = arena_new(1 << 20);
+		struct header_facts f;
+		struct buf out, from;
+		enum smtp_reply r;
+		buf_init(&out, 4096);
+		buf_init(&from, 4096);
+		r = header_rewrite(str_of(table[i].in), &c, a, &out, &f);
+		if (r != table[i].reply)
+			fail_msg("%zu: %d %s", i, smtp_reply_row(r)->code,
+				smtp_reply_row(r)->reason);
+		if (r == REPLY_OK) {
+			assert_string_equal(buf_z(&out), table[i].out);
+			for (size_t k = 0; k < f.from_count; k++) {
+				buf_addz(&from, k > 0 ? " " : "");
+				buf_add(&from, f.from[k]);
+			}
+			assert_string_equal(buf_z(&from), table[i].from);
+		}
+		buf_fini(&out);
+		buf_fini(&from);
+		arena_free(a);
+	}
+}
+
+static void
+test_header_end(void **state)
+{
+	static const struct {
+		const char *in;
+		size_t end;
+	} table[] = { { "a: b\r\n\r\nbody", 8 }, { "\r\nbody", 2 }, { "a: b\r\n", 0 }, { "", 0 },
+		{ "a: b\r\n\r", 0 }, { "a: b\r\n c\r\n\r\n\r\n", 12 } };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		struct str in = str_of(table[i].in);
+		assert_int_equal(header_end(in, 0), table[i].end);
+		/* and as it comes in, byte by byte: found at once, not earlier */
+		size_t found = 0;
+		for (size_t n = 0; n <= in.n && found == 0; n++)
+			found = header_end(str_sub(in, 0, n), n > 0 ? n - 1 : 0);
+		assert_int_equal(found, table[i].end);
+	}
+}
+
+static void
+test_names(void **state)
+{
+	static const struct {
+		const char *names, *user;
+		bool want;
+	} table[] = { { "anna", "anna", true }, { "ben, anna", "anna", true },
+		{ "ben,Anna ", "anna", true }, { "annab", "anna", false }, { "", "anna", false },
+		{ "anna", "", false }, { "", "", false }, { "a,,b", "", false } };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(table); i++)
+		assert_int_equal(lookup_names_hold(str_of(table[i].names), str_of(table[i].user)),
+			table[i].want);
+}
+
+/* RFC 2034: the status' class is the code's, no text holds a line end. */
+static void
+test_replies(void **state)
+{
+	struct buf b;
+
+	(void)state;
+	buf_init(&b, 4096);
+	for (int r = 0; r < REPLY_COUNT; r++) {
+		const struct smtp_reply_row *row = smtp_reply_row((enum smtp_reply)r);
+		buf_reset(&b);
+		smtp_reply_format(&b, (enum smtp_reply)r, STR_EMPTY);
+		assert_int_equal(str_find(buf_str(&b), STR("\r\n")), b.n - 2);
+		assert_true(b.n <= 512 && row->code >= 200 && row->code < 600);
+		if (row->code != 354)
+			assert_int_equal(row->status[0], '0' + row->code / 100);
+		if (row->code >= 400)
+			assert_true(row->reason[0] != '\0');
+	}
+	buf_fini(&b);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_commands),
+		cmocka_unit_test(test_paths),
+		cmocka_unit_test(test_dots),
+		cmocka_unit_test(test_dots_raw),
+		cmocka_unit_test(test_headers),
+		cmocka_unit_test(test_header_end),
+		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_replies),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
