@@ -14,3 +14,11 @@ LIBEVENT = core/event/libevent.a $(LIBBASE) $(LIBEV_LIBS) $(OPENSSL_LIBS)
 check_PROGRAMS += tests/unit/test_stream
 tests_unit_test_stream_SOURCES = tests/unit/test_stream.c tests/unit/tls_pem.h
 tests_unit_test_stream_LDADD = $(LIBEVENT) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_event
+tests_unit_test_event_SOURCES = tests/unit/test_event.c
+tests_unit_test_event_LDADD = $(LIBEVENT) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_pool
+tests_unit_test_pool_SOURCES = tests/unit/test_pool.c
+tests_unit_test_pool_LDADD = $(LIBEVENT) $(CMOCKA_LIBS)
