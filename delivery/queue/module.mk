@@ -20,6 +20,10 @@ check_PROGRAMS += tests/unit/test_queue
 tests_unit_test_queue_SOURCES = tests/unit/test_queue.c
 tests_unit_test_queue_LDADD = $(LIBQUEUE) $(LIBMAIL) $(LIBEVENT) $(LMDB_LIBS) $(CMOCKA_LIBS)
 
+check_PROGRAMS += tests/unit/test_queue_flow
+tests_unit_test_queue_flow_SOURCES = tests/unit/test_queue_flow.c
+tests_unit_test_queue_flow_LDADD = $(LIBQUEUE) $(LIBSPOOL) $(LIBMAIL) $(LIBAUTHCLIENT) $(LMDB_LIBS) $(CMOCKA_LIBS)
+
 FUZZ_TARGETS += tests/fuzz/fuzz_queue_record
 tests_fuzz_fuzz_queue_record_SOURCES = tests/fuzz/fuzz_queue_record.c
 tests_fuzz_fuzz_queue_record_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
