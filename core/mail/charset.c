@@ -187,7 +187,7 @@ charset_stream_add(struct charset_stream *s, struct buf *out, struct str in, boo
 		return;
 	}
 	if (s->guess)
-		start_with(s, looks_utf8(in) ? "UTF-8" : "windows-1252");
+		start_with(s, (last ? str_is_utf8(in) : looks_utf8(in)) ? "UTF-8" : "windows-1252");
 	if (s->from == NULL || s->to == NULL) {
 		out->over = true; /* ICU without its data: nothing sensible can follow */
 		return;

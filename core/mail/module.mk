@@ -21,10 +21,33 @@ core_mail_libmail_a_SOURCES = \
 # What a program that uses mail links: $(LIBMAIL) $(LIBBASE) $(ICU_LIBS)
 LIBMAIL = core/mail/libmail.a
 
-check_PROGRAMS += tests/unit/test_mail
-tests_unit_test_mail_SOURCES = tests/unit/test_mail.c
-tests_unit_test_mail_LDADD = $(LIBMAIL) $(LIBBASE) $(ICU_LIBS) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_mail_header tests/unit/test_mail_mime \
+	tests/unit/test_mail_text
+tests_unit_test_mail_header_SOURCES = tests/unit/test_mail_header.c tests/unit/mailtest.h
+tests_unit_test_mail_header_LDADD = $(LIBMAIL) $(LIBBASE) $(ICU_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_mail_mime_SOURCES = tests/unit/test_mail_mime.c tests/unit/mailtest.h
+tests_unit_test_mail_mime_LDADD = $(LIBMAIL) $(LIBBASE) $(ICU_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_mail_text_SOURCES = tests/unit/test_mail_text.c tests/unit/mailtest.h
+tests_unit_test_mail_text_LDADD = $(LIBMAIL) $(LIBBASE) $(ICU_LIBS) $(CMOCKA_LIBS)
 # Prints ENVELOPE, BODYSTRUCTURE and BODY of a file, for tests/integration/test_mime_dovecot.py.
 noinst_PROGRAMS += tests/tools/mailparse
 tests_tools_mailparse_SOURCES = tests/tools/mailparse.c
 tests_tools_mailparse_LDADD = $(LIBMAIL) $(LIBBASE) $(ICU_LIBS)
+
+FUZZ_TARGETS += tests/fuzz/fuzz_mime tests/fuzz/fuzz_address \
+	 tests/fuzz/fuzz_date tests/fuzz/fuzz_utf7 tests/fuzz/fuzz_encoded
+tests_fuzz_fuzz_mime_SOURCES = tests/fuzz/fuzz_mime.c
+tests_fuzz_fuzz_mime_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_mime_LDADD = $(LIBMAIL) $(LIBBASE) $(ICU_LIBS)
+tests_fuzz_fuzz_address_SOURCES = tests/fuzz/fuzz_address.c
+tests_fuzz_fuzz_address_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_address_LDADD = $(LIBMAIL) $(LIBBASE) $(ICU_LIBS)
+tests_fuzz_fuzz_date_SOURCES = tests/fuzz/fuzz_date.c
+tests_fuzz_fuzz_date_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_date_LDADD = $(LIBMAIL) $(LIBBASE) $(ICU_LIBS)
+tests_fuzz_fuzz_utf7_SOURCES = tests/fuzz/fuzz_utf7.c
+tests_fuzz_fuzz_utf7_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_utf7_LDADD = $(LIBMAIL) $(LIBBASE) $(ICU_LIBS)
+tests_fuzz_fuzz_encoded_SOURCES = tests/fuzz/fuzz_encoded.c
+tests_fuzz_fuzz_encoded_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_encoded_LDADD = $(LIBMAIL) $(LIBBASE) $(ICU_LIBS)
