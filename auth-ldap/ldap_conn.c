@@ -563,12 +563,22 @@ service_bind(struct ldap_conn *c)
 }
 
 static void
+handshake_step(struct ldap_conn *c)
+{
+	enum err e = tls_handshake(c->tls);
+	if (e == ERR_OK)
+		service_bind(c);
+	else if (e != ERR_AGAIN)
+		conn_die(c,
+			e == ERR_EOF ? "the server ended the TLS hand-shake" : tls_error(c->tls));
+}
+
+static void
 start_handshake(struct ldap_conn *c)
 {
 	c->state = ST_HANDSHAKE;
 	c->tls = tls_new_client(c->o.tls, c->fd, str_of(c->o.target->host));
-	if (c->tls == NULL)
-		conn_die(c, "TLS could not be set up");
+	handshake_step(c);
 }
 
 static void
@@ -644,12 +654,7 @@ on_io(struct loop_io *io, int events UNUSED)
 	struct ldap_conn *c = io->arg;
 	c->busy = true;
 	if (c->state == ST_HANDSHAKE) {
-		enum err e = tls_handshake(c->tls);
-		if (e == ERR_OK)
-			service_bind(c);
-		else if (e != ERR_AGAIN)
-			conn_die(c, e == ERR_EOF ? "the server ended the TLS hand-shake"
-						 : tls_error(c->tls));
+		handshake_step(c);
 	} else if (c->state != ST_DEAD) {
 		on_input(c);
 		flush_out(c);
@@ -669,8 +674,6 @@ conn_update(struct ldap_conn *c)
 		break;
 	case ST_HANDSHAKE:
 		events = tls_wants(c->tls);
-		if (events == 0)
-			events = LOOP_WRITE; /* not begun */
 		break;
 	case ST_STARTTLS:
 	case ST_BINDING:

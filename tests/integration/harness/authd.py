@@ -60,7 +60,7 @@ class Lines:
                 raise EOFError(self.buffer)
             self.buffer += got
         line, self.buffer = self.buffer.split(b"\n", 1)
-        return line.decode()
+        return line.decode("utf-8", "surrogateescape")
 
 
 class Reply:

@@ -1,0 +1,83 @@
+"""Directories that are slow or hang, in front of a real slapd, on loopback.
+
+    with Proxy(slapd.port, delay=2.0) as p: p.port      # every answer comes 2 s later
+    with Proxy(None) as p: ...                          # takes connections, says nothing, ever
+    p.connections                                       # how many were made
+"""
+import heapq
+import itertools
+import selectors
+import socket
+import threading
+import time
+
+
+class Proxy:
+    def __init__(self, target_port, delay=0.0):
+        self.target_port = target_port
+        self.delay = delay
+        self.connections = 0
+        self.stopping = False
+        self.listener = socket.socket()
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.listener.bind(("127.0.0.1", 0))
+        self.listener.listen(512)
+        self.port = self.listener.getsockname()[1]
+        self.selector = selectors.DefaultSelector()
+        self.selector.register(self.listener, selectors.EVENT_READ, None)
+        self.due = []  # (when, order, socket, bytes); empty bytes: end
+        self.order = itertools.count()
+        self.sockets = set()
+        self.thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *exc):
+        self.stopping = True
+        self.thread.join(10)
+        for s in self.sockets:
+            s.close()
+        self.listener.close()
+        self.selector.close()
+
+    def _accept(self):
+        client, _ = self.listener.accept()
+        self.connections += 1
+        self.sockets.add(client)
+        if self.target_port is None:
+            return
+        server = socket.create_connection(("127.0.0.1", self.target_port))
+        self.sockets.add(server)
+        self.selector.register(client, selectors.EVENT_READ, (server, 0.0))
+        self.selector.register(server, selectors.EVENT_READ, (client, self.delay))
+
+    def _read(self, s, to, delay):
+        try:
+            data = s.recv(65536)
+        except OSError:
+            data = b""
+        if not data:
+            self.selector.unregister(s)
+        heapq.heappush(self.due, (time.monotonic() + delay, next(self.order), to, data))
+
+    def _run(self):
+        while not self.stopping:
+            wait = 0.1
+            if self.due:
+                wait = max(0.0, min(wait, self.due[0][0] - time.monotonic()))
+            for key, _ in self.selector.select(wait):
+                if key.data is None:
+                    self._accept()
+                else:
+                    self._read(key.fileobj, *key.data)
+            while self.due and self.due[0][0] <= time.monotonic():
+                _, _, to, data = heapq.heappop(self.due)
+                try:
+                    if data:
+                        to.sendall(data)
+                    else:
+                        to.shutdown(socket.SHUT_WR)
+                except OSError:
+                    pass

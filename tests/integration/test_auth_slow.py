@@ -1,0 +1,172 @@
+"""Directories that are slow or hang hold up nobody else."""
+import threading
+import time
+
+from harness import slapd as ldap
+from harness.authd import Authd
+from harness.instance import directory_section
+from harness.slowldap import Proxy
+
+LOGINS = 200
+LOOKUPS = 1000
+
+
+def two_sections(slapd, certs, uri, more=""):
+    """example.com's directory behind `uri`, example.org's healthy."""
+    healthy = directory_section(slapd, "healthy", extra='domains = { "example.org" }')
+    return f"""directory "slow" {{
+	domains = {{ "example.com" }}
+	uris = {{ "{uri}" }}
+	starttls = no
+	ca = "{certs.ca}"
+	base = "{ldap.BASE}"
+	bind_dn = "{ldap.SERVICE_DN}"
+	bind_password = "{slapd.dir}/service.password"
+	user_dn = "uid=%{{local}},ou=people,{ldap.BASE}"
+	{more}
+}}
+{healthy}"""
+
+
+class Lookups(threading.Thread):
+    """1,000 alias lookups, one after the other, each timed."""
+
+    def __init__(self, auth):
+        super().__init__()
+        self.auth = auth
+        self.ms = []
+        self.error = None
+
+    def run(self):
+        try:
+            with self.auth.directory() as m:
+                for i in range(LOOKUPS):
+                    begin = time.perf_counter()
+                    status, value = m.lookup("alias", "director@example.org")
+                    self.ms.append((time.perf_counter() - begin) * 1000)
+                    assert (status, value) == ("OK", "anna.berg@example.org")
+        except Exception as e:  # noqa: BLE001 - reported by the test
+            self.error = e
+
+    def p99(self):
+        return sorted(self.ms)[int(len(self.ms) * 0.99) - 1]
+
+
+def begin_logins(client):
+    for i in range(LOGINS):
+        client.begin("PLAIN", b"\0anna.berg@example.com\0secret-anna.berg", number=i + 1)
+
+
+def end_logins(client):
+    got = [client.reply() for _ in range(LOGINS)]
+    assert len({r.id for r in got}) == LOGINS
+    return got
+
+
+def test_lookups_beside_200_binds_that_wait_two_seconds(work, slapd, certs):
+    with Proxy(slapd.port, delay=2.0) as proxy:
+        text = two_sections(slapd, certs, f"ldap://127.0.0.1:{proxy.port}")
+        with Authd(work / "slow", text) as a, a.auth(timeout=60) as c, a.directory() as warm:
+            assert warm.lookup("alias", "director@example.org")[0] == "OK"
+            begin = time.monotonic()
+            begin_logins(c)
+            lookups = Lookups(a)
+            lookups.start()
+            lookups.join()
+            assert lookups.error is None, lookups.error
+            took = time.monotonic() - begin
+            got = end_logins(c)
+            print(f"\np99 {lookups.p99():.2f} ms, {LOOKUPS} lookups in {took:.2f} s, "
+                  f"{proxy.connections} connections, logins in {time.monotonic() - begin:.1f} s")
+            assert all(r.verb == "OK" for r in got)
+            assert all(r.fields["user"] == "anna.berg@example.com" for r in got)
+            assert lookups.p99() < 20
+            # each bind on its own connection: 200 over 64 at two seconds
+            assert 20 < proxy.connections <= 66
+            assert time.monotonic() - begin < 20
+
+
+def test_lookups_beside_200_binds_that_hang_in_the_hand_shake(work, slapd, certs):
+    with Proxy(None) as proxy:
+        text = two_sections(slapd, certs, f"ldaps://127.0.0.1:{proxy.port}")
+        with Authd(work / "hang", text) as a, a.auth(timeout=60) as c, a.directory() as warm:
+            assert warm.lookup("alias", "director@example.org")[0] == "OK"
+            begin_logins(c)
+            lookups = Lookups(a)
+            lookups.start()
+            lookups.join()
+            assert lookups.error is None, lookups.error
+            print(f"\np99 {lookups.p99():.2f} ms, {proxy.connections} connections")
+            assert proxy.connections > 0
+            assert all(r.temporary for r in end_logins(c))
+            assert lookups.p99() < 20
+            # known to be down now: the next one does not wait for the hand-shake's whole time
+            begin = time.monotonic()
+            assert c.plain("anna.berg@example.com", "x", number=9999).temporary
+            assert time.monotonic() - begin < 3
+
+
+def test_silent_server_is_left_for_the_next(work, slapd, certs):
+    """The first takes connections and says nothing: the second answers, and nothing blocks."""
+    with Proxy(None) as proxy:
+        text = directory_section(slapd, extra="search_timeout = 1s").replace(
+            f'"{slapd.uri}"', f'"ldap://127.0.0.1:{proxy.port}", "{slapd.uri}"')
+        with Authd(work / "silent", text) as a, a.auth() as c:
+            begin = time.monotonic()
+            r = c.plain("anna.berg", "secret-anna.berg")
+            if r.temporary:  # its time was up with the first server's
+                r = c.plain("anna.berg", "secret-anna.berg")
+            assert r.verb == "OK"
+            assert time.monotonic() - begin < 4
+
+
+def test_bind_deadline_is_temporary(work, slapd, certs):
+    with Proxy(slapd.port, delay=3.0) as proxy:
+        text = two_sections(slapd, certs, f"ldap://127.0.0.1:{proxy.port}",
+                            "bind_timeout = 1s\n\tsearch_timeout = 10s")
+        with Authd(work / "deadline", text) as a, a.auth() as c:
+            begin = time.monotonic()
+            assert c.plain("anna.berg@example.com", "secret-anna.berg").temporary
+            assert 0.9 < time.monotonic() - begin < 2.5
+            assert "no answer in time" in a.log_text()
+
+
+def test_bind_queue_is_bounded(work, slapd, certs):
+    with Proxy(slapd.port, delay=1.0) as proxy:
+        text = two_sections(slapd, certs, f"ldap://127.0.0.1:{proxy.port}",
+                            "bind_queue_max = 10\n\tbind_connections_max = 2")
+        with Authd(work / "queue", text) as a, a.auth() as c:
+            for i in range(40):
+                c.begin("PLAIN", b"\0anna.berg@example.com\0secret-anna.berg", number=i + 1)
+            got = [c.reply() for _ in range(40)]
+            ok = sum(r.verb == "OK" for r in got)
+            assert 10 <= ok <= 14 and all(r.verb == "OK" or r.temporary for r in got)
+            assert "too many logins wait" in a.log_text()
+
+
+def test_client_that_leaves_does_not_keep_its_binds(work, slapd, certs):
+    with Proxy(slapd.port, delay=2.0) as proxy:
+        text = two_sections(slapd, certs, f"ldap://127.0.0.1:{proxy.port}",
+                            "bind_connections_max = 2\n\tbind_queue_max = 50")
+        with Authd(work / "leaver", text) as a:
+            with a.auth() as c:
+                for i in range(50):
+                    c.begin("PLAIN", b"\0anna.berg@example.com\0x", number=i + 1)
+                time.sleep(0.2)
+            with a.auth() as c:
+                begin = time.monotonic()
+                assert c.plain("anna.berg@example.com", "secret-anna.berg").verb == "OK"
+                assert time.monotonic() - begin < 8
+
+
+def test_lost_connection_is_replaced_without_a_failure(work, slapd, certs):
+    """slapd restarted between two logins: the stale connections are no reason for a failure."""
+    with ldap.Slapd(work / "slapd-lost") as s:
+        text = directory_section(s)
+        with Authd(work / "lost", text) as a, a.auth() as c, a.directory() as m:
+            assert c.plain("anna.berg", "secret-anna.berg").verb == "OK"
+            s.stop()
+            s.start()
+            time.sleep(1.5)  # a probe found it again
+            assert c.plain("anna.berg", "secret-anna.berg").verb == "OK"
+            assert m.lookup("alias", "director@example.org")[0] == "OK"
