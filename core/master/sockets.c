@@ -149,9 +149,8 @@ parse_mode(struct str s, mode_t *out)
 
 /* "/var/spool/postfix/private/auth:0660:postfix:postfix" */
 static enum err
-add_extra(struct binding *b, struct str spec)
+add_extra(struct binding *b, struct str spec, const struct bound *like)
 {
-	struct bound like = { .protocol = "auth", .role = ROLE_AUTH, .worker = -1 };
 	struct str path = spec, part[3] = { STR_EMPTY, STR_EMPTY, STR_EMPTY };
 	struct buf address;
 	mode_t mode = 0;
@@ -170,13 +169,13 @@ add_extra(struct binding *b, struct str spec)
 		 (system_uid(part[1], &uid) != ERR_OK || system_gid(part[2], &gid) != ERR_OK))
 		e = ERR_NOTFOUND;
 	if (e != ERR_OK) {
-		buf_addf(b->why, "auth.extra_socket \"%.*s\": %s\n", STR_FMT(spec),
+		buf_addf(b->why, "%s.extra_socket \"%.*s\": %s\n", like->protocol, STR_FMT(spec),
 			e == ERR_SYNTAX ? "want path:mode:user:group" : "no such user or group");
 		return e;
 	}
 	buf_init(&address, 1024);
 	buf_addf(&address, "unix:%.*s", STR_FMT(path));
-	e = add(b, buf_str(&address), &like, mode, uid, gid);
+	e = add(b, buf_str(&address), like, mode, uid, gid);
 	buf_fini(&address);
 	return e;
 }
@@ -186,15 +185,18 @@ sockets_bind(struct sockets *k, const struct settings *s, const struct system_id
 	unsigned imap_workers, struct buf *why)
 {
 	struct binding b = { .k = k, .s = s, .ids = ids, .why = why };
-	struct bound tcp = { .protocol = "auth", .role = ROLE_AUTH, .worker = -1 };
+	const struct bound auth = { .protocol = "auth", .role = ROLE_AUTH, .worker = -1 };
+	const struct bound lmtp = { .protocol = "lmtp", .role = ROLE_LMTP, .worker = -1 };
 	enum err e;
 
 	*k = (struct sockets){ .n = 0 };
 	e = add_runtime(&b, imap_workers);
 	if (e == ERR_OK && s->auth.listen_tcp.n != 0)
-		e = add(&b, s->auth.listen_tcp, &tcp, 0, (uid_t)-1, (gid_t)-1);
+		e = add(&b, s->auth.listen_tcp, &auth, 0, (uid_t)-1, (gid_t)-1);
 	for (size_t i = 0; e == ERR_OK && i < s->auth.extra_socket.n; i++)
-		e = add_extra(&b, s->auth.extra_socket.v[i]);
+		e = add_extra(&b, s->auth.extra_socket.v[i], &auth);
+	for (size_t i = 0; e == ERR_OK && i < s->lmtp.extra_socket.n; i++)
+		e = add_extra(&b, s->lmtp.extra_socket.v[i], &lmtp);
 	for (size_t i = 0; e == ERR_OK && i < s->listens_count; i++)
 		e = add_configured(&b, &s->listens[i]);
 	if (e != ERR_OK)
