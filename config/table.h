@@ -106,7 +106,9 @@
 	X(store_timeout, TIME, 20000, 1000, 600000, ROLE_LMTP,                                   \
 		"A recipient whose home does not answer within this gets 451")                   \
 	X(networks, LIST, "127.0.0.0/8 ::1/128", 0, 256, ROLE_LMTP,                              \
-		"Networks that may use LMTP over TCP")
+		"Networks that may use LMTP over TCP")                                           \
+	X(extra_socket, LIST, "", 0, 16, 0,                                                      \
+		"More LMTP sockets, as path:mode:user:group, such as Postfix's private/lmtp")
 
 #define SETTINGS_QUEUE(X)                                                                        \
 	X(concurrency, INT, 20, 1, 1000, ROLE_QUEUE, "Deliveries at once to lmtp")               \
@@ -117,7 +119,8 @@
 	X(expansion_max, INT, 10000, 1, 1000000, ROLE_QUEUE, "Recipients after expansion")       \
 	X(reserve, SIZE, 104857600, 0, 1099511627776, ROLE_QUEUE,                                \
 		"Free disk space below which mail is answered 452")                              \
-	X(slots_ahead, INT, 64, 4, 4096, ROLE_QUEUE | ROLE_SMTP, "Spool files made ahead for each smtp worker")
+	X(slots_ahead, INT, 64, 4, 4096, ROLE_QUEUE | ROLE_SMTP,                                 \
+		"Spool files made ahead for each smtp worker")
 
 #define SETTINGS_STORE(X)                                                        \
 	X(pool_threads, INT, 16, 1, 256, ROLE_STORE | ROLE_SMTP | ROLE_QUEUE,    \
@@ -146,12 +149,15 @@
 	X(bind_password, SECRET, "", 0, 4096, ROLE_AUTH,                                           \
 		"File with the service account's password")                                        \
 	X(user_dn, STRING, "", 0, 1000, ROLE_AUTH,                                                 \
-		"DN of a user, such as uid=%{local},ou=people,dc=example,dc=org: a login binds as it without a search") \
+		"DN of a user, such as uid=%{local},ou=people,dc=example,dc=org: a login binds "   \
+		"as it without a search")                                                          \
 	X(user_filter, STRING,                                                                     \
-		"(&(objectClass=inetOrgPerson)(|(uid=%{user})(mail=%{user})(mailLocalAddress=%{user})))", \
+		"(&(objectClass=inetOrgPerson)(|(uid=%{user})(mail=%{user})(mailLocalAddress=%{"   \
+		"user})))",                                                                        \
 		0, 4000, ROLE_AUTH, "Who may log in: must find exactly one entry")                 \
 	X(user_attribute, STRING, "mail", 1, 100, ROLE_AUTH,                                       \
-		"Attribute with the user's one name; without a domain it gets auth.default_domain") \
+		"Attribute with the user's one name; without a domain it gets "                    \
+		"auth.default_domain")                                                             \
 	X(home_attribute, STRING, "postroomHome", 0, 100, ROLE_AUTH,                               \
 		"Attribute with the user's home; where it is missing mail_home counts")            \
 	X(domain_filter, STRING, "(associatedDomain=%{domain})", 0, 4000, ROLE_AUTH,               \
@@ -160,7 +166,8 @@
 		"(&(objectClass=inetOrgPerson)(|(mail=%{address})(mailLocalAddress=%{address})))", \
 		0, 4000, ROLE_AUTH, "The user who gets the mail of an address")                    \
 	X(alias_filter, STRING,                                                                    \
-		"(&(|(objectClass=groupOfNames)(objectClass=groupOfUniqueNames)(objectClass=postroomAlias))(|(mail=%{address})(mailLocalAddress=%{address})))", \
+		"(&(|(objectClass=groupOfNames)(objectClass=groupOfUniqueNames)(objectClass="      \
+		"postroomAlias))(|(mail=%{address})(mailLocalAddress=%{address})))",               \
 		0, 4000, ROLE_AUTH, "Groups and aliases with this address")                        \
 	X(sender_filter, STRING, "", 0, 4000, ROLE_AUTH,                                           \
 		"The users who may send as an address; empty: mailbox_filter")                     \
@@ -171,13 +178,16 @@
 	X(mail_attribute, STRING, "mail", 1, 100, ROLE_AUTH, "Attribute with a member's address")  \
 	X(expansion_max, INT, 50000, 1, 10000000, ROLE_AUTH, "Addresses of one expanded alias")    \
 	X(depth_max, INT, 50, 1, 1000, ROLE_AUTH, "Groups and aliases inside each other")          \
-	X(connect_timeout, TIME, 1000, 50, 60000, ROLE_AUTH, "A silent server is given up after this") \
+	X(connect_timeout, TIME, 1000, 50, 60000, ROLE_AUTH,                                       \
+		"A silent server is given up after this")                                          \
 	X(search_timeout, TIME, 5000, 50, 300000, ROLE_AUTH,                                       \
 		"A lookup without an answer ends as a temporary failure")                          \
 	X(bind_timeout, TIME, 30000, 50, 300000, ROLE_AUTH,                                        \
 		"A login without an answer ends as a temporary failure")                           \
-	X(bind_connections_min, INT, 2, 1, 1000, ROLE_AUTH, "Connections kept for password checks") \
-	X(bind_connections_max, INT, 64, 1, 1000, ROLE_AUTH, "Most connections for password checks") \
+	X(bind_connections_min, INT, 2, 1, 1000, ROLE_AUTH,                                        \
+		"Connections kept for password checks")                                            \
+	X(bind_connections_max, INT, 64, 1, 1000, ROLE_AUTH,                                       \
+		"Most connections for password checks")                                            \
 	X(bind_queue_max, INT, 1000, 1, 100000, ROLE_AUTH,                                         \
 		"Logins that may wait for a connection; more fail at once")
 
