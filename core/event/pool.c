@@ -173,10 +173,8 @@ pool_new(struct loop *l, unsigned threads)
 }
 
 void
-pool_free(struct pool *p)
+pool_drain(struct pool *p)
 {
-	if (p == NULL)
-		return;
 	(void)pthread_mutex_lock(&p->lock);
 	while (p->busy != 0) {
 		while (p->busy != 0 && list_empty(&p->finished))
@@ -185,6 +183,16 @@ pool_free(struct pool *p)
 		run_done(p);
 		(void)pthread_mutex_lock(&p->lock);
 	}
+	(void)pthread_mutex_unlock(&p->lock);
+}
+
+void
+pool_free(struct pool *p)
+{
+	if (p == NULL)
+		return;
+	pool_drain(p);
+	(void)pthread_mutex_lock(&p->lock);
 	p->ending = true;
 	(void)pthread_cond_broadcast(&p->work);
 	while (p->threads != 0)

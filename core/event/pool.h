@@ -32,6 +32,10 @@ pool_new(struct loop *l, unsigned threads);
 /* Waits for running jobs and calls every done. */
 void
 pool_free(struct pool *p);
+/* Runs everything submitted to its end, what done submits too, and calls every done: for an
+ * owner's orderly end. Not from inside a done. */
+void
+pool_drain(struct pool *p);
 /* Keeps j until done returned. */
 void
 pool_submit(struct pool *p, struct pool_job *j);

@@ -1,1 +1,36 @@
-# What this folder builds; see Makefile.am.
+noinst_LIBRARIES += core/store/libstore.a
+core_store_libstore_a_SOURCES = \
+	core/store/blob.h core/store/blob_local.c \
+	core/store/body.c core/store/body.h \
+	core/store/check.h \
+	core/store/commit.c \
+	core/store/deliver.c core/store/deliver.h \
+	core/store/entry.c core/store/entry.h \
+	core/store/fault.c core/store/fault.h \
+	core/store/garbage.c \
+	core/store/home.c core/store/internal.h \
+	core/store/kv.h core/store/kv_lmdb.c \
+	core/store/mailbox.c core/store/mailbox.h \
+	core/store/message.c core/store/message.h \
+	core/store/op.c core/store/op.h \
+	core/store/op_append.c \
+	core/store/op_copy.c \
+	core/store/op_flags.c \
+	core/store/op_mailbox.c \
+	core/store/put.h \
+	core/store/record.c core/store/record.h \
+	core/store/rows.c core/store/rows.h \
+	core/store/setup.c \
+	core/store/store.h \
+	core/store/uidset.c core/store/uidset.h \
+	core/store/update.h \
+	core/store/view.c core/store/view.h \
+	core/store/watch.c \
+	core/store/writes.c core/store/writes.h
+# Everything below it, in the order of linking; roles add their own in front.
+LIBSTORE = core/store/libstore.a
+LIBSTORE_ALL = $(LIBSTORE) $(LIBMAIL) $(LIBEVENT) $(LIBCONFIG) $(LIBBASE) $(LMDB_LIBS) $(ICU_LIBS) $(CONFUSE_LIBS)
+
+check_PROGRAMS += tests/unit/test_store
+tests_unit_test_store_SOURCES = tests/unit/test_store.c tests/unit/store_fixture.h
+tests_unit_test_store_LDADD = $(LIBSTORE_ALL) $(CMOCKA_LIBS)

@@ -14,8 +14,9 @@ struct store;
 /* Keeps l and p; copies what it needs of set (store.*, imap.mailboxes_default, mail_root). */
 struct store *
 store_new(struct loop *l, struct pool *p, const struct settings *set);
-/* Finishes what runs on the pool, closes every home. Homes that are still referenced
- * die with it; callbacks are not called any more. Before pool_free. */
+/* Finishes what was asked for (callbacks come before this returns; forget the ops whose owners are
+ * gone), closes every home. Handles die with it: views, watches and references are given
+ * back before. Before pool_free, not from inside a callback of the store or the pool. */
 void
 store_free(struct store *s);
 /* Another process that opens homes died (role's child_died): open homes are synced and
@@ -52,9 +53,6 @@ struct home_wait {
 	/* private */
 	struct list link;
 	struct home *home;
-	struct loop_task task;
-	enum err result;
-	bool pin;
 	bool active;
 };
 /* ERR_OK: open, pinned, w is not used. ERR_AGAIN: w->fn (set it and arg before) is called

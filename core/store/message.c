@@ -1,0 +1,108 @@
+/* What the index knows about a message; see message.h. Called by imap in read steps: the cache row
+ * is read only when something that lies there is asked for. */
+#include "core/store/message.h"
+
+#include "core/mail/header.h"
+#include "core/store/blob.h"
+#include "core/store/internal.h"
+#include "core/store/record.h"
+
+enum err
+message_get(struct txn *t, uint64_t id, struct message *out)
+{
+	struct record r;
+	struct key k;
+	struct str row;
+	enum err e = txn_get(t, KV_MESSAGE, key_id(&k, id), &row);
+
+	if (e == ERR_OK)
+		e = record_decode(row, &r);
+	if (e != ERR_OK)
+		return e;
+	*out = (struct message){
+		.id = id,
+		.size = r.size,
+		.header_size = r.header_size,
+		.sent_sec = r.sent_sec,
+		.sent_zone_min = r.sent_zone_min,
+		.has_sent = r.has_sent,
+		.txn = t,
+		.record = row,
+	};
+	return ERR_OK;
+}
+
+static enum err
+section(struct message *m, enum record_section s, struct str *out)
+{
+	struct record r;
+	struct key k;
+	enum err e = record_decode(m->record, &r);
+
+	if (e != ERR_OK)
+		return e;
+	if ((r.in_cache & 1u << s) != 0 && !m->cache_read) {
+		e = txn_get(m->txn, KV_CACHE, key_id(&k, m->id), &m->cache);
+		if (e != ERR_OK)
+			return e == ERR_NOTFOUND ? ERR_CORRUPT : e;
+		m->cache_read = true;
+	}
+	return record_section(&r, m->cache, s, out);
+}
+
+enum err
+message_envelope(struct message *m, struct str *out)
+{
+	return section(m, RECORD_ENVELOPE, out);
+}
+
+enum err
+message_bodystructure(struct message *m, struct str *out)
+{
+	return section(m, RECORD_STRUCTURE, out);
+}
+
+enum err
+message_mime(struct message *m, struct mime *out)
+{
+	struct str parts;
+	enum err e = section(m, RECORD_PARTS, &parts);
+
+	if (e == ERR_OK)
+		return mime_decode(out, parts, m->size);
+	*out = (struct mime){ .parts = NULL };
+	return e;
+}
+
+bool
+message_field_kept(struct str name)
+{
+	return record_keeps_field(name);
+}
+
+enum err
+message_fields(struct message *m, struct str *out)
+{
+	return section(m, RECORD_FIELDS, out);
+}
+
+enum err
+message_field(struct message *m, struct str name, struct str *value_out)
+{
+	struct header_field f;
+	struct str run;
+	enum err e = section(m, RECORD_FIELDS, &run);
+
+	if (e != ERR_OK)
+		return e;
+	if (!header_find(run, name, 0, &f))
+		return ERR_NOTFOUND;
+	*value_out = f.value;
+	return ERR_OK;
+}
+
+enum err
+message_open(struct home *h, uint64_t id, int *fd_out)
+{
+	return blob_open(h->path, id, fd_out);
+}

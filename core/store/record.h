@@ -1,0 +1,43 @@
+#ifndef POSTROOM_STORE_RECORD_H
+#define POSTROOM_STORE_RECORD_H
+
+#include "core/base/buf.h"
+
+/* The rows `message` and `cache` of one message: what clients list mailboxes with, made once when
+ * the message comes in. Format and its version live in record.c alone. Internal to core/store. */
+enum record_section {
+	RECORD_ENVELOPE,  /* IMAP text */
+	RECORD_FIELDS,	  /* raw lines of the kept header fields */
+	RECORD_STRUCTURE, /* BODYSTRUCTURE's text */
+	RECORD_PARTS,	  /* mime_encode */
+	RECORD_SECTIONS,
+};
+
+struct record {
+	uint64_t size, header_size;
+	int64_t sent_sec;
+	int32_t sent_zone_min;
+	bool has_sent;
+	uint32_t len[RECORD_SECTIONS];
+	unsigned in_cache; /* bit a section */
+	struct str body;   /* the sections that are not in the cache, in order */
+};
+
+enum { RECORD_BYTES_MAX = 2000 };
+
+/* Parse msg and append its rows; cache stays empty when everything fits into 2,000 bytes. Pool
+ * threads. ERR_LIMIT: the derived texts are beyond all bounds. */
+MUST_USE enum err
+record_make(struct str msg, struct buf *record, struct buf *cache);
+
+/* out borrows from row. ERR_CORRUPT. */
+MUST_USE enum err
+record_decode(struct str row, struct record *out);
+/* A section; cache: the cache row when in_cache has the section's bit. ERR_CORRUPT. */
+MUST_USE enum err
+record_section(const struct record *r, struct str cache, enum record_section s, struct str *out);
+
+bool
+record_keeps_field(struct str name);
+
+#endif

@@ -1,0 +1,152 @@
+/* Sets of UIDs as sorted ranges; see uidset.h. Pure data, any thread. */
+#include "core/store/uidset.h"
+
+#include <stdlib.h>
+
+#include "core/base/xalloc.h"
+
+void
+uidset_init(struct uidset *s)
+{
+	*s = (struct uidset){ 0 };
+}
+
+void
+uidset_fini(struct uidset *s)
+{
+	free(s->v);
+	uidset_init(s);
+}
+
+void
+uidset_reset(struct uidset *s)
+{
+	s->n = 0;
+}
+
+/* Index of the first range that ends at uid or behind it. */
+static size_t
+find(const struct uidset *s, uint32_t uid)
+{
+	size_t lo = 0, hi = s->n;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (s->v[mid].hi < uid)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+static void
+replace(struct uidset *s, size_t at, size_t drop, const struct uid_range *with, size_t count)
+{
+	size_t n = s->n - drop + count;
+
+	if (n > s->cap) {
+		s->cap = n > 8 ? n + n / 2 : 8;
+		s->v = xrealloc(s->v, s->cap * sizeof *s->v);
+	}
+	if (drop != count)
+		memmove(s->v + at + count, s->v + at + drop, (s->n - at - drop) * sizeof *s->v);
+	if (count > 0)
+		memcpy(s->v + at, with, count * sizeof *s->v);
+	s->n = n;
+}
+
+void
+uidset_add(struct uidset *s, uint32_t lo, uint32_t hi)
+{
+	if (lo > hi) {
+		uint32_t swap = lo;
+
+		lo = hi;
+		hi = swap;
+	}
+	if (s->n > 0 && lo > s->v[s->n - 1].hi) {
+		if (lo == s->v[s->n - 1].hi + 1)
+			s->v[s->n - 1].hi = hi;
+		else
+			replace(s, s->n, 0, &(struct uid_range){ lo, hi }, 1);
+		return;
+	}
+	/* Ranges that touch lo..hi grow into one. */
+	size_t from = find(s, lo > 0 ? lo - 1 : 0), to = from;
+
+	for (; to < s->n && (hi == UINT32_MAX || s->v[to].lo <= hi + 1); to++) {
+		if (s->v[to].lo < lo)
+			lo = s->v[to].lo;
+		if (s->v[to].hi > hi)
+			hi = s->v[to].hi;
+	}
+	replace(s, from, to - from, &(struct uid_range){ lo, hi }, 1);
+}
+
+void
+uidset_copy(struct uidset *to, const struct uidset *from)
+{
+	uidset_reset(to);
+	replace(to, 0, 0, from->v, from->n);
+}
+
+bool
+uidset_has(const struct uidset *s, uint32_t uid)
+{
+	size_t i = find(s, uid);
+
+	return i < s->n && s->v[i].lo <= uid;
+}
+
+uint64_t
+uidset_count(const struct uidset *s)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < s->n; i++)
+		n += (uint64_t)s->v[i].hi - s->v[i].lo + 1;
+	return n;
+}
+
+bool
+uidset_next(const struct uidset *s, uint32_t from, uint32_t *uid_out)
+{
+	size_t i = find(s, from);
+
+	if (i == s->n)
+		return false;
+	*uid_out = s->v[i].lo > from ? s->v[i].lo : from;
+	return true;
+}
+
+void
+uidset_remove(struct uidset *s, uint32_t lo, uint32_t hi)
+{
+	struct uid_range left[2];
+	size_t from = find(s, lo), to = from, n = 0;
+
+	for (; to < s->n && s->v[to].lo <= hi; to++) {
+		if (s->v[to].lo < lo)
+			left[n++] = (struct uid_range){ s->v[to].lo, lo - 1 };
+		if (s->v[to].hi > hi)
+			left[n++] = (struct uid_range){ hi + 1, s->v[to].hi };
+	}
+	if (to > from)
+		replace(s, from, to - from, left, n);
+}
+
+void
+uidset_format(const struct uidset *s, struct buf *out)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		if (i > 0)
+			buf_addc(out, ',');
+		buf_addu(out, s->v[i].lo);
+		if (s->v[i].hi != s->v[i].lo) {
+			buf_addc(out, ':');
+			buf_addu(out, s->v[i].hi);
+		}
+	}
+}

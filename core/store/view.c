@@ -1,0 +1,490 @@
+/* Immutable views of a mailbox's UIDs; see view.h. Used by imap on the loop only, so counts are
+ * plain. Chunks that did not change are shared between versions; views of one (mailbox, modseq) are
+ * shared by the sessions of a process through the home's list. */
+#include "core/store/view.h"
+
+#include <stdlib.h>
+
+#include "core/base/xalloc.h"
+#include "core/store/internal.h"
+
+struct chunk {
+	uint32_t refs, count;
+	uint64_t bits[CHUNK_WORDS];
+};
+
+struct slot {
+	uint32_t number; /* UIDs from number * 4096 */
+	uint32_t before; /* messages in earlier chunks */
+	struct chunk *chunk;
+};
+
+struct view {
+	struct list link; /* in the home's views */
+	unsigned refs;
+	uint32_t mailbox, uidvalidity, uidnext, count;
+	uint64_t modseq;
+	size_t n;
+	struct slot slot[];
+};
+
+static void
+chunk_unref(struct chunk *c)
+{
+	if (--c->refs == 0)
+		free(c);
+}
+
+struct view *
+view_ref(struct view *v)
+{
+	v->refs++;
+	return v;
+}
+
+void
+view_unref(struct view *v)
+{
+	if (v == NULL || --v->refs > 0)
+		return;
+	list_remove(&v->link);
+	for (size_t i = 0; i < v->n; i++)
+		chunk_unref(v->slot[i].chunk);
+	free(v);
+}
+
+uint32_t
+view_mailbox(const struct view *v)
+{
+	return v->mailbox;
+}
+
+uint32_t
+view_uidvalidity(const struct view *v)
+{
+	return v->uidvalidity;
+}
+
+uint32_t
+view_uidnext(const struct view *v)
+{
+	return v->uidnext;
+}
+
+uint64_t
+view_modseq(const struct view *v)
+{
+	return v->modseq;
+}
+
+uint32_t
+view_count(const struct view *v)
+{
+	return v->count;
+}
+
+/* Index of the first slot with number >= n. */
+static size_t
+slot_from(const struct view *v, uint32_t n)
+{
+	size_t lo = 0, hi = v->n;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (v->slot[mid].number < n)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+static uint32_t
+count_below(const struct chunk *c, uint32_t bit)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < bit / 64; i++)
+		n += (uint32_t)__builtin_popcountll(c->bits[i]);
+	if (bit % 64 != 0)
+		n += (uint32_t)__builtin_popcountll(
+			c->bits[bit / 64] & (((uint64_t)1 << (bit % 64)) - 1));
+	return n;
+}
+
+uint32_t
+view_rank(const struct view *v, uint32_t uid)
+{
+	size_t i = slot_from(v, uid / CHUNK_UIDS);
+
+	if (i == v->n)
+		return v->count;
+	if (v->slot[i].number > uid / CHUNK_UIDS)
+		return v->slot[i].before;
+	return v->slot[i].before + count_below(v->slot[i].chunk, uid % CHUNK_UIDS);
+}
+
+uint32_t
+view_seq_of_uid(const struct view *v, uint32_t uid)
+{
+	size_t i = slot_from(v, uid / CHUNK_UIDS);
+	uint32_t bit = uid % CHUNK_UIDS;
+
+	if (i == v->n || v->slot[i].number != uid / CHUNK_UIDS ||
+		(v->slot[i].chunk->bits[bit / 64] >> (bit % 64) & 1) == 0)
+		return 0;
+	return v->slot[i].before + count_below(v->slot[i].chunk, bit) + 1;
+}
+
+uint32_t
+view_uid_of_seq(const struct view *v, uint32_t seq)
+{
+	size_t lo = 0, hi = v->n;
+
+	if (seq == 0 || seq > v->count)
+		return 0;
+	while (hi - lo > 1) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (v->slot[mid].before < seq)
+			lo = mid;
+		else
+			hi = mid;
+	}
+	const struct slot *s = &v->slot[lo];
+	uint32_t left = seq - s->before;
+
+	for (uint32_t i = 0; i < CHUNK_WORDS; i++) {
+		uint64_t word = s->chunk->bits[i];
+		uint32_t here = (uint32_t)__builtin_popcountll(word);
+
+		if (left > here) {
+			left -= here;
+			continue;
+		}
+		while (--left > 0)
+			word &= word - 1;
+		return s->number * CHUNK_UIDS + i * 64 + (uint32_t)__builtin_ctzll(word);
+	}
+	return 0;
+}
+
+/* The first member >= from. */
+static bool
+next_uid(const struct view *v, uint32_t from, size_t *slot_out, uint32_t *uid_out)
+{
+	size_t i = slot_from(v, from / CHUNK_UIDS);
+
+	for (; i < v->n; i++) {
+		uint32_t base = v->slot[i].number * CHUNK_UIDS;
+		uint32_t bit = from > base ? from - base : 0;
+
+		for (uint32_t w = bit / 64; w < CHUNK_WORDS; w++) {
+			uint64_t word = v->slot[i].chunk->bits[w];
+
+			if (w == bit / 64)
+				word &= ~(uint64_t)0 << (bit % 64);
+			if (word != 0) {
+				*slot_out = i;
+				*uid_out = base + w * 64 + (uint32_t)__builtin_ctzll(word);
+				return true;
+			}
+		}
+	}
+	return false;
+}
+
+bool
+view_next(const struct view *v, uint32_t from, uint32_t *uid_out, uint32_t *seq_out)
+{
+	size_t i;
+
+	if (!next_uid(v, from, &i, uid_out))
+		return false;
+	*seq_out = v->slot[i].before + count_below(v->slot[i].chunk, *uid_out % CHUNK_UIDS) + 1;
+	return true;
+}
+
+uint32_t
+view_last_uid(const struct view *v)
+{
+	return view_uid_of_seq(v, v->count);
+}
+
+void
+view_select_uids(const struct view *v, const struct uidset *uids, struct uidset *out)
+{
+	size_t slot;
+	uint32_t uid;
+
+	for (size_t i = 0; i < uids->n; i++)
+		for (uint64_t at = uids->v[i].lo; at <= uids->v[i].hi; at = (uint64_t)uid + 1) {
+			if (!next_uid(v, (uint32_t)at, &slot, &uid) || uid > uids->v[i].hi)
+				break;
+			uidset_add(out, uid, uid);
+		}
+}
+
+void
+view_select_seqs(const struct view *v, const struct uidset *seqs, struct uidset *out)
+{
+	for (size_t i = 0; i < seqs->n; i++) {
+		uint32_t lo = view_uid_of_seq(v, seqs->v[i].lo);
+		uint32_t hi =
+			view_uid_of_seq(v, seqs->v[i].hi < v->count ? seqs->v[i].hi : v->count);
+
+		if (lo != 0 && hi != 0)
+			view_select_uids(v,
+				&(struct uidset){ .v = &(struct uid_range){ lo, hi }, .n = 1 },
+				out);
+	}
+}
+
+void
+view_diff_init(struct view_diff *d)
+{
+	*d = (struct view_diff){ .expunged = { 0 } };
+}
+
+void
+view_diff_fini(struct view_diff *d)
+{
+	uidset_fini(&d->expunged);
+	uidset_fini(&d->arrived);
+	uidset_fini(&d->changed);
+}
+
+static struct chunk *
+chunk_like(const struct view *old, uint32_t number, const struct chunk_row *row)
+{
+	if (old != NULL) {
+		size_t i = slot_from(old, number);
+
+		if (i < old->n && old->slot[i].number == number &&
+			memcmp(old->slot[i].chunk->bits, row->exists, sizeof row->exists) == 0) {
+			old->slot[i].chunk->refs++;
+			return old->slot[i].chunk;
+		}
+	}
+	struct chunk *c = xmalloc(sizeof *c);
+
+	c->refs = 1;
+	memcpy(c->bits, row->exists, sizeof c->bits);
+	c->count = 0;
+	for (size_t i = 0; i < CHUNK_WORDS; i++)
+		c->count += (uint32_t)__builtin_popcountll(c->bits[i]);
+	return c;
+}
+
+static struct view *
+view_with(struct view *v, uint32_t number, struct chunk *c, size_t *cap)
+{
+	if (v->n == *cap) {
+		*cap = *cap * 2;
+		v = xrealloc(v, sizeof *v + *cap * sizeof v->slot[0]);
+	}
+	v->slot[v->n++] = (struct slot){ number, v->count, c };
+	v->count += c->count;
+	return v;
+}
+
+static enum err
+view_load(struct txn *t, const struct mailbox_row *row, const struct view *old, struct view **out)
+{
+	size_t cap = old != NULL && old->n > 0 ? old->n + 1 : 1;
+	struct view *v = xcalloc(1, sizeof *v + cap * sizeof v->slot[0]);
+	struct kv_cursor *c;
+	struct chunk_row chunk;
+	struct key k;
+	struct str key, val;
+	enum err e = kv_cursor_open(t->kv, KV_UIDS, &c);
+
+	v->refs = 1;
+	v->mailbox = row->id;
+	v->uidvalidity = row->uidvalidity;
+	v->uidnext = row->uidnext;
+	v->modseq = row->highestmodseq;
+	if (e != ERR_OK) {
+		free(v);
+		return e;
+	}
+	for (e = kv_cursor_seek(c, key_2u32(&k, row->id, 0), &key, &val);
+		e == ERR_OK && key.n == 8 && be32_at(key, 0) == row->id;
+		e = kv_cursor_next(c, &key, &val)) {
+		if ((e = chunk_decode(val, &chunk)) != ERR_OK)
+			break;
+		uint32_t number = be32_at(key, 4);
+
+		v = view_with(v, number, chunk_like(old, number, &chunk), &cap);
+	}
+	kv_cursor_close(c);
+	if (e != ERR_OK && e != ERR_EOF) {
+		list_init(&v->link);
+		view_unref(v);
+		return e;
+	}
+	list_push_back(&t->home->views, &v->link);
+	*out = v;
+	return ERR_OK;
+}
+
+static enum err
+row_for_view(struct txn *t, uint32_t mailbox, struct mailbox_row *row)
+{
+	enum err e = mailbox_row_get(t, mailbox, row);
+
+	return e == ERR_OK && (row->dying || row->noselect) ? ERR_NOTFOUND : e;
+}
+
+static struct view *
+view_shared(struct home *h, const struct mailbox_row *row)
+{
+	LIST_FOREACH(node, &h->views)
+	{
+		struct view *v = CONTAINER_OF(node, struct view, link);
+
+		if (v->mailbox == row->id && v->modseq == row->highestmodseq &&
+			v->uidvalidity == row->uidvalidity && v->uidnext == row->uidnext)
+			return v;
+	}
+	return NULL;
+}
+
+enum err
+view_open(struct txn *t, uint32_t mailbox, struct view **out)
+{
+	struct mailbox_row row;
+	enum err e = row_for_view(t, mailbox, &row);
+
+	if (e != ERR_OK)
+		return e;
+	struct view *v = view_shared(t->home, &row);
+
+	if (v == NULL)
+		return view_load(t, &row, NULL, out);
+	*out = view_ref(v);
+	return ERR_OK;
+}
+
+/* Bits of a that are not in b, as UIDs. */
+static void
+add_difference(struct uidset *out, uint32_t base, const uint64_t *a, const uint64_t *b)
+{
+	for (uint32_t i = 0; i < CHUNK_WORDS; i++)
+		for (uint64_t word = a[i] & ~(b != NULL ? b[i] : 0); word != 0; word &= word - 1) {
+			uint32_t uid = base + i * 64 + (uint32_t)__builtin_ctzll(word);
+
+			uidset_add(out, uid, uid);
+		}
+}
+
+static void
+subtract(const struct view *a, const struct view *b, struct uidset *out)
+{
+	for (size_t i = 0; i < a->n; i++) {
+		size_t j = slot_from(b, a->slot[i].number);
+		const struct chunk *other = j < b->n && b->slot[j].number == a->slot[i].number
+						    ? b->slot[j].chunk
+						    : NULL;
+
+		if (other != a->slot[i].chunk)
+			add_difference(out, a->slot[i].number * CHUNK_UIDS, a->slot[i].chunk->bits,
+				other != NULL ? other->bits : NULL);
+	}
+}
+
+static enum err
+changed_by_table(struct txn *t, const struct view *old, struct uidset *out)
+{
+	struct kv_cursor *c;
+	struct uidset set = { 0 };
+	struct key k;
+	struct str key, v;
+	enum err e = kv_cursor_open(t->kv, KV_CHANGE, &c);
+
+	if (e != ERR_OK)
+		return e;
+	for (e = kv_cursor_seek(c, key_u32_u64(&k, old->mailbox, old->modseq + 1), &key, &v);
+		e == ERR_OK && key.n == 12 && be32_at(key, 0) == old->mailbox;
+		e = kv_cursor_next(c, &key, &v)) {
+		enum change_kind kind;
+
+		uidset_reset(&set);
+		if ((e = change_decode(v, &kind, &set)) != ERR_OK)
+			break;
+		for (size_t i = 0; kind == CHANGE_FLAGS && i < set.n; i++)
+			uidset_add(out, set.v[i].lo, set.v[i].hi);
+	}
+	kv_cursor_close(c);
+	uidset_fini(&set);
+	return e == ERR_EOF ? ERR_OK : e;
+}
+
+static enum err
+changed_by_scan(struct txn *t, const struct view *old, struct uidset *out)
+{
+	struct entry_scan s;
+	struct entry entry;
+	enum err e = entry_scan_begin(&s, t, old->mailbox, 1);
+
+	while (e == ERR_OK && (e = entry_scan_next(&s, &entry)) == ERR_OK &&
+		entry.uid < old->uidnext)
+		if (entry.modseq > old->modseq)
+			uidset_add(out, entry.uid, entry.uid);
+	entry_scan_end(&s);
+	return e == ERR_EOF ? ERR_OK : e;
+}
+
+/* Keeps what both views hold. */
+static void
+in_both(const struct view *old, const struct view *now, struct uidset *set)
+{
+	struct uidset first = { 0 }, both = { 0 };
+
+	view_select_uids(old, set, &first);
+	view_select_uids(now, &first, &both);
+	uidset_fini(&first);
+	uidset_fini(set);
+	*set = both;
+}
+
+enum err
+view_refresh(struct txn *t, struct view *old, struct view **out, struct view_diff *diff)
+{
+	struct mailbox_row row;
+	enum err e = row_for_view(t, old->mailbox, &row);
+
+	if (diff != NULL) {
+		uidset_reset(&diff->expunged);
+		uidset_reset(&diff->arrived);
+		uidset_reset(&diff->changed);
+	}
+	if (e == ERR_OK && row.uidvalidity != old->uidvalidity)
+		e = ERR_NOTFOUND;
+	if (e != ERR_OK)
+		return e;
+	if (row.highestmodseq == old->modseq && row.uidnext == old->uidnext) {
+		*out = view_ref(old);
+		return ERR_OK;
+	}
+	struct view *now = view_shared(t->home, &row);
+
+	if (now != NULL)
+		view_ref(now);
+	else
+		e = view_load(t, &row, old, &now);
+	if (e != ERR_OK || diff == NULL)
+		goto out;
+	subtract(old, now, &diff->expunged);
+	subtract(now, old, &diff->arrived);
+	e = old->modseq < row.change_floor ? changed_by_scan(t, old, &diff->changed)
+					   : changed_by_table(t, old, &diff->changed);
+	in_both(old, now, &diff->changed);
+out:
+	if (e == ERR_OK)
+		*out = now;
+	else
+		view_unref(now);
+	return e;
+}

@@ -1,0 +1,643 @@
+/* The store through its public calls: appending, flags, copies, mailboxes, delivery, views. */
+#include <stddef.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "core/store/blob.h"
+#include "tests/unit/store_fixture.h"
+
+static const char hello[] = "From: Ann <ann@example.org>\r\n"
+			    "To: bob@example.org\r\n"
+			    "Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\n"
+			    "Date: Sat, 21 Nov 2026 08:00:00 +0100\r\n"
+			    "Message-ID: <1@example.org>\r\n"
+			    "X-Other: not kept\r\n"
+			    "\r\n"
+			    "Hello\r\n";
+
+static int
+setup(void **state)
+{
+	struct fix *f = xcalloc(1, sizeof *f);
+
+	fix_open(f);
+	*state = f;
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	fix_close(*state);
+	free(*state);
+	return 0;
+}
+
+static void
+test_append(void **state)
+{
+	struct fix *f = *state;
+	struct mailbox_info info;
+	struct entry entry;
+	struct message m;
+	struct mime mime;
+	struct str s;
+	int fd;
+	char b[sizeof hello + 10];
+
+	assert_int_equal(fix_append(f, "INBOX", FLAG_SEEN, "$Work", hello), ERR_OK);
+	assert_int_equal(f->appended.uid, 1);
+	assert_int_equal(fix_append(f, "INBOX", 0, NULL, hello), ERR_OK);
+	assert_int_equal(f->appended.uid, 2);
+	assert_int_equal(fix_append(f, "nowhere", 0, NULL, hello), ERR_NOTFOUND);
+	struct txn *t = fix_read(f, f->home);
+
+	assert_int_equal(mailbox_find(t, STR("INBOX"), &info), ERR_OK);
+	assert_int_equal(info.messages, 2);
+	assert_int_equal(info.unseen, 1);
+	assert_int_equal(info.uidnext, 3);
+	assert_int_equal(info.highestmodseq, 3);
+	assert_int_equal(entry_get(t, info.id, 1, &entry), ERR_OK);
+	assert_int_equal(entry.flags, FLAG_SEEN);
+	assert_int_equal(entry.keywords, 1);
+	assert_int_equal(entry.size, sizeof hello - 1);
+	assert_int_equal(message_get(t, entry.msg, &m), ERR_OK);
+	assert_int_equal(m.size, sizeof hello - 1);
+	assert_true(m.has_sent);
+	assert_int_equal(m.sent_sec, 1795244400);
+	assert_int_equal(m.sent_zone_min, 60);
+	assert_int_equal(message_envelope(&m, &s), ERR_OK);
+	assert_true(str_starts(s, STR("(\"Sat, 21 Nov 2026 08:00:00 +0100\" ")));
+	assert_int_equal(message_field(&m, STR("subject"), &s), ERR_OK);
+	assert_true(str_eq(s, STR("=?utf-8?q?Gr=C3=BC=C3=9Fe?=")));
+	assert_int_equal(message_field(&m, STR("X-Other"), &s), ERR_NOTFOUND);
+	assert_true(message_field_kept(STR("MESSAGE-id")));
+	assert_false(message_field_kept(STR("X-Other")));
+	assert_int_equal(message_bodystructure(&m, &s), ERR_OK);
+	assert_true(str_istarts(s, STR("(\"text\" \"plain\"")));
+	assert_int_equal(message_mime(&m, &mime), ERR_OK);
+	assert_int_equal(mime.n, 1);
+	assert_int_equal(mime.parts[0].body_len, 7);
+	mime_fini(&mime);
+	uint64_t id = entry.msg;
+
+	fix_read_end(t);
+	assert_int_equal(message_open(f->home, id, &fd), ERR_OK);
+	assert_int_equal(read(fd, b, sizeof b), sizeof hello - 1);
+	assert_memory_equal(b, hello, sizeof hello - 1);
+	close(fd);
+	assert_int_equal(message_open(f->home, 12345, &fd), ERR_NOTFOUND);
+}
+
+/* A body beyond what is kept in memory comes back octet for octet. */
+static void
+test_append_large(void **state)
+{
+	struct fix *f = *state;
+	size_t n = 3 * 1024 * 1024 + 17;
+	char *msg = xmalloc(n), *got = xmalloc(n);
+	struct body *b = body_new(f->home, n);
+	struct entry entry;
+	int fd;
+	enum err e = ERR_OK;
+
+	for (size_t i = 0; i < n; i++)
+		msg[i] = (char)(i % 61 == 0 ? '\n' : 'a' + i % 26);
+	for (size_t i = 0; i < n; i += 100000) {
+		e = body_write(b, str_sub(str_n(msg, n), i, 100000));
+		assert_true(e == ERR_OK || e == ERR_AGAIN);
+		if (e == ERR_AGAIN)
+			fix_sleep(f, 5);
+	}
+	assert_int_equal(body_size(b), n);
+	(void)store_append(f->home, &(struct append_args){ .mailbox = STR("INBOX"), .body = b },
+		fix_on_append, f);
+	assert_int_equal(fix_wait(f), ERR_OK);
+	struct txn *t = fix_read(f, f->home);
+
+	assert_int_equal(entry_get(t, f->appended.mailbox, f->appended.uid, &entry), ERR_OK);
+	assert_int_equal(entry.size, n);
+	fix_read_end(t);
+	assert_int_equal(message_open(f->home, entry.msg, &fd), ERR_OK);
+	assert_int_equal(pread(fd, got, n, 0), n);
+	assert_memory_equal(got, msg, n);
+	close(fd);
+	free(got);
+	free(msg);
+	/* Above its maximum it is refused, and no file stays. */
+	b = body_new(f->home, 10);
+	assert_int_equal(body_write(b, STR("0123456789")), ERR_OK);
+	assert_int_equal(body_write(b, STR("0")), ERR_LIMIT);
+	body_free(b);
+}
+
+static void
+test_flags(void **state)
+{
+	struct fix *f = *state;
+	struct uidset all = { 0 }, some = { 0 };
+	struct mailbox_info info;
+	struct keywords kw;
+
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(fix_append(f, "INBOX", 0, NULL, hello), ERR_OK);
+	uint32_t id = fix_id(f, "INBOX");
+
+	uidset_add(&all, 1, UINT32_MAX);
+	uidset_add(&some, 2, 3);
+	assert_int_equal(fix_flags(f, id, &some, FLAGS_ADD, FLAG_SEEN, "$Label1", 0), ERR_OK);
+	assert_int_equal(uidset_count(&f->flagged.changed), 2);
+	uint64_t modseq = f->flagged.modseq;
+
+	assert_int_equal(fix_flags(f, id, &some, FLAGS_ADD, FLAG_SEEN, "$label1", 0), ERR_OK);
+	assert_int_equal(uidset_count(&f->flagged.changed), 0);
+	assert_int_equal(f->flagged.modseq, 0);
+	assert_int_equal(
+		fix_flags(f, id, &all, FLAGS_REPLACE, FLAG_DRAFT, NULL, modseq - 1), ERR_OK);
+	assert_int_equal(uidset_count(&f->flagged.changed), 3);
+	assert_int_equal(uidset_count(&f->flagged.modified), 2);
+	assert_int_equal(fix_find(f, "INBOX", &info), ERR_OK);
+	assert_int_equal(info.unseen, 3);
+	struct txn *t = fix_read(f, f->home);
+
+	assert_int_equal(keywords_get(t, id, &kw), ERR_OK);
+	assert_int_equal(kw.count, 1);
+	assert_true(str_eq(kw.name[0], STR("$Label1")));
+	fix_read_end(t);
+	char name[8] = "k00";
+
+	for (int i = 0; i < 63; i++) {
+		name[1] = (char)('0' + i / 10);
+		name[2] = (char)('0' + i % 10);
+		assert_int_equal(fix_flags(f, id, &some, FLAGS_ADD, 0, name, 0), ERR_OK);
+	}
+	assert_int_equal(fix_flags(f, id, &some, FLAGS_ADD, 0, "oneTooMany", 0), ERR_LIMIT);
+	assert_int_equal(fix_flags(f, 4711, &some, FLAGS_ADD, 0, NULL, 0), ERR_NOTFOUND);
+	uidset_fini(&all);
+	uidset_fini(&some);
+}
+
+static void
+test_copy_move(void **state)
+{
+	struct fix *f = *state;
+	struct uidset some = { 0 };
+	struct mailbox_info info;
+	struct entry a, b;
+	struct keywords kw;
+	uint32_t refs;
+
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(
+			fix_append(f, "INBOX", i % 2 ? FLAG_SEEN : 0, i == 1 ? "$B" : "$A", hello),
+			ERR_OK);
+	uint32_t inbox = fix_id(f, "INBOX"), trash = fix_id(f, "Trash");
+
+	uidset_add(&some, 2, 3);
+	uidset_add(&some, 9, 9);
+	assert_int_equal(fix_copy(f, inbox, &some, "Nowhere", false), ERR_NOTFOUND);
+	assert_int_equal(fix_copy(f, inbox, &some, "Trash", false), ERR_OK);
+	assert_int_equal(uidset_count(&f->copied.source), 2);
+	assert_int_equal(f->copied.target.v[0].lo, 1);
+	assert_int_equal(f->copied.target.v[0].hi, 2);
+	struct txn *t = fix_read(f, f->home);
+
+	assert_int_equal(entry_get(t, inbox, 2, &a), ERR_OK);
+	assert_int_equal(entry_get(t, trash, 1, &b), ERR_OK);
+	assert_int_equal(a.msg, b.msg);
+	assert_int_equal(a.keywords, 2);
+	assert_int_equal(keywords_get(t, trash, &kw), ERR_OK);
+	assert_int_equal(b.keywords, 1u << (unsigned)keywords_find(&kw, STR("$B")));
+	assert_int_equal(ref_get(t, a.msg, &refs), ERR_OK);
+	assert_int_equal(refs, 2);
+	fix_read_end(t);
+	assert_int_equal(fix_copy(f, inbox, &some, "Trash", true), ERR_OK);
+	assert_int_equal(fix_find(f, "INBOX", &info), ERR_OK);
+	assert_int_equal(info.messages, 2);
+	assert_int_equal(info.unseen, 1);
+	assert_int_equal(fix_find(f, "Trash", &info), ERR_OK);
+	assert_int_equal(info.messages, 4);
+	assert_int_equal(info.unseen, 2);
+	/* Into itself: new UIDs, nothing lost. */
+	uidset_reset(&some);
+	uidset_add(&some, 1, UINT32_MAX);
+	assert_int_equal(fix_copy(f, trash, &some, "Trash", true), ERR_OK);
+	assert_int_equal(fix_find(f, "Trash", &info), ERR_OK);
+	assert_int_equal(info.messages, 4);
+	assert_int_equal(info.uidnext, 9);
+	assert_int_equal(fix_copy(f, trash, &some, "Trash", false), ERR_OK);
+	assert_int_equal(fix_find(f, "Trash", &info), ERR_OK);
+	assert_int_equal(info.messages, 8);
+	assert_int_equal(info.unseen, 4);
+	uidset_fini(&some);
+}
+
+static void
+test_recent(void **state)
+{
+	struct fix *f = *state;
+	struct mailbox_info info;
+	uint32_t n;
+
+	assert_int_equal(fix_append(f, "INBOX", 0, NULL, hello), ERR_OK);
+	assert_int_equal(fix_append(f, "INBOX", 0, NULL, hello), ERR_OK);
+	struct txn *t = fix_read(f, f->home);
+
+	assert_int_equal(mailbox_find(t, STR("INBOX"), &info), ERR_OK);
+	assert_int_equal(mailbox_recent(t, &info, &n), ERR_OK);
+	assert_int_equal(n, 2);
+	assert_int_equal(mailbox_first_unseen(t, info.id, 1, &n), ERR_OK);
+	assert_int_equal(n, 1);
+	assert_int_equal(mailbox_first_unseen(t, info.id, 3, &n), ERR_NOTFOUND);
+	fix_read_end(t);
+	(void)store_claim_recent(f->home, info.id, fix_on_recent, f);
+	assert_int_equal(fix_wait(f), ERR_OK);
+	assert_int_equal(f->recent.from, 1);
+	assert_int_equal(f->recent.until, 3);
+	(void)store_claim_recent(f->home, info.id, fix_on_recent, f);
+	assert_int_equal(fix_wait(f), ERR_OK);
+	assert_int_equal(f->recent.from, 3);
+	assert_int_equal(f->recent.until, 3);
+}
+
+struct names {
+	char all[4096];
+};
+
+static enum err
+add_name(void *arg, const struct mailbox_info *info)
+{
+	struct names *n = arg;
+	size_t at = strlen(n->all);
+
+	(void)snprintf(n->all + at, sizeof n->all - at, "%s%.*s%s", at > 0 ? " " : "",
+		STR_FMT(info->name), info->noselect ? "!" : "");
+	return ERR_OK;
+}
+
+static void
+assert_names(struct fix *f, const char *want)
+{
+	struct names n = { .all = "" };
+	struct txn *t = fix_read(f, f->home);
+
+	assert_int_equal(mailbox_walk(t, add_name, &n), ERR_OK);
+	fix_read_end(t);
+	assert_string_equal(n.all, want);
+}
+
+static void
+test_mailboxes(void **state)
+{
+	struct fix *f = *state;
+	struct mailbox_info info;
+
+	assert_names(f, "INBOX Archive Drafts Junk Sent Trash");
+	assert_int_equal(fix_find(f, "Junk", &info), ERR_OK);
+	assert_int_equal(info.special_use, USE_JUNK);
+	for (const char *const *p =
+			(const char *const[]){ "Archive", "Drafts", "Junk", "Sent", NULL };
+		*p != NULL; p++)
+		assert_int_equal(fix_delete(f, *p), ERR_OK);
+	assert_int_equal(fix_create(f, "a/b/c"), ERR_OK);
+	assert_names(f, "INBOX Trash a! a/b! a/b/c");
+	assert_int_equal(fix_create(f, "a/b/c"), ERR_EXISTS);
+	assert_int_equal(fix_create(f, "a/b"), ERR_OK);
+	uint32_t validity = f->mailbox.uidvalidity;
+
+	assert_names(f, "INBOX Trash a! a/b a/b/c");
+	assert_int_equal(fix_append(f, "a", 0, NULL, hello), ERR_DENIED);
+	assert_int_equal(fix_append(f, "a/b", 0, NULL, hello), ERR_OK);
+	assert_int_equal(fix_delete(f, "a/b"), ERR_OK);
+	assert_names(f, "INBOX Trash a! a/b! a/b/c");
+	assert_int_equal(fix_delete(f, "a/b"), ERR_DENIED);
+	assert_int_equal(fix_delete(f, "INBOX"), ERR_DENIED);
+	assert_int_equal(fix_create(f, "a/b"), ERR_OK);
+	assert_true(f->mailbox.uidvalidity > validity);
+	assert_int_equal(fix_find(f, "a/b", &info), ERR_OK);
+	assert_int_equal(info.messages, 0);
+	assert_int_equal(fix_rename(f, "a/b", "x/y"), ERR_OK);
+	assert_names(f, "INBOX Trash x! x/y x/y/c");
+	assert_int_equal(fix_rename(f, "x/y", "x/z"), ERR_OK);
+	assert_names(f, "INBOX Trash x! x/z x/z/c");
+	assert_int_equal(fix_rename(f, "x", "x/z/q"), ERR_DENIED);
+	assert_int_equal(fix_rename(f, "x/z", "Trash"), ERR_EXISTS);
+	assert_int_equal(fix_rename(f, "nope", "other"), ERR_NOTFOUND);
+	assert_int_equal(fix_delete(f, "x/z/c"), ERR_OK);
+	assert_int_equal(fix_delete(f, "x/z"), ERR_OK);
+	assert_names(f, "INBOX Trash");
+	assert_int_equal(fix_create(f, "INBOX/sub"), ERR_OK);
+	assert_int_equal(fix_append(f, "INBOX", FLAG_SEEN, "$K", hello), ERR_OK);
+	assert_int_equal(fix_append(f, "INBOX", 0, NULL, hello), ERR_OK);
+	assert_int_equal(fix_rename(f, "INBOX", "old/mail"), ERR_OK);
+	assert_names(f, "INBOX INBOX/sub Trash old! old/mail");
+	assert_int_equal(fix_find(f, "old/mail", &info), ERR_OK);
+	assert_int_equal(info.messages, 2);
+	assert_int_equal(info.unseen, 1);
+	assert_int_equal(fix_find(f, "INBOX", &info), ERR_OK);
+	assert_int_equal(info.messages, 0);
+	assert_int_equal(info.uidnext, 3);
+}
+
+static void
+test_rename_limits(void **state)
+{
+	struct fix *f = *state;
+	char name[MAILBOX_NAME_MAX + 1], child[MAILBOX_NAME_MAX + 16];
+
+	memset(name, 'n', sizeof name);
+	name[MAILBOX_NAME_MAX - 3] = '\0';
+	assert_int_equal(fix_create(f, "p/child"), ERR_OK);
+	assert_int_equal(fix_rename(f, "p", name), ERR_LIMIT);
+	name[MAILBOX_NAME_MAX - 6] = '\0';
+	assert_int_equal(fix_rename(f, "p", name), ERR_OK);
+	(void)snprintf(child, sizeof child, "%s/child", name);
+	(void)fix_id(f, child);
+}
+
+static enum err
+add_subscribed(void *arg, struct str name)
+{
+	return add_name(arg, &(struct mailbox_info){ .name = name });
+}
+
+static void
+test_subscribe(void **state)
+{
+	struct fix *f = *state;
+	struct names n = { .all = "" };
+
+	(void)store_subscribe(f->home, STR("gone/later"), true, fix_on_mailbox, f);
+	assert_int_equal(fix_wait(f), ERR_OK);
+	(void)store_subscribe(f->home, STR("Trash"), false, fix_on_mailbox, f);
+	assert_int_equal(fix_wait(f), ERR_OK);
+	(void)store_subscribe(f->home, STR("Trash"), false, fix_on_mailbox, f);
+	assert_int_equal(fix_wait(f), ERR_NOTFOUND);
+	assert_int_equal(fix_delete(f, "Sent"), ERR_OK);
+	struct txn *t = fix_read(f, f->home);
+
+	assert_int_equal(subscribed_walk(t, add_subscribed, &n), ERR_OK);
+	assert_true(subscribed_has(t, STR("Sent")));
+	assert_false(subscribed_has(t, STR("Trash")));
+	fix_read_end(t);
+	assert_string_equal(n.all, "Archive Drafts INBOX Junk Sent gone/later");
+}
+
+static void
+test_names(void **state)
+{
+	static const struct {
+		const char *in, *out;
+		enum err e;
+	} table[] = {
+		{ "inbox", "INBOX", ERR_OK },
+		{ "iNbOx/x", "INBOX/x", ERR_OK },
+		{ "x/inbox", "x/inbox", ERR_OK },
+		{ "a/b/", "a/b", ERR_OK },
+		{ "", "", ERR_SYNTAX },
+		{ "/", "", ERR_SYNTAX },
+		{ "/a", "", ERR_SYNTAX },
+		{ "a//b", "", ERR_SYNTAX },
+		{ "..", "", ERR_SYNTAX },
+		{ "a/../b", "", ERR_SYNTAX },
+		{ ".", "", ERR_SYNTAX },
+		{ "...", "...", ERR_OK },
+		{ "a\nb", "", ERR_SYNTAX },
+		{ "a\x7f", "", ERR_SYNTAX },
+		{ "a\xc2\x85", "", ERR_SYNTAX },
+		{ "\xff", "", ERR_SYNTAX },
+		{ "Entw\xc3\xbcrfe", "Entw\xc3\xbcrfe", ERR_OK },
+		{ "Entwu\xcc\x88rfe", "Entw\xc3\xbcrfe", ERR_OK },
+		{ "a/b/c/d/e/f/g/h/i/j/k/l/m/n/o/p/q/r/s/t/u/v/w/x/y/z/a/b/c/d/e/f/g", "",
+			ERR_LIMIT },
+	};
+	struct buf out;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		buf_init(&out, 4096);
+		assert_int_equal(mailbox_name_check(str_of(table[i].in), &out), table[i].e);
+		if (table[i].e == ERR_OK)
+			assert_string_equal(buf_z(&out), table[i].out);
+		buf_fini(&out);
+	}
+	buf_init(&out, 4096);
+	assert_int_equal(mailbox_name_check(str_n("a\0b", 3), &out), ERR_SYNTAX);
+	buf_fini(&out);
+}
+
+struct delivered {
+	struct fix *f;
+	enum err e[8];
+	size_t calls;
+};
+
+static void
+on_deliver(void *arg, size_t index, enum err e, size_t left)
+{
+	struct delivered *d = arg;
+
+	d->e[index] = e;
+	d->calls++;
+	if (left == 0)
+		fix_done(d->f, ERR_OK);
+}
+
+static void
+test_deliver(void **state)
+{
+	struct fix *f = *state;
+	struct home *homes[3];
+	struct deliver_rcpt rcpt[5];
+	struct delivered d = { .f = f };
+	struct mailbox_info info;
+	struct stat st;
+	char path[128], file[BLOB_PATH_MAX];
+
+	for (int i = 0; i < 3; i++) {
+		(void)snprintf(path, sizeof path, "%s/u/bob%d", f->dir, i);
+		assert_int_equal(home_get(f->store, str_of(path), &homes[i]), ERR_OK);
+	}
+	for (int i = 0; i < 4; i++)
+		rcpt[i] = (struct deliver_rcpt){ .home = homes[i % 3],
+			.mailbox = i == 3 ? STR("Junk") : STR_EMPTY,
+			.delivery_id = i == 0 ? STR("0000019b00000000-q1-0") : STR_EMPTY };
+	rcpt[4] = (struct deliver_rcpt){ .home = homes[0], .delivery_id = STR("bad") };
+	for (int round = 0; round < 2; round++) {
+		d.calls = 0;
+		struct deliver_batch b = {
+			.body = fix_body(homes[0], STR("Subject: x\r\n\r\nbody\r\n")),
+			.rcpt = rcpt,
+			.count = 5,
+		};
+
+		(void)store_deliver(f->store, &b, on_deliver, &d);
+		(void)fix_wait(f);
+		assert_int_equal(d.calls, 5);
+		for (int i = 0; i < 4; i++)
+			assert_int_equal(d.e[i], ERR_OK);
+		assert_int_equal(d.e[4], ERR_SYNTAX);
+	}
+	/* The first had a delivery id: once. The others twice. */
+	struct txn *t = fix_read(f, homes[0]);
+	struct entry entry;
+
+	assert_int_equal(mailbox_find(t, STR("INBOX"), &info), ERR_OK);
+	assert_int_equal(info.messages, 1);
+	assert_int_equal(entry_get(t, info.id, 1, &entry), ERR_OK);
+	assert_int_equal(mailbox_find(t, STR("Junk"), &info), ERR_OK);
+	assert_int_equal(info.messages, 2);
+	fix_read_end(t);
+	assert_int_equal(blob_path(home_path(homes[0]).p, entry.msg, file), ERR_OK);
+	assert_int_equal(stat(file, &st), 0);
+	assert_int_equal(st.st_nlink, 4);
+	t = fix_read(f, homes[1]);
+	assert_int_equal(mailbox_find(t, STR("INBOX"), &info), ERR_OK);
+	assert_int_equal(info.messages, 2);
+	fix_read_end(t);
+	for (int i = 0; i < 3; i++)
+		home_unref(homes[i]);
+}
+
+static void
+on_watch(struct home_watch *w)
+{
+	(*(unsigned *)w->arg)++;
+}
+
+static void
+test_watch_own(void **state)
+{
+	struct fix *f = *state;
+	struct home_watch w = { .home = NULL };
+	unsigned n = 0;
+
+	home_watch_stop(&w);
+	home_watch_start(&w, f->home, on_watch, &n);
+	assert_int_equal(fix_append(f, "INBOX", 0, NULL, hello), ERR_OK);
+	assert_true(n > 0);
+	home_watch_stop(&w);
+	n = 0;
+	assert_int_equal(fix_append(f, "INBOX", 0, NULL, hello), ERR_OK);
+	assert_int_equal(n, 0);
+}
+
+/* What is forgotten goes ten minutes later: file, then rows. */
+static void
+test_garbage(void **state)
+{
+	struct fix *f = *state;
+	struct uidset all = { 0 };
+	struct entry entry;
+	struct message m;
+	uint32_t id;
+	int fd;
+
+	garbage_set_grace(0);
+	uidset_add(&all, 1, UINT32_MAX);
+	assert_int_equal(fix_append(f, "INBOX", FLAG_DELETED, NULL, hello), ERR_OK);
+	assert_int_equal(fix_append(f, "INBOX", FLAG_DELETED, NULL, hello), ERR_OK);
+	id = f->appended.mailbox;
+	struct txn *t = fix_read(f, f->home);
+
+	assert_int_equal(entry_get(t, id, 2, &entry), ERR_OK);
+	fix_read_end(t);
+	assert_int_equal(fix_copy(f, id, &(struct uidset){ &(struct uid_range){ 1, 1 }, 1, 0 },
+				 "Trash", false),
+		ERR_OK);
+	assert_int_equal(fix_expunge(f, id, NULL), ERR_OK);
+	assert_int_equal(uidset_count(&f->expunged.uids), 2);
+	assert_int_equal(message_open(f->home, entry.msg, &fd), ERR_OK);
+	close(fd);
+	for (int i = 0; i < 100; i++) {
+		fix_sleep(f, 50);
+		t = fix_read(f, f->home);
+		enum err e = message_get(t, entry.msg, &m);
+
+		fix_read_end(t);
+		if (e == ERR_NOTFOUND)
+			break;
+	}
+	assert_int_equal(message_open(f->home, entry.msg, &fd), ERR_NOTFOUND);
+	uint64_t garbage, messages;
+
+	t = fix_read(f, f->home);
+	assert_int_equal(kv_count(t->kv, KV_GARBAGE, &garbage), ERR_OK);
+	assert_int_equal(kv_count(t->kv, KV_MESSAGE, &messages), ERR_OK);
+	fix_read_end(t);
+	assert_int_equal(garbage, 0);
+	assert_int_equal(messages, 1);
+	/* A deleted mailbox is taken apart in the background. */
+	assert_int_equal(fix_delete(f, "Trash"), ERR_OK);
+	for (int i = 0; i < 100 && messages > 0; i++) {
+		fix_sleep(f, 50);
+		t = fix_read(f, f->home);
+		assert_int_equal(kv_count(t->kv, KV_MESSAGE, &messages), ERR_OK);
+		fix_read_end(t);
+	}
+	assert_int_equal(messages, 0);
+	garbage_set_grace(600 * 1000);
+	uidset_fini(&all);
+}
+
+/* Homes beyond the limit are closed when nobody pins them, and open again. */
+static void
+test_bounded(void **state)
+{
+	struct fix *f = *state;
+	struct home *homes[20];
+	char path[128];
+
+	f->store->open_max = 4;
+	for (int round = 0; round < 2; round++)
+		for (int i = 0; i < 20; i++) {
+			(void)snprintf(path, sizeof path, "%s/u/c%d", f->dir, i);
+			if (round == 0)
+				assert_int_equal(
+					home_get(f->store, str_of(path), &homes[i]), ERR_OK);
+			assert_int_equal(fix_pin(f, homes[i]), ERR_OK);
+			home_unpin(homes[i]);
+		}
+	fix_sleep(f, 50);
+	assert_true(f->store->open_count <= 4);
+	for (int i = 0; i < 20; i++)
+		home_unref(homes[i]);
+	fix_sleep(f, 10);
+	/* Handles of closed homes that nobody holds are forgotten: 4 open and alice. */
+	assert_true(f->store->homes.n <= 5);
+}
+
+static void
+test_home_paths(void **state)
+{
+	struct fix *f = *state;
+	struct home *h;
+	static const char *const bad[] = { "", "/", "relative", "/a/../b", "/a//b", "/a/", "/a/.",
+		"/a/..", "/a/./b" };
+
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		assert_int_equal(home_get(f->store, str_of(bad[i]), &h), ERR_SYNTAX);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_append, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_append_large, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_flags, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_copy_move, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_recent, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_mailboxes, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_rename_limits, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_subscribe, setup, teardown),
+		cmocka_unit_test(test_names),
+		cmocka_unit_test_setup_teardown(test_deliver, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_watch_own, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_garbage, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_bounded, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_home_paths, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
