@@ -21,3 +21,16 @@ LIBIMAP = imap/libimap.a
 check_PROGRAMS += tests/unit/test_imap_parse
 tests_unit_test_imap_parse_SOURCES = tests/unit/test_imap_parse.c
 tests_unit_test_imap_parse_LDADD = $(LIBIMAP) $(LIBBASE) $(CMOCKA_LIBS)
+
+pkglibexec_PROGRAMS += postroom-imap
+postroom_imap_SOURCES = imap/main.c
+postroom_imap_LDADD = $(LIBIMAP) $(LIBHANDOVER) $(LIBSTORE_ALL) $(LIBROLE)
+
+check_PROGRAMS += tests/unit/test_imap_session
+tests_unit_test_imap_session_SOURCES = tests/unit/test_imap_session.c tests/unit/imap_client.h
+tests_unit_test_imap_session_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(CMOCKA_LIBS)
+
+FUZZ_TARGETS += tests/fuzz/fuzz_imap
+tests_fuzz_fuzz_imap_SOURCES = tests/fuzz/fuzz_imap.c
+tests_fuzz_fuzz_imap_LDADD = $(LIBIMAP) $(LIBSTORE_ALL)
+tests_fuzz_fuzz_imap_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer

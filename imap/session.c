@@ -6,6 +6,7 @@
 #include "imap/session.h"
 
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #include "core/base/clock.h"
 #include "core/base/log.h"
@@ -782,11 +783,12 @@ imap_session_start(struct imap *i, const struct imap_login *login, int fd)
 }
 
 void
-imap_init(struct imap *i, struct loop *l, struct store *st, const struct settings *set)
+imap_set_limits(struct imap *i, const struct settings *set)
 {
 	const struct settings_imap *m = &set->imap;
+	struct rlimit files = { .rlim_cur = 1024 };
 
-	*i = (struct imap){ .loop = l, .store = st };
+	(void)getrlimit(RLIMIT_NOFILE, &files);
 	i->limits = (struct imap_limits){
 		.reader = {
 			.line_max = (size_t)m->line_max,
@@ -798,7 +800,16 @@ imap_init(struct imap *i, struct loop *l, struct store *st, const struct setting
 		.write_ms = m->write_timeout,
 		.probe_ms = 120000,
 		.sessions_per_user = (size_t)m->connections_per_user,
+		/* the other half is for indexes and message files */
+		.sessions_max = files.rlim_cur > 1024 ? (files.rlim_cur - 512) / 2 : 256,
 	};
+}
+
+void
+imap_init(struct imap *i, struct loop *l, struct store *st, const struct settings *set)
+{
+	*i = (struct imap){ .loop = l, .store = st };
+	imap_set_limits(i, set);
 	hmap_init(&i->users);
 	list_init(&i->sessions);
 	buf_init(&i->out, SCRATCH_MAX);

@@ -41,6 +41,9 @@ void
 imap_init(struct imap *i, struct loop *l, struct store *st, const struct settings *set);
 void
 imap_fini(struct imap *i);
+/* New settings; sessions go on. */
+void
+imap_set_limits(struct imap *i, const struct settings *set);
 /* Say BYE to all: idle ones at once, others behind their command. */
 void
 imap_stop(struct imap *i);

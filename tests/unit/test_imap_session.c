@@ -1,0 +1,663 @@
+/* Whole IMAP sessions over socketpairs, on a real store in a temporary directory. One test for each
+ * token of the capability table, with the name that the table gives; the last test fails when one
+ * of them did not run. */
+#include "imap_client.h"
+
+static struct world w;
+static struct client *c;
+
+static const char *ran[64];
+static size_t ran_count;
+
+#define RAN() (ran[ran_count++] = __func__)
+
+static const char mail1[] = "From: Ann <ann@example.org>\r\nTo: Bob <bob@example.org>\r\n"
+			    "Subject: Lunch plans\r\nDate: Sat, 21 Nov 2026 08:00:00 +0100\r\n"
+			    "Message-ID: <1@example.org>\r\nX-Odd: yes\r\n\r\nSee you at noon.\r\n";
+static const char mail2[] =
+	"From: Bob <bob@example.org>\r\nTo: Ann <ann@example.org>\r\nSubject: Re: Lunch plans\r\n"
+	"Date: Sun, 22 Nov 2026 08:00:00 +0100\r\nMIME-Version: 1.0\r\n"
+	"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain\r\n\r\n"
+	"Pasta\r\n--b\r\nContent-Type: message/rfc822\r\n\r\nSubject: Inner\r\n\r\nInner text\r\n"
+	"--b--\r\n";
+
+static int
+each_setup(void **state)
+{
+	char name[32];
+
+	(void)state;
+	(void)snprintf(name, sizeof name, "user%u", ++w.homes);
+	c = client_login(&w, name, STR_EMPTY);
+	return 0;
+}
+
+static int
+each_teardown(void **state)
+{
+	(void)state;
+	client_free(c);
+	return 0;
+}
+
+static struct client *
+second(void)
+{
+	char name[32];
+
+	(void)snprintf(name, sizeof name, "user%u", w.homes);
+	return client_login(&w, name, STR_EMPTY);
+}
+
+static void
+two_messages(void)
+{
+	append(c, "INBOX", "()", mail1);
+	append(c, "INBOX", "(\\Flagged $Junk) \"21-Nov-2026 09:00:00 +0100\"", mail2);
+	EXPECT(c, "OK [READ-WRITE]", "SELECT INBOX");
+}
+
+/* ---- the tokens ---- */
+
+static void
+imap4rev1(void **state)
+{
+	(void)state;
+	RAN();
+	EXPECT(c, "OK", "CAPABILITY");
+	SAID(c, "* CAPABILITY IMAP4rev1 ");
+	EXPECT(c, "OK", "NOOP");
+	two_messages();
+	SAID(c, "* 2 EXISTS\r\n");
+	SAID(c, "* 2 RECENT\r\n");
+	SAID(c, "* FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft $Junk)\r\n");
+	SAID(c, "* OK [UNSEEN 1]");
+	SAID(c, "* OK [UIDVALIDITY ");
+	SAID(c, "* OK [UIDNEXT 3]");
+	SAID(c, "* OK [PERMANENTFLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft $Junk \\*)]");
+	EXPECT(c, "OK", "CHECK");
+	EXPECT(c, "OK", "FETCH 1:* (FLAGS UID RFC822.SIZE)");
+	SAID(c, "* 1 FETCH (FLAGS (\\Recent) UID 1 RFC822.SIZE ");
+	SAID(c, "* 2 FETCH (FLAGS (\\Flagged \\Recent $Junk) UID 2 RFC822.SIZE ");
+	EXPECT(c, "OK", "STORE 1 +FLAGS (\\Seen)");
+	SAID(c, "* 1 FETCH (FLAGS (\\Seen \\Recent))\r\n");
+	EXPECT(c, "OK", "SEARCH UNSEEN");
+	SAID(c, "* SEARCH 2\r\n");
+	EXPECT(c, "OK", "COPY 1 Drafts");
+	EXPECT(c, "OK", "STATUS Drafts (MESSAGES RECENT UIDNEXT UIDVALIDITY UNSEEN)");
+	SAID(c, "* STATUS \"Drafts\" (MESSAGES 1 RECENT 1 UIDNEXT 2 UIDVALIDITY ");
+	SAID(c, " UNSEEN 0)\r\n");
+	EXPECT(c, "OK", "STORE 2 +FLAGS.SILENT (\\Deleted)");
+	SILENT(c, "FETCH");
+	EXPECT(c, "OK", "EXPUNGE");
+	SAID(c, "* 2 EXPUNGE\r\n");
+	EXPECT(c, "OK", "CLOSE");
+	EXPECT(c, "BAD", "FETCH 1 FLAGS");
+	EXPECT(c, "BAD", "LOGIN a b");
+	EXPECT(c, "BAD", "NONSENSE");
+	EXPECT(c, "OK", "LOGOUT");
+	SAID(c, "* BYE ");
+}
+
+static void
+literal_plus(void **state)
+{
+	(void)state;
+	RAN();
+	EXPECT(c, "OK", "CREATE {3+}\r\nfoo");
+	EXPECT(c, "OK", "APPEND {3+}\r\nfoo {%zu+}\r\n%s", strlen(mail1), mail1);
+	EXPECT(c, "OK", "STATUS {3+}\r\nfoo (MESSAGES)");
+	SAID(c, "(MESSAGES 1)");
+	SILENT(c, "+ ");
+	/* the synchronising kind asks first */
+	buf_reset(&c->in);
+	client_sendz(c, "x SELECT {3}\r\n");
+	assert_true(client_await(c, "+ ", false, CLIENT_WAIT_MS));
+	client_sendz(c, "foo\r\n");
+	assert_true(client_await(c, "x OK", false, CLIENT_WAIT_MS));
+}
+
+static void
+enable(void **state)
+{
+	(void)state;
+	RAN();
+	EXPECT(c, "OK", "ENABLE X-NO-SUCH-THING CONDSTORE");
+	SAID(c, "* ENABLED\r\n");
+	EXPECT(c, "BAD", "ENABLE");
+}
+
+static void
+id(void **state)
+{
+	(void)state;
+	RAN();
+	EXPECT(c, "OK", "ID (\"name\" \"test\" \"version\" NIL)");
+	SAID(c, "* ID (\"name\" \"Postroom\"");
+	EXPECT(c, "OK", "ID NIL");
+	EXPECT(c, "BAD", "ID");
+}
+
+static void
+idle(void **state)
+{
+	struct client *d = second();
+
+	(void)state;
+	RAN();
+	EXPECT(c, "OK", "SELECT INBOX");
+	buf_reset(&c->in);
+	client_sendz(c, "i IDLE\r\n");
+	assert_true(client_await(c, "+ ", false, CLIENT_WAIT_MS));
+	append(d, "INBOX", "()", mail1);
+	assert_true(client_await(c, "* 1 EXISTS", false, CLIENT_WAIT_MS));
+	EXPECT(d, "OK", "SELECT INBOX");
+	EXPECT(d, "OK", "STORE 1 FLAGS (\\Answered \\Deleted)");
+	assert_true(client_await(c, "\\Answered", true, CLIENT_WAIT_MS));
+	EXPECT(d, "OK", "EXPUNGE");
+	assert_true(client_await(c, "* 1 EXPUNGE", false, CLIENT_WAIT_MS));
+	client_sendz(c, "DONE\r\n");
+	assert_true(client_await(c, "i OK", false, CLIENT_WAIT_MS));
+	buf_reset(&c->in);
+	client_sendz(c, "j IDLE\r\nfoo\r\n");
+	assert_true(client_await(c, "j BAD", false, CLIENT_WAIT_MS));
+	EXPECT(c, "OK", "NOOP");
+	client_free(d);
+}
+
+static void namespace(void **state)
+{
+	(void)state;
+	RAN();
+	EXPECT(c, "OK", "NAMESPACE");
+	SAID(c, "* NAMESPACE ((\"\" \"/\")) NIL NIL\r\n");
+}
+
+static void
+uidplus(void **state)
+{
+	(void)state;
+	RAN();
+	EXPECT(c, "OK [APPENDUID ", "APPEND INBOX {%zu+}\r\n%s", strlen(mail1), mail1);
+	append(c, "INBOX", "(\\Deleted)", mail1);
+	append(c, "INBOX", "(\\Deleted)", mail1);
+	EXPECT(c, "OK", "SELECT INBOX");
+	const char *answer = say(c, "UID COPY 1:2,9 Sent");
+
+	expect_at(answer, "OK [COPYUID ", c, __FILE__, __LINE__);
+	assert_non_null(strstr(answer, " 1:2 1:2]"));
+	EXPECT(c, "OK", "UID EXPUNGE 1:2");
+	SAID(c, "* 2 EXPUNGE\r\n");
+	SILENT(c, "* 1 EXPUNGE");
+	EXPECT(c, "OK", "UID FETCH 1:* UID");
+	SAID(c, "* 1 FETCH (UID 1)\r\n* 2 FETCH (UID 3)\r\n");
+	EXPECT(c, "BAD", "EXPUNGE 1:2");
+	EXPECT(c, "BAD", "UID EXPUNGE");
+}
+
+static void
+unselect(void **state)
+{
+	(void)state;
+	RAN();
+	append(c, "INBOX", "(\\Deleted)", mail1);
+	EXPECT(c, "OK", "SELECT INBOX");
+	EXPECT(c, "OK", "UNSELECT");
+	EXPECT(c, "BAD", "UNSELECT");
+	EXPECT(c, "OK", "STATUS INBOX (MESSAGES)");
+	SAID(c, "(MESSAGES 1)");
+}
+
+static void
+move(void **state)
+{
+	(void)state;
+	RAN();
+	two_messages();
+	EXPECT(c, "OK", "MOVE 1 Archive");
+	SAID(c, "* OK [COPYUID ");
+	SAID(c, " 1 1] ");
+	SAID(c, "* 1 EXPUNGE\r\n");
+	EXPECT(c, "OK", "UID MOVE 2 Archive");
+	SAID(c, "* 1 EXPUNGE\r\n");
+	EXPECT(c, "OK", "SELECT Archive");
+	SAID(c, "* 2 EXISTS\r\n");
+	EXPECT(c, "OK", "FETCH 2 (FLAGS INTERNALDATE)");
+	SAID(c, "\\Flagged");
+	SAID(c, "INTERNALDATE \"21-Nov-2026 09:00:00 +0100\"");
+	EXPECT(c, "NO [TRYCREATE]", "MOVE 1 Nowhere");
+	EXPECT(c, "OK", "EXAMINE Archive");
+	EXPECT(c, "NO [READ-ONLY]", "MOVE 1 INBOX");
+}
+
+static void
+children(void **state)
+{
+	(void)state;
+	RAN();
+	EXPECT(c, "OK", "CREATE a/b");
+	EXPECT(c, "OK", "LIST \"\" *");
+	SAID(c, "* LIST (\\HasChildren \\Noselect) \"/\" \"a\"\r\n");
+	SAID(c, "* LIST (\\HasNoChildren) \"/\" \"a/b\"\r\n");
+}
+
+static void
+special_use(void **state)
+{
+	(void)state;
+	RAN();
+	EXPECT(c, "OK", "LIST \"\" %%");
+	SAID(c, "* LIST (\\HasNoChildren \\Drafts) \"/\" \"Drafts\"\r\n");
+	SAID(c, "* LIST (\\HasNoChildren \\Sent) \"/\" \"Sent\"\r\n");
+	SAID(c, "* LIST (\\HasNoChildren \\Trash) \"/\" \"Trash\"\r\n");
+	SAID(c, "* LIST (\\HasNoChildren \\Junk) \"/\" \"Junk\"\r\n");
+	SAID(c, "* LIST (\\HasNoChildren \\Archive) \"/\" \"Archive\"\r\n");
+	EXPECT(c, "OK", "LIST (SPECIAL-USE) \"\" * RETURN (SPECIAL-USE)");
+	SAID(c, "\"Sent\"");
+	SILENT(c, "INBOX");
+}
+
+static void
+create_special_use(void **state)
+{
+	(void)state;
+	RAN();
+	EXPECT(c, "OK", "CREATE Stars (USE (\\Important))");
+	EXPECT(c, "OK", "LIST \"\" Stars");
+	SAID(c, "\\Important) \"/\" \"Stars\"");
+	EXPECT(c, "NO [USEATTR]", "CREATE Sent2 (USE (\\Sent))");
+	EXPECT(c, "NO [USEATTR]", "CREATE Odd (USE (\\Odd))");
+	EXPECT(c, "OK", "LIST \"\" Odd");
+	SILENT(c, "* LIST");
+	EXPECT(c, "OK", "CREATE Plain (USE ())");
+}
+
+/* ---- more ---- */
+
+static void
+test_fetch_sections(void **state)
+{
+	(void)state;
+	two_messages();
+	EXPECT(c, "OK",
+		"FETCH 2 (BODY.PEEK[1] BODY.PEEK[2.HEADER] BODY.PEEK[2.TEXT] BODY.PEEK[2.MIME])");
+	SAID(c, "BODY[1] {5}\r\nPasta BODY[2.HEADER] {18}\r\nSubject: Inner\r\n\r\n"
+		" BODY[2.TEXT] {10}\r\nInner text BODY[2.MIME] {32}\r\n"
+		"Content-Type: message/rfc822\r\n\r\n)");
+	EXPECT(c, "OK", "FETCH 1 (BODY.PEEK[HEADER.FIELDS (subject To)] BODY.PEEK[TEXT]<4.3>)");
+	SAID(c, "BODY[HEADER.FIELDS (subject To)] {");
+	SAID(c, "To: Bob <bob@example.org>\r\nSubject: Lunch plans\r\n\r\n");
+	SAID(c, "BODY[TEXT]<4> {3}\r\nyou)");
+	EXPECT(c, "OK", "FETCH 1 BODY.PEEK[HEADER.FIELDS (X-Odd)]");
+	SAID(c, "BODY[HEADER.FIELDS (X-Odd)] {14}\r\nX-Odd: yes\r\n\r\n)");
+	EXPECT(c, "OK", "FETCH 1 BODY.PEEK[HEADER.FIELDS.NOT (From To Subject Date Message-ID)]");
+	SAID(c, "{14}\r\nX-Odd: yes\r\n\r\n)");
+	EXPECT(c, "OK", "FETCH 1 (BODY.PEEK[7] BODY.PEEK[1.2.3] BODY.PEEK[]<9999.5>)");
+	SAID(c, "BODY[7] NIL BODY[1.2.3] NIL BODY[]<9999> {0}\r\n)");
+	EXPECT(c, "OK", "FETCH 1 FLAGS");
+	SILENT(c, "\\Seen");
+	EXPECT(c, "OK", "FETCH 1 (RFC822.SIZE BODY[])");
+	SAID(c, "Subject: Lunch plans");
+	SAID(c, "FLAGS (\\Seen \\Recent)");
+	EXPECT(c, "OK", "FETCH 2 (ENVELOPE BODY BODYSTRUCTURE)");
+	SAID(c, "ENVELOPE (\"Sun, 22 Nov 2026 08:00:00 +0100\" \"Re: Lunch plans\" ");
+	SAID(c, "\"mixed\"");
+	EXPECT(c, "OK", "FETCH 1 (RFC822.HEADER RFC822.TEXT)");
+	SAID(c, "RFC822.TEXT {18}\r\nSee you at noon.\r\n");
+	EXPECT(c, "BAD", "FETCH 3 FLAGS");
+	EXPECT(c, "OK", "UID FETCH 77 FLAGS");
+	EXPECT(c, "BAD", "FETCH 1 NONSENSE");
+}
+
+static void
+test_examine_changes_nothing(void **state)
+{
+	(void)state;
+	append(c, "INBOX", "()", mail1);
+	EXPECT(c, "OK [READ-ONLY]", "EXAMINE INBOX");
+	SAID(c, "* 1 RECENT");
+	SAID(c, "[PERMANENTFLAGS ()]");
+	EXPECT(c, "OK", "FETCH 1 BODY[]");
+	EXPECT(c, "NO [READ-ONLY]", "STORE 1 +FLAGS (\\Seen)");
+	EXPECT(c, "NO [READ-ONLY]", "EXPUNGE");
+	EXPECT(c, "OK", "CLOSE");
+	EXPECT(c, "OK", "SELECT INBOX");
+	SAID(c, "* 1 RECENT");
+	EXPECT(c, "OK", "FETCH 1 FLAGS");
+	SAID(c, "FLAGS (\\Recent)");
+	EXPECT(c, "OK [READ-WRITE]", "SELECT INBOX");
+	SAID(c, "[CLOSED]");
+	SAID(c, "* 0 RECENT");
+}
+
+static void
+test_search(void **state)
+{
+	static const struct {
+		const char *keys, *want;
+	} rows[] = {
+		{ "ALL", " 1 2" },
+		{ "1", " 1" },
+		{ "UID 2:*", " 2" },
+		{ "NOT 1", " 2" },
+		{ "OR 1 2", " 1 2" },
+		{ "FLAGGED", " 2" },
+		{ "UNFLAGGED", " 1" },
+		{ "KEYWORD $junk", " 2" },
+		{ "UNKEYWORD $Junk", " 1" },
+		{ "KEYWORD none", "" },
+		{ "SUBJECT lunch", " 1 2" },
+		{ "SUBJECT \"re: LUNCH\"", " 2" },
+		{ "FROM ann", " 1" },
+		{ "TO bob", " 1" },
+		{ "HEADER X-Odd \"\"", " 1" },
+		{ "HEADER X-Odd no", "" },
+		{ "HEADER Message-ID 1@", " 1" },
+		{ "BODY noon", " 1" },
+		{ "BODY \"inner TEXT\"", " 2" },
+		{ "BODY lunch", "" },
+		{ "TEXT lunch", " 1 2" },
+		{ "NEW", " 1 2" },
+		{ "OLD", "" },
+		{ "RECENT", " 1 2" },
+		{ "UNSEEN UNDELETED UNDRAFT UNANSWERED", " 1 2" },
+		{ "SENTON 21-Nov-2026", " 1" },
+		{ "SENTSINCE 22-Nov-2026", " 2" },
+		{ "SENTBEFORE 22-Nov-2026", " 1" },
+		{ "ON 21-Nov-2026", " 2" },
+		{ "BEFORE 21-Nov-2026", "" },
+		{ "LARGER 10 SMALLER 100000", " 1 2" },
+		{ "LARGER 100000", "" },
+		{ "(OR (FROM ann) (FROM nobody)) NOT DELETED", " 1" },
+		{ "CHARSET UTF-8 SUBJECT lunch", " 1 2" },
+		{ "CHARSET ISO-8859-1 SUBJECT lunch", " 1 2" },
+		{ "5:9", "" },
+	};
+
+	(void)state;
+	two_messages();
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		char want[64];
+
+		(void)snprintf(want, sizeof want, "* SEARCH%s\r\n", rows[i].want);
+		EXPECT(c, "OK", "SEARCH %s", rows[i].keys);
+		said_at(c, want, true, rows[i].keys, __LINE__);
+		EXPECT(c, "OK", "UID SEARCH %s", rows[i].keys);
+		said_at(c, want, true, rows[i].keys, __LINE__);
+	}
+	EXPECT(c, "NO [BADCHARSET", "SEARCH CHARSET x-none SUBJECT lunch");
+	EXPECT(c, "BAD", "SEARCH NONSENSE");
+}
+
+static void
+test_mailboxes(void **state)
+{
+	(void)state;
+	EXPECT(c, "OK", "LIST \"\" \"\"");
+	SAID(c, "* LIST (\\Noselect) \"/\" \"\"\r\n");
+	EXPECT(c, "OK", "CREATE Work/Plans");
+	EXPECT(c, "NO [ALREADYEXISTS]", "CREATE Work/Plans");
+	EXPECT(c, "NO [ALREADYEXISTS]", "CREATE inbox");
+	EXPECT(c, "OK", "CREATE Work/");
+	EXPECT(c, "OK", "LIST Work/ %%");
+	SAID(c, "\"Work/Plans\"");
+	EXPECT(c, "OK", "CREATE \"&U,BTFw-\"");
+	EXPECT(c, "OK", "LIST \"\" \"&U,*\"");
+	EXPECT(c, "OK", "LIST \"\" \"&U,BTFw-\"");
+	SAID(c, "\"&U,BTFw-\"");
+	EXPECT(c, "OK", "RENAME Work Job");
+	EXPECT(c, "OK", "LIST \"\" J*");
+	SAID(c, "\"Job/Plans\"");
+	EXPECT(c, "NO [NONEXISTENT]", "RENAME Work Job2");
+	EXPECT(c, "NO [NONEXISTENT]", "SELECT Work");
+	EXPECT(c, "OK", "SUBSCRIBE Job/Plans");
+	EXPECT(c, "OK", "DELETE Job/Plans");
+	EXPECT(c, "OK", "LSUB \"\" *");
+	SAID(c, "* LSUB () \"/\" \"Job/Plans\"\r\n");
+	EXPECT(c, "OK", "LSUB \"\" %%");
+	SAID(c, "* LSUB (\\Noselect) \"/\" \"Job\"\r\n");
+	EXPECT(c, "OK", "UNSUBSCRIBE Job/Plans");
+	EXPECT(c, "OK", "LSUB \"\" *");
+	SILENT(c, "Job");
+	EXPECT(c, "NO [CANNOT]", "DELETE INBOX");
+	EXPECT(c, "NO [NONEXISTENT]", "DELETE Job/Plans");
+	EXPECT(c, "NO [NONEXISTENT]", "STATUS nowhere (MESSAGES)");
+}
+
+static void
+test_names_that_are_none(void **state)
+{
+	static const char *const names[] = { "../x", "a/../b", "..", ".", "a//b", "/a", "\"\"",
+		"\"&\"", "\"&AGE-\"", "\"&U,BTFw\"", "\"a\x80\"", "{2+}\r\n\x01x", "\"&2AA-\"" };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		EXPECT(c, "NO [CANNOT]", "CREATE %s", names[i]);
+		EXPECT(c, "NO [CANNOT]", "SELECT %s", names[i]);
+		EXPECT(c, "NO [CANNOT]", "APPEND %s {1+}\r\nx", names[i]);
+	}
+}
+
+static void
+test_append_refusals(void **state)
+{
+	(void)state;
+	EXPECT(c, "NO [TRYCREATE]", "APPEND none {5+}\r\nhello");
+	EXPECT(c, "NO [TRYCREATE]", "APPEND none {5}");
+	EXPECT(c, "NO [TOOBIG]", "APPEND INBOX {99999999}");
+	EXPECT(c, "BAD", "APPEND INBOX");
+	EXPECT(c, "BAD", "APPEND INBOX (\\Foo) {5+}\r\nhello");
+	EXPECT(c, "OK", "NOOP");
+}
+
+/* A second session never sees its sequence numbers move inside a FETCH. */
+static void
+test_expunge_by_another(void **state)
+{
+	struct client *d;
+
+	(void)state;
+	two_messages();
+	d = second();
+	EXPECT(d, "OK", "SELECT INBOX");
+	EXPECT(d, "OK", "STORE 1 +FLAGS (\\Deleted)");
+	EXPECT(d, "OK", "EXPUNGE");
+	EXPECT(c, "NO [EXPUNGEISSUED]", "FETCH 1:2 (UID FLAGS)");
+	SILENT(c, "* 1 EXPUNGE");
+	SAID(c, "* 2 FETCH (UID 2 ");
+	EXPECT(c, "OK", "SEARCH 2 FLAGGED");
+	SAID(c, "* SEARCH 2\r\n");
+	EXPECT(c, "OK", "NOOP");
+	SAID(c, "* 1 EXPUNGE\r\n");
+	EXPECT(c, "OK", "FETCH 1 UID");
+	SAID(c, "* 1 FETCH (UID 2)\r\n");
+	append(d, "INBOX", "()", mail1);
+	EXPECT(c, "OK", "NOOP");
+	SAID(c, "* 2 EXISTS\r\n");
+	EXPECT(d, "OK", "STORE 1 +FLAGS (\\Seen $New)");
+	EXPECT(c, "OK", "UID FETCH 999 UID");
+	SAID(c, "* FLAGS (");
+	SAID(c, "* 1 FETCH (UID 2 FLAGS (");
+	client_free(d);
+}
+
+static void
+test_bad_input(void **state)
+{
+	(void)state;
+	buf_reset(&c->in);
+	client_sendz(c, "\r\n");
+	assert_true(client_await(c, "* BAD", false, CLIENT_WAIT_MS));
+	EXPECT(c, "BAD", "SELECT \"a");
+	EXPECT(c, "BAD", "SELECT a b");
+	EXPECT(c, "BAD", "SELECT {3+}\r\na\xff");
+	EXPECT(c, "OK", "NOOP");
+	struct buf b;
+
+	buf_init(&b, 1 << 22);
+	for (int i = 0; i < 200000; i++)
+		buf_addc(&b, 'x');
+	EXPECT(c, "BAD [LIMIT]", "SELECT %s", buf_z(&b));
+	EXPECT(c, "BAD [LIMIT]", "SELECT {200000+}\r\n%s", buf_z(&b));
+	EXPECT(c, "BAD [LIMIT]", "SELECT {200000}");
+	EXPECT(c, "OK", "NOOP");
+	buf_fini(&b);
+	buf_reset(&c->in);
+	for (int i = 0; i < 30; i++)
+		client_sendz(c, "x NONSENSE\r\n");
+	assert_true(client_await(c, "* BYE", false, CLIENT_WAIT_MS));
+}
+
+static void
+test_pipelining(void **state)
+{
+	(void)state;
+	append(c, "INBOX", "()", mail1);
+	buf_reset(&c->in);
+	client_sendz(c, "a SELECT INBOX\r\nb STORE 1 +FLAGS (\\Seen)\r\nc FETCH 1 FLAGS\r\n"
+			"d UID SEARCH ALL\r\ne CLOSE\r\nf CAPABILITY\r\n");
+	assert_true(client_await(c, "f OK", false, CLIENT_WAIT_MS));
+	struct str s = buf_str(&c->in);
+	static const char *const order[] = { "a OK", "b OK", "c OK", "d OK", "e OK", "f OK" };
+	size_t at = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(order); i++) {
+		at = str_find(s, str_of(order[i]));
+		assert_true(at < s.n);
+		s = str_from(s, at);
+	}
+}
+
+static void
+test_input_behind_the_login(void **state)
+{
+	struct client *d = client_login(&w, "early", STR("a NOOP\r\nb SELECT INBOX\r\n"));
+
+	(void)state;
+	assert_true(client_await(d, "b OK", false, CLIENT_WAIT_MS));
+	SAID(d, "login OK [CAPABILITY IMAP4rev1");
+	client_free(d);
+}
+
+/* One byte at a time, like a slow line. */
+static void
+test_byte_by_byte(void **state)
+{
+	static const char script[] = "a SELECT {5+}\r\nINBOX\r\nb APPEND INBOX (\\Seen) {5+}\r\n"
+				     "hello\r\nc FETCH 1 (BODY[] FLAGS)\r\n";
+
+	(void)state;
+	buf_reset(&c->in);
+	for (size_t i = 0; i < sizeof script - 1; i++) {
+		client_send(c, str_n(script + i, 1));
+		client_rest(c, 0);
+	}
+	assert_true(client_await(c, "c OK", false, CLIENT_WAIT_MS));
+	SAID(c, "* 1 FETCH (BODY[] {5}\r\nhello FLAGS (\\Seen \\Recent))\r\n");
+}
+
+static void
+test_connections_per_user(void **state)
+{
+	size_t before = w.imap.limits.sessions_per_user;
+	struct client *d;
+
+	(void)state;
+	w.imap.limits.sessions_per_user = 1;
+	d = second();
+	SAID(d, "login NO [LIMIT]");
+	assert_true(client_await(d, "* BYE", false, CLIENT_WAIT_MS));
+	w.imap.limits.sessions_per_user = before;
+	client_free(d);
+}
+
+static void
+test_deleted_while_selected(void **state)
+{
+	struct client *d;
+
+	(void)state;
+	EXPECT(c, "OK", "CREATE x");
+	EXPECT(c, "OK", "SELECT x");
+	d = second();
+	EXPECT(d, "OK", "DELETE x");
+	buf_reset(&c->in);
+	client_sendz(c, "q NOOP\r\n");
+	assert_true(client_await(c, "* BYE", false, CLIENT_WAIT_MS));
+	EXPECT(d, "OK", "CREATE y");
+	EXPECT(d, "OK", "SELECT y");
+	EXPECT(d, "OK", "DELETE y");
+	EXPECT(d, "BAD", "FETCH 1 FLAGS");
+	client_free(d);
+}
+
+/* ---- the table ---- */
+
+static void
+test_every_capability_was_tested(void **state)
+{
+	(void)state;
+	for (const struct capability *cap = imap_capabilities; cap->token != NULL; cap++) {
+		bool found = false;
+
+		for (size_t i = 0; i < ran_count; i++)
+			found = found || strcmp(ran[i], cap->test) == 0;
+		if (!found)
+			print_error("%s is advertised, but its test %s did not run\n", cap->token,
+				cap->test);
+		assert_true(found);
+	}
+}
+
+static int
+group_setup(void **state)
+{
+	(void)state;
+	world_start(&w);
+	return 0;
+}
+
+static int
+group_teardown(void **state)
+{
+	(void)state;
+	world_stop(&w);
+	return 0;
+}
+
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, each_setup, each_teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(imap4rev1),
+		TEST(literal_plus),
+		TEST(enable),
+		TEST(id),
+		TEST(idle),
+		TEST(namespace),
+		TEST(uidplus),
+		TEST(unselect),
+		TEST(move),
+		TEST(children),
+		TEST(special_use),
+		TEST(create_special_use),
+		TEST(test_fetch_sections),
+		TEST(test_examine_changes_nothing),
+		TEST(test_search),
+		TEST(test_mailboxes),
+		TEST(test_names_that_are_none),
+		TEST(test_append_refusals),
+		TEST(test_expunge_by_another),
+		TEST(test_bad_input),
+		TEST(test_pipelining),
+		TEST(test_input_behind_the_login),
+		TEST(test_byte_by_byte),
+		TEST(test_connections_per_user),
+		TEST(test_deleted_while_selected),
+		cmocka_unit_test(test_every_capability_was_tested),
+	};
+
+	return cmocka_run_group_tests(tests, group_setup, group_teardown);
+}
