@@ -195,10 +195,20 @@ requeue(struct home *h, bool only_unreached)
 static void
 finish_batch(struct home *h)
 {
+	struct list done;
+
 	requeue(h, true);
 	watch_seen(h, h->batch_version, true);
+	/* a completion may submit, and that starts the next batch at once */
+	list_init(&done);
 	while (!list_empty(&h->batch)) {
-		struct update *u = update_of(h->batch.next);
+		struct list *node = h->batch.next;
+
+		list_remove(node);
+		list_push_back(&done, node);
+	}
+	while (!list_empty(&done)) {
+		struct update *u = update_of(done.next);
 
 		list_remove(&u->link);
 		finish(h, u, u->result);
