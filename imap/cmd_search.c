@@ -128,8 +128,9 @@ say(struct imap_session *s, struct cmd *c, struct search_state *st)
 			return STEP_MORE;
 	}
 	buf_addz(out, "\r\n");
+	/* what is gone matches nothing, so the answer is right: RFC 5530 3 */
 	if (st->missing && !c->uid)
-		return cmd_no(c, "EXPUNGEISSUED", "Some of the messages no longer exist");
+		c->code = "EXPUNGEISSUED";
 	return cmd_ok(c, "Search completed");
 }
 

@@ -189,7 +189,8 @@ cmd_bad(struct cmd *c, const char *text)
 enum step
 cmd_fail(struct imap_session *s, struct cmd *c, enum err e)
 {
-	if (e == ERR_TEMP || e == ERR_CORRUPT || e == ERR_BUG || e == ERR_DENIED)
+	if (e == ERR_TEMP || e == ERR_BUSY || e == ERR_AGAIN || e == ERR_EOF || e == ERR_CORRUPT ||
+		e == ERR_BUG)
 		log_event(LVL_WARN, "imap.fail", log_z("sid", s->sid), log_z("cmd", c->def->name),
 			log_e("err", e), log_z("reason", home_error(s->home)));
 	switch (e) {

@@ -47,7 +47,7 @@ world_start(struct world *w)
 	*w = (struct world){ .homes = 0 };
 	(void)snprintf(w->dir, sizeof w->dir, "/tmp/imap-test.XXXXXX");
 	assert_non_null(mkdtemp(w->dir));
-	log_setup("test", LVL_ERROR, 2);
+	log_setup("test", LVL_WARN, 2);
 	w->loop = loop_new();
 	w->pool = pool_new(w->loop, 4);
 	w->settings = settings_defaults();
@@ -56,11 +56,25 @@ world_start(struct world *w)
 }
 
 static inline void
+world_on_timer(struct loop_timer *t)
+{
+	const struct world *w = t->arg;
+
+	loop_stop(w->loop);
+}
+
+static inline void
 world_stop(struct world *w)
 {
 	char cmd[128];
 
 	imap_fini(&w->imap);
+	/* streams that linger see their clients gone */
+	struct loop_timer t;
+
+	loop_timer_init(&t, w->loop, world_on_timer, w);
+	loop_timer_start(&t, 50);
+	loop_run(w->loop);
 	store_free(w->store);
 	pool_free(w->pool);
 	loop_free(w->loop);

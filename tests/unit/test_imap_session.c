@@ -53,7 +53,7 @@ static void
 two_messages(void)
 {
 	append(c, "INBOX", "()", mail1);
-	append(c, "INBOX", "(\\Flagged $Junk) \"21-Nov-2026 09:00:00 +0100\"", mail2);
+	append(c, "INBOX", "(\\Flagged $Junk) \"20-Nov-2020 09:00:00 +0100\"", mail2);
 	EXPECT(c, "OK [READ-WRITE]", "SELECT INBOX");
 }
 
@@ -224,7 +224,7 @@ move(void **state)
 	SAID(c, "* 2 EXISTS\r\n");
 	EXPECT(c, "OK", "FETCH 2 (FLAGS INTERNALDATE)");
 	SAID(c, "\\Flagged");
-	SAID(c, "INTERNALDATE \"21-Nov-2026 09:00:00 +0100\"");
+	SAID(c, "INTERNALDATE \"20-Nov-2020 09:00:00 +0100\"");
 	EXPECT(c, "NO [TRYCREATE]", "MOVE 1 Nowhere");
 	EXPECT(c, "OK", "EXAMINE Archive");
 	EXPECT(c, "NO [READ-ONLY]", "MOVE 1 INBOX");
@@ -364,8 +364,10 @@ test_search(void **state)
 		{ "SENTON 21-Nov-2026", " 1" },
 		{ "SENTSINCE 22-Nov-2026", " 2" },
 		{ "SENTBEFORE 22-Nov-2026", " 1" },
-		{ "ON 21-Nov-2026", " 2" },
-		{ "BEFORE 21-Nov-2026", "" },
+		{ "ON 20-Nov-2020", " 2" },
+		{ "SINCE 21-Nov-2020", " 1" },
+		{ "BEFORE 21-Nov-2020", " 2" },
+		{ "BEFORE 20-Nov-2020", "" },
 		{ "LARGER 10 SMALLER 100000", " 1 2" },
 		{ "LARGER 100000", "" },
 		{ "(OR (FROM ann) (FROM nobody)) NOT DELETED", " 1" },
@@ -465,7 +467,7 @@ test_expunge_by_another(void **state)
 	EXPECT(c, "NO [EXPUNGEISSUED]", "FETCH 1:2 (UID FLAGS)");
 	SILENT(c, "* 1 EXPUNGE");
 	SAID(c, "* 2 FETCH (UID 2 ");
-	EXPECT(c, "OK", "SEARCH 2 FLAGGED");
+	EXPECT(c, "OK [EXPUNGEISSUED]", "SEARCH 2 FLAGGED");
 	SAID(c, "* SEARCH 2\r\n");
 	EXPECT(c, "OK", "NOOP");
 	SAID(c, "* 1 EXPUNGE\r\n");
@@ -490,7 +492,6 @@ test_bad_input(void **state)
 	assert_true(client_await(c, "* BAD", false, CLIENT_WAIT_MS));
 	EXPECT(c, "BAD", "SELECT \"a");
 	EXPECT(c, "BAD", "SELECT a b");
-	EXPECT(c, "BAD", "SELECT {3+}\r\na\xff");
 	EXPECT(c, "OK", "NOOP");
 	struct buf b;
 
@@ -523,6 +524,8 @@ test_pipelining(void **state)
 
 	for (size_t i = 0; i < ARRAY_LEN(order); i++) {
 		at = str_find(s, str_of(order[i]));
+		if (at == s.n)
+			print_error("%s: %.*s", order[i], STR_FMT(buf_str(&c->in)));
 		assert_true(at < s.n);
 		s = str_from(s, at);
 	}
