@@ -1,0 +1,300 @@
+"""postroom serve: start, restart, reload, stop, and what it refuses. Every role is a tiny one."""
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import time
+
+import pytest
+
+from harness import instance as instance_module
+from harness.tiny import ROLES, TinyMaster
+
+ROOT = os.geteuid() == 0
+
+
+@pytest.fixture
+def folder(certs):
+    TinyMaster.certs = certs
+    d = instance_module.temp_dir("postroom-master-")
+    yield d
+    instance_module.remove(d)
+
+
+def test_every_role_gets_its_sockets(folder):
+    with TinyMaster(folder, workers=2) as m:
+        log = m.log_text()
+        got = {r: sorted(re.findall(rf"role={r} pid=\d+ ev=tiny\.listener protocol=(\S+)", log))
+               for r in ROLES}
+        assert got == {
+            "auth": ["auth", "auth", "auth-userdb", "directory"],
+            "gate": ["imap"],
+            "imap": ["handover", "handover"],
+            "lmtp": ["lmtp", "lmtp"],
+            "smtp": ["submission"],
+            "queue": ["slots"],
+        }
+        # each imap worker has one of its own
+        assert len(set(re.findall(r"role=imap pid=(\d+) ev=tiny\.listener", log))) == 2
+        assert re.search(r"role=smtp pid=\d+ ev=tiny\.listener protocol=submission tls=1", log)
+
+
+@pytest.mark.skipif(not ROOT, reason="owners of sockets need root")
+def test_owners_and_modes(folder):
+    import grp
+    import pwd
+    with TinyMaster(folder) as m:
+        for name, owner, mode in (
+                (".", "root", 0o750), ("gate", "root", 0o750), ("auth", "root", 0o660),
+                ("auth-userdb", "root", 0o660), ("directory", "root", 0o660),
+                ("lmtp", "root", 0o660), ("slots", "postroom-smtp", 0o600),
+                ("gate/auth", "postroom-gate", 0o600), ("gate/imap.0", "postroom-gate", 0o600)):
+            st = os.stat(m.runtime / name)
+            assert (pwd.getpwuid(st.st_uid).pw_name, stat.S_IMODE(st.st_mode)) == (owner, mode), name
+            assert grp.getgrgid(st.st_gid).gr_name == "postroom", name
+        assert pwd.getpwuid(os.stat(m.mail).st_uid).pw_name == "vmail"
+        assert stat.S_IMODE(os.stat(m.mail).st_mode) == 0o700
+        assert pwd.getpwuid(os.stat(m.spool).st_uid).pw_name == "postroom-queue"
+        assert stat.S_IMODE(os.stat(m.spool).st_mode) == 0o700
+
+
+def test_dead_role_comes_back_with_growing_waits(folder):
+    with TinyMaster(folder) as m:
+        waits = []
+        for _ in range(4):
+            before, at = m.ask("smtp", "pid"), m.log_end()
+            os.kill(int(before), signal.SIGKILL)
+            begin = time.monotonic()
+            m.wait_log(r"role=smtp .*ev=role\.ready", start=at)
+            waits.append(time.monotonic() - begin)
+            assert m.ask("smtp", "pid") != before
+            m.wait_log(rf"ev=master\.died child=smtp worker=0 child_pid={before} signal=9", start=at)
+            # the others were told
+            m.wait_log(rf"role=queue .*ev=tiny\.child_died child=smtp child_pid={before}", start=at)
+        for wait, least in zip(waits, (0.1, 0.2, 0.4, 0.8)):
+            assert wait >= least
+        assert waits[0] < 1
+
+
+def test_connections_wait_in_the_backlog_while_a_role_restarts(folder):
+    with TinyMaster(folder) as m:
+        old = m.line("smtp")
+        pid = int(old.ask("pid"))
+        os.kill(pid, signal.SIGKILL)
+        assert old.at_end()
+        new = m.line("smtp")          # nobody accepts yet, nobody refuses
+        assert int(new.ask("pid")) != pid
+        new.close()
+        old.close()
+
+
+def test_reload_reaches_every_role_and_drops_no_session(folder):
+    with TinyMaster(folder) as m:
+        sessions = [m.line(r) for r in ("gate", "smtp", "lmtp", "auth")]
+        assert {s.ask("hostname") for s in sessions} == {"one.example.org"}
+        at = m.log_end()
+        m.write_conf(hostname="two.example.org")
+        assert m.command("reload").returncode == 0
+        for r in ROLES:
+            m.wait_log(rf"role={r} .*ev=tiny\.reload hostname=two\.example\.org", start=at)
+        assert {s.ask("hostname") for s in sessions} == {"two.example.org"}
+        # a role that starts later has them too
+        os.kill(int(m.ask("smtp", "pid")), signal.SIGKILL)
+        m.wait_log(r"role=smtp .*ev=role\.ready", start=at)
+        assert m.ask("smtp", "hostname") == "two.example.org"
+
+
+def test_reload_refuses_a_broken_file(folder):
+    with TinyMaster(folder) as m:
+        session = m.line("gate")
+        assert session.ask("hostname") == "one.example.org"
+        at = m.log_end()
+        m.conf.write_text(m.conf.read_text().replace("one.example.org", "three.example.org")
+                          + "no_such_setting = 1\n")
+        assert m.process.poll() is None
+        m.process.send_signal(signal.SIGHUP)
+        m.wait_log(r"lvl=error .*ev=master\.reload_refused .*no_such_setting", start=at)
+        assert session.ask("hostname") == "one.example.org"
+        assert "tiny.reload" not in m.log_text()[at:]
+        os.kill(int(m.ask("smtp", "pid")), signal.SIGKILL)
+        m.wait_log(r"role=smtp .*ev=role\.ready", start=at)
+        assert m.ask("smtp", "hostname") == "one.example.org"
+        m.write_conf(hostname="four.example.org")
+        m.process.send_signal(signal.SIGHUP)
+        m.wait_log(r"role=gate .*ev=tiny\.reload hostname=four", start=at)
+        assert session.ask("hostname") == "four.example.org"
+
+
+def test_reload_opens_a_rotated_log_again(folder):
+    with TinyMaster(folder) as m:
+        rotated = folder / "log.1"
+        m.log_path.rename(rotated)
+        m.process.send_signal(signal.SIGHUP)
+        m.wait_log(r"role=gate .*ev=tiny\.reload")
+        size = rotated.stat().st_size
+        m.ask("smtp", "pid")
+        assert rotated.stat().st_size == size
+
+
+def test_orderly_stop(folder):
+    m = TinyMaster(folder, workers=2)
+    m.start()
+    at = m.log_end()
+    m.stop()
+    ends = re.findall(r"ev=master\.ended child=(\w+)", m.log_text()[at:])
+    asked = re.findall(r"role=(\w+) pid=\d+ ev=tiny\.stop", m.log_text()[at:])
+    for order in (ends, asked):
+        assert sorted(order[:2]) == ["gate", "smtp"]
+        assert order[2:] == ["queue", "imap", "imap", "lmtp", "auth"]
+    assert "master.died" not in m.log_text()[at:]
+    assert m.log_text().rstrip().splitlines()[-1].split("ev=")[1].startswith("master.end ")
+    assert os.listdir(m.runtime) == ["gate"] and os.listdir(m.runtime / "gate") == []
+
+
+def test_role_that_hangs_is_left_behind(folder):
+    """A role that does not finish ends itself after 10 s; master waits for it."""
+    m = TinyMaster(folder, env={"TINY_HANG": "1"})
+    m.start()
+    pid = m.pids("auth")[0]
+    for r in ROLES[1:]:            # only auth is left to hang: the rest has its own end
+        os.kill(m.pids(r)[0], signal.SIGSTOP)
+    os.kill(pid, 0)
+    at = m.log_end()
+    for r in ROLES[1:]:
+        os.kill(m.pids(r)[0], signal.SIGKILL)
+    m.process.send_signal(signal.SIGTERM)
+    begin = time.monotonic()
+    assert m.process.wait(40) == 0
+    took = time.monotonic() - begin
+    m.process = None
+    assert 9 < took < 35
+    assert re.search(r"ev=role\.stop reason=\"sessions did not end in time\"", m.log_text()[at:])
+
+
+def test_master_killed_takes_its_roles_along(folder):
+    m = TinyMaster(folder).start()
+    pids = [p for r in ROLES for p in m.pids(r).values()]
+    assert len(pids) == len(ROLES)
+    m.process.kill()
+    m.process.wait()
+    m.process = None
+    until = time.monotonic() + 15
+
+    def alive(pid):
+        try:
+            with open(f"/proc/{pid}/stat") as f:
+                return f.read().rsplit(")", 1)[1].split()[0] != "Z"
+        except OSError:
+            return False
+
+    while any(alive(p) for p in pids):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    # stale sockets and the old pid file are no obstacle
+    with m:
+        assert m.ask("gate", "hello") == "hello"
+
+
+def test_second_instance_is_refused(folder):
+    with TinyMaster(folder) as m:
+        second = m.spawn()
+        assert second.wait(30) == 1
+        assert "another postroom runs" in m.stderr_text()
+        (folder / "stderr").write_text("")
+        assert m.ask("gate", "still there") == "still there"
+        assert os.path.exists(m.runtime / "auth")
+
+
+def test_port_in_use_is_an_error(folder):
+    m = TinyMaster(folder)
+    with socket.create_server(("127.0.0.1", m.imap_port)):
+        p = m.spawn()
+        assert p.wait(30) == 1
+    assert f"cannot listen on 127.0.0.1:{m.imap_port}: Address already in use" in m.stderr_text()
+    assert not os.path.exists(m.runtime / "auth") and not os.path.exists(m.runtime / "master.pid")
+
+
+def test_stop_command_waits(folder):
+    m = TinyMaster(folder).start()
+    assert m.command("stop").returncode == 0
+    assert m.process.wait(1) == 0
+    m.process = None
+    assert m.command("stop").returncode == 1
+    assert "not running" in m.command("reload").stderr
+
+
+@pytest.mark.skipif(not ROOT, reason="asks for system users as root")
+def test_missing_user_is_a_clear_error(folder):
+    m = TinyMaster(folder, extra='user_gate = "postroom-nobody-has"\n')
+    p = m.spawn()
+    assert p.wait(30) == 1
+    assert "the system user postroom-nobody-has is missing" in m.stderr_text()
+
+
+def test_without_root_it_says_so(folder):
+    if not ROOT:
+        with TinyMaster(folder) as m:
+            m.wait_log(r"lvl=warn .*ev=master\.separation")
+        return
+    d = folder / "plain"
+    d.mkdir()
+    m = TinyMaster(d)
+    for path in (d, *d.rglob("*")):
+        os.chown(path, 65534, 65534, follow_symlinks=False)
+    m.process = subprocess.Popen(
+        ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", m.exe, "serve", "--config",
+         m.conf], stdin=subprocess.DEVNULL, stderr=open(d / "stderr", "wb"))
+    m.wait_log(r"ev=master\.ready", timeout=30)
+    assert len(re.findall(r"lvl=warn .*ev=master\.separation uid=65534", m.log_text())) == 1
+    assert m.ask("gate", "uid") == "65534"
+    # walls that need no root stand all the same
+    assert m.ask("gate", "try exec /bin/true") == "EPERM"
+    m.stop()
+
+
+def test_lookup_speaks_socketmap(folder):
+    """The command against a scripted service in the place of the directory socket."""
+    import threading
+    m = TinyMaster(folder)
+    m.runtime.mkdir()
+    answers = {b"alias a@example.org": b"OK b@example.org,c@example.org",
+               b"alias nobody@example.org": b"NOTFOUND ", b"mailbox x": b"TEMP try later",
+               b"domain odd": b"HUH"}
+    with socket.socket(socket.AF_UNIX) as s:
+        s.bind(str(m.runtime / "directory"))
+        s.listen()
+
+        def serve():
+            for _ in range(4):
+                c, _ = s.accept()
+                data = c.recv(1000)
+                n, rest = data.split(b":", 1)
+                assert rest[int(n):] == b","
+                a = answers[rest[:int(n)]]
+                reply = b"%d:%s," % (len(a), a)
+                for i in range(len(reply)):
+                    c.sendall(reply[i:i + 1])
+                c.close()
+
+        t = threading.Thread(target=serve)
+        t.start()
+        done = m.command("lookup", "alias", "a@example.org")
+        assert (done.returncode, done.stdout) == (0, "b@example.org,c@example.org\n")
+        assert m.command("lookup", "alias", "nobody@example.org").returncode == 1
+        assert m.command("lookup", "mailbox", "x").returncode == 75
+        assert m.command("lookup", "domain", "odd").returncode == 69
+        t.join()
+    assert m.command("lookup", "domain", "x").returncode == 75
+    assert m.command("lookup", "domain").returncode == 64
+
+
+def test_help_lists_every_command(folder):
+    m = TinyMaster(folder)
+    out = m.command("--help").stdout
+    for name in ("serve", "check", "config", "reload", "stop", "lookup"):
+        assert re.search(rf"^  {name} ", out, re.M)
+    assert m.command("no-such-command").returncode == 64
+    assert m.command("check").returncode == 0
+    assert "hostname" in m.command("config", "-n").stdout
