@@ -5,6 +5,10 @@ delivery_lmtp_liblmtp_a_SOURCES = \
 	delivery/lmtp/session.c delivery/lmtp/session.h
 LIBLMTP = delivery/lmtp/liblmtp.a
 
+pkglibexec_PROGRAMS += delivery/lmtp/postroom-lmtp
+delivery_lmtp_postroom_lmtp_SOURCES = delivery/lmtp/main.c
+delivery_lmtp_postroom_lmtp_LDADD = $(LIBLMTP) $(LIBAUTHCLIENT) $(LIBROLE) $(LIBSTORE_ALL)
+
 check_PROGRAMS += tests/unit/test_lmtp_command tests/unit/test_lmtp_session
 tests_unit_test_lmtp_command_SOURCES = tests/unit/test_lmtp_command.c
 tests_unit_test_lmtp_command_LDADD = $(LIBLMTP) $(LIBBASE) $(CMOCKA_LIBS)
