@@ -22,6 +22,7 @@ static struct role_ctx *ctx;
 static int open_before;
 static struct listener *listeners[16];
 static size_t listeners_count;
+static struct stream *sessions[64];
 
 static int
 try_open(const char *path)
@@ -188,8 +189,10 @@ on_read(struct stream *s, void *arg)
 static void
 on_end(struct stream *s, void *arg, enum err why)
 {
-	(void)arg;
+	struct stream **place = arg;
+
 	(void)why;
+	*place = NULL;
 	stream_free(s);
 }
 
@@ -200,8 +203,13 @@ on_accept(void *arg, int fd, const struct peer *peer)
 {
 	(void)arg;
 	(void)peer;
-	(void)stream_new(
-		role_loop(ctx), fd, &ops, NULL, &(struct stream_options){ .in_max_bytes = 4096 });
+	for (size_t i = 0; i < ARRAY_LEN(sessions); i++)
+		if (sessions[i] == NULL) {
+			sessions[i] = stream_new(role_loop(ctx), fd, &ops, &sessions[i],
+				&(struct stream_options){ .in_max_bytes = 4096 });
+			return;
+		}
+	(void)close(fd);
 }
 
 static enum err
@@ -249,6 +257,8 @@ stop(struct role_ctx *c)
 	log_event(LVL_INFO, "tiny.stop", log_n("worker", role_worker(c)));
 	while (listeners_count != 0)
 		listener_free(listeners[--listeners_count]);
+	for (size_t i = 0; i < ARRAY_LEN(sessions); i++)
+		stream_free(sessions[i]);
 	if (getenv("TINY_HANG") == NULL)
 		role_leave(c);
 }
