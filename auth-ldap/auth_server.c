@@ -34,7 +34,9 @@ struct auth_conn {
 	char cookie[2 * COOKIE_BYTES + 1];
 	struct hmap_node by_cookie;
 	bool has_version, has_pid;
+	uint32_t minor;
 	uint32_t pid;
+	struct loop_task hang_up;
 	struct hmap logins; /* by number */
 	size_t active;	    /* logins that have no answer yet */
 	size_t verified_count;
@@ -93,6 +95,9 @@ login_find(struct auth_conn *c, uint32_t id)
 	return n != NULL ? CONTAINER_OF(n, struct login, node) : NULL;
 }
 
+static void
+auth_conn_end(struct conn *base);
+
 /* ---- answers ---- */
 
 static void
@@ -126,7 +131,7 @@ on_delay(struct loop_timer *t)
 	login_free(l);
 }
 
-static const char TEMP_CODE[] = "temp\tcode=temp_fail";
+static const char TEMP_CODE[] = "temp\tcode=temp_fail\treason=Temporary authentication failure";
 static const char AUTHZ_CODE[] = "authz\tcode=authz_fail";
 
 /* Refuse, after the delay unless it is our own failure. */
@@ -138,6 +143,13 @@ login_fail(struct login *l, const char *code)
 		l->exchange != NULL ? sasl_exchange_claim(l->exchange) : NULL;
 	struct str name = claim != NULL ? claim->name : STR_EMPTY;
 	int64_t wait = l->start_ms + c->c.service->settings->auth.failure_delay - clock_ms();
+	/* Postfix reads every FAIL as a wrong password (535), and only a lost connection as
+	 * temporary (454), after which it connects anew. It asks one login at a time. */
+	if (code == TEMP_CODE && l->nologin && c->active == 1 && c->minor < 2) {
+		l->state = LOGIN_DELAY;
+		loop_task_queue(&c->hang_up);
+		return;
+	}
 	if (code == TEMP_CODE || wait <= 0) {
 		write_fail(c, l->id, name, code);
 		login_free(l);
@@ -365,6 +377,7 @@ static bool
 on_version(struct auth_conn *c, const struct auth_line *line)
 {
 	c->has_version = line->major == 1;
+	c->minor = line->minor;
 	if (!c->has_version)
 		log_event(LVL_WARN, "auth.client", log_z("res", "deny"),
 			log_n("version", line->major), log_z("reason", "unknown version"));
@@ -415,6 +428,7 @@ auth_conn_end(struct conn *base)
 	hmap_fini(&c->logins);
 	hmap_remove(&c->c.service->auth_conns, &c->by_cookie);
 	loop_timer_stop(&c->expire);
+	loop_task_cancel(&c->hang_up);
 	conn_close(&c->c);
 	free(c);
 }
@@ -459,6 +473,13 @@ on_end(struct stream *st UNUSED, void *arg, enum err why UNUSED)
 static const struct stream_ops auth_ops = {
 	.on_read = on_read, .on_drain = on_drain, .on_end = on_end
 };
+
+static void
+on_hang_up(struct loop_task *t)
+{
+	struct auth_conn *c = t->arg;
+	auth_conn_end(&c->c);
+}
 
 static void
 on_expire(struct loop_timer *t)
@@ -508,6 +529,7 @@ auth_server_accept(void *arg, int fd, const struct peer *peer UNUSED)
 	hmap_init(&c->logins);
 	list_init(&c->verified);
 	loop_timer_init(&c->expire, s->loop, on_expire, c);
+	loop_task_init(&c->hang_up, s->loop, on_hang_up, c);
 	write_greeting(c);
 }
 
