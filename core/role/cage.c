@@ -204,26 +204,52 @@ allow(scmp_filter_ctx f, const int *list)
 	return rc;
 }
 
+/* Everything but the listed ones fails with EPERM. */
+static int
+add_allowed(scmp_filter_ctx f, const struct role_cage *cage)
+{
+	int rc = allow(f, common_syscalls);
+
+	if (rc == 0)
+		rc = allow(f, cage->allow_syscalls);
+	if (rc == 0 && CAGE_SANITIZED)
+		rc = allow(f, sanitizer_syscalls);
+	if (rc != 0)
+		return rc;
+	if (cage->no_inet)
+		return seccomp_rule_add(
+			f, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
+	return seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(socket), 0);
+}
+
+/* Without a list: no sockets but unix ones, and no other program. */
+static int
+add_denied(scmp_filter_ctx f)
+{
+	int rc = seccomp_rule_add(
+		f, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_NE, AF_UNIX));
+
+	if (rc == 0)
+		rc = seccomp_rule_add(f, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(execve), 0);
+	if (rc == 0)
+		rc = seccomp_rule_add(f, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(execveat), 0);
+	return rc;
+}
+
 static enum err
 filter_syscalls(struct cage_plan *p)
 {
+	const struct role_cage *cage = p->cage;
+	bool listed = cage->allow_syscalls != NULL;
 	scmp_filter_ctx f;
 	int rc;
 
-	if (p->cage->allow_syscalls == NULL)
+	if (!listed && !cage->no_inet)
 		return ERR_OK;
-	f = seccomp_init(SCMP_ACT_ERRNO(EPERM));
+	f = seccomp_init(listed ? SCMP_ACT_ERRNO(EPERM) : SCMP_ACT_ALLOW);
 	if (f == NULL)
 		return failed(p, "seccomp", ENOMEM);
-	rc = allow(f, common_syscalls);
-	if (rc == 0)
-		rc = allow(f, p->cage->allow_syscalls);
-	if (rc == 0 && CAGE_SANITIZED)
-		rc = allow(f, sanitizer_syscalls);
-	if (rc == 0)
-		rc = p->cage->no_inet ? seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
-						SCMP_A0(SCMP_CMP_EQ, AF_UNIX))
-				      : seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(socket), 0);
+	rc = listed ? add_allowed(f, cage) : add_denied(f);
 	if (rc == 0)
 		rc = seccomp_attr_set(f, SCMP_FLTATR_CTL_TSYNC, 1);
 	if (rc == 0)

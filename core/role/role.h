@@ -33,9 +33,9 @@ struct role_cage {
 	bool landlock_mail_root;	  /* file access only below mail_root */
 	bool landlock_no_files;		  /* no file can be opened, made or removed at all */
 	const int *allow_syscalls; /* seccomp: numbers (SYS_…) beyond the common ones, ends -1;
-				      NULL: no filter. The common ones: descriptors, sockets,
+				      NULL: no list. The common ones: descriptors, sockets,
 				      memory, threads, time; no open, no execve. */
-	bool no_inet;		   /* socket() only AF_UNIX (with a filter) */
+	bool no_inet;		   /* socket() only AF_UNIX; without a list, no execve either */
 };
 /* Ready lists for allow_syscalls: nothing more; opening, renaming, linking, watching files. */
 extern const int role_syscalls_common[];
