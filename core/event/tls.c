@@ -256,6 +256,7 @@ tls_new_client(struct tls_ctx *c, int fd, struct str host)
 	free(name);
 	if (!t->dead)
 		SSL_set_connect_state(t->ssl);
+	t->wants = LOOP_WRITE; /* the client speaks first */
 	return t;
 }
 

@@ -51,6 +51,7 @@ tls_write(struct tls *t, const void *p, size_t n, size_t *put_out);
 /* Sends close_notify once; does not wait for the peer's. */
 MUST_USE enum err
 tls_shutdown(struct tls *t);
+/* Before the first step: LOOP_WRITE for a client, LOOP_READ for a server. */
 int
 tls_wants(const struct tls *t);
 /* Bytes already decrypted: a read returns them though the fd stays quiet. */
