@@ -86,7 +86,8 @@ struct mime_range {
  * no message, or MIME of the message itself; ERR_SYNTAX: no path. RFC 3501 6.4.5. */
 MUST_USE enum err
 mime_find(const struct mime *m, struct str path, enum mime_want want, struct mime_range *out);
-/* The path of part i ("1.2"), "" for the root; roots of enclosed messages have their container's.
+/* The path of part i ("1.2"), "" for part 0. Roots of enclosed messages: a multipart has its
+ * container's path (it is that one's TEXT), a single body the path behind which ".1" stands.
  * Appended. */
 void
 mime_path(struct buf *out, const struct mime *m, uint32_t i);

@@ -106,14 +106,15 @@ mime_path(struct buf *out, const struct mime *m, uint32_t i)
 {
 	uint32_t numbers[MIME_DEPTH_MAX + 1];
 	size_t n = 0;
-	/* The single body of a message is part 1 of it. */
-	bool root = m->parts[i].number == 0;
 
-	if (root && i != 0 && m->parts[i].kind != MIME_MULTIPART)
-		numbers[n++] = 1;
-	for (; i != MIME_NONE && n < ARRAY_LEN(numbers); i = m->parts[i].parent)
-		if (m->parts[i].number != 0)
-			numbers[n++] = m->parts[i].number;
+	/* the single body of a message is part 1 of it */
+	for (uint32_t at = i; i != 0 && at != MIME_NONE && n < ARRAY_LEN(numbers);
+		at = m->parts[at].parent) {
+		if (m->parts[at].number != 0)
+			numbers[n++] = m->parts[at].number;
+		else if (m->parts[at].kind != MIME_MULTIPART)
+			numbers[n++] = 1;
+	}
 	while (n != 0) {
 		buf_addu(out, numbers[--n]);
 		if (n != 0)
@@ -180,9 +181,15 @@ inside(uint64_t off, uint64_t len, uint64_t low, uint64_t high)
 	return off >= low && off <= high && len <= high - off;
 }
 
+/* What decoding remembers of each part. */
+struct link {
+	uint32_t last_child;
+	uint32_t depth;
+};
+
 /* Tie part i to its parent; false when that cannot be. */
 static bool
-link_part(struct mime *m, uint32_t i, uint64_t back, uint32_t *last_child)
+link_part(struct mime *m, uint32_t i, uint64_t back, struct link *links)
 {
 	struct mime_part *p = &m->parts[i];
 
@@ -200,7 +207,7 @@ link_part(struct mime *m, uint32_t i, uint64_t back, uint32_t *last_child)
 			return false;
 		p->number = parent->child_count + 1;
 		if (p->number > 1) {
-			struct mime_part *prev = &m->parts[last_child[p->parent]];
+			struct mime_part *prev = &m->parts[links[p->parent].last_child];
 
 			prev->next = i;
 			low = prev->body_off + prev->body_len;
@@ -209,13 +216,16 @@ link_part(struct mime *m, uint32_t i, uint64_t back, uint32_t *last_child)
 		return false;
 	}
 	parent->child_count++;
-	last_child[p->parent] = i;
+	links[p->parent].last_child = i;
+	links[i].depth = links[p->parent].depth + 1;
+	if (links[i].depth >= MIME_DEPTH_MAX)
+		return false;
 	return inside(p->header_off, p->header_len, low, parent->body_off + parent->body_len) &&
 	       inside(p->body_off, p->body_len, p->body_off, parent->body_off + parent->body_len);
 }
 
 static enum err
-decode_part(struct mime *m, uint32_t i, struct str *in, uint64_t msg_len, uint32_t *last_child)
+decode_part(struct mime *m, uint32_t i, struct str *in, uint64_t msg_len, struct link *links)
 {
 	uint64_t v[7];
 	struct mime_part *p = &m->parts[i];
@@ -247,7 +257,7 @@ decode_part(struct mime *m, uint32_t i, struct str *in, uint64_t msg_len, uint32
 				       p->body_off + p->body_len == msg_len
 			       ? ERR_OK
 			       : ERR_CORRUPT;
-	return link_part(m, i, v[0], last_child) ? ERR_OK : ERR_CORRUPT;
+	return link_part(m, i, v[0], links) ? ERR_OK : ERR_CORRUPT;
 }
 
 enum err
@@ -264,14 +274,14 @@ mime_decode(struct mime *m, struct str in, uint64_t msg_len)
 	m->cut = cut != 0;
 	m->cap = m->n = (uint32_t)n;
 	m->parts = xcalloc(n, sizeof *m->parts);
-	uint32_t *last_child = xcalloc(n, sizeof *last_child);
+	struct link *links = xcalloc(n, sizeof *links);
 	enum err e = ERR_OK;
 
 	for (uint32_t i = 0; i < m->n && e == ERR_OK; i++)
-		e = decode_part(m, i, &in, msg_len, last_child);
+		e = decode_part(m, i, &in, msg_len, links);
 	for (uint32_t i = 0; i < m->n && e == ERR_OK; i++)
 		if (m->parts[i].kind == MIME_MESSAGE && m->parts[i].child_count != 1)
 			e = ERR_CORRUPT;
-	free(last_child);
+	free(links);
 	return e == ERR_OK && in.n != 0 ? ERR_CORRUPT : e;
 }

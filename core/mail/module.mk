@@ -51,3 +51,7 @@ tests_fuzz_fuzz_utf7_LDADD = $(LIBMAIL) $(LIBBASE) $(ICU_LIBS)
 tests_fuzz_fuzz_encoded_SOURCES = tests/fuzz/fuzz_encoded.c
 tests_fuzz_fuzz_encoded_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_encoded_LDADD = $(LIBMAIL) $(LIBBASE) $(ICU_LIBS)
+
+noinst_PROGRAMS += bench/bench_mail
+bench_bench_mail_SOURCES = bench/bench_mail.c
+bench_bench_mail_LDADD = $(LIBMAIL) $(LIBBASE) $(ICU_LIBS)

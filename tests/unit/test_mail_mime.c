@@ -65,7 +65,7 @@ static const struct {
 	{ CT_MIXED("b") "\r\n--b\r\nA: b\r\n--b\r\n\r\ntwo", "P[]T[1]''T[2]'two'" },
 	{ CT_MIXED("b") "\r\n--b\r\nContent-Type: message/rfc822\r\n--b--", "P[]M[1]T[1.1]''" },
 	/* messages */
-	{ "Content-Type: message/rfc822\r\n\r\nA: b\r\n\r\nx", "M[]T[1]'x'" },
+	{ "Content-Type: message/rfc822\r\n\r\nA: b\r\n\r\nx", "M[]T[1.1]'x'" },
 	{ CT_MIXED("b") "\r\n--b\r\nContent-Type: message/rfc822\r\n\r\n" CT_MIXED(
 		  "c") "\r\n--c\r\n\r\none\r\n--c\r\n\r\ntwo\r\n--c--\r\n--b--",
 		"P[]M[1]P[1]T[1.1]'one'T[1.2]'two'" },
