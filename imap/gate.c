@@ -1,13 +1,14 @@
-/* IMAP before login: the program postroom-gate with core/gate below it. It knows CAPABILITY, NOOP,
- * LOGOUT, ID, STARTTLS, LOGIN and AUTHENTICATE; everything else is imap's, after the hand-over.
- * Invariant: a reply to a login is written here only when it failed; passwords leave only towards
- * auth and are not written anywhere else. */
+/* IMAP before login, the protocol that postroom-gate speaks with core/gate below it. It knows
+ * CAPABILITY, NOOP, LOGOUT, ID, STARTTLS, LOGIN and AUTHENTICATE; everything else is imap's, after
+ * the hand-over. Invariant: a reply to a login is written here only when it failed; passwords leave
+ * only towards auth and are not written anywhere else. */
 #include <stdlib.h>
 
 #include "core/base/codec.h"
 #include "core/base/log.h"
 #include "core/base/xalloc.h"
 #include "core/gate/gate.h"
+#include "imap/gate.h"
 #include "imap/gate_capability.h"
 #include "imap/gate_parse.h"
 
@@ -409,7 +410,7 @@ on_leave(void *session, bool stopping)
 	say_bye(s, stopping ? "[UNAVAILABLE] The server is stopping" : "Login took too long");
 }
 
-static const struct gate_protocol PROTOCOL = {
+const struct gate_protocol imap_gate_protocol = {
 	.service = "imap",
 	.in_max_bytes = IN_MAX_BYTES,
 	.open = on_open,
@@ -419,29 +420,3 @@ static const struct gate_protocol PROTOCOL = {
 	.failed = on_failed,
 	.leave = on_leave,
 };
-
-static enum err
-start(struct role_ctx *c)
-{
-	return gate_service_start(c, &PROTOCOL, "imap");
-}
-
-int
-main(int argc, char **argv)
-{
-	const struct role role = {
-		.name = "gate",
-		.bit = ROLE_GATE,
-		.user = gate_service_user,
-		.cage = { .chroot_below_runtime = "gate",
-			.no_file_writes = true,
-			.landlock_no_files = true,
-			.allow_syscalls = role_syscalls_common,
-			.no_inet = true },
-		.init = gate_service_init,
-		.start = start,
-		.reload = gate_service_reload,
-		.stop = gate_service_stop,
-	};
-	return role_main(argc, argv, &role);
-}

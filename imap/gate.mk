@@ -1,12 +1,17 @@
 # postroom-gate: IMAP before login on top of core/gate.
 noinst_LIBRARIES += imap/libimapgate.a
-imap_libimapgate_a_SOURCES = imap/gate_parse.c imap/gate_parse.h
+imap_libimapgate_a_SOURCES = \
+	imap/gate.c imap/gate.h \
+	imap/gate_capability.c imap/gate_capability.h \
+	imap/gate_parse.c imap/gate_parse.h
 
 pkglibexec_PROGRAMS += postroom-gate
-postroom_gate_SOURCES = imap/gate.c imap/gate_capability.c imap/gate_capability.h
+postroom_gate_SOURCES = imap/gate_main.c
 postroom_gate_LDADD = imap/libimapgate.a $(LIBGATE)
 
-check_PROGRAMS += tests/unit/test_imap_gate
+check_PROGRAMS += tests/unit/test_gate tests/unit/test_imap_gate
+tests_unit_test_gate_SOURCES = tests/unit/test_gate.c tests/unit/scripted.h tests/unit/tls_pem.h
+tests_unit_test_gate_LDADD = imap/libimapgate.a $(LIBGATE) $(CMOCKA_LIBS)
 tests_unit_test_imap_gate_SOURCES = tests/unit/test_imap_gate.c
 tests_unit_test_imap_gate_LDADD = imap/libimapgate.a $(LIBBASE) $(CMOCKA_LIBS)
 

@@ -73,17 +73,19 @@ push_up(struct relay *r)
 	stream_release_buffers(r->stream);
 }
 
-static void
+/* False: that was the end, and r may be gone. */
+static bool
 pull_down(struct relay *r)
 {
 	ssize_t n = recv(r->fd, chunk, sizeof(chunk), MSG_DONTWAIT);
 	if (n > 0) {
 		stream_write(r->stream, str_n(chunk, (size_t)n));
-		return;
+		return true;
 	}
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
+		return true;
 	relay_end(r, true);
+	return false;
 }
 
 static void
@@ -92,11 +94,8 @@ on_io(struct loop_io *io, int events)
 	struct relay *r = io->arg;
 	if ((events & LOOP_WRITE) != 0)
 		push_up(r);
-	if ((events & LOOP_READ) != 0) {
-		pull_down(r);
-		if (r->ended)
-			return;
-	}
+	if ((events & LOOP_READ) != 0 && !pull_down(r))
+		return;
 	update(r);
 }
 
