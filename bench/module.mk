@@ -2,3 +2,6 @@
 noinst_PROGRAMS += bench/bench_smtp
 bench_bench_smtp_SOURCES = bench/bench_smtp.c
 bench_bench_smtp_LDADD = $(LIBEVENT)
+noinst_PROGRAMS += bench/bench_login
+bench_bench_login_SOURCES = bench/bench_login.c
+bench_bench_login_LDADD = $(LIBEVENT)
