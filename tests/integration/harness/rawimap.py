@@ -1,0 +1,67 @@
+"""IMAP as bytes, for tests that care how something is said.
+
+    c = RawImap("127.0.0.1", port)            # or context=certs.context() for TLS at once
+    c.greeting
+    c.send(b"a LOGIN x y\r\n")
+    c.line(), c.until("a"), c.eof()
+    c.starttls(context)
+"""
+import socket
+import ssl
+
+
+class RawImap:
+    def __init__(self, host, port, context=None, timeout=30, greet=True):
+        self.sock = socket.create_connection((host, port), timeout=timeout)
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if context:
+            # a connection that just breaks must show as an error
+            self.sock = context.wrap_socket(self.sock, server_hostname="localhost",
+                                            suppress_ragged_eofs=False)
+        self.buffer = b""
+        self.greeting = self.line() if greet else None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.sock.close()
+
+    def send(self, data):
+        self.sock.sendall(data if isinstance(data, bytes) else data.encode())
+
+    def line(self):
+        while b"\r\n" not in self.buffer:
+            got = self.sock.recv(65536)
+            if not got:
+                raise EOFError(self.buffer)
+            self.buffer += got
+        line, self.buffer = self.buffer.split(b"\r\n", 1)
+        return line.decode("utf-8", "replace")
+
+    def until(self, tag):
+        """The lines up to and with the tagged reply (or a continuation, with tag "+")."""
+        out = []
+        while True:
+            out.append(self.line())
+            if out[-1].startswith(tag + " ") or out[-1] == tag:
+                return out
+
+    def ask(self, command, tag="t"):
+        """The tagged reply's text, and the lines before it."""
+        self.send(f"{tag} {command}\r\n")
+        lines = self.until(tag)
+        return lines[-1][len(tag) + 1:], lines[:-1]
+
+    def eof(self):
+        """True when the server closes in order, with nothing more to say."""
+        if self.buffer:
+            return False
+        return self.sock.recv(1) == b""
+
+    def starttls(self, context):
+        self.sock = context.wrap_socket(self.sock, server_hostname="localhost",
+                                        suppress_ragged_eofs=False)
+
+    def peer_certificate(self):
+        return self.sock.getpeercert(True) if isinstance(self.sock, ssl.SSLSocket) else None

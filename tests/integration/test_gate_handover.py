@@ -1,0 +1,109 @@
+"""imap does not believe the gate: forged hand-overs are refused, whoever sends them."""
+import array
+import os
+import pwd
+import socket
+import struct
+import subprocess
+import sys
+import time
+
+import pytest
+
+OFFER, ACK, NAK = 1, 2, 3
+BUSY, DENIED, FAILED = 0, 1, 2
+
+
+def u64(n):
+    return struct.pack("<Q", n)
+
+
+def text(b):
+    return struct.pack("<I", len(b)) + b
+
+
+def offer(cookie=b"0" * 32, request=1, version=1, pid=1, number=7, tag=b"a1"):
+    deadline = int(time.monotonic() * 1000) + 5000
+    return struct.pack("<I", OFFER) + b"".join((
+        u64(version), u64(number), u64(deadline), text(b"0011223344556677"), text(tag),
+        text(cookie), u64(pid), u64(request), u64(1), u64(0), text(b""), text(b"127.0.0.1"),
+        u64(4711), text(b"127.0.0.1"), u64(143), text(b"")))
+
+
+def send(path, packet):
+    """Sends the packet with one end of a socket pair, prints what came of both."""
+    s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    s.settimeout(15)
+    s.connect(path)
+    ours, theirs = socket.socketpair()
+    try:
+        s.sendmsg([packet], [(socket.SOL_SOCKET, socket.SCM_RIGHTS,
+                              array.array("i", [theirs.fileno()]))])
+        theirs.close()
+        reply = s.recv(1000)
+    except (ConnectionResetError, BrokenPipeError):
+        reply = b""
+    ours.settimeout(15)
+    try:
+        client = ours.recv(1000)
+    except ConnectionResetError:
+        client = b""
+    return reply, client
+
+
+def send_as(uid, path, packet):
+    """The same from a process with that uid."""
+    code = ("import os,sys; sys.path[:0] = %r; import test_gate_handover as t; os.setgroups([%d]);"
+            "os.setresgid(%d, %d, %d); os.setresuid(%d, %d, %d);"
+            "r, c = t.send(%r, bytes.fromhex(%r)); print(r.hex() + ':' + c.hex())")
+    gid = os.stat(path).st_gid
+    done = subprocess.run(
+        [sys.executable, "-c", code % (sys.path, gid, gid, gid, gid, uid, uid, uid, path,
+                                       packet.hex())],
+        capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    reply, client = done.stdout.strip().split(":")
+    return bytes.fromhex(reply), bytes.fromhex(client)
+
+
+def gate_uid():
+    return pwd.getpwnam("postroom-gate").pw_uid if os.geteuid() == 0 else os.geteuid()
+
+
+def imap_socket(postroom):
+    return postroom.socket("gate/imap.0")
+
+
+@pytest.mark.parametrize("packet", [
+    offer(),
+    offer(cookie=b"f" * 32, request=2**32 - 1),
+    offer(request=0),
+], ids=["unknown", "other-cookie", "request-0"])
+def test_a_wrong_ticket_is_denied(postroom, packet):
+    reply, client = send_as(gate_uid(), imap_socket(postroom), packet) \
+        if os.geteuid() == 0 else send(imap_socket(postroom), packet)
+    assert reply == struct.pack("<I", NAK) + u64(7) + u64(DENIED)
+    assert client == b""  # not a byte, and closed
+
+
+@pytest.mark.parametrize("packet", [
+    b"", b"\1", struct.pack("<I", OFFER), struct.pack("<I", ACK) + u64(7), offer()[:-3],
+    offer() + b"x", offer(version=2), offer(tag=b"a\r\n* OK"), struct.pack("<I", 99)],
+    ids=range(9))
+def test_garbage_closes_the_channel(postroom, packet):
+    if os.geteuid() == 0:
+        reply, client = send_as(gate_uid(), imap_socket(postroom), packet or b"\0")
+    else:
+        reply, client = send(imap_socket(postroom), packet or b"\0")
+    assert reply == b"" and client == b""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="one uid for all roles without root")
+def test_other_uids_are_not_heard(postroom):
+    start = len(postroom.log_text())
+    for user in ("root", "postroom-smtp", "postroom-queue", "vmail"):
+        uid = pwd.getpwnam(user).pw_uid
+        reply, client = send_as(uid, imap_socket(postroom), offer())
+        assert reply == b"" and client == b"", user
+        postroom.wait_log(rf"ev=handover\.foreign uid={uid}\b", start=start)
+    assert "ev=auth" not in postroom.log_text()[start:]
