@@ -17,9 +17,22 @@ pkglibexec_PROGRAMS += postroom-auth
 postroom_auth_SOURCES = auth-ldap/main.c
 postroom_auth_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LIBROLE) $(LIBSASL) $(LDAP_LIBS)
 
-EXTRA_DIST += config/ldap/postroom.schema config/ldap/slapd.conf.in config/ldap/example.ldif \
-	config/ldap/make-example tests/integration/harness/slapd.py
-
 noinst_PROGRAMS += tests/tools/run_role
 tests_tools_run_role_SOURCES = tests/tools/run_role.c
 tests_tools_run_role_LDADD = $(LIBROLE)
+
+check_PROGRAMS += tests/unit/test_auth_name tests/unit/test_auth_proto
+tests_unit_test_auth_name_SOURCES = tests/unit/test_auth_name.c
+tests_unit_test_auth_name_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LDAP_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_auth_proto_SOURCES = tests/unit/test_auth_proto.c
+tests_unit_test_auth_proto_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(CMOCKA_LIBS)
+
+FUZZ_TARGETS += tests/fuzz/fuzz_auth_protocol tests/fuzz/fuzz_socketmap
+tests_fuzz_fuzz_auth_protocol_SOURCES = tests/fuzz/fuzz_auth_protocol.c
+tests_fuzz_fuzz_auth_protocol_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LIBSASL) $(LDAP_LIBS)
+tests_fuzz_fuzz_auth_protocol_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_socketmap_SOURCES = tests/fuzz/fuzz_socketmap.c
+tests_fuzz_fuzz_socketmap_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LDAP_LIBS)
+tests_fuzz_fuzz_socketmap_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+EXTRA_DIST += tests/fuzz/auth_protocol.dict tests/fuzz/socketmap.dict \
+	tests/fuzz/corpus/auth_protocol tests/fuzz/corpus/socketmap

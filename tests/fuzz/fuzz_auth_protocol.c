@@ -1,0 +1,155 @@
+/* Fuzzes what postroom-auth makes of its clients' bytes: the lines of the auth and master
+ * protocols, and the mechanisms' responses. The first byte chooses; whatever comes, what a parser
+ * accepted stays inside the line, and a name that was accepted is harmless in a filter, a DN and a
+ * path. */
+#include <stdlib.h>
+
+#include "auth-ldap/name.h"
+#include "auth-ldap/proto.h"
+#include "core/authclient/wire.h"
+#include "core/base/codec.h"
+#include "core/sasl/exchange.h"
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define CHECK(x)                 \
+	do {                     \
+		if (!(x))        \
+			abort(); \
+	} while (0)
+
+static void
+inside(struct str part, struct str line)
+{
+	CHECK(part.n == 0 || (part.p >= line.p && part.p + part.n <= line.p + line.n));
+	CHECK(str_chr(part, '\t') == part.n);
+}
+
+/* RFC 4515 and RFC 4514: none of their special bytes may stand in an escaped value. */
+static void
+check_name(struct str raw)
+{
+	struct name n;
+	struct buf b;
+	buf_init(&b, 64 * 1024);
+	escape_filter(&b, raw);
+	for (size_t i = 0; i < b.n; i++) {
+		char c = buf_str(&b).p[i];
+		CHECK(c != '*' && c != '(' && c != ')' && c != '\0' && (c & 0x80) == 0);
+	}
+	buf_reset(&b);
+	escape_dn(&b, raw);
+	for (size_t i = 0; i < b.n; i++) {
+		char c = buf_str(&b).p[i];
+		CHECK(c > ' ' && strchr(",+\"<>;=#", c) == NULL && (c & 0x80) == 0);
+	}
+	buf_reset(&b);
+	if (name_parse(raw, STR("example.org"), &n) == ERR_OK) {
+		CHECK(n.address.n == n.local.n + 1 + n.domain.n);
+		buf_addz(&b, "/mail/");
+		if (template_expand(&b, STR("%{domain}/%{local}"), &n, TEMPLATE_PATH) == ERR_OK)
+			CHECK(home_is_safe(buf_str(&b), STR("/mail")));
+		/* What was accepted is accepted again, and is the same. */
+		struct name again;
+		CHECK(name_parse(n.address, STR_EMPTY, &again) == ERR_OK);
+		CHECK(str_eq(again.address, n.address));
+	}
+	buf_fini(&b);
+}
+
+static void
+exchange(const char *mechanism, struct str in)
+{
+	struct sasl_exchange *s;
+	struct str part, challenge;
+	enum err e = ERR_AGAIN;
+	CHECK(sasl_exchange_new(str_of(mechanism), "imap", &s) == ERR_OK);
+	for (int steps = 0; e == ERR_AGAIN && steps < 4; steps++) {
+		(void)str_cut(in, '\n', &part, &in);
+		e = sasl_exchange_step(s, part, &challenge);
+	}
+	if (e == ERR_OK) {
+		const struct sasl_claim *c = sasl_exchange_claim(s);
+		CHECK(c->name.n > 0 && c->password.n > 0);
+		CHECK(!str_has_nul(c->name) && !str_has_nul(c->password));
+		check_name(c->name);
+	}
+	sasl_exchange_free(s);
+}
+
+static void
+auth_lines(struct buf *in)
+{
+	struct str text;
+	struct auth_line line;
+	struct buf decoded;
+	while (wire_line(in, AUTH_LINE_MAX, &text) == ERR_OK) {
+		if (auth_line_parse(text, &line) == ERR_OK) {
+			inside(line.mechanism, text);
+			inside(line.service, text);
+			inside(line.session, text);
+			inside(line.response, text);
+			buf_init_secret(&decoded, SASL_RESPONSE_MAX);
+			if (base64_decode(&decoded, line.response) == ERR_OK)
+				exchange("PLAIN", buf_str(&decoded));
+			buf_fini(&decoded);
+		}
+		buf_consume(in, text.n + 1);
+	}
+}
+
+static void
+userdb_lines(struct buf *in)
+{
+	struct str text;
+	struct userdb_line line;
+	struct buf name;
+	while (wire_line(in, AUTH_LINE_MAX, &text) == ERR_OK) {
+		if (userdb_line_parse(text, &line) == ERR_OK) {
+			inside(line.name, text);
+			inside(line.cookie, text);
+			buf_init(&name, AUTH_LINE_MAX);
+			if (wire_unescape(&name, line.name) == ERR_OK)
+				check_name(buf_str(&name));
+			buf_fini(&name);
+		}
+		buf_consume(in, text.n + 1);
+	}
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static bool ready;
+	struct buf in;
+	if (!ready) {
+		const struct str mechanisms[] = { STR("PLAIN"), STR("LOGIN") };
+		struct str missing;
+		CHECK(sasl_exchange_setup(mechanisms, 2, &missing) == ERR_OK);
+		ready = true;
+	}
+	if (size < 1)
+		return 0;
+	buf_init(&in, 1024 * 1024);
+	buf_add(&in, str_n(data + 1, size - 1));
+	switch (data[0] % 5) {
+	case 0:
+		auth_lines(&in);
+		break;
+	case 1:
+		userdb_lines(&in);
+		break;
+	case 2:
+		exchange("PLAIN", buf_str(&in));
+		break;
+	case 3:
+		exchange("LOGIN", buf_str(&in));
+		break;
+	default:
+		check_name(buf_str(&in));
+		break;
+	}
+	buf_fini(&in);
+	return 0;
+}
