@@ -6,6 +6,7 @@
 /* Reads one home whole and says what is wrong with it. Blocking: for admin commands, tests, and
  * never in a process that has the home open. */
 struct check_options {
+	int64_t age_sec;     /* of an orphan; 0: the hour; -1: any, for tests */
 	bool repair_orphans; /* unlink message files that nothing names, older than an hour */
 	bool read_bodies; /* compare every file's size with its record (stat), else existence only
 			   */

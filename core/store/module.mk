@@ -2,7 +2,7 @@ noinst_LIBRARIES += core/store/libstore.a
 core_store_libstore_a_SOURCES = \
 	core/store/blob.h core/store/blob_local.c \
 	core/store/body.c core/store/body.h \
-	core/store/check.h \
+	core/store/check.c core/store/check.h \
 	core/store/commit.c \
 	core/store/deliver.c core/store/deliver.h \
 	core/store/entry.c core/store/entry.h \
@@ -34,3 +34,7 @@ LIBSTORE_ALL = $(LIBSTORE) $(LIBMAIL) $(LIBEVENT) $(LIBCONFIG) $(LIBBASE) $(LMDB
 check_PROGRAMS += tests/unit/test_store
 tests_unit_test_store_SOURCES = tests/unit/test_store.c tests/unit/store_fixture.h
 tests_unit_test_store_LDADD = $(LIBSTORE_ALL) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_store_check
+tests_unit_test_store_check_SOURCES = tests/unit/test_store_check.c tests/unit/store_fixture.h
+tests_unit_test_store_check_LDADD = $(LIBSTORE_ALL) $(CMOCKA_LIBS)
