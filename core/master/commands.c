@@ -13,6 +13,8 @@ const struct command commands[] = {
 	{ "stop", "", "stop a running server and wait until it ended", command_stop, 0, 0 },
 	{ "lookup", "MAP KEY", "ask the directory: domain, mailbox, alias or sender",
 		command_lookup, 2, 2 },
+	{ "store", "check USER", "read a user's mail store whole and say what is wrong with it",
+		command_store, 2, 4 },
 	{ NULL, NULL, NULL, NULL, 0, 0 },
 };
 

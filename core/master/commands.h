@@ -37,6 +37,8 @@ int
 command_stop(const struct command_args *a);
 int
 command_lookup(const struct command_args *a);
+int
+command_store(const struct command_args *a);
 
 /* The settings, or NULL after the errors went to stderr. read_files: secrets and certificates
  * too. Returned owned. */

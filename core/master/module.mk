@@ -9,5 +9,6 @@ core_master_postroom_SOURCES = \
 	core/master/serve.c \
 	core/master/signal.c \
 	core/master/sockets.c core/master/sockets.h \
+	core/master/store.c \
 	core/master/system.c core/master/system.h
-core_master_postroom_LDADD = $(LIBROLE)
+core_master_postroom_LDADD = $(LIBAUTHCLIENT) $(LIBROLE) $(LIBSTORE_ALL)
