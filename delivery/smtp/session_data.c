@@ -224,11 +224,9 @@ feed(struct smtp_session *s, struct str clean)
 		reject(s, REPLY_TOO_LARGE);
 	if (tx->dots.bare && !s->policy->normalise_newline)
 		reject(s, REPLY_BARE_NEWLINE);
-	if (str_has_8bit(clean)) {
-		if (str_has_nul(clean))
-			reject(s, REPLY_HAS_NUL);
-		tx->has_8bit = true;
-	}
+	if (str_has_nul(clean))
+		reject(s, REPLY_HAS_NUL);
+	tx->has_8bit = tx->has_8bit || str_has_8bit(clean);
 	if (tx->reject != REPLY_OK)
 		return;
 	if (tx->header_done)
