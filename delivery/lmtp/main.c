@@ -17,6 +17,7 @@ struct lmtp {
 	struct cidr *networks;
 	struct str hostname, mail_root; /* copies: settings may be reloaded under them */
 	struct role_ctx *role;
+	struct loop_task leave;
 };
 
 static struct str
@@ -138,12 +139,25 @@ lmtp_child_died(struct role_ctx *c, struct str role, int pid)
 		store_child_died(l->server.store);
 }
 
+/* Threads end before the loop that they report to. */
+static void
+close_and_leave(struct loop_task *t)
+{
+	struct lmtp *l = t->arg;
+
+	userdb_free(l->server.users);
+	store_free(l->server.store);
+	pool_free(l->pool);
+	role_leave(l->role);
+}
+
 static void
 all_ended(void *arg)
 {
 	struct lmtp *l = arg;
 
-	role_leave(l->role);
+	loop_task_init(&l->leave, role_loop(l->role), close_and_leave, l);
+	loop_task_queue(&l->leave);
 }
 
 static void

@@ -16,6 +16,7 @@ struct queue_role {
 	struct listener **listeners;
 	size_t listeners_count;
 	uid_t smtp_uid;
+	struct loop_task leave;
 	struct str spool_dir, lmtp_address, directory_address, hostname,
 		default_domain; /* copies */
 };
@@ -137,12 +138,23 @@ queue_reload(struct role_ctx *c)
 	log_event(LVL_INFO, "queue.reload", log_z("res", "ok"));
 }
 
+/* Threads end before the loop that they report to. */
+static void
+close_and_leave(struct loop_task *t)
+{
+	struct queue_role *r = t->arg;
+
+	queue_close(r->queue);
+	role_leave(r->role);
+}
+
 static void
 all_stopped(void *arg)
 {
 	struct queue_role *r = arg;
 
-	role_leave(r->role);
+	loop_task_init(&r->leave, role_loop(r->role), close_and_leave, r);
+	loop_task_queue(&r->leave);
 }
 
 static void

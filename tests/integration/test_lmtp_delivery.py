@@ -25,7 +25,7 @@ def send(conn, rcpts, body, sender="x@example.net"):
     if any(code == 250 for code, _ in to_rcpt):
         code, text = conn.docmd("DATA")
         assert code == 354, text
-        conn.send(re.sub(rb"(?m)^\.", b"..", body) + b".\r\n")
+        conn.send(re.sub(rb"(\A|\r\n)\.", rb"\1..", body) + b".\r\n")
         results = [conn.getreply() for code, _ in to_rcpt if code == 250]
     else:
         conn.rset()
