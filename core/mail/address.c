@@ -30,6 +30,7 @@ struct work {
 	struct address_iter *it;
 	struct str in;
 	struct span name, route, local, domain;
+	unsigned words; /* of the phrase */
 	bool bad, broken;
 };
 
@@ -99,6 +100,7 @@ parse_phrase(struct work *w)
 			break;
 		}
 		first = false;
+		w->words++;
 		token_skip_cfws(&w->in);
 	}
 	span_end(w, &s);
@@ -276,6 +278,9 @@ parse_one(struct work *w, struct address *out)
 		if (phrase.n == 0)
 			w->name.set = false;
 		parse_angle(w);
+	} else if (w->words > 1 && !at(w, '@')) {
+		/* "All Staff": a name without an address */
+		w->name = phrase;
 	} else {
 		w->in = start;
 		parse_bare(w);

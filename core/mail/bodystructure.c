@@ -84,6 +84,32 @@ read_content(struct writer *w, uint32_t i, struct content *c)
 	return content_parse(c, mime_header(p, w->msg), w->arena);
 }
 
+/* "type subtype params". A container that is not one (no boundary, or below a limit) must not
+ * be named as such: clients would expect what is inside. */
+static void
+add_type(struct buf *out, const struct mime_part *p, const struct content *c)
+{
+	bool multipart = str_ieq(c->type, STR("multipart"));
+	bool message = str_ieq(c->type, STR("message")) &&
+		       (str_ieq(c->subtype, STR("rfc822")) || str_ieq(c->subtype, STR("global")));
+
+	if (p->kind == MIME_TEXT && (c->type.n == 0 || multipart)) {
+		buf_addz(out, "\"text\" \"plain\" (\"charset\" \"us-ascii\")");
+		return;
+	}
+	if (p->kind == MIME_LEAF && (multipart || message)) {
+		buf_addz(out, "\"application\" \"octet-stream\" ");
+	} else if (c->type.n == 0) {
+		buf_addz(out, "\"message\" \"rfc822\" ");
+	} else {
+		imaptext_string(out, c->type);
+		buf_addc(out, ' ');
+		imaptext_string(out, c->subtype);
+		buf_addc(out, ' ');
+	}
+	add_params(out, &c->params, p->kind == MIME_TEXT);
+}
+
 /* "(type subtype params id description encoding size" */
 static void
 add_basic(struct writer *w, const struct mime_part *p, const struct content *c)
@@ -91,16 +117,7 @@ add_basic(struct writer *w, const struct mime_part *p, const struct content *c)
 	struct buf *out = w->out;
 
 	buf_addc(out, '(');
-	if (c->type.n != 0) {
-		imaptext_string(out, c->type);
-		buf_addc(out, ' ');
-		imaptext_string(out, c->subtype);
-	} else {
-		buf_addz(out,
-			p->kind == MIME_TEXT ? "\"text\" \"plain\"" : "\"message\" \"rfc822\"");
-	}
-	buf_addc(out, ' ');
-	add_params(out, &c->params, p->kind == MIME_TEXT);
+	add_type(out, p, c);
 	buf_addc(out, ' ');
 	imaptext_nstring(out, c->id);
 	buf_addc(out, ' ');

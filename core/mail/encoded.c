@@ -5,6 +5,7 @@
 #include "core/mail/charset.h"
 #include "core/mail/header.h"
 #include "core/mail/transfer.h"
+#include "core/mail/token.h"
 
 enum { CHARSET_MAX = 80 };
 
@@ -42,16 +43,6 @@ parse_word(struct str s, struct word *w)
 	return true;
 }
 
-static int
-hex_value(char c)
-{
-	if (ascii_is_digit((unsigned char)c))
-		return c - '0';
-	int l = ascii_lower((unsigned char)c);
-
-	return l >= 'a' && l <= 'f' ? l - 'a' + 10 : -1;
-}
-
 static void
 decode_text(struct buf *out, const struct word *w)
 {
@@ -65,8 +56,8 @@ decode_text(struct buf *out, const struct word *w)
 		return;
 	}
 	for (size_t i = 0; i < s.n; i++) {
-		int hi = s.p[i] == '=' && s.n - i > 2 ? hex_value(s.p[i + 1]) : -1;
-		int lo = hi >= 0 ? hex_value(s.p[i + 2]) : -1;
+		int hi = s.p[i] == '=' && s.n - i > 2 ? token_hex_value(s.p[i + 1]) : -1;
+		int lo = hi >= 0 ? token_hex_value(s.p[i + 2]) : -1;
 
 		if (lo >= 0)
 			i += 2;

@@ -40,15 +40,17 @@ imaptext_string(struct buf *out, struct str s)
 		add_quoted(out, s);
 		return;
 	}
-	buf_addc(out, '{');
-	buf_addu(out, s.n);
-	buf_addz(out, "}\r\n");
+	size_t nuls = 0;
+
+	for (size_t i = 0; i < s.n; i++)
+		nuls += s.p[i] == '\0';
+	buf_addf(out, "{%zu}\r\n", s.n + 2 * nuls);
 	while (s.n != 0) {
 		size_t n = str_chr(s, '\0');
 
 		buf_add(out, str_sub(s, 0, n));
 		if (n < s.n)
-			buf_addc(out, (char)0x80);
+			buf_addz(out, "\xef\xbf\xbd");
 		s = str_from(s, n + 1);
 	}
 }

@@ -6,7 +6,7 @@
 /* Strings in IMAP responses, appended. RFC 3501 4.3. */
 
 /* "quoted" where it can be (no 8-bit, CR, LF, NUL; short), else a literal "{5}\r\n...". NUL becomes
- * 0x80, as no literal may hold it. */
+ * U+FFFD, as no literal may hold it. */
 void
 imaptext_string(struct buf *out, struct str s);
 /* NIL when s.p is NULL. */

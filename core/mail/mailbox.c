@@ -3,12 +3,7 @@
  * itself. */
 #include "core/mail/address.h"
 
-static bool
-is_atext(unsigned char c)
-{
-	return ascii_is_alnum(c) || c >= 0x80 ||
-	       (c != 0 && strchr("!#$%&'*+-/=?^_`{|}~", c) != NULL);
-}
+#include "core/mail/token.h"
 
 static bool
 is_dot_atom(struct str s)
@@ -16,7 +11,7 @@ is_dot_atom(struct str s)
 	bool dot = true;
 
 	for (size_t i = 0; i < s.n; i++) {
-		if (s.p[i] == '.' ? dot : !is_atext((unsigned char)s.p[i]))
+		if (s.p[i] == '.' ? dot : !token_is_atext((unsigned char)s.p[i]))
 			return false;
 		dot = s.p[i] == '.';
 	}

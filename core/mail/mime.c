@@ -346,8 +346,9 @@ decide_kind(struct parser *ps, const struct seen *seen)
 		p->encoding = MIME_ENC_7BIT;
 	if (!seen->type && parent != NULL && parent->digest)
 		p->kind = MIME_MESSAGE;
+	/* an invalid Content-Type counts as text/plain; RFC 2045 5.2 */
 	if (p->kind == MIME_MULTIPART && !seen->boundary) {
-		p->kind = MIME_LEAF;
+		p->kind = MIME_TEXT;
 		p->digest = false;
 	}
 	if ((p->kind == MIME_MULTIPART || p->kind == MIME_MESSAGE) &&

@@ -12,8 +12,8 @@
 enum { MIME_NONE = UINT32_MAX };
 
 enum mime_kind {
-	MIME_LEAF,	/* anything without parts of its own */
-	MIME_TEXT,	/* text/..., or no Content-Type */
+	MIME_LEAF,	/* anything without parts of its own; also what lies below a limit */
+	MIME_TEXT,	/* text/..., or no valid Content-Type: a multipart without boundary */
 	MIME_MULTIPART, /* multipart/... with a boundary */
 	MIME_MESSAGE,	/* message/rfc822, message/global: one child, the message's own root part */
 };

@@ -6,6 +6,7 @@
 #include "core/mail/charset.h"
 #include "core/mail/content.h"
 #include "core/mail/encoded.h"
+#include "core/mail/token.h"
 
 struct piece {
 	struct str base;
@@ -177,16 +178,6 @@ content_params_join(struct content_params *ps, struct arena *a)
 	return join_all(ps, v, n, a);
 }
 
-static int
-hex_value(char c)
-{
-	if (ascii_is_digit((unsigned char)c))
-		return c - '0';
-	int l = ascii_lower((unsigned char)c);
-
-	return l >= 'a' && l <= 'f' ? l - 'a' + 10 : -1;
-}
-
 /* "charset'language'a%20b" to UTF-8. */
 static void
 decode_extended(struct buf *out, struct str value)
@@ -200,8 +191,8 @@ decode_extended(struct buf *out, struct str value)
 	}
 	buf_init(&raw, text.n + 1);
 	for (size_t i = 0; i < text.n; i++) {
-		int hi = text.p[i] == '%' && text.n - i > 2 ? hex_value(text.p[i + 1]) : -1;
-		int lo = hi >= 0 ? hex_value(text.p[i + 2]) : -1;
+		int hi = text.p[i] == '%' && text.n - i > 2 ? token_hex_value(text.p[i + 1]) : -1;
+		int lo = hi >= 0 ? token_hex_value(text.p[i + 2]) : -1;
 
 		if (lo >= 0) {
 			buf_addc(&raw, (char)(hi * 16 + lo));

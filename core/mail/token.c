@@ -59,11 +59,21 @@ take(struct str *in, size_t n)
 	return s;
 }
 
-static bool
-is_atext(unsigned char c)
+bool
+token_is_atext(unsigned char c)
 {
 	return ascii_is_alnum(c) || c >= 0x80 ||
 	       (c != 0 && strchr("!#$%&'*+-/=?^_`{|}~", c) != NULL);
+}
+
+int
+token_hex_value(char c)
+{
+	if (ascii_is_digit((unsigned char)c))
+		return c - '0';
+	int l = ascii_lower((unsigned char)c);
+
+	return l >= 'a' && l <= 'f' ? l - 'a' + 10 : -1;
 }
 
 struct str
@@ -71,7 +81,7 @@ token_atom(struct str *in, bool dots)
 {
 	size_t n = 0;
 
-	while (n < in->n && (is_atext((unsigned char)in->p[n]) || (dots && in->p[n] == '.')))
+	while (n < in->n && (token_is_atext((unsigned char)in->p[n]) || (dots && in->p[n] == '.')))
 		n++;
 	return take(in, n);
 }

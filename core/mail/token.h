@@ -7,6 +7,13 @@
  * 8-bit octets as text. An unclosed comment, quote or literal ends where the value ends, so that
  * nothing is ever scanned twice. RFC 5322 3.2, RFC 2045 5.1. */
 
+/* May c be in an atom? 8-bit octets may. RFC 5322 3.2.3, RFC 6532 3.2. */
+bool
+token_is_atext(unsigned char c);
+/* 0 to 15; -1: no hex digit. */
+int
+token_hex_value(char c);
+
 /* Comments (nested, escapes) and white space. */
 void
 token_skip_cfws(struct str *in);

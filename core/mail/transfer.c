@@ -2,6 +2,8 @@
  * BINARY). Invariant: any cut of the input into pieces gives the same output. */
 #include "core/mail/transfer.h"
 
+#include "core/mail/token.h"
+
 /* clang-format off */
 /* 0..63; PAD: "="; NONE: not of the alphabet. */
 enum { PAD = 64, NONE = 65 };
@@ -113,16 +115,6 @@ base64_add(struct transfer *t, struct buf *out, struct str in)
 /* transfer.count in quoted-printable: what was seen last. */
 enum { QP_TEXT, QP_EQUALS, QP_HEX };
 
-static int
-hex_value(char c)
-{
-	if (ascii_is_digit((unsigned char)c))
-		return c - '0';
-	int l = ascii_lower((unsigned char)c);
-
-	return l >= 'a' && l <= 'f' ? l - 'a' + 10 : -1;
-}
-
 /* White space inside a line is text; at its end it was added on the way and is dropped. */
 static void
 qp_keep_space(struct transfer *t, struct buf *out)
@@ -143,7 +135,7 @@ qp_space(struct transfer *t, struct buf *out, char c)
 static bool
 qp_escape(struct transfer *t, struct buf *out, char c)
 {
-	int v = hex_value(c);
+	int v = token_hex_value(c);
 
 	if (t->count == QP_EQUALS && v >= 0) {
 		t->hex = c;
@@ -151,7 +143,7 @@ qp_escape(struct transfer *t, struct buf *out, char c)
 		return true;
 	}
 	if (t->count == QP_HEX && v >= 0) {
-		buf_addc(out, (char)(hex_value(t->hex) * 16 + v));
+		buf_addc(out, (char)(token_hex_value(t->hex) * 16 + v));
 		t->count = QP_TEXT;
 		return true;
 	}

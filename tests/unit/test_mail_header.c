@@ -218,13 +218,15 @@ static const char *const address_table[][2] = {
 	{ "G:,;", "G{G:}" },
 	{ "G: H: a@b;", "G{G:-,-,H,-,!;}" },
 	{ "root", "-,-,root,-,!;" },
+	{ "root (Super User)", "Super User,-,root,-,!;" },
+	{ "All Staff, \"x y\" z@a", "All Staff,-,-,-,!;-,-,x y,-,!;" },
 	{ "a@", "-,-,a,-,!;" },
 	{ "@b", "-,-,-,b,!;" },
 	{ "<>", "-,-,-,-,!;" },
 	{ "Joe <>", "Joe,-,-,-,!;" },
 	{ "Joe <a@b", "Joe,-,a,b,!;" },
 	{ "a@b junk, c@d", "-,-,a,b,!;-,-,c,d,;" },
-	{ "a b c, d@e", "-,-,a,-,!;-,-,d,e,;" },
+	{ "a b c, d@e", "a b c,-,-,-,!;-,-,d,e,;" },
 	{ "\"open, a@b", "-,-,open, a@b,-,!;" },
 	{ "(open a@b", "" },
 	{ "=?utf-8?q?J=C3=B6?= <j@x>", "=?utf-8?q?J=C3=B6?=,-,j,x,;" },
@@ -406,9 +408,9 @@ test_imaptext(void **state)
 		{ { "a\\b\"c", 5 }, "\"a\\\\b\\\"c\"" },
 		{ { "\xc3\xa9", 2 }, "{2}\r\n\xc3\xa9" },
 		{ { "a\rb", 3 }, "{3}\r\na\rb" },
-		{ { "a\0b", 3 }, "{3}\r\na\x80"
+		{ { "a\0b", 3 }, "{5}\r\na\xef\xbf\xbd"
 				 "b" },
-		{ { "\0", 1 }, "{1}\r\n\x80" },
+		{ { "\0", 1 }, "{3}\r\n\xef\xbf\xbd" },
 	};
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(table); i++) {

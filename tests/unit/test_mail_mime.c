@@ -46,7 +46,7 @@ static const struct {
 	/* the boundary begins the body; nothing between boundaries */
 	{ CT_MIXED("b") "\r\n--b\r\n--b\r\n\r\n--b--", "P[]T[1]''T[2]''" },
 	/* no boundary, no closing boundary, no parts at all */
-	{ "Content-Type: multipart/mixed\r\n\r\n--b\r\n\r\none", "L[]'--b\r\n\r\none'" },
+	{ "Content-Type: multipart/mixed\r\n\r\n--b\r\n\r\none", "T[]'--b\r\n\r\none'" },
 	{ CT_MIXED("b") "\r\n--b\r\n\r\none", "P[]T[1]'one'" },
 	{ CT_MIXED("b") "\r\none", "P[]'one'" },
 	{ CT_MIXED("b") "\r\n--b", "P[]'--b'" },
@@ -299,6 +299,15 @@ test_limits(void **state)
 	(void)state;
 	mime_parse(&m, deep, &limits);
 	assert_true(m.n == 3 && m.cut && m.parts[2].kind == MIME_LEAF);
+	struct buf b;
+
+	buf_init(&b, 10000);
+	assert_int_equal(bodystructure_format(&b, &m, deep, false), ERR_OK);
+	check_text(buf_str(&b),
+		"(((\"application\" \"octet-stream\" (\"boundary\" \"c\") NIL NIL \"7bit\" 15) "
+		"\"mixed\") \"mixed\")",
+		"cut");
+	buf_fini(&b);
 	check_table(&m, deep);
 	mime_fini(&m);
 	mime_parse(&m, many, &limits);
@@ -439,9 +448,9 @@ test_bodystructure(void **state)
 			"(\"text\" \"x\" (\"y\" {2}\r\n\xc3\xa9 \"charset\" \"us-ascii\") NIL NIL "
 			"\"7bit\" 0 0 "
 			"NIL NIL NIL NIL)" },
-		{ "Content-Type: multipart/mixed\r\n\r\n",
-			"(\"multipart\" \"mixed\" NIL NIL NIL \"7bit\" 0)",
-			"(\"multipart\" \"mixed\" NIL NIL NIL \"7bit\" 0 NIL NIL NIL NIL)" },
+		{ "Content-Type: multipart/mixed; charset=x\r\n\r\n",
+			"(\"text\" \"plain\" " ASCII " NIL NIL \"7bit\" 0 0)",
+			"(\"text\" \"plain\" " ASCII " NIL NIL \"7bit\" 0 0 NIL NIL NIL NIL)" },
 	};
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
