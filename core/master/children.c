@@ -187,7 +187,7 @@ static const struct ipc_ops control_ops = { on_message, on_end };
 
 /* In the new process, until exec. */
 static void
-become(const char *program, const char *name, int control)
+become(const char *program, const char *name, int control, int stderr_fd)
 {
 	sigset_t none;
 	char *argv[2] = { (char *)(uintptr_t)name, NULL };
@@ -201,6 +201,8 @@ become(const char *program, const char *name, int control)
 	null = open("/dev/null", O_RDWR);
 	if (null >= 0)
 		(void)dup2(null, 0);
+	(void)dup2(stderr_fd, 1);
+	(void)dup2(stderr_fd, 2);
 	if (control == CONTROL_FD)
 		(void)fcntl(control, F_SETFD, 0);
 	else
@@ -234,7 +236,7 @@ start_child(struct child *c)
 	}
 	c->pid = fork();
 	if (c->pid == 0)
-		become(program, name, fds[1]);
+		become(program, name, fds[1], c->all->o.stderr_fd);
 	(void)close(fds[1]);
 	if (c->pid < 0) {
 		log_event(LVL_ERROR, "master.start", log_z("child", c->spec->name),

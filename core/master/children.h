@@ -14,6 +14,7 @@ struct children_options {
 	const struct sockets *sockets;	 /* kept */
 	const char *libexec_dir;	 /* kept */
 	int log_socket;			 /* borrowed for good */
+	int stderr_fd;			 /* the same */
 	void (*on_ready)(void *arg);	 /* every process said that it is ready: once */
 	void (*on_stopped)(void *arg);	 /* after children_stop: the last one ended */
 	void *arg;

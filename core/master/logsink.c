@@ -20,6 +20,8 @@ enum {
 
 struct logsink {
 	struct loop_io io;
+	struct loop_io err_io;
+	int err_fd; /* the roles' end */
 	int write_fd;
 	int out_fd;
 	char batch[BATCH_BYTES];
@@ -66,6 +68,23 @@ on_io(struct loop_io *io, int events)
 			return;
 }
 
+static bool
+pass_words(struct logsink *k)
+{
+	ssize_t got = read(k->err_io.fd, k->batch, sizeof k->batch);
+
+	if (got > 0)
+		write_all(2, k->batch, (size_t)got);
+	return got > 0;
+}
+
+static void
+on_words(struct loop_io *io, int events)
+{
+	(void)events;
+	(void)pass_words(io->arg);
+}
+
 static enum err
 open_file(struct str file, int *fd_out)
 {
@@ -86,25 +105,34 @@ logsink_new(struct loop *l, struct str file, struct logsink **out)
 {
 	struct logsink *k = xcalloc(1, sizeof *k);
 	int size = SOCKET_BYTES;
-	int fds[2];
+	int fds[2], words[2];
 
-	if (open_file(file, &k->out_fd) != ERR_OK) {
-		free(k);
-		return ERR_TEMP;
-	}
-	if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) != 0) {
-		(void)close(k->out_fd);
-		free(k);
-		return ERR_TEMP;
-	}
+	if (open_file(file, &k->out_fd) != ERR_OK)
+		goto no_file;
+	if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) != 0)
+		goto no_socket;
+	if (pipe2(words, O_CLOEXEC) != 0)
+		goto no_pipe;
+	(void)fcntl(words[0], F_SETFL, O_NONBLOCK);
 	k->write_fd = fds[1];
+	k->err_fd = words[1];
 	/* all roles share this queue: root may ask for more than the system's maximum */
 	if (setsockopt(k->write_fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof size) != 0)
 		(void)setsockopt(k->write_fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
 	loop_io_init(&k->io, l, fds[0], on_io, k);
 	loop_io_set(&k->io, LOOP_READ);
+	loop_io_init(&k->err_io, l, words[0], on_words, k);
+	loop_io_set(&k->err_io, LOOP_READ);
 	*out = k;
 	return ERR_OK;
+no_pipe:
+	(void)close(fds[0]);
+	(void)close(fds[1]);
+no_socket:
+	(void)close(k->out_fd);
+no_file:
+	free(k);
+	return ERR_TEMP;
 }
 
 void
@@ -112,10 +140,13 @@ logsink_free(struct logsink *k)
 {
 	if (k == NULL)
 		return;
-	while (pass_batch(k))
+	while (pass_batch(k) || pass_words(k))
 		continue;
 	loop_io_set(&k->io, 0);
+	loop_io_set(&k->err_io, 0);
 	(void)close(k->io.fd);
+	(void)close(k->err_io.fd);
+	(void)close(k->err_fd);
 	(void)close(k->write_fd);
 	(void)close(k->out_fd);
 	free(k);
@@ -125,6 +156,12 @@ int
 logsink_socket(const struct logsink *k)
 {
 	return k->write_fd;
+}
+
+int
+logsink_stderr(const struct logsink *k)
+{
+	return k->err_fd;
 }
 
 int

@@ -17,6 +17,11 @@ logsink_free(struct logsink *k);
 /* The end that every role gets a duplicate of. Borrowed. */
 int
 logsink_socket(const struct logsink *k);
+/* What roles get as their standard error: a pipe, so that last words (an assertion, a
+ * sanitizer's report) pass where a role may not write to files. They go to master's standard
+ * error as they are. Borrowed. */
+int
+logsink_stderr(const struct logsink *k);
 /* Where the lines go: for master's own. Stays the same over logsink_reopen. Borrowed. */
 int
 logsink_fd(const struct logsink *k);

@@ -219,6 +219,7 @@ run(struct server *m)
 		.sockets = &m->sockets,
 		.libexec_dir = m->libexec,
 		.log_socket = logsink_socket(m->log),
+		.stderr_fd = logsink_stderr(m->log),
 		.on_ready = on_ready,
 		.on_stopped = on_stopped,
 		.arg = m,
