@@ -34,6 +34,7 @@ struct slot {
 	struct map_conn *conn;
 	struct dir_request *request;
 	const struct map *map;
+	struct buf key; /* for the log */
 	int64_t start_ms;
 	bool done;
 	struct buf reply;
@@ -46,6 +47,7 @@ slot_free(struct slot *s)
 	s->conn->slots_count--;
 	dir_cancel(s->request);
 	buf_fini(&s->reply);
+	buf_fini(&s->key);
 	free(s);
 }
 
@@ -89,8 +91,8 @@ on_answer(void *arg, const struct dir_answer *a)
 		slot_reply(s, "TEMP", str_of(a->reason));
 	bool fine = a->err == ERR_OK || a->err == ERR_NOTFOUND;
 	log_event(fine ? LVL_DEBUG : LVL_INFO, "auth.lookup", log_z("map", s->map->name),
-		log_e("res", a->err), log_z("reason", a->reason), log_s("detail", a->detail),
-		log_n("ms", clock_ms() - s->start_ms));
+		log_s("key", buf_str(&s->key)), log_e("res", a->err), log_z("reason", a->reason),
+		log_s("detail", a->detail), log_n("ms", clock_ms() - s->start_ms));
 	conn_flush(c);
 	if (was_full)
 		stream_read_again(c->c.stream);
@@ -107,6 +109,8 @@ ask(struct map_conn *c, struct str payload)
 	list_push_back(&c->slots, &s->link);
 	c->slots_count++;
 	bool has_key = str_cut(payload, ' ', &name, &key);
+	buf_init(&s->key, SOCKETMAP_REQUEST_MAX);
+	buf_add(&s->key, key);
 	for (size_t i = 0; i < ARRAY_LEN(maps); i++)
 		if (str_eq(name, str_of(maps[i].name)))
 			s->map = &maps[i];

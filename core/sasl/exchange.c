@@ -15,13 +15,14 @@
 #include "core/base/log.h"
 #include "core/base/xalloc.h"
 
-enum { CLAIM_MAX = SASL_RESPONSE_MAX + 1 };
+enum { CLAIM_MAX = SASL_RESPONSE_MAX + 1, LOGIN_NAME_MAX_BYTES = 1000 };
 
 struct sasl_exchange {
 	sasl_conn_t *conn;
 	sasl_callback_t callbacks[4]; /* kept by conn */
 	char mechanism[32];
-	bool login; /* LOGIN: its responses are bare strings */
+	bool login; /* LOGIN: its responses are bare strings, name and password */
+	bool login_named;
 	bool started;
 	bool captured;
 	enum err failed; /* from inside a callback */
@@ -95,13 +96,21 @@ on_proxy_policy(sasl_conn_t *conn UNUSED, void *context UNUSED, const char *requ
 	return SASL_OK;
 }
 
+/* The library trims white space, and takes some names that begin with it for empty ones. */
+static bool
+name_ok(struct str name)
+{
+	return name.n > 0 && (unsigned char)name.p[0] > ' ' &&
+	       (unsigned char)name.p[name.n - 1] > ' ';
+}
+
 /* Sees both identities as the client sent them, before the library trims blanks. */
 static int
 on_canon_user(sasl_conn_t *conn UNUSED, void *context, const char *in, unsigned in_len,
 	unsigned flags, const char *realm UNUSED, char *out, unsigned out_max, unsigned *out_len)
 {
 	struct sasl_exchange *s = context;
-	if (in_len == 0)
+	if (!name_ok(str_n(in, in_len)))
 		s->failed = ERR_DENIED;
 	if (in_len > out_max)
 		s->failed = ERR_LIMIT;
@@ -267,7 +276,7 @@ sasl_exchange_free(struct sasl_exchange *s)
 static enum err
 claim_check(struct sasl_exchange *s)
 {
-	if (!s->captured || str_trim(buf_str(&s->name)).n == 0 || s->password.n == 0)
+	if (!s->captured || s->name.n == 0 || s->password.n == 0)
 		return ERR_DENIED;
 	if (buf_check(&s->name) != ERR_OK || buf_check(&s->password) != ERR_OK ||
 		buf_check(&s->authzid) != ERR_OK)
@@ -283,6 +292,21 @@ claim_check(struct sasl_exchange *s)
 	return ERR_OK;
 }
 
+/* What LOGIN's plug-in does not do well: it cuts a name at a NUL and goes on, and it forgets the
+ * memory with the password when the library then refuses the name. */
+static enum err
+login_check(struct sasl_exchange *s, struct str response)
+{
+	if (str_has_nul(response))
+		return ERR_SYNTAX;
+	if (s->login_named)
+		return ERR_OK;
+	s->login_named = true;
+	if (!name_ok(response))
+		return ERR_DENIED;
+	return response.n <= LOGIN_NAME_MAX_BYTES ? ERR_OK : ERR_LIMIT;
+}
+
 enum err
 sasl_exchange_step(struct sasl_exchange *s, struct str response, struct str *challenge_out)
 {
@@ -292,9 +316,11 @@ sasl_exchange_step(struct sasl_exchange *s, struct str response, struct str *cha
 	*challenge_out = STR_EMPTY;
 	if (response.n > SASL_RESPONSE_MAX)
 		return ERR_LIMIT;
-	/* LOGIN's plug-in would cut a name at a NUL and go on. */
-	if (s->login && str_has_nul(response))
-		return ERR_SYNTAX;
+	if (s->login && response.p != NULL) {
+		enum err e = login_check(s, response);
+		if (e != ERR_OK)
+			return e;
+	}
 	if (!s->started)
 		rc = sasl_server_start(
 			s->conn, s->mechanism, response.p, (unsigned)response.n, &out, &out_len);

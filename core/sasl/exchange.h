@@ -39,8 +39,9 @@ sasl_exchange_free(struct sasl_exchange *s);
 /* The client's next response, decoded; response.p NULL: it gave no initial response (an empty
  * one is {"", 0}). ERR_OK: the claim is complete; ERR_AGAIN: send challenge_out (borrowed until the
  * next step) and come back; ERR_SYNTAX: not what the mechanism says, or a NUL inside a name or
- * password; ERR_LIMIT: response over SASL_RESPONSE_MAX; ERR_DENIED: empty name or empty
- * password (RFC 4513 5.1.2); ERR_TEMP. RFC 4616; draft-murchison-sasl-login. */
+ * password; ERR_LIMIT: response over SASL_RESPONSE_MAX; ERR_DENIED: empty name, one with
+ * white space at an end, or empty password (RFC 4513 5.1.2); ERR_TEMP. RFC 4616;
+ * draft-murchison-sasl-login. */
 MUST_USE enum err
 sasl_exchange_step(struct sasl_exchange *s, struct str response, struct str *challenge_out);
 const struct sasl_claim *

@@ -54,7 +54,9 @@ test_plain(void **state UNUSED)
 		{ STR("anna\0anna\0pw"), ERR_OK, "", "anna", "pw" },
 		{ STR("boss\0anna\0pw"), ERR_OK, "boss", "anna", "pw" },
 		{ STR("\0anna@example.org\0p w"), ERR_OK, "", "anna@example.org", "p w" },
-		{ STR("\0 anna \0pw"), ERR_OK, "", " anna ", "pw" },
+		{ STR("\0 anna\0pw"), ERR_DENIED, NULL, NULL, NULL },
+		{ STR("\0anna\n\0pw"), ERR_DENIED, NULL, NULL, NULL },
+		{ STR(" b\0anna\0pw"), ERR_DENIED, NULL, NULL, NULL },
 		{ STR("\0)(uid=*\0pw"), ERR_OK, "", ")(uid=*", "pw" },
 		{ STR("\0anna\0"), ERR_DENIED, NULL, NULL, NULL },
 		{ STR("\0\0pw"), ERR_DENIED, NULL, NULL, NULL },
@@ -97,6 +99,8 @@ test_login(void **state UNUSED)
 		{ STR("an\0na"), STR("pw"), ERR_SYNTAX },
 		{ STR("anna"), STR("p\0w"), ERR_SYNTAX },
 		{ STR("anna"), STR(""), ERR_DENIED },
+		{ STR(""), STR("pw"), ERR_DENIED },
+		{ STR(" \v\f"), STR("pw"), ERR_DENIED },
 	};
 	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
 		struct sasl_exchange *s;
