@@ -19,7 +19,10 @@ struct server {
 	struct userdb *userdb;
 	struct handover_server *handover;
 	uid_t gate_uid;
+	struct loop_timer leave;
 };
+
+enum { LAST_WORDS_MS = 200 }; /* streams that were closed still send */
 
 static bool
 on_ready(void *arg)
@@ -46,13 +49,27 @@ on_accept(void *arg, const struct handover_login *login, int fd)
 
 static const struct handover_server_ops handover_ops = { .ready = on_ready, .accept = on_accept };
 
+/* Threads end before the loop that they report to. */
+static void
+close_and_leave(struct loop_timer *t)
+{
+	struct server *v = t->arg;
+
+	handover_server_free(v->handover);
+	imap_fini(&v->imap);
+	userdb_free(v->userdb);
+	store_free(v->store);
+	pool_free(v->pool);
+	role_leave(v->ctx);
+}
+
 static void
 on_empty(struct imap *i)
 {
 	struct server *v = CONTAINER_OF(i, struct server, imap);
 
 	if (i->stopping)
-		role_leave(v->ctx);
+		loop_timer_start(&v->leave, LAST_WORDS_MS);
 }
 
 static struct str
@@ -125,9 +142,10 @@ stop(struct role_ctx *c)
 {
 	struct server *v = role_data(c);
 
+	loop_timer_init(&v->leave, role_loop(c), close_and_leave, v);
 	imap_stop(&v->imap);
 	if (v->imap.sessions_count == 0)
-		role_leave(c);
+		loop_timer_start(&v->leave, LAST_WORDS_MS);
 }
 
 static const struct role imap_role = {

@@ -834,7 +834,10 @@ imap_stop(struct imap *i)
 	{
 		struct imap_session *s = CONTAINER_OF(n, struct imap_session, link);
 
-		if (s->state != SESSION_READING && s->state != SESSION_IDLE)
+		bool waits = s->state == SESSION_READING || s->state == SESSION_IDLE ||
+			     (s->state == SESSION_RUNNING && s->cmd->wants_input);
+
+		if (!waits)
 			continue;
 		s->stepping = true;
 		session_bye(s, "Server is going down, please connect again");
