@@ -85,7 +85,8 @@ charset_known(struct str name)
 /* --- streams ---------------------------------------------------------------------------- */
 
 struct charset_stream {
-	UConverter *from, *to;
+	char name[NAME_MAX_LEN + 1];
+	UConverter *from, *to; /* opened when first needed: most text is ASCII */
 	UChar pivot[PIVOT];
 	UChar *pivot_source, *pivot_target;
 	bool guess;   /* no charset known: decided at the first 8-bit octet */
@@ -93,29 +94,37 @@ struct charset_stream {
 	bool started; /* the converter holds a state */
 };
 
-static void
-start_with(struct charset_stream *s, const char *name)
+static UConverter *
+open_named(const char *name)
 {
 	UErrorCode code = U_ZERO_ERROR;
+	UConverter *c = ucnv_open(name, &code);
 
-	s->from = ucnv_open(name, &code);
-	s->guess = false;
-	if (U_FAILURE(code))
-		s->from = NULL;
+	return U_SUCCESS(code) ? c : NULL;
 }
 
 struct charset_stream *
 charset_stream_new(struct str name)
 {
 	struct charset_stream *s = xcalloc(1, sizeof *s);
-	UErrorCode code = U_ZERO_ERROR;
 
 	s->pivot_source = s->pivot_target = s->pivot;
-	s->to = ucnv_open("UTF-8", &code);
-	s->from = is_ascii_name(name) ? NULL : open_converter(name);
-	s->guess = s->from == NULL;
+	s->guess = is_ascii_name(name) || !clean_name(name, s->name);
 	s->ascii = s->guess || extends_ascii(name);
 	return s;
+}
+
+/* The converters, or, when there is none of that name, a guess. */
+static void
+open_both(struct charset_stream *s)
+{
+	if (s->to == NULL)
+		s->to = open_named("UTF-8");
+	if (s->from != NULL || s->guess)
+		return;
+	s->from = open_named(s->name);
+	if (s->from == NULL)
+		s->guess = s->ascii = true;
 }
 
 void
@@ -182,12 +191,19 @@ is_ascii(struct str in)
 void
 charset_stream_add(struct charset_stream *s, struct buf *out, struct str in, bool last)
 {
+	if (!s->ascii)
+		open_both(s);
 	if (s->ascii && !s->started && is_ascii(in)) {
 		buf_add(out, in);
 		return;
 	}
-	if (s->guess)
-		start_with(s, (last ? str_is_utf8(in) : looks_utf8(in)) ? "UTF-8" : "windows-1252");
+	open_both(s);
+	if (s->guess) {
+		bool utf8 = last ? str_is_utf8(in) : looks_utf8(in);
+
+		s->from = open_named(utf8 ? "UTF-8" : "windows-1252");
+		s->guess = false;
+	}
 	if (s->from == NULL || s->to == NULL) {
 		out->over = true; /* ICU without its data: nothing sensible can follow */
 		return;
@@ -228,7 +244,8 @@ charset_to_utf8_strict(struct buf *out, struct str name, struct str in)
 	enum err e = ERR_NOTFOUND;
 	size_t before = out->n;
 
-	if (!s->guess) {
+	open_both(s);
+	if (!s->guess && s->to != NULL) {
 		UErrorCode code = U_ZERO_ERROR;
 
 		ucnv_setToUCallBack(s->from, UCNV_TO_U_CALLBACK_STOP, NULL, NULL, NULL, &code);

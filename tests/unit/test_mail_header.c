@@ -290,62 +290,63 @@ test_addresses_cut(void **state)
 	arena_free(a);
 }
 
+static const struct {
+	const char *in, *want; /* NULL: refused */
+} mailbox_table[] = {
+	{ "a@b", "a@b" },
+	{ "First.Last+tag@EXAMPLE.Com", "First.Last+tag@example.com" },
+	{ "\"a\"@b", "a@b" },
+	{ "\"a b\"@b", "\"a b\"@b" },
+	{ "\"a\\\"\\b\"@b", "\"a\\\"b\"@b" },
+	{ "\"\"@b", "\"\"@b" },
+	{ "\"a@c\"@b", "\"a@c\"@b" },
+	{ "a@[192.0.2.1]", "a@[192.0.2.1]" },
+	{ "a@[IPv6:2001:db8::1]", "a@[ipv6:2001:db8::1]" },
+	{ "j\xc3\xb6@\xc3\xa9.example", "j\xc3\xb6@\xc3\xa9.example" },
+	{ "", NULL },
+	{ "a", NULL },
+	{ "@b", NULL },
+	{ "a@", NULL },
+	{ "a@b@c", NULL },
+	{ "a b@c", NULL },
+	{ ".a@b", NULL },
+	{ "a.@b", NULL },
+	{ "a..b@c", NULL },
+	{ "a@.b", NULL },
+	{ "a@b.", NULL },
+	{ "a@b..c", NULL },
+	{ "a@-b", NULL },
+	{ "a@b-", NULL },
+	{ "a@b-.c", NULL },
+	{ "a@b c", NULL },
+	{ "a@(x)b", NULL },
+	{ "a(x)@b", NULL },
+	{ "<a@b>", NULL },
+	{ "a@[192.0.2.1", NULL },
+	{ "a@[]", NULL },
+	{ "\"a@b", NULL },
+	{ "\"a\"b@c", NULL },
+	{ "\"a\n\"@b", NULL },
+	{ "a\xff@b", NULL },
+	{ "a*@b/../c", NULL },
+};
+
 static void
 test_mailbox(void **state)
 {
-	static const struct {
-		const char *in, *want; /* NULL: refused */
-	} table[] = {
-		{ "a@b", "a@b" },
-		{ "First.Last+tag@EXAMPLE.Com", "First.Last+tag@example.com" },
-		{ "\"a\"@b", "a@b" },
-		{ "\"a b\"@b", "\"a b\"@b" },
-		{ "\"a\\\"\\b\"@b", "\"a\\\"b\"@b" },
-		{ "\"\"@b", "\"\"@b" },
-		{ "\"a@c\"@b", "\"a@c\"@b" },
-		{ "a@[192.0.2.1]", "a@[192.0.2.1]" },
-		{ "a@[IPv6:2001:db8::1]", "a@[ipv6:2001:db8::1]" },
-		{ "j\xc3\xb6@\xc3\xa9.example", "j\xc3\xb6@\xc3\xa9.example" },
-		{ "", NULL },
-		{ "a", NULL },
-		{ "@b", NULL },
-		{ "a@", NULL },
-		{ "a@b@c", NULL },
-		{ "a b@c", NULL },
-		{ ".a@b", NULL },
-		{ "a.@b", NULL },
-		{ "a..b@c", NULL },
-		{ "a@.b", NULL },
-		{ "a@b.", NULL },
-		{ "a@b..c", NULL },
-		{ "a@-b", NULL },
-		{ "a@b-", NULL },
-		{ "a@b-.c", NULL },
-		{ "a@b c", NULL },
-		{ "a@(x)b", NULL },
-		{ "a(x)@b", NULL },
-		{ "<a@b>", NULL },
-		{ "a@[192.0.2.1", NULL },
-		{ "a@[]", NULL },
-		{ "\"a@b", NULL },
-		{ "\"a\"b@c", NULL },
-		{ "\"a\n\"@b", NULL },
-		{ "a\xff@b", NULL },
-		{ "a*@b/../c", NULL },
-	};
 	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(mailbox_table); i++) {
 		struct buf b, again;
-		enum err want = table[i].want != NULL ? ERR_OK : ERR_SYNTAX;
+		enum err want = mailbox_table[i].want != NULL ? ERR_OK : ERR_SYNTAX;
 
 		buf_init(&b, 1000);
 		buf_init(&again, 1000);
-		if (address_normalise(&b, str_of(table[i].in)) != want)
-			fail_msg("%s", table[i].in);
+		if (address_normalise(&b, str_of(mailbox_table[i].in)) != want)
+			fail_msg("%s", mailbox_table[i].in);
 		if (want == ERR_OK) {
-			check_text(buf_str(&b), table[i].want, table[i].in);
+			check_text(buf_str(&b), mailbox_table[i].want, mailbox_table[i].in);
 			assert_int_equal(address_normalise(&again, buf_str(&b)), ERR_OK);
-			check_text(buf_str(&again), table[i].want, "again");
+			check_text(buf_str(&again), mailbox_table[i].want, "again");
 		}
 		buf_fini(&b);
 		buf_fini(&again);

@@ -216,62 +216,63 @@ static const char find_msg[] = "S: top\r\n" CT_MIXED(
 			  "message/rfc822\r\n\r\n"
 			  "S: three\r\n\r\nthree\r\n--b\r\n" CT_MIXED("d") "\r\nnone\r\n--b--\r\n";
 
+static const struct {
+	const char *path;
+	enum mime_want want;
+	enum err err;
+	const char *begins;
+} find_table[] = {
+	{ "", MIME_WANT_HEADER, ERR_OK, "S: top" },
+	{ "", MIME_WANT_TEXT, ERR_OK, "--b" },
+	{ "", MIME_WANT_MIME, ERR_NOTFOUND, "" },
+	{ "1", MIME_WANT_BODY, ERR_OK, "one" },
+	{ "1", MIME_WANT_MIME, ERR_OK, "A: 1" },
+	{ "1", MIME_WANT_HEADER, ERR_NOTFOUND, "" },
+	{ "1.1", MIME_WANT_BODY, ERR_NOTFOUND, "" },
+	{ "2", MIME_WANT_BODY, ERR_OK, "S: two" },
+	{ "2", MIME_WANT_HEADER, ERR_OK, "S: two" },
+	{ "2", MIME_WANT_TEXT, ERR_OK, "\r\n--c" + 2 },
+	{ "2", MIME_WANT_MIME, ERR_OK, "Content-Type: message" },
+	{ "2.1", MIME_WANT_BODY, ERR_OK, "two-one" },
+	{ "2.1", MIME_WANT_MIME, ERR_OK, "A: 21" },
+	{ "2.2", MIME_WANT_BODY, ERR_NOTFOUND, "" },
+	{ "3.1", MIME_WANT_BODY, ERR_OK, "three" },
+	{ "3.1", MIME_WANT_MIME, ERR_OK, "S: three" },
+	{ "3.1.1", MIME_WANT_BODY, ERR_NOTFOUND, "" },
+	{ "4", MIME_WANT_BODY, ERR_OK, "none" },
+	{ "4.1", MIME_WANT_BODY, ERR_OK, "" },
+	{ "4.1.1", MIME_WANT_BODY, ERR_NOTFOUND, "" },
+	{ "4.1", MIME_WANT_HEADER, ERR_NOTFOUND, "" },
+	{ "5", MIME_WANT_BODY, ERR_NOTFOUND, "" },
+	{ "0", MIME_WANT_BODY, ERR_SYNTAX, "" },
+	{ "1.", MIME_WANT_BODY, ERR_SYNTAX, "" },
+	{ ".1", MIME_WANT_BODY, ERR_SYNTAX, "" },
+	{ "9.x", MIME_WANT_BODY, ERR_SYNTAX, "" },
+	{ "4294967297", MIME_WANT_BODY, ERR_SYNTAX, "" },
+};
+
 static void
 test_find(void **state)
 {
-	static const struct {
-		const char *path;
-		enum mime_want want;
-		enum err err;
-		const char *begins;
-	} table[] = {
-		{ "", MIME_WANT_HEADER, ERR_OK, "S: top" },
-		{ "", MIME_WANT_TEXT, ERR_OK, "--b" },
-		{ "", MIME_WANT_MIME, ERR_NOTFOUND, "" },
-		{ "1", MIME_WANT_BODY, ERR_OK, "one" },
-		{ "1", MIME_WANT_MIME, ERR_OK, "A: 1" },
-		{ "1", MIME_WANT_HEADER, ERR_NOTFOUND, "" },
-		{ "1.1", MIME_WANT_BODY, ERR_NOTFOUND, "" },
-		{ "2", MIME_WANT_BODY, ERR_OK, "S: two" },
-		{ "2", MIME_WANT_HEADER, ERR_OK, "S: two" },
-		{ "2", MIME_WANT_TEXT, ERR_OK, "\r\n--c" + 2 },
-		{ "2", MIME_WANT_MIME, ERR_OK, "Content-Type: message" },
-		{ "2.1", MIME_WANT_BODY, ERR_OK, "two-one" },
-		{ "2.1", MIME_WANT_MIME, ERR_OK, "A: 21" },
-		{ "2.2", MIME_WANT_BODY, ERR_NOTFOUND, "" },
-		{ "3.1", MIME_WANT_BODY, ERR_OK, "three" },
-		{ "3.1", MIME_WANT_MIME, ERR_OK, "S: three" },
-		{ "3.1.1", MIME_WANT_BODY, ERR_NOTFOUND, "" },
-		{ "4", MIME_WANT_BODY, ERR_OK, "none" },
-		{ "4.1", MIME_WANT_BODY, ERR_OK, "" },
-		{ "4.1.1", MIME_WANT_BODY, ERR_NOTFOUND, "" },
-		{ "4.1", MIME_WANT_HEADER, ERR_NOTFOUND, "" },
-		{ "5", MIME_WANT_BODY, ERR_NOTFOUND, "" },
-		{ "0", MIME_WANT_BODY, ERR_SYNTAX, "" },
-		{ "1.", MIME_WANT_BODY, ERR_SYNTAX, "" },
-		{ ".1", MIME_WANT_BODY, ERR_SYNTAX, "" },
-		{ "9.x", MIME_WANT_BODY, ERR_SYNTAX, "" },
-		{ "4294967297", MIME_WANT_BODY, ERR_SYNTAX, "" },
-	};
 	struct str msg = str_n(find_msg, sizeof find_msg - 1);
 	struct mime m;
 
 	(void)state;
 	mime_parse(&m, msg, &mime_limits_default);
-	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(find_table); i++) {
 		struct mime_range r;
-		enum err e = mime_find(&m, str_of(table[i].path), table[i].want, &r);
+		enum err e = mime_find(&m, str_of(find_table[i].path), find_table[i].want, &r);
 
-		if (e != table[i].err)
-			fail_msg("%s: %s", table[i].path, err_name(e));
+		if (e != find_table[i].err)
+			fail_msg("%s: %s", find_table[i].path, err_name(e));
 		if (e != ERR_OK)
 			continue;
 		struct str got = str_sub(msg, r.off, r.len);
 
-		if (!str_starts(got, str_of(table[i].begins)))
-			fail_msg("%s: %.*s", table[i].path, STR_FMT(got));
+		if (!str_starts(got, str_of(find_table[i].begins)))
+			fail_msg("%s: %.*s", find_table[i].path, STR_FMT(got));
 		assert_true(r.off + r.len <= msg.n);
-		assert_true((table[i].begins[0] == '\0') == (got.n == 0));
+		assert_true((find_table[i].begins[0] == '\0') == (got.n == 0));
 	}
 	struct mime_range r;
 
@@ -411,50 +412,49 @@ test_param_get(void **state)
 #define ENV   "(NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL)"
 #define ASCII "(\"charset\" \"us-ascii\")"
 
+static const char *const structure_table[][3] = {
+	{ "\r\nx\r\n", "(\"text\" \"plain\" " ASCII " NIL NIL \"7bit\" 3 1)",
+		"(\"text\" \"plain\" " ASCII " NIL NIL \"7bit\" 3 1 NIL NIL NIL NIL)" },
+	{ "Content-Transfer-Encoding: base64\r\n\r\nx",
+		"(\"text\" \"plain\" " ASCII " NIL NIL \"7bit\" 1 0)",
+		"(\"text\" \"plain\" " ASCII " NIL NIL \"7bit\" 1 0 NIL NIL NIL NIL)" },
+	{ "Content-Type: Image/PNG; name=\"a \\\"b\"\r\nContent-ID: <x@y>\r\n"
+	  "Content-Description: d\r\n e\r\nContent-MD5: m==\r\nContent-Language: en, de\r\n"
+	  "Content-Location: http://x/\r\nContent-Transfer-Encoding: BASE64\r\n"
+	  "Content-Disposition: attachment; filename=f\r\n\r\n",
+		"(\"Image\" \"PNG\" (\"name\" \"a \\\"b\") \"<x@y>\" \"d e\" \"BASE64\" 0)",
+		"(\"Image\" \"PNG\" (\"name\" \"a \\\"b\") \"<x@y>\" \"d e\" \"BASE64\" 0 "
+		"\"m==\" (\"attachment\" (\"filename\" \"f\")) (\"en\" \"de\") "
+		"\"http://x/\")" },
+	{ CT_MIXED("b") "Content-Disposition: inline\r\n\r\n--b\r\n\r\nx\r\n--b--",
+		"((\"text\" \"plain\" " ASCII " NIL NIL \"7bit\" 1 0) \"mixed\")",
+		"((\"text\" \"plain\" " ASCII " NIL NIL \"7bit\" 1 0 NIL NIL NIL NIL) "
+		"\"mixed\" (\"boundary\" \"b\") (\"inline\" NIL) NIL NIL)" },
+	{ CT_MIXED("b") "\r\n", "((\"text\" \"plain\" " ASCII " NIL NIL \"7bit\" 0 0) \"mixed\")",
+		"((\"text\" \"plain\" " ASCII " NIL NIL \"7bit\" 0 0 NIL NIL NIL NIL) "
+		"\"mixed\" (\"boundary\" \"b\") NIL NIL NIL)" },
+	{ "Content-Type: message/rfc822\r\n\r\nA: b\r\n\r\nx\r\n",
+		"(\"message\" \"rfc822\" NIL NIL NIL \"7bit\" 11 " ENV " (\"text\" \"plain\" " ASCII
+		" NIL NIL \"7bit\" 3 1) 3)",
+		"(\"message\" \"rfc822\" NIL NIL NIL \"7bit\" 11 " ENV " (\"text\" \"plain\" " ASCII
+		" NIL NIL \"7bit\" 3 1 NIL NIL NIL NIL) 3 NIL NIL NIL NIL)" },
+	{ "Content-Type: text/x; y=\"\xc3\xa9\"\r\n\r\n",
+		"(\"text\" \"x\" (\"y\" {2}\r\n\xc3\xa9 \"charset\" \"us-ascii\") NIL NIL "
+		"\"7bit\" 0 0)",
+		"(\"text\" \"x\" (\"y\" {2}\r\n\xc3\xa9 \"charset\" \"us-ascii\") NIL NIL "
+		"\"7bit\" 0 0 "
+		"NIL NIL NIL NIL)" },
+	{ "Content-Type: multipart/mixed; charset=x\r\n\r\n",
+		"(\"text\" \"plain\" " ASCII " NIL NIL \"7bit\" 0 0)",
+		"(\"text\" \"plain\" " ASCII " NIL NIL \"7bit\" 0 0 NIL NIL NIL NIL)" },
+};
+
 static void
 test_bodystructure(void **state)
 {
-	static const char *const table[][3] = {
-		{ "\r\nx\r\n", "(\"text\" \"plain\" " ASCII " NIL NIL \"7bit\" 3 1)",
-			"(\"text\" \"plain\" " ASCII " NIL NIL \"7bit\" 3 1 NIL NIL NIL NIL)" },
-		{ "Content-Transfer-Encoding: base64\r\n\r\nx",
-			"(\"text\" \"plain\" " ASCII " NIL NIL \"7bit\" 1 0)",
-			"(\"text\" \"plain\" " ASCII " NIL NIL \"7bit\" 1 0 NIL NIL NIL NIL)" },
-		{ "Content-Type: Image/PNG; name=\"a \\\"b\"\r\nContent-ID: <x@y>\r\n"
-		  "Content-Description: d\r\n e\r\nContent-MD5: m==\r\nContent-Language: en, de\r\n"
-		  "Content-Location: http://x/\r\nContent-Transfer-Encoding: BASE64\r\n"
-		  "Content-Disposition: attachment; filename=f\r\n\r\n",
-			"(\"Image\" \"PNG\" (\"name\" \"a \\\"b\") \"<x@y>\" \"d e\" \"BASE64\" 0)",
-			"(\"Image\" \"PNG\" (\"name\" \"a \\\"b\") \"<x@y>\" \"d e\" \"BASE64\" 0 "
-			"\"m==\" (\"attachment\" (\"filename\" \"f\")) (\"en\" \"de\") "
-			"\"http://x/\")" },
-		{ CT_MIXED("b") "Content-Disposition: inline\r\n\r\n--b\r\n\r\nx\r\n--b--",
-			"((\"text\" \"plain\" " ASCII " NIL NIL \"7bit\" 1 0) \"mixed\")",
-			"((\"text\" \"plain\" " ASCII " NIL NIL \"7bit\" 1 0 NIL NIL NIL NIL) "
-			"\"mixed\" (\"boundary\" \"b\") (\"inline\" NIL) NIL NIL)" },
-		{ CT_MIXED("b") "\r\n",
-			"((\"text\" \"plain\" " ASCII " NIL NIL \"7bit\" 0 0) \"mixed\")",
-			"((\"text\" \"plain\" " ASCII " NIL NIL \"7bit\" 0 0 NIL NIL NIL NIL) "
-			"\"mixed\" (\"boundary\" \"b\") NIL NIL NIL)" },
-		{ "Content-Type: message/rfc822\r\n\r\nA: b\r\n\r\nx\r\n",
-			"(\"message\" \"rfc822\" NIL NIL NIL \"7bit\" 11 " ENV
-			" (\"text\" \"plain\" " ASCII " NIL NIL \"7bit\" 3 1) 3)",
-			"(\"message\" \"rfc822\" NIL NIL NIL \"7bit\" 11 " ENV
-			" (\"text\" \"plain\" " ASCII
-			" NIL NIL \"7bit\" 3 1 NIL NIL NIL NIL) 3 NIL NIL NIL NIL)" },
-		{ "Content-Type: text/x; y=\"\xc3\xa9\"\r\n\r\n",
-			"(\"text\" \"x\" (\"y\" {2}\r\n\xc3\xa9 \"charset\" \"us-ascii\") NIL NIL "
-			"\"7bit\" 0 0)",
-			"(\"text\" \"x\" (\"y\" {2}\r\n\xc3\xa9 \"charset\" \"us-ascii\") NIL NIL "
-			"\"7bit\" 0 0 "
-			"NIL NIL NIL NIL)" },
-		{ "Content-Type: multipart/mixed; charset=x\r\n\r\n",
-			"(\"text\" \"plain\" " ASCII " NIL NIL \"7bit\" 0 0)",
-			"(\"text\" \"plain\" " ASCII " NIL NIL \"7bit\" 0 0 NIL NIL NIL NIL)" },
-	};
 	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
-		struct str msg = str_of(table[i][0]);
+	for (size_t i = 0; i < ARRAY_LEN(structure_table); i++) {
+		struct str msg = str_of(structure_table[i][0]);
 		struct mime m;
 		struct buf b, made;
 
@@ -462,12 +462,12 @@ test_bodystructure(void **state)
 		buf_init(&made, 10000);
 		mime_parse(&m, msg, &mime_limits_default);
 		assert_int_equal(bodystructure_format(&b, &m, msg, false), ERR_OK);
-		check_text(buf_str(&b), table[i][1], table[i][0]);
+		check_text(buf_str(&b), structure_table[i][1], structure_table[i][0]);
 		buf_reset(&b);
 		assert_int_equal(bodystructure_format(&b, &m, msg, true), ERR_OK);
-		check_text(buf_str(&b), table[i][2], table[i][0]);
+		check_text(buf_str(&b), structure_table[i][2], structure_table[i][0]);
 		assert_int_equal(bodystructure_to_body(&made, buf_str(&b)), ERR_OK);
-		check_text(buf_str(&made), table[i][1], "made of BODYSTRUCTURE");
+		check_text(buf_str(&made), structure_table[i][1], "made of BODYSTRUCTURE");
 		for (size_t n = 0; n < b.n; n++) {
 			buf_reset(&made);
 			assert_int_equal(bodystructure_to_body(&made, str_sub(buf_str(&b), 0, n)),

@@ -283,43 +283,44 @@ test_encoded(void **state)
 	}
 }
 
+static const struct {
+	enum mime_encoding encoding;
+	const char *in, *want;
+	bool bad;
+} transfer_table[] = {
+	{ MIME_ENC_7BIT, "a=3D\r\n", "a=3D\r\n", false },
+	{ MIME_ENC_OTHER, "\xff", "\xff", false },
+	{ MIME_ENC_BASE64, "YWJj\r\nZGVm\r\n", "abcdef", false },
+	{ MIME_ENC_BASE64, "YQ==", "a", false },
+	{ MIME_ENC_BASE64, "YWI=", "ab", false },
+	{ MIME_ENC_BASE64, "YW", "a", false },
+	{ MIME_ENC_BASE64, "YWI", "ab", false },
+	{ MIME_ENC_BASE64, "YWJ!j", "abc", true },
+	{ MIME_ENC_BASE64, "YQ==YQ==", "aa", false },
+	{ MIME_ENC_BASE64, "Y", "", true },
+	{ MIME_ENC_BASE64, "", "", false },
+	{ MIME_ENC_BASE64, "\r\n=\r\n", "", false },
+	{ MIME_ENC_QP, "caf=C3=A9\r\n", "caf\xc3\xa9\r\n", false },
+	{ MIME_ENC_QP, "a=\r\nb=\nc", "abc", false },
+	{ MIME_ENC_QP, "a= \t\r\nb", "ab", false },
+	{ MIME_ENC_QP, "a  \r\nb \nc ", "a\r\nb\nc", false },
+	{ MIME_ENC_QP, "a b\tc", "a b\tc", false },
+	{ MIME_ENC_QP, "=3d=3D", "==", false },
+	{ MIME_ENC_QP, "=ZZ =4 =4Z", "=ZZ =4 =4Z", true },
+	{ MIME_ENC_QP, "= x", "= x", true },
+	{ MIME_ENC_QP, "==41", "=A", true },
+	{ MIME_ENC_QP, "a=", "a", false },
+	{ MIME_ENC_QP, "a=4", "a=4", true },
+	{ MIME_ENC_QP, "a\rb", "a\rb", false },
+	{ MIME_ENC_QP, "", "", false },
+};
+
 static void
 test_transfer(void **state)
 {
-	static const struct {
-		enum mime_encoding encoding;
-		const char *in, *want;
-		bool bad;
-	} table[] = {
-		{ MIME_ENC_7BIT, "a=3D\r\n", "a=3D\r\n", false },
-		{ MIME_ENC_OTHER, "\xff", "\xff", false },
-		{ MIME_ENC_BASE64, "YWJj\r\nZGVm\r\n", "abcdef", false },
-		{ MIME_ENC_BASE64, "YQ==", "a", false },
-		{ MIME_ENC_BASE64, "YWI=", "ab", false },
-		{ MIME_ENC_BASE64, "YW", "a", false },
-		{ MIME_ENC_BASE64, "YWI", "ab", false },
-		{ MIME_ENC_BASE64, "YWJ!j", "abc", true },
-		{ MIME_ENC_BASE64, "YQ==YQ==", "aa", false },
-		{ MIME_ENC_BASE64, "Y", "", true },
-		{ MIME_ENC_BASE64, "", "", false },
-		{ MIME_ENC_BASE64, "\r\n=\r\n", "", false },
-		{ MIME_ENC_QP, "caf=C3=A9\r\n", "caf\xc3\xa9\r\n", false },
-		{ MIME_ENC_QP, "a=\r\nb=\nc", "abc", false },
-		{ MIME_ENC_QP, "a= \t\r\nb", "ab", false },
-		{ MIME_ENC_QP, "a  \r\nb \nc ", "a\r\nb\nc", false },
-		{ MIME_ENC_QP, "a b\tc", "a b\tc", false },
-		{ MIME_ENC_QP, "=3d=3D", "==", false },
-		{ MIME_ENC_QP, "=ZZ =4 =4Z", "=ZZ =4 =4Z", true },
-		{ MIME_ENC_QP, "= x", "= x", true },
-		{ MIME_ENC_QP, "==41", "=A", true },
-		{ MIME_ENC_QP, "a=", "a", false },
-		{ MIME_ENC_QP, "a=4", "a=4", true },
-		{ MIME_ENC_QP, "a\rb", "a\rb", false },
-		{ MIME_ENC_QP, "", "", false },
-	};
 	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
-		struct str in = str_of(table[i].in);
+	for (size_t i = 0; i < ARRAY_LEN(transfer_table); i++) {
+		struct str in = str_of(transfer_table[i].in);
 
 		/* whole, then cut into two at every place, then byte by byte */
 		for (size_t cut = 0; cut <= in.n + 1; cut++) {
@@ -327,7 +328,7 @@ test_transfer(void **state)
 			struct buf b;
 
 			buf_init(&b, 1000);
-			transfer_init(&t, table[i].encoding);
+			transfer_init(&t, transfer_table[i].encoding);
 			if (cut <= in.n) {
 				transfer_add(&t, &b, str_sub(in, 0, cut), false);
 				transfer_add(&t, &b, str_from(in, cut), true);
@@ -336,8 +337,8 @@ test_transfer(void **state)
 					transfer_add(&t, &b, str_sub(in, k, 1), false);
 				transfer_add(&t, &b, STR_EMPTY, true);
 			}
-			check_text(buf_str(&b), table[i].want, table[i].in);
-			assert_int_equal(t.bad, table[i].bad);
+			check_text(buf_str(&b), transfer_table[i].want, transfer_table[i].in);
+			assert_int_equal(t.bad, transfer_table[i].bad);
 			buf_fini(&b);
 		}
 	}
