@@ -42,3 +42,19 @@ tests_unit_test_store_check_LDADD = $(LIBSTORE_ALL) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_store_model
 tests_unit_test_store_model_SOURCES = tests/unit/test_store_model.c tests/unit/store_fixture.h
 tests_unit_test_store_model_LDADD = $(LIBSTORE_ALL) $(CMOCKA_LIBS)
+
+# Another process on the same homes.
+check_PROGRAMS += tests/unit/test_store_process
+tests_unit_test_store_process_SOURCES = tests/unit/test_store_process.c tests/unit/store_child.h \
+	tests/unit/store_fixture.h
+tests_unit_test_store_process_LDADD = $(LIBSTORE_ALL) $(CMOCKA_LIBS)
+noinst_PROGRAMS += tests/tools/store_writer
+tests_tools_store_writer_SOURCES = tests/tools/store_writer.c tests/unit/store_fixture.h
+tests_tools_store_writer_LDADD = $(LIBSTORE_ALL) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_store_fault
+tests_unit_test_store_fault_SOURCES = tests/unit/test_store_fault.c tests/unit/store_fixture.h
+tests_unit_test_store_fault_LDADD = $(LIBSTORE_ALL) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/crash/test_store_kill
+tests_crash_test_store_kill_SOURCES = tests/crash/test_store_kill.c tests/unit/store_child.h \
+	tests/unit/store_fixture.h
+tests_crash_test_store_kill_LDADD = $(LIBSTORE_ALL) $(CMOCKA_LIBS)

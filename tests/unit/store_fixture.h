@@ -102,7 +102,7 @@ fix_open(struct fix *f)
 }
 
 UNUSED static void
-fix_close(struct fix *f)
+fix_free(struct fix *f)
 {
 	fix_stop(f);
 	settings_free(f->set);
@@ -111,6 +111,12 @@ fix_close(struct fix *f)
 	uidset_fini(&f->flagged.changed);
 	uidset_fini(&f->flagged.modified);
 	uidset_fini(&f->expunged.uids);
+}
+
+UNUSED static void
+fix_close(struct fix *f)
+{
+	fix_free(f);
 	fix_remove(f->dir);
 }
 

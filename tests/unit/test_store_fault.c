@@ -1,0 +1,314 @@
+/* When the disk fails: what was acknowledged is there, nothing else is half there, a handle whose
+ * sync failed is never used again, and the map grows when it is full. Faults are compiled in where
+ * sanitizers are; the growth is walked in every build. */
+#include "core/store/blob.h"
+#include "core/store/check.h"
+#include "core/store/fault.h"
+#include "tests/unit/store_fixture.h"
+
+static const char msg[] = "Subject: x\r\n\r\nbody\r\n";
+
+static void
+assert_clean(struct fix *f, uint64_t orphans)
+{
+	const struct check_options o = { .read_bodies = true, .age_sec = -1 };
+	struct check_counts counts;
+	char home[128];
+
+	fix_stop(f);
+	f->home = NULL;
+	(void)snprintf(home, sizeof home, "%s/u/alice", f->dir);
+	assert_int_equal(store_check(home, &o, NULL, NULL, &counts), ERR_OK);
+	assert_int_equal(counts.problems, orphans);
+	fix_start(f);
+}
+
+/* 1 MiB holds a few hundred entries of this kind; the map is doubled until they fit. */
+static void
+test_growth(void **state)
+{
+	struct fix f;
+	struct uidset all = { 0 };
+	struct mailbox_info info;
+	struct entry e;
+
+	(void)state;
+	fix_open(&f);
+	uidset_add(&all, 1, UINT32_MAX);
+	assert_int_equal(fix_append(&f, "INBOX", 0, NULL, msg), ERR_OK);
+	uint64_t before = kv_map_bytes(f.home->kv);
+
+	for (int i = 0; i < 15; i++)
+		assert_int_equal(fix_copy(&f, 1, &all, "INBOX", false), ERR_OK);
+	assert_int_equal(fix_find(&f, "INBOX", &info), ERR_OK);
+	assert_int_equal(info.messages, 32768);
+	assert_true(kv_map_bytes(f.home->kv) > before);
+	struct txn *t = fix_read(&f, f.home);
+
+	for (uint32_t uid = 1; uid < info.uidnext; uid++)
+		assert_int_equal(entry_get(t, 1, uid, &e), ERR_OK);
+	fix_read_end(t);
+	assert_clean(&f, 0);
+	uidset_fini(&all);
+	fix_close(&f);
+}
+
+struct many {
+	struct fix *f;
+	int left, ok;
+};
+
+static void
+on_grown(void *arg, enum err e, const struct copy_result *r)
+{
+	struct many *m = arg;
+
+	(void)r;
+	m->ok += e == ERR_OK;
+	if (--m->left == 0)
+		fix_done(m->f, ERR_OK);
+}
+
+/* A pinned session meets the reopening as ERR_AGAIN and goes on. */
+static void
+test_growth_while_pinned(void **state)
+{
+	struct fix f;
+	struct uidset all = { 0 };
+	struct view *v, *now;
+	struct many m = { .f = &f, .left = 14 };
+
+	(void)state;
+	fix_open(&f);
+	uidset_add(&all, 1, UINT32_MAX);
+	assert_int_equal(fix_append(&f, "INBOX", 0, NULL, msg), ERR_OK);
+	struct txn *t = fix_read(&f, f.home);
+
+	assert_int_equal(view_open(t, 1, &v), ERR_OK);
+	fix_read_end(t);
+	assert_int_equal(fix_pin(&f, f.home), ERR_OK);
+	for (int i = 0; i < 14; i++)
+		(void)store_copy(f.home,
+			&(struct copy_args){ .from = 1, .uids = &all, .to = STR("INBOX") },
+			on_grown, &m);
+	(void)fix_wait(&f);
+	assert_int_equal(m.ok, 14);
+	home_unpin(f.home);
+	t = fix_read(&f, f.home);
+	assert_int_equal(view_refresh(t, v, &now, NULL), ERR_OK);
+	fix_read_end(t);
+	assert_int_equal(view_count(now), 16384);
+	view_unref(v);
+	view_unref(now);
+	uidset_fini(&all);
+	fix_close(&f);
+}
+
+#if STORE_FAULTS
+static void
+unpoison(struct fix *f)
+{
+	/* As if the back-off were over. */
+	f->home->retry_ms = 0;
+}
+
+static void
+test_commit_fails(void **state)
+{
+	struct fix f;
+	struct mailbox_info info;
+	struct txn *t;
+
+	(void)state;
+	fix_open(&f);
+	log_set_level(LVL_ERROR);
+	assert_int_equal(fix_append(&f, "INBOX", 0, NULL, msg), ERR_OK);
+	fault_arm(FAULT_COMMIT, 1);
+	assert_int_equal(fix_append(&f, "INBOX", 0, NULL, msg), ERR_TEMP);
+	/* Poisoned: no read, no write, no sync, until the back-off is over. */
+	assert_int_equal(f.home->state, HOME_POISONED);
+	assert_int_equal(store_read_begin(f.home, &t), ERR_TEMP);
+	assert_int_equal(fix_pin(&f, f.home), ERR_TEMP);
+	assert_int_equal(fix_append(&f, "INBOX", 0, NULL, msg), ERR_TEMP);
+	(void)store_claim_recent(f.home, 1, fix_on_recent, &f);
+	assert_int_equal(fix_wait(&f), ERR_TEMP);
+	fix_sleep(&f, 20);
+	assert_null(f.home->kv);
+	unpoison(&f);
+	assert_int_equal(fix_append(&f, "INBOX", 0, NULL, msg), ERR_OK);
+	assert_int_equal(f.appended.uid, 2);
+	assert_int_equal(fix_find(&f, "INBOX", &info), ERR_OK);
+	assert_int_equal(info.messages, 2);
+	/* The body whose entry was never made is an orphan. */
+	assert_clean(&f, 1);
+	fix_close(&f);
+}
+
+static void
+test_body_sync_fails(void **state)
+{
+	struct fix f;
+	struct mailbox_info info;
+
+	(void)state;
+	fix_open(&f);
+	assert_int_equal(fix_append(&f, "INBOX", 0, NULL, msg), ERR_OK);
+	fault_arm(FAULT_SYNC, 1);
+	assert_int_equal(fix_append(&f, "INBOX", 0, NULL, msg), ERR_TEMP);
+	assert_int_equal(f.home->state, HOME_POISONED);
+	unpoison(&f);
+	assert_int_equal(fix_append(&f, "INBOX", 0, NULL, msg), ERR_OK);
+	assert_int_equal(fix_find(&f, "INBOX", &info), ERR_OK);
+	assert_int_equal(info.messages, 2);
+	assert_clean(&f, 0);
+	fix_close(&f);
+}
+
+/* Every write of a body in turn finds the disk full. */
+static void
+test_write_fails(void **state)
+{
+	struct fix f;
+	struct mailbox_info info;
+	size_t n = 1024 * 1024;
+	char *big = xmalloc(n + 1);
+	uint32_t stored = 0;
+
+	(void)state;
+	memset(big, 'x', n);
+	big[n] = '\0';
+	fix_open(&f);
+	for (unsigned nth = 1; nth <= 4; nth++) {
+		fault_arm(FAULT_WRITE, nth);
+		enum err e = fix_append(&f, "INBOX", 0, NULL, nth % 2 == 0 ? big : msg);
+
+		fault_arm(FAULT_WRITE, 0);
+		assert_true(e == ERR_OK || e == ERR_TEMP);
+		assert_true(nth > 1 || e == ERR_TEMP);
+		stored += e == ERR_OK;
+		assert_int_not_equal(f.home->state, HOME_POISONED);
+	}
+	assert_int_equal(fix_append(&f, "INBOX", 0, NULL, big), ERR_OK);
+	assert_int_equal(fix_find(&f, "INBOX", &info), ERR_OK);
+	assert_int_equal(info.messages, stored + 1);
+	assert_clean(&f, 0);
+	free(big);
+	fix_close(&f);
+}
+
+static void
+on_one(void *arg, enum err e, const struct mailbox_result *r)
+{
+	struct many *m = arg;
+
+	(void)r;
+	m->ok += e == ERR_OK;
+	if (--m->left == 0)
+		fix_done(m->f, ERR_OK);
+}
+
+/* One put of a batch is refused: nothing of the batch is lost, each ran again by itself. */
+static void
+test_batch_split(void **state)
+{
+	enum { N = 10 };
+	struct fix f;
+	char name[16];
+
+	(void)state;
+	fix_open(&f);
+	assert_int_equal(fix_pin(&f, f.home), ERR_OK);
+	for (unsigned nth = 1; nth <= 20; nth += 6) {
+		struct many m = { .f = &f, .left = N };
+
+		fault_arm(FAULT_PUT, nth);
+		for (int i = 0; i < N; i++) {
+			(void)snprintf(name, sizeof name, "m%u-%d", nth, i);
+			(void)store_create(f.home, str_of(name), 0, on_one, &m);
+		}
+		(void)fix_wait(&f);
+		fault_arm(FAULT_PUT, 0);
+		/* The first create runs alone as the queue was empty: its own fault is its own
+		 * failure. */
+		assert_true(m.ok >= N - 1);
+		for (int i = 1; i < N; i++) {
+			(void)snprintf(name, sizeof name, "m%u-%d", nth, i);
+			(void)fix_id(&f, name);
+		}
+	}
+	home_unpin(f.home);
+	assert_clean(&f, 0);
+	fix_close(&f);
+}
+
+struct delivered {
+	struct fix *f;
+	enum err e[2];
+};
+
+static void
+on_deliver(void *arg, size_t index, enum err e, size_t left)
+{
+	struct delivered *d = arg;
+
+	d->e[index] = e;
+	if (left == 0)
+		fix_done(d->f, ERR_OK);
+}
+
+/* The first home cannot sync the body: the next one takes it. */
+static void
+test_deliver_next_home(void **state)
+{
+	struct fix f;
+	struct home *bob;
+	struct delivered d = { .f = &f };
+	struct mailbox_info info;
+	char path[128];
+
+	(void)state;
+	fix_open(&f);
+	(void)snprintf(path, sizeof path, "%s/u/bob", f.dir);
+	assert_int_equal(home_get(f.store, str_of(path), &bob), ERR_OK);
+	assert_int_equal(fix_pin(&f, f.home), ERR_OK);
+	assert_int_equal(fix_pin(&f, bob), ERR_OK);
+	const struct deliver_rcpt rcpt[2] = { { .home = f.home }, { .home = bob } };
+
+	fault_arm(FAULT_SYNC, 1);
+	(void)store_deliver(f.store,
+		&(struct deliver_batch){
+			.body = fix_body(f.home, str_of(msg)), .rcpt = rcpt, .count = 2 },
+		on_deliver, &d);
+	(void)fix_wait(&f);
+	fault_arm(FAULT_SYNC, 0);
+	assert_int_equal(d.e[0], ERR_TEMP);
+	assert_int_equal(d.e[1], ERR_OK);
+	home_unpin(f.home);
+	struct txn *t = fix_read(&f, bob);
+
+	assert_int_equal(mailbox_find(t, STR("INBOX"), &info), ERR_OK);
+	assert_int_equal(info.messages, 1);
+	fix_read_end(t);
+	home_unpin(bob);
+	home_unref(bob);
+	fix_close(&f);
+}
+#endif
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_growth),
+		cmocka_unit_test(test_growth_while_pinned),
+#if STORE_FAULTS
+		cmocka_unit_test(test_commit_fails),
+		cmocka_unit_test(test_body_sync_fails),
+		cmocka_unit_test(test_write_fails),
+		cmocka_unit_test(test_batch_split),
+		cmocka_unit_test(test_deliver_next_home),
+#endif
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

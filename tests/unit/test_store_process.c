@@ -1,0 +1,223 @@
+/* Several processes on one home: writers beside each other, a map that another process grew,
+ * watches, dead readers, a replaced index. */
+#include <sys/stat.h>
+
+#include "core/store/check.h"
+#include "tests/unit/store_child.h"
+
+static void
+check_clean(struct fix *f, const char *user)
+{
+	const struct check_options o = { .read_bodies = true };
+	struct check_counts counts;
+	char home[128];
+
+	(void)snprintf(home, sizeof home, "%s/u/%s", f->dir, user);
+	assert_int_equal(store_check(home, &o, NULL, NULL, &counts), ERR_OK);
+	assert_int_equal(counts.problems, 0);
+}
+
+static void
+test_two_writers(void **state)
+{
+	enum { N = 40 };
+	struct fix f;
+	struct child c;
+	struct mailbox_info info;
+	bool seen[2 * N + 1] = { false };
+	unsigned long long uid;
+
+	(void)state;
+	fix_open(&f);
+	child_start(&c, f.dir, "append", "40", NULL);
+	for (int i = 0; i < N; i++) {
+		assert_int_equal(
+			fix_append(&f, "INBOX", 0, NULL, "Subject: m\r\n\r\nm\r\n"), ERR_OK);
+		assert_true(f.appended.uid <= 2 * N && !seen[f.appended.uid]);
+		seen[f.appended.uid] = true;
+	}
+	while (child_line(&c, &uid)) {
+		assert_true(uid <= 2 * N && !seen[uid]);
+		seen[uid] = true;
+	}
+	assert_int_equal(child_end(&c), 0);
+	assert_int_equal(fix_find(&f, "INBOX", &info), ERR_OK);
+	assert_int_equal(info.messages, 2 * N);
+	assert_int_equal(info.uidnext, 2 * N + 1);
+	fix_stop(&f);
+	f.home = NULL;
+	check_clean(&f, "alice");
+	fix_start(&f);
+	fix_close(&f);
+}
+
+/* Another process filled more than our map holds. */
+static void
+test_resized(void **state)
+{
+	enum { BIG = 32768 };
+	struct fix f;
+	struct child c;
+	struct mailbox_info info;
+
+	(void)state;
+	fix_open(&f);
+	assert_int_equal(fix_append(&f, "INBOX", 0, NULL, "Subject: m\r\n\r\nm\r\n"), ERR_OK);
+	uint64_t before = kv_map_bytes(f.home->kv);
+
+	child_start(&c, f.dir, "fill", "32768", NULL);
+	assert_int_equal(child_end(&c), 0);
+	assert_int_equal(fix_find(&f, "INBOX", &info), ERR_OK);
+	assert_int_equal(info.messages, BIG);
+	assert_int_equal(fix_append(&f, "INBOX", 0, NULL, "Subject: m\r\n\r\nm\r\n"), ERR_OK);
+	if (before == 1024 * 1024)
+		assert_true(kv_map_bytes(f.home->kv) > before);
+	fix_close(&f);
+}
+
+struct watcher {
+	struct home_watch w;
+	struct fix *f;
+	unsigned calls;
+	uint32_t want;
+};
+
+static void
+on_watch(struct home_watch *w)
+{
+	struct watcher *me = w->arg;
+	struct mailbox_info info;
+	struct txn *t;
+
+	me->calls++;
+	if (store_read_begin(me->f->home, &t) != ERR_OK)
+		return;
+	enum err e = mailbox_find(t, STR("INBOX"), &info);
+
+	store_read_end(t);
+	if (e == ERR_OK && info.messages >= me->want)
+		fix_done(me->f, ERR_OK);
+}
+
+/* What another process commits is noticed at once, the last commit too. */
+static void
+test_watch(void **state)
+{
+	struct fix f;
+	struct child c;
+	struct watcher me = { .f = &f };
+
+	(void)state;
+	fix_open(&f);
+	assert_int_equal(fix_pin(&f, f.home), ERR_OK);
+	assert_true(f.store->inotify >= 0);
+	home_watch_start(&me.w, f.home, on_watch, &me);
+	for (int i = 0; i < 5; i++) {
+		me.want = (uint32_t)(i + 1) * 4;
+		child_start(&c, f.dir, "append", "4", NULL);
+		int64_t begun = clock_ms();
+
+		assert_int_equal(fix_wait(&f), ERR_OK);
+		assert_true(clock_ms() - begun < 20000);
+		assert_int_equal(child_end(&c), 0);
+	}
+	home_watch_stop(&me.w);
+	home_unpin(f.home);
+	fix_close(&f);
+}
+
+/* A reader that was killed pins no pages once we were told. */
+static void
+test_dead_reader(void **state)
+{
+	struct fix f;
+	struct child c;
+	unsigned long long version;
+
+	(void)state;
+	fix_open(&f);
+	assert_int_equal(fix_pin(&f, f.home), ERR_OK);
+	unsigned before = kv_reader_count(f.home->kv);
+
+	child_start(&c, f.dir, "read", NULL, NULL);
+	assert_true(child_line(&c, &version));
+	assert_int_equal(kv_reader_count(f.home->kv), before + 1);
+	(void)kill(c.pid, SIGKILL);
+	assert_int_equal(child_end(&c), -SIGKILL);
+	assert_int_equal(kv_reader_count(f.home->kv), before + 1);
+	store_child_died(f.store);
+	/* Nothing is read before the index was synced. */
+	struct txn *t;
+
+	assert_int_equal(store_read_begin(f.home, &t), ERR_AGAIN);
+	home_unpin(f.home);
+	t = fix_read(&f, f.home);
+	fix_read_end(t);
+	assert_int_equal(fix_pin(&f, f.home), ERR_OK);
+	assert_true(kv_reader_count(f.home->kv) <= before);
+	home_unpin(f.home);
+	fix_close(&f);
+}
+
+/* An index that was replaced under us is opened again, never written. */
+static void
+test_replaced(void **state)
+{
+	struct fix f;
+	struct mailbox_info info;
+	char index[128], away[128], lock[128];
+
+	(void)state;
+	fix_open(&f);
+	assert_int_equal(fix_append(&f, "INBOX", 0, NULL, "Subject: m\r\n\r\nm\r\n"), ERR_OK);
+	(void)snprintf(index, sizeof index, "%s/u/alice/index.mdb", f.dir);
+	(void)snprintf(lock, sizeof lock, "%s/u/alice/index.mdb-lock", f.dir);
+	(void)snprintf(away, sizeof away, "%s/away.mdb", f.dir);
+	assert_int_equal(rename(index, away), 0);
+	assert_int_equal(unlink(lock), 0);
+	assert_int_equal(fix_append(&f, "INBOX", 0, NULL, "Subject: n\r\n\r\nn\r\n"), ERR_OK);
+	assert_int_equal(f.appended.uid, 1);
+	assert_int_equal(fix_find(&f, "INBOX", &info), ERR_OK);
+	assert_int_equal(info.messages, 1);
+	assert_int_equal(access(index, F_OK), 0);
+	fix_close(&f);
+}
+
+/* No reader outlives its step: many sessions reading and writing leave one slot a process. */
+static void
+test_no_reader_survives(void **state)
+{
+	struct fix f;
+
+	(void)state;
+	fix_open(&f);
+	for (int i = 0; i < 20; i++) {
+		assert_int_equal(
+			fix_append(&f, "INBOX", 0, NULL, "Subject: m\r\n\r\nm\r\n"), ERR_OK);
+		struct txn *a = fix_read(&f, f.home), *b = fix_read(&f, f.home);
+
+		assert_int_equal(txn_version(a), txn_version(b));
+		fix_read_end(a);
+		fix_read_end(b);
+	}
+	assert_int_equal(fix_pin(&f, f.home), ERR_OK);
+	assert_int_equal(f.home->reads, 0);
+	assert_true(kv_reader_count(f.home->kv) <= 2);
+	home_unpin(f.home);
+	fix_close(&f);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_two_writers),
+		cmocka_unit_test(test_resized),
+		cmocka_unit_test(test_watch),
+		cmocka_unit_test(test_dead_reader),
+		cmocka_unit_test(test_replaced),
+		cmocka_unit_test(test_no_reader_survives),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
