@@ -106,19 +106,25 @@ class Run:
                 time.sleep(0.1)
 
     def killer(self):
-        plan = [r for r in ROLES for _ in range(KILLS)]
-        self.random.shuffle(plan)
-        for role in plan:
-            time.sleep(self.random.random() * 2 * SPREAD / len(plan))
-            until = time.monotonic() + 30
-            while not (pids := self.i.pids(role)):
-                assert time.monotonic() < until, f"{role} is not restarted"
-                time.sleep(0.02)
+        """Random roles at random moments; master waits longer and longer before it starts one
+        again that keeps dying, so those that run come first."""
+        left = {r: KILLS for r in ROLES}
+        until = time.monotonic() + 300
+        while left:
+            time.sleep(self.random.random() * 2 * SPREAD / (KILLS * len(ROLES)))
+            assert time.monotonic() < until, f"not restarted: {left}"
+            role = self.random.choice(sorted(left))
+            pids = self.i.pids(role)
+            if not pids:
+                continue
             try:
                 os.kill(self.random.choice(pids), signal.SIGKILL)
-                self.killed[role] += 1
             except ProcessLookupError:
-                plan.append(role)
+                continue
+            self.killed[role] += 1
+            left[role] -= 1
+            if left[role] == 0:
+                del left[role]
         with self.lock:
             self.kills_over = True
 
