@@ -157,7 +157,7 @@ listen "lmtp" {{ protocol = lmtp address = {{ "127.0.0.1:{self.lmtp_port}" }} }}
         self.process = subprocess.Popen(
             [exe, "serve", "--config", self.conf], stdin=subprocess.DEVNULL,
             stdout=self.stderr, stderr=self.stderr,
-            env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=1"})
+            env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=1:quarantine_size_mb=8"})
         until = time.monotonic() + timeout
         while not self._ready():
             if self.process.poll() is not None or time.monotonic() > until:
