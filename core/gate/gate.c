@@ -88,7 +88,7 @@ struct gate {
 	int64_t conn_count, conn_max;
 	struct hmap addresses;
 	bool accepting;
-	void (*stopped)(void *arg);
+	void (*stopped)(void *arg); /* not NULL: stopping */
 	void *stopped_arg;
 };
 
@@ -692,7 +692,7 @@ gate_stop(struct gate *g, void (*done)(void *arg), void *arg)
 	gate_accepting(g, false);
 	g->stopped = done;
 	g->stopped_arg = arg;
-	g->conn_count++; /* done is called once, at the end */
+	g->conn_count++; /* the end is not before this loop's */
 	LIST_FOREACH(n, &g->conns)
 	{
 		struct gate_conn *c = CONTAINER_OF(n, struct gate_conn, link);
@@ -700,7 +700,7 @@ gate_stop(struct gate *g, void (*done)(void *arg), void *arg)
 			conn_leave(c, true);
 	}
 	if (--g->conn_count == 0)
-		done(arg);
+		g->stopped(g->stopped_arg);
 }
 
 void

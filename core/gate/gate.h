@@ -86,7 +86,8 @@ gate_listen(struct gate *g, int fd, enum listen_tls tls);
 /* New settings and certificate for new connections. */
 void
 gate_reload(struct gate *g, const struct settings *settings, struct tls_ctx *tls);
-/* Stops accepting, takes leave of clients before login; done when imap has hung up all others. */
+/* Stops accepting, takes leave of clients before login; done when imap has hung up all others;
+ * streams that were closed may still send. */
 void
 gate_stop(struct gate *g, void (*done)(void *arg), void *arg);
 /* Everything ends at once. */

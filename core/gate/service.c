@@ -122,7 +122,7 @@ gate_service_reload(struct role_ctx *c)
 static void
 on_stopped(void *arg)
 {
-	role_leave(arg);
+	role_leave_soon(arg);
 }
 
 void

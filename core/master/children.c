@@ -21,7 +21,7 @@ enum {
 	BACKOFF_MAX_MS = 10000,
 	LIFE_MS = 30000, /* who lived as long starts over with the shortest wait */
 	KILL_MS = 15000,
-	PHASES = 5,
+	PHASES = 4,
 };
 
 struct spec {
@@ -31,9 +31,9 @@ struct spec {
 };
 
 static const struct spec specs[] = {
-	{ "auth", ROLE_AUTH, 4 },
-	{ "lmtp", ROLE_LMTP, 3 },
-	{ "imap", ROLE_IMAP, 2 },
+	{ "auth", ROLE_AUTH, 3 },
+	{ "lmtp", ROLE_LMTP, 2 },
+	{ "imap", ROLE_IMAP, 0 }, /* with the gate: imap says good-bye, the gate carries it */
 	{ "queue", ROLE_QUEUE, 1 },
 	{ "smtp", ROLE_SMTP, 0 },
 	{ "gate", ROLE_GATE, 0 },

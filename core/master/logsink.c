@@ -136,12 +136,18 @@ no_file:
 }
 
 void
+logsink_drain(struct logsink *k)
+{
+	while (pass_batch(k) || pass_words(k))
+		continue;
+}
+
+void
 logsink_free(struct logsink *k)
 {
 	if (k == NULL)
 		return;
-	while (pass_batch(k) || pass_words(k))
-		continue;
+	logsink_drain(k);
 	loop_io_set(&k->io, 0);
 	loop_io_set(&k->err_io, 0);
 	(void)close(k->io.fd);

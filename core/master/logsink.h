@@ -11,7 +11,10 @@ struct logsink;
 /* file: empty for standard error. ERR_TEMP: it cannot be opened, the text is in errno's. */
 MUST_USE enum err
 logsink_new(struct loop *l, struct str file, struct logsink **out);
-/* Writes what still waits. */
+/* Writes what waits, so that master's next line stands behind it. */
+void
+logsink_drain(struct logsink *k);
+/* Drains first. */
 void
 logsink_free(struct logsink *k);
 /* The end that every role gets a duplicate of. Borrowed. */

@@ -237,6 +237,7 @@ run(struct server *m)
 	loop_signal_stop(&m->term);
 	loop_signal_stop(&m->intr);
 	loop_signal_stop(&m->chld);
+	logsink_drain(m->log);
 	log_event(LVL_INFO, "master.end", log_n("pid", getpid()));
 }
 

@@ -18,13 +18,20 @@
 #include "core/role/cage.h"
 #include "core/role/control.h"
 
-enum { LISTENERS_MAX = 64, STOP_MS = 10000, MMAP_THRESHOLD = 64 * 1024, FILES_MAX = 1048576 };
+enum {
+	LISTENERS_MAX = 64,
+	STOP_MS = 10000,
+	LAST_WORDS_MS = 200,
+	MMAP_THRESHOLD = 64 * 1024,
+	FILES_MAX = 1048576
+};
 
 struct role_ctx {
 	const struct role *role;
 	struct loop *loop;
 	struct ipc *control;
 	struct loop_timer stop_timer;
+	struct loop_timer leave_timer;
 	struct loop_signal term;
 	const struct settings *settings;
 	struct settings **all; /* every generation: sessions may point into old ones */
@@ -135,6 +142,19 @@ void
 role_leave(struct role_ctx *c)
 {
 	loop_stop(c->loop);
+}
+
+static void
+on_leave_timer(struct loop_timer *t)
+{
+	role_leave(t->arg);
+}
+
+void
+role_leave_soon(struct role_ctx *c)
+{
+	if (!loop_timer_active(&c->leave_timer))
+		loop_timer_start(&c->leave_timer, LAST_WORDS_MS);
 }
 
 static void
@@ -373,6 +393,7 @@ begin(struct role_ctx *c)
 
 	c->loop = loop_new();
 	loop_timer_init(&c->stop_timer, c->loop, on_stop_timer, c);
+	loop_timer_init(&c->leave_timer, c->loop, on_leave_timer, c);
 	/* before the cage: its descriptor and handler */
 	loop_signal_start(&c->term, c->loop, SIGTERM, on_term, c);
 	e = c->role->init != NULL ? c->role->init(c) : ERR_OK;
@@ -397,6 +418,7 @@ fini(struct role_ctx *c)
 {
 	if (c->loop != NULL) {
 		loop_timer_stop(&c->stop_timer);
+		loop_timer_stop(&c->leave_timer);
 		loop_signal_stop(&c->term);
 		(void)signal(SIGTERM, SIG_IGN); /* we are leaving already */
 		ipc_free(c->control);

@@ -100,5 +100,8 @@ role_control(struct role_ctx *c);
 /* Ends the loop; role_main returns 0. */
 void
 role_leave(struct role_ctx *c);
+/* The same 200 ms later: streams that were closed just now still send their last words. */
+void
+role_leave_soon(struct role_ctx *c);
 
 #endif

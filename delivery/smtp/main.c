@@ -210,7 +210,7 @@ on_stopped(void *arg)
 {
 	struct smtp_role *r = arg;
 
-	role_leave(r->ctx);
+	role_leave_soon(r->ctx);
 }
 
 static void

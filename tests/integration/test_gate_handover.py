@@ -34,15 +34,18 @@ def send(path, packet):
     """Sends the packet with one end of a socket pair, prints what came of both."""
     s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     s.settimeout(15)
-    s.connect(path)
+    try:
+        s.connect(path)
+    except PermissionError:
+        return b"", b""
     ours, theirs = socket.socketpair()
     try:
         s.sendmsg([packet], [(socket.SOL_SOCKET, socket.SCM_RIGHTS,
                               array.array("i", [theirs.fileno()]))])
-        theirs.close()
         reply = s.recv(1000)
     except (ConnectionResetError, BrokenPipeError):
         reply = b""
+    theirs.close()
     ours.settimeout(15)
     try:
         client = ours.recv(1000)
@@ -105,5 +108,6 @@ def test_other_uids_are_not_heard(postroom):
         uid = pwd.getpwnam(user).pw_uid
         reply, client = send_as(uid, imap_socket(postroom), offer())
         assert reply == b"" and client == b"", user
-        postroom.wait_log(rf"ev=handover\.foreign uid={uid}\b", start=start)
+    # the others could not even connect; root can, and is not heard either
+    postroom.wait_log(r"ev=handover\.foreign uid=0\b", start=start)
     assert "ev=auth" not in postroom.log_text()[start:]
