@@ -26,3 +26,8 @@ FUZZ_TARGETS += tests/fuzz/fuzz_smtp_command
 tests_fuzz_fuzz_smtp_command_SOURCES = tests/fuzz/fuzz_smtp_command.c
 tests_fuzz_fuzz_smtp_command_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_smtp_command_LDADD = $(LIBSMTP) $(LIBMAIL) $(LIBBASE) $(ICU_LIBS)
+
+FUZZ_TARGETS += tests/fuzz/fuzz_smtp_data
+tests_fuzz_fuzz_smtp_data_SOURCES = tests/fuzz/fuzz_smtp_data.c
+tests_fuzz_fuzz_smtp_data_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_smtp_data_LDADD = $(LIBSMTP) $(LIBMAIL) $(LIBBASE) $(ICU_LIBS)
