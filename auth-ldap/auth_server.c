@@ -317,12 +317,10 @@ copy_field(char *to, size_t size, struct str field)
 	buf_init(&b, AUTH_LINE_MAX);
 	if (wire_unescape(&b, field) != ERR_OK)
 		buf_reset(&b);
-	size_t n = b.n < size ? b.n : size - 1;
-	memcpy(to, buf_str(&b).p, n);
-	to[n] = '\0';
-	for (size_t i = 0; i < n; i++)
-		if ((unsigned char)to[i] < ' ')
-			to[i] = '?';
+	struct str s = str_sub(buf_str(&b), 0, size - 1);
+	for (size_t i = 0; i < s.n; i++)
+		to[i] = (unsigned char)s.p[i] < ' ' ? '?' : s.p[i];
+	to[s.n] = '\0';
 	buf_fini(&b);
 }
 
