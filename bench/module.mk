@@ -5,3 +5,6 @@ bench_bench_smtp_LDADD = $(LIBEVENT)
 noinst_PROGRAMS += bench/bench_login
 bench_bench_login_SOURCES = bench/bench_login.c
 bench_bench_login_LDADD = $(LIBEVENT)
+noinst_PROGRAMS += bench/bench_store
+bench_bench_store_SOURCES = bench/bench_store.c
+bench_bench_store_LDADD = $(LIBSTORE_ALL)

@@ -4,15 +4,17 @@
 #include "core/event/pool.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "core/base/clock.h"
 #include "core/base/log.h"
 #include "core/base/xalloc.h"
 
-enum { THREADS_MAX = 256, STACK_BYTES = 1024 * 1024 };
+enum { THREADS_MAX = 256, STACK_BYTES = 1024 * 1024, LINGER_SEC = 5 };
 
 struct pool {
 	struct loop_async wake;
@@ -30,6 +32,7 @@ struct pool {
 	unsigned waiting; /* between pool_wait_begin and pool_wait_end */
 	unsigned busy;
 	bool ending;
+	bool draining; /* somebody waits on quiet */
 };
 
 /* The next job that may run now, NULL when there is none. Call locked. */
@@ -70,7 +73,8 @@ run_job(struct pool *p, struct pool_job *j)
 	} else {
 		p->busy--;
 	}
-	(void)pthread_cond_broadcast(&p->quiet);
+	if (p->draining)
+		(void)pthread_cond_broadcast(&p->quiet);
 }
 
 static void *
@@ -85,10 +89,21 @@ thread_main(void *arg)
 			run_job(p, j);
 			continue;
 		}
-		/* threads that stood in for waiting ones leave when those are back */
-		if (p->ending || p->threads > p->limit + p->waiting)
+		if (p->ending)
 			break;
-		(void)pthread_cond_wait(&p->work, &p->lock);
+		if (p->threads <= p->limit + p->waiting) {
+			(void)pthread_cond_wait(&p->work, &p->lock);
+			continue;
+		}
+		/* one that stood in for a waiting thread leaves, but not at once: making it again
+		 * for the next short wait costs more than the wait */
+		struct timespec until;
+
+		(void)clock_gettime(CLOCK_REALTIME, &until);
+		until.tv_sec += LINGER_SEC;
+		if (pthread_cond_timedwait(&p->work, &p->lock, &until) == ETIMEDOUT &&
+			p->threads > p->limit + p->waiting)
+			break;
 	}
 	p->threads--;
 	(void)pthread_cond_broadcast(&p->quiet);
@@ -176,6 +191,7 @@ void
 pool_drain(struct pool *p)
 {
 	(void)pthread_mutex_lock(&p->lock);
+	p->draining = true;
 	while (p->busy != 0) {
 		while (p->busy != 0 && list_empty(&p->finished))
 			(void)pthread_cond_wait(&p->quiet, &p->lock);
@@ -183,6 +199,7 @@ pool_drain(struct pool *p)
 		run_done(p);
 		(void)pthread_mutex_lock(&p->lock);
 	}
+	p->draining = false;
 	(void)pthread_mutex_unlock(&p->lock);
 }
 

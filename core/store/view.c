@@ -10,6 +10,7 @@
 
 struct chunk {
 	uint32_t refs, count;
+	uint16_t before[CHUNK_WORDS]; /* members in earlier words */
 	uint64_t bits[CHUNK_WORDS];
 };
 
@@ -103,14 +104,9 @@ slot_from(const struct view *v, uint32_t n)
 static uint32_t
 count_below(const struct chunk *c, uint32_t bit)
 {
-	uint32_t n = 0;
+	uint64_t mask = ((uint64_t)1 << (bit % 64)) - 1;
 
-	for (uint32_t i = 0; i < bit / 64; i++)
-		n += (uint32_t)__builtin_popcountll(c->bits[i]);
-	if (bit % 64 != 0)
-		n += (uint32_t)__builtin_popcountll(
-			c->bits[bit / 64] & (((uint64_t)1 << (bit % 64)) - 1));
-	return n;
+	return c->before[bit / 64] + (uint32_t)__builtin_popcountll(c->bits[bit / 64] & mask);
 }
 
 uint32_t
@@ -155,19 +151,17 @@ view_uid_of_seq(const struct view *v, uint32_t seq)
 	const struct slot *s = &v->slot[lo];
 	uint32_t left = seq - s->before;
 
-	for (uint32_t i = 0; i < CHUNK_WORDS; i++) {
-		uint64_t word = s->chunk->bits[i];
-		uint32_t here = (uint32_t)__builtin_popcountll(word);
+	uint32_t w = 0;
 
-		if (left > here) {
-			left -= here;
-			continue;
-		}
-		while (--left > 0)
-			word &= word - 1;
-		return s->number * CHUNK_UIDS + i * 64 + (uint32_t)__builtin_ctzll(word);
-	}
-	return 0;
+	/* The last word with fewer members before it. */
+	for (uint32_t step = CHUNK_WORDS / 2; step > 0; step /= 2)
+		if (s->chunk->before[w + step] < left)
+			w += step;
+	uint64_t word = s->chunk->bits[w];
+
+	for (left -= s->chunk->before[w]; left > 1; left--)
+		word &= word - 1;
+	return s->number * CHUNK_UIDS + w * 64 + (uint32_t)__builtin_ctzll(word);
 }
 
 /* The first member >= from. */
@@ -272,8 +266,10 @@ chunk_like(const struct view *old, uint32_t number, const struct chunk_row *row)
 	c->refs = 1;
 	memcpy(c->bits, row->exists, sizeof c->bits);
 	c->count = 0;
-	for (size_t i = 0; i < CHUNK_WORDS; i++)
+	for (size_t i = 0; i < CHUNK_WORDS; i++) {
+		c->before[i] = (uint16_t)c->count;
 		c->count += (uint32_t)__builtin_popcountll(c->bits[i]);
+	}
 	return c;
 }
 

@@ -7,7 +7,7 @@
 #include "core/base/hmap.h"
 #include "core/base/xalloc.h"
 
-enum { BLOCK_BYTES = 64 * 1024, ITEMS_KEPT = 4096 };
+enum { BLOCK_BYTES = 16 * 1024, ITEMS_KEPT = 4096 };
 
 struct item {
 	struct str key, value;
