@@ -31,3 +31,14 @@ FUZZ_TARGETS += tests/fuzz/fuzz_smtp_data
 tests_fuzz_fuzz_smtp_data_SOURCES = tests/fuzz/fuzz_smtp_data.c
 tests_fuzz_fuzz_smtp_data_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_smtp_data_LDADD = $(LIBSMTP) $(LIBMAIL) $(LIBBASE) $(ICU_LIBS)
+
+check_PROGRAMS += tests/unit/test_smtp_session
+tests_unit_test_smtp_session_SOURCES = tests/unit/test_smtp_session.c \
+	tests/unit/smtp_fakes.c tests/unit/smtp_fakes.h
+tests_unit_test_smtp_session_LDADD = $(LIBSMTP) $(LIBMAIL) $(LIBEVENT) $(ICU_LIBS) $(CMOCKA_LIBS)
+
+FUZZ_TARGETS += tests/fuzz/fuzz_smtp_session
+tests_fuzz_fuzz_smtp_session_SOURCES = tests/fuzz/fuzz_smtp_session.c \
+	tests/unit/smtp_fakes.c tests/unit/smtp_fakes.h
+tests_fuzz_fuzz_smtp_session_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_smtp_session_LDADD = $(LIBSMTP) $(LIBMAIL) $(LIBEVENT) $(ICU_LIBS)

@@ -1,0 +1,53 @@
+#ifndef POSTROOM_TESTS_SMTP_FAKES_H
+#define POSTROOM_TESTS_SMTP_FAKES_H
+
+#include "core/base/buf.h"
+#include "delivery/smtp/server.h"
+
+/* The neighbours of an SMTP session, in one process and without threads: auth client, directory and
+ * spool as their headers say, linked instead of the real ones. Every answer comes from the loop.
+ *
+ * The directory knows the domain ok.org; "known…@ok.org" is a mailbox there; "me@ok.org" and
+ * "<user>@ok.org" may be sent as by <user>. "temp…@…" is a failure each time. Logins: PLAIN takes
+ * "\0user\0good"; LOGIN asks twice. */
+struct fakes {
+	struct loop *loop;
+	struct smtp_server *server;
+	/* what the neighbours do */
+	enum err spool_state; /* of spool_take; ERR_BUSY: a slot comes at the next turn */
+	bool slots_never;     /* with ERR_BUSY: it does not come */
+	enum err commit_result;
+	bool directory_away;
+	bool auth_away;
+	/* what came of it */
+	unsigned commits, slots_taken, slots_dropped;
+	struct buf body;  /* of the last commit */
+	struct buf rcpts; /* of all commits, each with a newline */
+	struct buf sender;
+	struct buf output; /* what the client was sent */
+	int client;	   /* the client's end, -1 when the server hung up */
+};
+extern struct fakes fakes;
+
+/* A server with small limits and one policy without TLS; o may change options before. */
+void
+fakes_start(void (*o)(struct smtp_options *o));
+void
+fakes_stop(void);
+/* A new connection. */
+void
+fakes_connect(void);
+/* Bytes from the client, in pieces of step (0: at once); then the loop runs until it is quiet. */
+void
+fakes_send(struct str bytes, size_t step);
+/* The same without running the loop; at most what a socket holds (the rest is lost). */
+void
+fakes_put(struct str bytes);
+/* The client ends its side; runs until the session is gone. */
+void
+fakes_end(void);
+/* Runs the loop for about ms. */
+void
+fakes_run(int64_t ms);
+
+#endif
