@@ -66,7 +66,7 @@ def deliver(lmtp_socket, user, count, connections=8):
     def one(k):
         try:
             with smtplib.LMTP(lmtp_socket) as c:
-                c.lhlo("bench")
+                c.ehlo("bench")
                 for i in range(k, count, connections):
                     c.sendmail("person@example.net", [user], message(i))
         except Exception as e:  # noqa: BLE001 - reported by the caller's thread

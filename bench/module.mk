@@ -8,3 +8,6 @@ bench_bench_login_LDADD = $(LIBEVENT)
 noinst_PROGRAMS += bench/bench_store
 bench_bench_store_SOURCES = bench/bench_store.c
 bench_bench_store_LDADD = $(LIBSTORE_ALL)
+noinst_PROGRAMS += bench/bench_auth
+bench_bench_auth_SOURCES = bench/bench_auth.c
+bench_bench_auth_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LDAP_LIBS)
