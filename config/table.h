@@ -36,6 +36,8 @@
 	X(user_mail, STRING, "vmail", 1, 32, ROLE_ALL,                                             \
 		"System user of imap and lmtp, owner of the mail")                                 \
 	X(libexec_dir, STRING, "", 0, 1000, 0, "Folder of the role programs; empty: as installed") \
+	X(restart_wait_max, TIME, 10000, 100, 3600000, 0,                                          \
+		"Longest wait before a role that keeps dying is started again")                    \
 	X(recipient_delimiter, STRING, "+", 0, 1, ROLE_ALL,                                        \
 		"Character between a user and a tag in addresses; empty: no tags")
 

@@ -18,7 +18,6 @@
 
 enum {
 	BACKOFF_MIN_MS = 100,
-	BACKOFF_MAX_MS = 10000,
 	LIFE_MS = 30000, /* who lived as long starts over with the shortest wait */
 	KILL_MS = 15000,
 	PHASES = 4,
@@ -215,8 +214,10 @@ become(const char *program, const char *name, int control, int stderr_fd)
 static void
 start_later(struct child *c)
 {
+	int64_t max = c->all->o.settings->restart_wait_max;
+
 	loop_timer_start(&c->timer, c->backoff_ms);
-	c->backoff_ms = c->backoff_ms * 2 < BACKOFF_MAX_MS ? c->backoff_ms * 2 : BACKOFF_MAX_MS;
+	c->backoff_ms = c->backoff_ms * 2 < max ? c->backoff_ms * 2 : max;
 }
 
 static void

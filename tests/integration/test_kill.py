@@ -163,7 +163,7 @@ def wait_quiet(i, seconds=3, timeout=60):
 def test_nothing_acknowledged_is_lost_or_doubled(make_instance):
     seed = int(os.environ.get("POSTROOM_SEED", "0")) or random.SystemRandom().randrange(1 << 32)
     print(f"POSTROOM_SEED={seed}")
-    i = make_instance()
+    i = make_instance(settings="restart_wait_max = 1s\n")
     run = Run(i, seed)
     submitters = [threading.Thread(target=run.submitter, args=(f"{u}@example.org",))
                   for u in ("mei.zhang", "nadia.rahmani", "oskar.nowak", "priya.menon",
