@@ -3,6 +3,10 @@
 
 #include "core/base/buf.h"
 
+/* Octets that ENVELOPE or BODYSTRUCTURE makes of one octet of a message, at most ("<," in From is
+ * shown three times), besides 4 KiB: for limits of buffers. */
+enum { ENVELOPE_GROWTH = 72 };
+
 /* The IMAP ENVELOPE of a message: "(date subject from sender reply-to to cc bcc in-reply-to
  * message-id)", strings quoted, or literals where they must be. header: the message's header
  * section (more may follow). Appended, copied to clients as it is.

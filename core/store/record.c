@@ -177,7 +177,7 @@ record_make(struct str msg, struct buf *record, struct buf *cache)
 	struct header_field date;
 	int64_t sent = 0;
 	int zone = 0;
-	size_t max = msg.n * 4 + TEXT_SLACK_BYTES;
+	size_t max = msg.n * ENVELOPE_GROWTH + TEXT_SLACK_BYTES;
 
 	for (int i = 0; i < RECORD_SECTIONS; i++)
 		buf_init(&section[i], max < TEXT_MAX_BYTES ? max : TEXT_MAX_BYTES);

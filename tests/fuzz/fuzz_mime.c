@@ -104,9 +104,11 @@ check_texts(const struct mime *m, struct str msg)
 		bodystructure_format(&body, m, msg, false) == ERR_OK) {
 		CHECK(bodystructure_to_body(&made, buf_str(&ext)) == ERR_OK);
 		CHECK(str_eq(buf_str(&made), buf_str(&body)));
+		CHECK(ext.n <= msg.n * ENVELOPE_GROWTH + 4096);
 	}
 	buf_reset(&ext);
 	CHECK(envelope_format(&ext, mime_header(&m->parts[0], msg)) == ERR_OK);
+	CHECK(ext.n <= msg.n * ENVELOPE_GROWTH + 4096);
 	buf_fini(&ext);
 	buf_fini(&body);
 	buf_fini(&made);

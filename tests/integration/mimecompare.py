@@ -76,7 +76,7 @@ def fetch(imap, numbers="1:*"):
 
 
 def crlf(data):
-    return re.sub(rb"(?<!\r)\n", b"\r\n", data)
+    return re.sub(rb"\r\n|\r|\n", b"\r\n", data)  # as imaplib does it
 
 
 def _mbox(data):

@@ -59,6 +59,20 @@ def test_structure_equals_dovecots(work, corpus, theirs):
     compare(mailparse(work / "messages", mimecompare.messages(corpus)), theirs)
 
 
+def test_our_server_says_the_same(postroom, corpus, theirs):
+    """The same over IMAP: what the store kept at APPEND is what clients get."""
+    imap = postroom.imap("carmen.ortega@example.org")
+    assert imap.create("mime")[0] == "OK"
+    named = mimecompare.messages(corpus)
+    for name, data in named:
+        kind, answer = imap.append("mime", None, None, data)
+        assert kind == "OK", (name, answer)
+    imap.select("mime")
+    values = mimecompare.fetch(imap)
+    imap.logout()
+    compare({name: values[i + 1] for i, (name, _) in enumerate(named)}, theirs)
+
+
 def test_corpus_is_whole(corpus):
     names = [n for n, _ in mimecompare.messages(corpus)]
     assert len(corpus) >= 80 and sum(n.startswith("real.mbox:") for n in names) >= 29

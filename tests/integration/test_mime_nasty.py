@@ -1,5 +1,6 @@
 """Nasty messages: the parser ends, keeps its limits, and says something well-formed. Times are
 printed, not judged; a test that is no longer linear shows itself by its minutes."""
+import imaplib
 import os
 import re
 import subprocess
@@ -57,3 +58,32 @@ def test_text_of_leaf_is_exact(tmp_path):
         path.write_bytes(MESSAGES[name])
         body = mimecompare.parse_response(mailparse(path)[0])[1]["BODY"]
         assert body[6] == len(MESSAGES[name]) - MESSAGES[name].index(b"\r\n\r\n") - 4
+
+
+@pytest.fixture
+def mailbox(postroom, monkeypatch):
+    # a structure of 10,000 parts is one long line
+    monkeypatch.setattr(imaplib, "_MAXLINE", 100_000_000)
+    imap = postroom.imap("carmen.ortega@example.org")
+    imap.create("nasty")
+    yield imap
+    imap.logout()
+
+
+@pytest.mark.parametrize("name", [n for n in MESSAGES if MESSAGES[n]])
+def test_nasty_through_the_server(mailbox, name):
+    """Appended, its structure fetched and parsed, searched, and back octet for octet."""
+    data = MESSAGES[name]
+    # imaplib makes CR LF of bare line feeds; the server gets what len says
+    want = mimecompare.crlf(data)
+    assert mailbox.append("nasty", None, None, want)[0] == "OK"
+    kind, count = mailbox.select("nasty")
+    n = count[0].decode()
+    values = mimecompare.fetch(mailbox, n)[int(n)]
+    assert len(values["ENVELOPE"]) == 10
+    kind, parts = mailbox.fetch(n, "(RFC822.SIZE BODY.PEEK[])")
+    assert kind == "OK" and parts[0][1] == want
+    kind, hits = mailbox.search(None, n, "TEXT", '"no such words"')
+    assert kind == "OK" and hits == [b""]
+    kind, parts = mailbox.fetch(n, "(BODY.PEEK[1.1.1.MIME] BODY.PEEK[HEADER.FIELDS (SUBJECT)])")
+    assert kind == "OK"

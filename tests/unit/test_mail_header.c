@@ -471,6 +471,27 @@ test_envelope(void **state)
 	}
 }
 
+static void
+test_envelope_growth(void **state)
+{
+	static const char *const pieces[] = { "<,", "a,", "g:;", "g:a,;", ":", "<@", "\"\\", "=," };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(pieces); i++) {
+		struct buf in, out;
+
+		buf_init(&in, 100000);
+		buf_init(&out, 10000000);
+		buf_addz(&in, "From: ");
+		for (int k = 0; k < 1000; k++)
+			buf_addz(&in, pieces[i]);
+		assert_int_equal(envelope_format(&out, buf_str(&in)), ERR_OK);
+		assert_true(out.n <= in.n * ENVELOPE_GROWTH + 4096);
+		buf_fini(&in);
+		buf_fini(&out);
+	}
+}
+
 int
 main(void)
 {
@@ -486,6 +507,7 @@ main(void)
 		cmocka_unit_test(test_msgid),
 		cmocka_unit_test(test_imaptext),
 		cmocka_unit_test(test_envelope),
+		cmocka_unit_test(test_envelope_growth),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
