@@ -11,6 +11,7 @@
 
 enum { LOOK_EVERY = 32 };
 enum { FETCH_BEGIN, FETCH_MARKING, FETCH_ROWS };
+enum { PLAIN_ITEMS_MAX = 8 };
 
 struct fetch_state {
 	struct uidset uids;
@@ -19,6 +20,9 @@ struct fetch_state {
 	struct section_plan *plans; /* one an item */
 	bool needs_message, needs_file, marks_seen, has_uid, has_flags;
 	bool missing;
+	bool plain;	   /* numbers, flags and dates only */
+	uint32_t last_uid; /* and its sequence number: the next UID's is one more */
+	uint32_t last_seq;
 };
 
 void
@@ -73,6 +77,7 @@ plan(struct imap_session *s, struct cmd *c, struct fetch_state *st)
 		if (e != ERR_OK)
 			return e;
 	}
+	st->plain = !st->needs_message && !st->needs_file && a->items_count <= PLAIN_ITEMS_MAX;
 	return ERR_OK;
 }
 
@@ -250,10 +255,64 @@ open_row(struct row *r)
 	return e;
 }
 
+/* UIDs that follow each other are neighbours in the view too. */
+static uint32_t
+seq_of(struct imap_session *s, struct fetch_state *st, uint32_t uid)
+{
+	bool next = st->last_seq != 0 && uid == st->last_uid + 1;
+
+	st->last_seq = next ? st->last_seq + 1 : view_seq_of_uid(s->sel.view, uid);
+	st->last_uid = uid;
+	return st->last_seq;
+}
+
+static char *
+put_item(char *p, enum fetch_kind kind, const struct entry *e, bool recent)
+{
+	if (kind == FETCH_UID)
+		return put_number(put_str(p, STR("UID ")), e->uid);
+	if (kind == FETCH_FLAGS)
+		return put_system_flags(put_str(p, STR("FLAGS ")), e->flags, recent);
+	if (kind == FETCH_SIZE)
+		return put_number(put_str(p, STR("RFC822.SIZE ")), e->size);
+	return put_internal_date(
+		put_str(p, STR("INTERNALDATE ")), e->internal_sec, e->internal_zone_min);
+}
+
+/* A row of numbers, dates and system flags in one piece: most of what clients ask of a whole
+ * mailbox. */
+static enum err
+write_plain_row(
+	struct imap_session *s, struct cmd *c, struct fetch_state *st, const struct entry *entry)
+{
+	struct buf *out = session_out(s);
+	char *begin = buf_reserve(out, (size_t)(PLAIN_ITEMS_MAX + 2) * PUT_MAX);
+	char *p = begin;
+
+	if (p == NULL)
+		return ERR_LIMIT;
+	p = put_number(put_str(p, STR("* ")), seq_of(s, st, entry->uid));
+	p = put_str(p, STR(" FETCH ("));
+	if (c->uid && !st->has_uid) {
+		p = put_item(p, FETCH_UID, entry, false);
+		*p++ = ' ';
+	}
+	for (size_t i = 0; i < c->a.fetch.items_count; i++) {
+		p = put_item(p, c->a.fetch.items[i].kind, entry, session_recent(s, entry->uid));
+		*p++ = ' ';
+	}
+	p[-1] = ')';
+	p = put_str(p, STR("\r\n"));
+	buf_commit(out, (size_t)(p - begin));
+	return ERR_OK;
+}
+
 static enum err
 write_row(struct imap_session *s, struct cmd *c, struct fetch_state *st, struct rows *rows,
 	const struct entry *entry)
 {
+	if (st->plain && entry->keywords == 0)
+		return write_plain_row(s, c, st, entry);
 	struct row r = { .s = s, .c = c, .st = st, .rows = rows, .entry = entry, .first = true };
 	struct buf *out = session_out(s);
 
@@ -262,7 +321,7 @@ write_row(struct imap_session *s, struct cmd *c, struct fetch_state *st, struct 
 
 	if (e != ERR_OK)
 		return e;
-	write_fetch_begin(out, view_seq_of_uid(s->sel.view, entry->uid));
+	write_fetch_begin(out, seq_of(s, st, entry->uid));
 	if (c->uid && !st->has_uid)
 		write_number_item(&r, "UID ", entry->uid);
 	for (size_t i = 0; e == ERR_OK && i < c->a.fetch.items_count; i++)

@@ -11,6 +11,7 @@
 #include "core/mail/header.h"
 #include "core/mail/search.h"
 #include "core/store/entry.h"
+#include "imap/fields.h"
 
 enum { READ_BYTES = 256 * 1024 }; /* smaller files are read, larger ones mapped */
 
@@ -284,6 +285,21 @@ has_keyword(struct target *t, struct str name)
 	return bit >= 0 && (t->entry->keywords >> bit & 1) != 0;
 }
 
+/* A run of kept fields is walked here, as it has none of the oddities of a raw header. */
+static bool
+match_kept(const struct search_node *n, struct str run)
+{
+	struct str name, value, whole;
+
+	while (field_next(&run, &name, &value, &whole)) {
+		if (name.n != n->field.n || !str_ieq(name, n->field))
+			continue;
+		if (n->text.n == 0 || search_value(&n->prepared->key, value))
+			return true;
+	}
+	return false;
+}
+
 static bool
 match_header(struct target *t, const struct search_node *n)
 {
@@ -292,7 +308,7 @@ match_header(struct target *t, const struct search_node *n)
 	if (n->prepared->kept) {
 		if (!need_record(t) || failed(t, message_fields(&t->msg, &run)))
 			return false;
-		return search_header(&n->prepared->key, run, n->field);
+		return match_kept(n, run);
 	}
 	if (!need_file(t))
 		return false;

@@ -6,6 +6,7 @@ imap_libimap_a_SOURCES = \
 	imap/args.c imap/args.h imap/args_search.c \
 	imap/cmd_append.c imap/cmd_basic.c imap/cmd_copy.c imap/cmd_fetch.c imap/cmd_list.c \
 	imap/cmd_mailbox.c imap/cmd_search.c imap/cmd_select.c imap/cmd_store.c imap/commands.h \
+	imap/fields.c imap/fields.h \
 	imap/match.c imap/match.h \
 	imap/parse.c imap/parse.h \
 	imap/pattern.c imap/pattern.h \

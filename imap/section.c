@@ -11,25 +11,6 @@
 
 enum { COPY_BYTES = 32 * 1024 }; /* larger ranges are read when the socket takes them */
 
-enum err
-section_plan(struct section_plan *p, const struct fetch_item *item, struct arena *a)
-{
-	const struct section *sec = &item->section;
-	bool fields = sec->kind == SECTION_FIELDS || sec->kind == SECTION_FIELDS_NOT;
-
-	*p = (struct section_plan){ .needs_message = true, .needs_file = true };
-	if (!fields) {
-		/* the whole message needs nothing but its size */
-		p->needs_message = sec->kind != SECTION_ALL || sec->path.n != 0;
-		return ERR_OK;
-	}
-	p->kept = sec->path.n == 0 && sec->kind == SECTION_FIELDS;
-	for (size_t i = 0; i < sec->fields_count; i++)
-		p->kept = p->kept && message_field_kept(sec->fields[i]);
-	p->needs_file = !p->kept;
-	return header_set_init(&p->fields, a, sec->fields, sec->fields_count);
-}
-
 void
 section_file_init(struct section_file *f)
 {
@@ -104,6 +85,45 @@ write_name(struct buf *out, const struct fetch_item *item)
 		write_number(out, item->off);
 		buf_addc(out, '>');
 	}
+}
+
+static enum err
+plan_name(struct section_plan *p, const struct fetch_item *item, struct arena *a)
+{
+	struct buf name;
+
+	buf_init(&name, 256 * 1024);
+	write_name(&name, item);
+	enum err e = buf_check(&name);
+
+	if (e == ERR_OK)
+		e = arena_str(a, buf_str(&name), &p->name);
+	buf_fini(&name);
+	return e;
+}
+
+enum err
+section_plan(struct section_plan *p, const struct fetch_item *item, struct arena *a)
+{
+	const struct section *sec = &item->section;
+	bool fields = sec->kind == SECTION_FIELDS || sec->kind == SECTION_FIELDS_NOT;
+
+	*p = (struct section_plan){ .needs_message = true, .needs_file = true };
+	enum err e = plan_name(p, item, a);
+
+	if (e != ERR_OK)
+		return e;
+	if (!fields) {
+		/* the whole message needs nothing but its size */
+		p->needs_message = sec->kind != SECTION_ALL || sec->path.n != 0;
+		return ERR_OK;
+	}
+	p->kept = sec->path.n == 0 && sec->kind == SECTION_FIELDS;
+	for (size_t i = 0; i < sec->fields_count; i++)
+		p->kept = p->kept && message_field_kept(sec->fields[i]);
+	p->needs_file = !p->kept;
+	field_name_set_init(&p->kept_fields, sec->fields, sec->fields_count);
+	return header_set_init(&p->fields, a, sec->fields, sec->fields_count);
 }
 
 static void
@@ -216,16 +236,52 @@ write_range(struct imap_session *s, struct section_file *f, uint64_t off, uint64
 
 /* ---- header fields ---- */
 
+enum { PIECES_MAX = 64 };
+
+/* The fields asked for, neighbours in one piece; the octets in all, or SIZE_MAX: too many pieces.
+ */
+static size_t
+gather_fields(const struct section_plan *p, struct str run, struct str *pieces, size_t *n_out)
+{
+	struct str name, value, whole;
+	size_t n = 0, bytes = 0;
+
+	while (field_next(&run, &name, &value, &whole)) {
+		if (!field_name_set_has(&p->kept_fields, name))
+			continue;
+		bytes += whole.n;
+		if (n != 0 && pieces[n - 1].p + pieces[n - 1].n == whole.p) {
+			pieces[n - 1].n += whole.n;
+			continue;
+		}
+		if (n == PIECES_MAX)
+			return SIZE_MAX;
+		pieces[n++] = whole;
+	}
+	*n_out = n;
+	return bytes;
+}
+
 static enum err
 write_kept_fields(struct buf *out, const struct fetch_item *item, const struct section_plan *p,
 	struct message *m)
 {
-	struct str run;
+	struct str run, pieces[PIECES_MAX];
 	struct buf text;
+	size_t n = 0, bytes = SIZE_MAX;
 	enum err e = message_fields(m, &run);
 
 	if (e != ERR_OK)
 		return e;
+	if (p->kept_fields.unique && !item->partial)
+		bytes = gather_fields(p, run, pieces, &n);
+	if (bytes != SIZE_MAX) {
+		write_literal_header(out, bytes + 2);
+		for (size_t i = 0; i < n; i++)
+			buf_add(out, pieces[i]);
+		buf_add(out, STR("\r\n"));
+		return ERR_OK;
+	}
 	buf_init(&text, run.n + 16);
 	header_select(&text, run, &p->fields, false);
 	write_text(out, item, buf_str(&text));
@@ -260,7 +316,7 @@ section_write(struct imap_session *s, const struct fetch_item *item, const struc
 	struct buf *out = session_out(s);
 	struct mime_range r;
 
-	write_name(out, item);
+	buf_add(out, p->name);
 	if (p->kept)
 		return write_kept_fields(out, item, p, m);
 	enum err e = find_range(&item->section, m, f->size, &r);

@@ -3,13 +3,16 @@
 
 #include "core/mail/header.h"
 #include "core/store/message.h"
+#include "imap/fields.h"
 #include "imap/session.h"
 
 /* BODY[...] and its old names: which octets, from where. */
 
 /* Worked out once for each item of a FETCH. */
 struct section_plan {
+	struct str name; /* "BODY[HEADER.FIELDS (To)]<0>" */
 	struct header_set fields;
+	struct field_name_set kept_fields;
 	bool kept; /* all fields asked for are in the index */
 	bool needs_message, needs_file;
 };

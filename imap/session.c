@@ -15,9 +15,11 @@
 #include "core/mail/utf7.h"
 
 enum {
-	STEP_US = 2000,		    /* a step's share of the loop */
-	STEPS_MAX = 64,		    /* short commands in one go */
-	OUT_STEP_BYTES = 64 * 1024, /* a step's output, about */
+	STEP_US = 2000,		     /* a step's share of the loop */
+	STEPS_MAX = 64,		     /* short commands in one go */
+	OUT_STEP_BYTES = 128 * 1024, /* a step's output, about */
+	OUT_LOW_BYTES = 64 * 1024,
+	OUT_HIGH_BYTES = 256 * 1024,
 	SCRATCH_MAX = 64 * 1024 * 1024,
 	SCRATCH_KEEP = 256 * 1024,
 	ARENA_MAX = 4 * 1024 * 1024,
@@ -751,7 +753,9 @@ imap_session_start(struct imap *i, const struct imap_login *login, int fd)
 {
 	struct imap_session *s = xcalloc(1, sizeof *s);
 	const struct reader_limits *l = &i->limits.reader;
-	struct stream_options o = { .in_max_bytes = l->line_max + l->literal_max + 4096 };
+	struct stream_options o = { .in_max_bytes = l->line_max + l->literal_max + 4096,
+		.out_low_bytes = OUT_LOW_BYTES,
+		.out_high_bytes = OUT_HIGH_BYTES };
 	enum err e = home_get(i->store, login->home, &s->home);
 
 	s->imap = i;

@@ -7,38 +7,44 @@
 #include "core/mail/utf7.h"
 #include "imap/parse.h"
 
-static char *
-put_number(char *end, uint64_t v)
+char *
+put_number(char *p, uint64_t v)
 {
+	char digits[20];
+	size_t at = sizeof digits;
+
 	do {
-		*--end = (char)('0' + v % 10);
+		digits[--at] = (char)('0' + v % 10);
 		v /= 10;
 	} while (v != 0);
-	return end;
+	memcpy(p, digits + at, sizeof digits - at);
+	return p + (sizeof digits - at);
+}
+
+char *
+put_str(char *p, struct str s)
+{
+	memcpy(p, s.p, s.n);
+	return p + s.n;
 }
 
 void
 write_number(struct buf *out, uint64_t v)
 {
 	char tmp[20];
-	char *end = tmp + sizeof tmp;
-	char *p = put_number(end, v);
 
-	buf_add(out, str_n(p, (size_t)(end - p)));
+	buf_add(out, str_n(tmp, (size_t)(put_number(tmp, v) - tmp)));
 }
 
 void
 write_fetch_begin(struct buf *out, uint32_t seq)
 {
-	char tmp[24] = "* ";
-	char digits[10];
-	char *end = digits + sizeof digits;
-	char *p = put_number(end, seq);
-	size_t n = (size_t)(end - p);
+	char tmp[PUT_MAX];
+	char *p = put_str(tmp, STR("* "));
 
-	memcpy(tmp + 2, p, n);
-	memcpy(tmp + 2 + n, " FETCH (", 8);
-	buf_add(out, str_n(tmp, n + 10));
+	p = put_number(p, seq);
+	p = put_str(p, STR(" FETCH ("));
+	buf_add(out, str_n(tmp, (size_t)(p - tmp)));
 }
 
 /* The text of every set of system flags, with \Recent as the sixth bit. */
@@ -75,6 +81,15 @@ system_flags_text(unsigned flags)
 		len[flags] = (uint8_t)n;
 	}
 	return str_n(text[flags], len[flags]);
+}
+
+char *
+put_system_flags(char *p, uint32_t flags, bool recent)
+{
+	*p++ = '(';
+	p = put_str(p, system_flags_text((flags & FLAG_ALL) | (recent ? FLAG_ALL + 1u : 0)));
+	*p++ = ')';
+	return p;
 }
 
 void
@@ -127,10 +142,9 @@ day_text(int32_t days)
 	return text;
 }
 
-void
-write_internal_date(struct buf *out, int64_t sec, int32_t zone_min)
+char *
+put_internal_date(char *t, int64_t sec, int32_t zone_min)
 {
-	char t[28];
 	int64_t local = sec + (int64_t)zone_min * 60;
 
 	/* years 0000 to 9999, whatever the record says */
@@ -153,7 +167,15 @@ write_internal_date(struct buf *out, int64_t sec, int32_t zone_min)
 	put2(t + 23, zone / 60);
 	put2(t + 25, zone % 60);
 	t[27] = '"';
-	buf_add(out, str_n(t, sizeof t));
+	return t + 28;
+}
+
+void
+write_internal_date(struct buf *out, int64_t sec, int32_t zone_min)
+{
+	char t[PUT_MAX];
+
+	buf_add(out, str_n(t, (size_t)(put_internal_date(t, sec, zone_min) - t)));
 }
 
 void

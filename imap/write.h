@@ -12,6 +12,17 @@ write_flags(struct buf *out, const struct entry *e, bool recent, const struct ke
 /* "\"21-Nov-2026 08:00:00 +0100\"": the time in the zone it came with. */
 void
 write_internal_date(struct buf *out, int64_t sec, int32_t zone_min);
+/* The same into memory with room for PUT_MAX octets each; return the end. */
+enum { PUT_MAX = 80 };
+char *
+put_number(char *p, uint64_t v);
+char *
+put_str(char *p, struct str s);
+char *
+put_system_flags(char *p, uint32_t flags, bool recent);
+char *
+put_internal_date(char *p, int64_t sec, int32_t zone_min);
+
 /* "* 12 FETCH (" */
 void
 write_fetch_begin(struct buf *out, uint32_t seq);
