@@ -204,6 +204,10 @@ allow(scmp_filter_ctx f, const int *list)
 	return rc;
 }
 
+/* The family of socket(). */
+static const struct scmp_arg_cmp is_unix = { .op = SCMP_CMP_EQ, .datum_a = AF_UNIX };
+static const struct scmp_arg_cmp not_unix = { .op = SCMP_CMP_NE, .datum_a = AF_UNIX };
+
 /* Everything but the listed ones fails with EPERM. */
 static int
 add_allowed(scmp_filter_ctx f, const struct role_cage *cage)
@@ -217,8 +221,7 @@ add_allowed(scmp_filter_ctx f, const struct role_cage *cage)
 	if (rc != 0)
 		return rc;
 	if (cage->no_inet)
-		return seccomp_rule_add(
-			f, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
+		return seccomp_rule_add_array(f, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1, &is_unix);
 	return seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(socket), 0);
 }
 
@@ -226,8 +229,7 @@ add_allowed(scmp_filter_ctx f, const struct role_cage *cage)
 static int
 add_denied(scmp_filter_ctx f)
 {
-	int rc = seccomp_rule_add(
-		f, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_NE, AF_UNIX));
+	int rc = seccomp_rule_add_array(f, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(socket), 1, &not_unix);
 
 	if (rc == 0)
 		rc = seccomp_rule_add(f, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(execve), 0);
