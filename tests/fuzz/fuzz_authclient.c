@@ -1,38 +1,77 @@
 /* Fuzzes what the clients of auth, auth-userdb and directory make of a service's bytes. The first
- * byte chooses the client; the rest is written to a connection that it made. Whatever comes, the
- * question asked beforehand is answered at most once, and "yes" only by a well-formed line. */
-#include <stdio.h>
+ * byte chooses the client, whether the greeting was good, and where the bytes are cut in two; a
+ * channel without a socket takes the place of core/authclient/channel.c. Whatever comes, the
+ * question asked beforehand is answered once at most, and when the connection ended also at least
+ * once. */
 #include <stdlib.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #include "core/authclient/auth.h"
+#include "core/authclient/channel.h"
 #include "core/authclient/socketmap.h"
 #include "core/authclient/userdb.h"
-#include "core/base/log.h"
-#include "core/event/loop.h"
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static int calls;
+enum { CLIENT_AUTH, CLIENT_USERDB, CLIENT_LIST, CLIENT_SOCKETMAP, CLIENTS };
+
 static struct loop *loop;
+static struct channel *channels[SOCKETMAP_CONNECTIONS];
+static size_t channels_count;
+static int calls;
+static bool is_up;
+
+void
+channel_init(struct channel *c, struct loop *l, struct str address, size_t in_max_bytes,
+	const struct channel_ops *ops, void *arg)
+{
+	(void)address;
+	*c = (struct channel){ .loop = l, .ops = ops, .arg = arg, .in_max_bytes = in_max_bytes };
+	if (channels_count < SOCKETMAP_CONNECTIONS)
+		channels[channels_count++] = c;
+}
+
+void
+channel_fini(struct channel *c)
+{
+	(void)c;
+}
+
+void
+channel_settled(struct channel *c)
+{
+	(void)c;
+}
+
+void
+channel_drop(struct channel *c)
+{
+	if (!is_up || c != channels[0])
+		return;
+	is_up = false;
+	c->ops->on_down(c->arg);
+}
+
+void
+channel_write(struct channel *c, struct str bytes)
+{
+	if (c == channels[0] && bytes.n > 0 && bytes.p[bytes.n - 1] != '\n' &&
+		bytes.p[bytes.n - 1] != ',')
+		abort(); /* every question is whole */
+}
 
 static void
 once(void)
 {
 	if (++calls > 1)
 		abort();
-	loop_stop(loop);
 }
 
 static void
 on_continue(void *arg, struct auth_request *r, struct str challenge)
 {
 	(void)arg;
-	(void)challenge;
-	if (auth_request_continue(r, STR("x")) != ERR_OK)
+	if (challenge.n % 2 == 0 && auth_request_continue(r, STR("x")) != ERR_OK)
 		abort();
 }
 
@@ -43,10 +82,11 @@ on_ok(void *arg, struct auth_request *r, struct str user, struct str fields,
 	struct buf b;
 	(void)arg;
 	(void)r;
-	if (user.n == 0 || t->request_id == 0)
+	if (user.n == 0 || t->request_id != 1 || memchr(t->cookie, 0, sizeof(t->cookie)) == NULL)
 		abort();
 	buf_init(&b, 64);
-	(void)!auth_field(fields, "a", &b);
+	if (auth_field(fields, "a", &b) == ERR_OK && b.n > 64)
+		abort();
 	buf_fini(&b);
 	once();
 }
@@ -56,18 +96,17 @@ on_fail(void *arg, struct auth_request *r, enum auth_fail why, struct str reason
 {
 	(void)arg;
 	(void)r;
-	(void)why;
-	(void)reason;
+	if (reason.n > 1024 || why > AUTH_FAIL_MECHANISM)
+		abort();
 	once();
 }
 
 static void
 on_user(void *arg, enum err e, const struct userdb_user *u)
 {
-	bool list = arg != NULL;
-	if (e == ERR_OK && (u == NULL || u->user.n == 0))
+	if ((e == ERR_OK) != (u != NULL) || (u != NULL && u->user.n == 0))
 		abort();
-	if (!list || e != ERR_OK)
+	if (arg == NULL || e != ERR_OK)
 		once();
 }
 
@@ -75,26 +114,10 @@ static void
 on_value(void *arg, enum err e, struct str value)
 {
 	(void)arg;
-	(void)e;
-	(void)value;
-	once();
-}
-
-static void
-on_time(struct loop_timer *t)
-{
-	loop_stop(t->loop);
-}
-
-static int
-listening(struct sockaddr_un *a)
-{
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	snprintf(a->sun_path, sizeof(a->sun_path), "/tmp/postroom-fuzz-%d", (int)getpid());
-	unlink(a->sun_path);
-	if (bind(fd, (struct sockaddr *)a, sizeof(*a)) != 0 || listen(fd, 16) != 0)
+	if (value.n > 4096 ||
+		(e != ERR_OK && e != ERR_NOTFOUND && e != ERR_TEMP && e != ERR_DENIED))
 		abort();
-	return fd;
+	once();
 }
 
 struct clients {
@@ -104,71 +127,73 @@ struct clients {
 };
 
 static void
-ask(struct clients *c, int which, struct str address)
+ask(struct clients *c, int which)
 {
 	static const struct auth_ops OPS = { on_continue, on_ok, on_fail };
 	static const struct auth_login LOGIN = { .mechanism = { "PLAIN", 5 } };
 	static char list;
-	if (which % 4 == 0) {
-		c->auth = auth_client_new(loop, address);
+	*c = (struct clients){ .auth = NULL };
+	if (which == CLIENT_AUTH) {
+		c->auth = auth_client_new(loop, STR("unix:/x"));
 		if (auth_request_start(c->auth, &LOGIN, &OPS, NULL) == NULL)
 			abort();
-	} else if (which % 4 == 1) {
-		c->userdb = userdb_new(loop, address);
-		userdb_lookup(c->userdb, STR("jane"), STR("imap"), on_user, NULL);
-	} else if (which % 4 == 2) {
-		c->userdb = userdb_new(loop, address);
-		userdb_list(c->userdb, STR("imap"), on_user, &list);
+	} else if (which == CLIENT_SOCKETMAP) {
+		c->map = socketmap_new(loop, STR("unix:/x"), 4096);
+		if (socketmap_lookup(c->map, STR("alias"), STR("a"), on_value, NULL) == NULL)
+			abort();
 	} else {
-		c->map = socketmap_new(loop, address, 4096);
-		socketmap_lookup(c->map, STR("alias"), STR("a"), on_value, NULL);
+		c->userdb = userdb_new(loop, STR("unix:/x"));
+		if (which == CLIENT_USERDB)
+			userdb_lookup(c->userdb, STR("jane"), STR("imap"), on_user, NULL);
+		else
+			userdb_list(c->userdb, STR("imap"), on_user, &list);
 	}
 }
 
-static const char *const GREETINGS[] = {
-	"VERSION\t1\t2\nMECH\tPLAIN\nDONE\n",
-	"VERSION\t1\t1\n",
-	"VERSION\t1\t1\n",
-	"",
-};
+static void
+feed(struct buf *in, struct str bytes)
+{
+	struct channel *c = channels[0];
+	buf_add(in, bytes);
+	if (is_up && !c->ops->on_input(c->arg, in))
+		channel_drop(c);
+}
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct sockaddr_un a = { .sun_family = AF_UNIX };
-	struct clients c = { .auth = NULL };
-	struct loop_timer timer;
-	char address[128];
-	if (size < 1 || size > 60000)
+	static const char *const GREETINGS[CLIENTS] = {
+		"VERSION\t1\t2\nMECH\tPLAIN\nDONE\n",
+		"VERSION\t1\t1\n",
+		"VERSION\t1\t1\n",
+		"",
+	};
+	struct clients c;
+	struct buf in;
+	if (size < 1)
 		return 0;
-	log_set_level(LVL_ERROR);
+	if (loop == NULL)
+		loop = loop_new();
+	int which = data[0] % CLIENTS;
+	struct str bytes = str_n(data + 1, size - 1);
+	size_t cut = bytes.n > 0 ? (size_t)(data[0] >> 3) % bytes.n : 0;
+	channels_count = 0;
 	calls = 0;
-	loop = loop_new();
-	int fd = listening(&a);
-	snprintf(address, sizeof(address), "unix:%s", a.sun_path);
-	ask(&c, data[0], str_of(address));
-	loop_timer_init(&timer, loop, on_time, NULL);
-	loop_timer_start(&timer, 0);
-	loop_run(loop); /* connects */
-	for (int i = 0; i < 4; i++) {
-		int peer = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-		if (peer < 0)
-			break;
-		const char *hello = (data[0] & 0x80) == 0 ? GREETINGS[data[0] % 4] : "";
-		(void)!send(peer, hello, strlen(hello), MSG_NOSIGNAL);
-		(void)!send(peer, data + 1, size - 1, MSG_NOSIGNAL);
-		loop_timer_start(&timer, 1);
-		loop_run(loop);
-		close(peer);
-		if (calls > 0)
-			break;
-	}
-	loop_timer_stop(&timer);
+	ask(&c, which);
+	buf_init(&in, 4 * 1024 * 1024);
+	is_up = true;
+	channels[0]->ops->on_up(channels[0]->arg);
+	if ((data[0] & 4) == 0)
+		feed(&in, str_of(GREETINGS[which]));
+	feed(&in, str_sub(bytes, 0, cut));
+	feed(&in, str_from(bytes, cut));
+	channel_drop(channels[0]);
+	/* What was never sent, or is asked once more, waits; the rest was answered. */
+	if (calls == 0 && (data[0] & 4) == 0 && (which == CLIENT_USERDB || which == CLIENT_LIST))
+		abort();
 	auth_client_free(c.auth);
 	userdb_free(c.userdb);
 	socketmap_free(c.map);
-	loop_free(loop);
-	close(fd);
-	unlink(a.sun_path);
+	buf_fini(&in);
 	return 0;
 }
