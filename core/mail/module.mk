@@ -55,3 +55,19 @@ tests_fuzz_fuzz_encoded_LDADD = $(LIBMAIL) $(LIBBASE) $(ICU_LIBS)
 noinst_PROGRAMS += bench/bench_mail
 bench_bench_mail_SOURCES = bench/bench_mail.c
 bench_bench_mail_LDADD = $(LIBMAIL) $(LIBBASE) $(ICU_LIBS)
+
+# The targets' own corpora, replayed by make check.
+check_PROGRAMS += tests/fuzz/replay_mime tests/fuzz/replay_address tests/fuzz/replay_date \
+	tests/fuzz/replay_utf7 tests/fuzz/replay_encoded
+tests_fuzz_replay_mime_SOURCES = tests/fuzz/replay.c tests/fuzz/fuzz_mime.c
+tests_fuzz_replay_mime_LDADD = $(LIBMAIL) $(LIBBASE) $(ICU_LIBS)
+tests_fuzz_replay_address_SOURCES = tests/fuzz/replay.c tests/fuzz/fuzz_address.c
+tests_fuzz_replay_address_LDADD = $(LIBMAIL) $(LIBBASE) $(ICU_LIBS)
+tests_fuzz_replay_date_SOURCES = tests/fuzz/replay.c tests/fuzz/fuzz_date.c
+tests_fuzz_replay_date_LDADD = $(LIBMAIL) $(LIBBASE) $(ICU_LIBS)
+tests_fuzz_replay_utf7_SOURCES = tests/fuzz/replay.c tests/fuzz/fuzz_utf7.c
+tests_fuzz_replay_utf7_LDADD = $(LIBMAIL) $(LIBBASE) $(ICU_LIBS)
+tests_fuzz_replay_encoded_SOURCES = tests/fuzz/replay.c tests/fuzz/fuzz_encoded.c
+tests_fuzz_replay_encoded_LDADD = $(LIBMAIL) $(LIBBASE) $(ICU_LIBS)
+EXTRA_DIST += tests/fuzz/mime.dict tests/fuzz/address.dict tests/fuzz/date.dict tests/fuzz/utf7.dict tests/fuzz/encoded.dict \
+	tests/fuzz/corpus/mime tests/fuzz/corpus/address tests/fuzz/corpus/date tests/fuzz/corpus/utf7 tests/fuzz/corpus/encoded
