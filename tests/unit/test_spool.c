@@ -6,6 +6,7 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -19,7 +20,7 @@
 #include "delivery/spool/server.h"
 
 /* Faults: the n-th call from now fails. */
-static int fail_sync_in, fail_write_in;
+static _Atomic int fail_sync_in, fail_write_in;
 
 int
 __real_fdatasync(int fd);
@@ -28,7 +29,7 @@ __wrap_fdatasync(int fd);
 int
 __wrap_fdatasync(int fd)
 {
-	if (fail_sync_in > 0 && --fail_sync_in == 0) {
+	if (fail_sync_in > 0 && atomic_fetch_sub(&fail_sync_in, 1) == 1) {
 		errno = EIO;
 		return -1;
 	}
@@ -44,7 +45,7 @@ __wrap_pwritev(int fd, const struct iovec *iov, int n, off_t off)
 {
 	struct iovec one = iov[0];
 
-	if (fail_write_in > 0 && --fail_write_in == 0) {
+	if (fail_write_in > 0 && atomic_fetch_sub(&fail_write_in, 1) == 1) {
 		errno = ENOSPC;
 		return -1;
 	}
