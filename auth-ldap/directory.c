@@ -47,18 +47,36 @@ struct home {
 	struct buf path, user;
 };
 
+static bool
+lists_domain(const struct dir *dir, struct str domain)
+{
+	const struct str_list *own = &dir->s->domains;
+	for (size_t i = 0; i < own->n; i++)
+		if (str_ieq(own->v[i], domain))
+			return true;
+	return false;
+}
+
 size_t
 dirs_next(const struct dirs *d, size_t from, struct str domain)
 {
-	for (; from < d->n; from++) {
-		const struct str_list *own = &d->v[from].s->domains;
-		if (own->n == 0)
+	for (; from < d->n; from++)
+		if (d->v[from].s->domains.n == 0 || lists_domain(&d->v[from], domain))
 			return from;
-		for (size_t i = 0; i < own->n; i++)
-			if (str_ieq(own->v[i], domain))
-				return from;
-	}
 	return d->n;
+}
+
+/* May the section say who a user of this domain is? Not where another one names the domain as its
+ * own: who administers one directory must not become a user of another's. */
+static bool
+owns_domain(const struct dirs *d, size_t at, struct str domain)
+{
+	if (lists_domain(&d->v[at], domain))
+		return true;
+	for (size_t i = 0; i < d->n; i++)
+		if (lists_domain(&d->v[i], domain))
+			return false;
+	return d->v[at].s->domains.n == 0;
 }
 
 static enum err
@@ -118,6 +136,9 @@ section_new(
 		.bind_queue_max = (unsigned)s->bind_queue_max,
 	};
 	const char *text = NULL;
+	if (!s->verify)
+		log_event(LVL_WARN, "auth.directory", log_s("directory", s->title),
+			log_z("reason", "verify = no: whoever is on the way can read passwords"));
 	e = ldap_pool_new(d->loop, &o, &dir->pool, &text);
 	if (e != ERR_OK)
 		buf_addf(err_out, "directory \"%.*s\": %s", STR_FMT(s->title),
@@ -466,6 +487,10 @@ user_found(struct dir_request *r, const struct ldap_entry *e)
 			r, ERR_DENIED, "user_attribute has not exactly one usable value", e->dn);
 		return;
 	}
+	if (!owns_domain(r->d, r->at, r->user.domain)) {
+		finish_error(r, ERR_DENIED, "the user's domain is another directory's", e->dn);
+		return;
+	}
 	if (home_find(r, dir, e) != ERR_OK) {
 		finish_error(r, ERR_TEMP, "home is not a clean path below mail_root", e->dn);
 		return;
@@ -525,13 +550,34 @@ search(struct dir_request *r, struct str t, enum template_use use, int size_limi
 	buf_fini(&f);
 }
 
+/* The canonical name of a login by user_dn. Where the DN does not hold the domain, the directory
+ * does not vouch for it: it must be one of the section's, and every one of them ends in one name.
+ */
+static enum err
+template_user(struct dir_request *r)
+{
+	const struct settings_directory *s = r->d->v[r->at].s;
+	struct str fallback = r->d->settings->auth.default_domain;
+	struct str t = s->user_dn;
+	if (str_find(t, STR("%{domain}")) < t.n || str_find(t, STR("%{address}")) < t.n) {
+		name_copy(&r->user, &r->name);
+		return r->user.domain.n > 0 ? ERR_OK : ERR_DENIED;
+	}
+	if (s->domains.n > 0 && !lists_domain(&r->d->v[r->at], fallback))
+		fallback = s->domains.v[0];
+	if (s->domains.n == 0 && !str_ieq(r->name.domain, fallback))
+		return ERR_DENIED;
+	enum err e = name_parse(r->name.local, fallback, &r->user);
+	return e == ERR_OK && r->user.domain.n == 0 ? ERR_DENIED : e;
+}
+
 /* A login without a search: the name itself makes the DN and the user. */
 static void
 login_by_template(struct dir_request *r)
 {
 	const struct dir *dir = &r->d->v[r->at];
-	if (r->name.domain.n == 0) {
-		finish_soon(r, ERR_DENIED, "no domain: set auth.default_domain");
+	if (template_user(r) != ERR_OK || !owns_domain(r->d, r->at, r->user.domain)) {
+		finish_soon(r, ERR_DENIED, "not a domain of this directory");
 		return;
 	}
 	/* A directory may take two spellings of other scripts for the same name. */
@@ -540,7 +586,6 @@ login_by_template(struct dir_request *r)
 		return;
 	}
 	buf_reset(&r->dn);
-	name_copy(&r->user, &r->name);
 	if (template_expand(&r->dn, dir->s->user_dn, &r->name, TEMPLATE_DN) != ERR_OK) {
 		finish_soon(r, ERR_DENIED, "the DN is too long");
 		return;

@@ -267,7 +267,7 @@ def test_userdb_is_for_our_roles_only(auth):
                           capture_output=True, text=True, timeout=30)
     ended = "ConnectionReset" in done.stderr or "BrokenPipe" in done.stderr
     assert done.stdout.strip() == "b''" or (ended and not done.stdout), done
-    assert "not one of imap, lmtp, queue and root" in auth.log_text()
+    auth.wait_log("not one of imap, lmtp, queue and root")
 
 
 def test_home_from_the_directory(auth, slapd):
@@ -306,8 +306,21 @@ def test_sections_by_domain(work, slapd):
         assert m.lookup("domain", "other.example")[0] == "OK"
         assert m.lookup("domain", "third.example")[0] == "NOTFOUND"
         assert " SRCH " not in slapd.log_text()[mark:]
-        assert m.lookup("mailbox", "anna.berg@example.com") == ("OK", "anna.berg@example.org")
+        assert m.lookup("mailbox", "anna.berg@example.org") == ("OK", "anna.berg@example.org")
         assert m.lookup("mailbox", "anna.berg@third.example")[0] == "NOTFOUND"
+
+
+def test_directory_cannot_name_users_of_another(work, slapd):
+    """An entry in one directory whose mail lies in the other's domain is nobody's login."""
+    text = (directory_section(slapd, "tenant", extra='domains = { "example.com" }')
+            + directory_section(slapd, "owner", extra='domains = { "example.org" }'))
+    with Authd(work / "auth-tenants", text) as a, a.auth() as c, a.userdb() as u:
+        # found through the tenant's directory, but says that it is anna.berg@example.org
+        r = c.plain("anna.berg@example.com", "secret-anna.berg")
+        assert r.verb == "FAIL" and not r.temporary
+        a.wait_log("another directory's")
+        assert u.user("anna.berg@example.com")[0] == "FAIL"
+        assert c.plain("anna.berg@example.org", "secret-anna.berg").verb == "OK"
 
 
 def test_unusable_settings_are_refused_at_start(work, slapd):

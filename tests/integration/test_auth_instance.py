@@ -76,4 +76,4 @@ def test_further_socket_for_a_neighbour(make_instance, tmp_path_factory):
     assert stat.S_ISSOCK(st.st_mode) and stat.S_IMODE(st.st_mode) == 0o600
     with AuthClient(path) as c:
         assert c.plain("anna.berg", "secret-anna.berg").verb == "OK"
-    assert "ev=auth.login" in i.log_text()
+    i.wait_log("ev=auth.login")
