@@ -86,13 +86,19 @@ token_atom(struct str *in, bool dots)
 	return take(in, n);
 }
 
+static bool
+is_token(unsigned char c)
+{
+	return ascii_is_alnum(c) || c >= 0x80 ||
+	       (c > ' ' && c != 127 && strchr("()<>@,;:\\\"/[]?=", c) == NULL);
+}
+
 struct str
 token_mime(struct str *in)
 {
 	size_t n = 0;
 
-	while (n < in->n && (unsigned char)in->p[n] > ' ' && in->p[n] != 127 &&
-		strchr("()<>@,;:\\\"/[]?=", in->p[n]) == NULL)
+	while (n < in->n && is_token((unsigned char)in->p[n]))
 		n++;
 	return take(in, n);
 }
