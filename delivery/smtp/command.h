@@ -6,11 +6,11 @@
 
 /* One SMTP command line, parsed. Pure functions over bytes; everything borrows the line. */
 
-#define SMTP_VERBS(X)                                                                       \
-	X(HELO)                                                                             \
-	X(EHLO)                                                                             \
-	X(STARTTLS) X(AUTH) X(MAIL) X(RCPT) X(DATA) X(BDAT) X(RSET) X(NOOP) X(VRFY) X(EXPN) \
-		X(HELP) X(QUIT)
+#define SMTP_VERBS(X) \
+	X(HELO)       \
+	X(EHLO)       \
+	X(STARTTLS)   \
+	X(AUTH) X(MAIL) X(RCPT) X(DATA) X(BDAT) X(RSET) X(NOOP) X(VRFY) X(EXPN) X(HELP) X(QUIT)
 #define SMTP_VERB_NAME(v) VERB_##v,
 enum smtp_verb { SMTP_VERBS(SMTP_VERB_NAME) VERB_UNKNOWN };
 
