@@ -121,7 +121,8 @@ home_free(struct home *h)
 static bool
 home_release(struct home *h)
 {
-	if (h->refs > 0 || h->pins > 0 || h->kv != NULL || h->job_busy || h->batch_busy ||
+	/* kv is the job's while one runs */
+	if (h->refs > 0 || h->pins > 0 || h->job_busy || h->kv != NULL || h->batch_busy ||
 		!list_empty(&h->queue) || !list_empty(&h->waiters) || !list_empty(&h->views) ||
 		h->state == HOME_POISONED || h->garbage_busy ||
 		loop_timer_active(&h->garbage_timer))
