@@ -172,7 +172,7 @@ static const struct role queue_role = {
 	.name = "queue",
 	.bit = ROLE_QUEUE,
 	.user = queue_user,
-	.cage = { .no_inet = true },
+	.cage = { .no_inet = true, .allow_syscalls = role_syscalls_files },
 	.init = queue_init,
 	.start = queue_start,
 	.reload = queue_reload,
