@@ -58,3 +58,8 @@ check_PROGRAMS += tests/crash/test_store_kill
 tests_crash_test_store_kill_SOURCES = tests/crash/test_store_kill.c tests/unit/store_child.h \
 	tests/unit/store_fixture.h
 tests_crash_test_store_kill_LDADD = $(LIBSTORE_ALL) $(CMOCKA_LIBS)
+
+FUZZ_TARGETS += tests/fuzz/fuzz_record
+tests_fuzz_fuzz_record_SOURCES = tests/fuzz/fuzz_record.c
+tests_fuzz_fuzz_record_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_record_LDADD = $(LIBSTORE_ALL)
