@@ -31,15 +31,15 @@ some_mechanism(const struct gate_conn *c)
 static const struct {
 	const char *token; /* one that ends in "=": once for each mechanism */
 	bool (*on)(const struct gate_conn *c);
-	const char *test;
+	const char *test; /* of tests/unit/test_gate.c */
 } CAPABILITIES[] = {
-	{ "IMAP4rev1", always, "test_gate_login.py::test_greeting_names_capabilities" },
-	{ "LITERAL+", always, "test_gate_login.py::test_login_with_literals_that_do_not_wait" },
-	{ "ID", always, "test_gate_login.py::test_id_before_login" },
-	{ "SASL-IR", some_mechanism, "test_gate_login.py::test_authenticate_plain_at_once" },
-	{ "STARTTLS", gate_offers_tls, "test_gate_tls.py::test_starttls_then_login" },
-	{ "LOGINDISABLED", login_disabled, "test_gate_tls.py::test_no_password_without_tls" },
-	{ "AUTH=", some_mechanism, "test_gate_login.py::test_authenticate_each_mechanism" },
+	{ "IMAP4rev1", always, "test_before_login" },
+	{ "LITERAL+", always, "test_logins" },
+	{ "ID", always, "test_before_login" },
+	{ "SASL-IR", some_mechanism, "test_logins" },
+	{ "STARTTLS", gate_offers_tls, "test_starttls_injection" },
+	{ "LOGINDISABLED", login_disabled, "test_no_password_without_tls" },
+	{ "AUTH=", some_mechanism, "test_exchange" },
 };
 
 /* The password itself crosses the line. */

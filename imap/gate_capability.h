@@ -18,7 +18,8 @@ gate_mechanism_offered(const struct gate_conn *c, struct str mechanism);
 bool
 gate_mechanism_known(const struct gate_conn *c, struct str mechanism);
 
-/* The table's rows, for the check that every token's test exists and ran. NULL at the end. */
+/* The table's rows; NULL at the end. tests/unit/test_gate.c fails when the test of a token is not
+ * among those that ran to their end. */
 const char *
 gate_capability_token(size_t i);
 const char *

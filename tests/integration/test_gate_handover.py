@@ -77,12 +77,13 @@ def imap_socket(postroom):
     return postroom.socket("gate/imap.0")
 
 
-@pytest.mark.parametrize("packet", [
-    offer(),
-    offer(cookie=b"f" * 32, request=2**32 - 1),
-    offer(request=0),
+@pytest.mark.parametrize("ticket", [
+    {},
+    {"cookie": b"f" * 32, "request": 2**32 - 1},
+    {"request": 0},
 ], ids=["unknown", "other-cookie", "request-0"])
-def test_a_wrong_ticket_is_denied(postroom, packet):
+def test_a_wrong_ticket_is_denied(postroom, ticket):
+    packet = offer(**ticket)
     reply, client = send_as(gate_uid(), imap_socket(postroom), packet) \
         if os.geteuid() == 0 else send(imap_socket(postroom), packet)
     assert reply == struct.pack("<I", NAK) + u64(7) + u64(DENIED)

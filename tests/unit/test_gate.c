@@ -63,6 +63,11 @@ struct world {
 };
 
 static bool has_public;
+static const char *passed[32];
+static size_t passed_count;
+
+/* At the end of a test that a capability names. */
+#define PASSED() (passed[passed_count++] = __func__)
 
 /* Our own network with a public address, so that a client can be a stranger. */
 static bool
@@ -496,6 +501,7 @@ test_before_login(void **state)
 		assert_string_equal(w.auth_asked, "");
 		world_fini(&w);
 	}
+	PASSED();
 }
 
 /* Every form of a login, plain and over TLS, whole and byte by byte: auth sees the same, imap
@@ -540,6 +546,7 @@ test_logins(void **state)
 		assert_false(c->broken);
 		world_fini(&w);
 	}
+	PASSED();
 }
 
 static void
@@ -564,6 +571,7 @@ test_exchange(void **state)
 	say(&w, c, "d AUTHENTICATE LOGIN\r\nYQ==\r\ne NOOP\r\n", false);
 	expect(&w, c, "+ VXNlcm5hbWU6\r\nd OK jane@example.org [e NOOP\r\n]\r\n");
 	world_fini(&w);
+	PASSED();
 }
 
 static void
@@ -691,6 +699,7 @@ test_starttls_injection(void **state)
 		expect(&w, c, "e OK jane@example.org tls []\r\n");
 		world_fini(&w);
 	}
+	PASSED();
 }
 
 /* Much output through the relay to a client that first reads nothing. */
@@ -904,31 +913,21 @@ test_no_password_without_tls(void **state)
 	struct client *other = client_new(&w, PUBLIC, w.public_port, false);
 	expect(&w, other, HELLO);
 	world_fini(&w);
+	PASSED();
 }
 
-/* Every token of the table has a test, and that test is there. */
+/* Runs last: the test of every token of the table ran to its end. */
 static void
 test_capability_tests(void **state)
 {
-	const char *source = getenv("srcdir");
 	const char *token;
 	(void)state;
 	for (size_t i = 0; (token = gate_capability_token(i)) != NULL; i++) {
-		struct str file, name;
-		char path[512], wanted[128], line[512];
 		bool found = false;
-		assert_true(str_cut(str_of(gate_capability_test(i)), ':', &file, &name));
-		snprintf(path, sizeof(path), "%s/tests/integration/%.*s",
-			source != NULL ? source : ".", STR_FMT(file));
-		snprintf(wanted, sizeof(wanted), "def %.*s(", STR_FMT(str_from(name, 1)));
-		FILE *f = fopen(path, "re");
-		if (f == NULL)
-			fail_msg("%s: no %s", token, path);
-		while (fgets(line, sizeof(line), f) != NULL)
-			found = found || strstr(line, wanted) == line;
-		fclose(f);
+		for (size_t k = 0; k < passed_count; k++)
+			found = found || strcmp(passed[k], gate_capability_test(i)) == 0;
 		if (!found)
-			fail_msg("%s: no test %s", token, gate_capability_test(i));
+			fail_msg("%s: %s did not run", token, gate_capability_test(i));
 	}
 }
 
