@@ -143,7 +143,8 @@ run_search(struct imap_session *s, struct cmd *c)
 
 		if (step != STEP_MORE)
 			return step;
-	} /* fall through */
+		__attribute__((fallthrough));
+	}
 	case SEARCH_JUDGE:
 		return judge(s, c, c->state);
 	}
