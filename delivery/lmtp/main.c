@@ -109,6 +109,7 @@ lmtp_start(struct role_ctx *c)
 	v->store = store_new(v->loop, l->pool, s);
 	buf_addf(&address, "unix:%.*s", STR_FMT(buf_str(&path)));
 	v->users = userdb_new(v->loop, buf_str(&address));
+	v->cache = user_cache_new();
 	v->lookup = userdb_lookup;
 	v->lookup_cancel = userdb_cancel;
 	l->listeners = xcalloc(count + 1, sizeof(struct listener *));
@@ -125,7 +126,10 @@ static void
 lmtp_reload(struct role_ctx *c)
 {
 	/* Names and folders stay as they were at start; limits and networks are the new ones. */
-	if (take_settings(role_data(c), role_settings(c)) == ERR_OK)
+	struct lmtp *l = role_data(c);
+
+	user_cache_clear(l->server.cache);
+	if (take_settings(l, role_settings(c)) == ERR_OK)
 		log_event(LVL_INFO, "lmtp.reload", log_z("res", "ok"));
 }
 
@@ -146,6 +150,7 @@ close_and_leave(struct loop_task *t)
 	struct lmtp *l = t->arg;
 
 	userdb_free(l->server.users);
+	user_cache_free(l->server.cache);
 	store_free(l->server.store);
 	pool_free(l->pool);
 	role_leave(l->role);

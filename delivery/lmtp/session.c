@@ -239,14 +239,14 @@ rcpt_decided(struct rcpt *r, enum rcpt_stage stage, enum err why)
 }
 
 static enum err
-rcpt_take_home(struct rcpt *r, const struct userdb_user *u)
+rcpt_take_home(struct rcpt *r, struct str home)
 {
 	struct str root = r->session->server->mail_root;
 
-	if (!str_starts(u->home, root) || u->home.n <= root.n + 1 ||
-		(u->home.p[root.n] != '/' && !str_ends(root, STR("/"))))
+	if (!str_starts(home, root) || home.n <= root.n + 1 ||
+		(home.p[root.n] != '/' && !str_ends(root, STR("/"))))
 		return ERR_DENIED;
-	return home_get(r->session->server->store, u->home, &r->home);
+	return home_get(r->session->server->store, home, &r->home);
 }
 
 static void
@@ -259,8 +259,10 @@ rcpt_found(void *arg, enum err e, const struct userdb_user *u)
 
 	r->request = NULL;
 	if (e == ERR_OK) {
-		e = rcpt_take_home(r, u);
+		e = rcpt_take_home(r, u->home);
 		if (e == ERR_OK) {
+			user_cache_put(r->session->server->cache, str_n(r->address, r->address_len),
+				u->home, loop_now_ms(r->session->server->loop));
 			rcpt_decided(r, RCPT_ACCEPTED, ERR_OK);
 			return;
 		}
@@ -321,7 +323,7 @@ rcpt_objection(const struct session *s, const struct lmtp_command *c, struct str
 static bool
 command_rcpt(struct session *s, const struct lmtp_command *c)
 {
-	struct str address = lmtp_command_path(c), id;
+	struct str address = lmtp_command_path(c), id, home;
 	const char *objection = rcpt_objection(s, c, &id);
 	struct rcpt *r;
 
@@ -336,7 +338,11 @@ command_rcpt(struct session *s, const struct lmtp_command *c)
 	s->rcpts_count++;
 	s->rcpts_pending++;
 	r->stage = RCPT_LOOKUP_WHOLE;
-	rcpt_lookup(r);
+	if (user_cache_get(s->server->cache, address, loop_now_ms(s->server->loop), &home) &&
+		rcpt_take_home(r, home) == ERR_OK)
+		rcpt_decided(r, RCPT_ACCEPTED, ERR_OK);
+	else
+		rcpt_lookup(r);
 	return true;
 }
 

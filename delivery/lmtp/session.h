@@ -5,6 +5,7 @@
 #include "core/base/cidr.h"
 #include "core/event/listener.h"
 #include "core/store/deliver.h"
+#include "delivery/lmtp/users.h"
 
 /* What all LMTP sessions of a process share. */
 struct lmtp_server {
@@ -15,6 +16,7 @@ struct lmtp_server {
 		struct userdb *u, struct str name, struct str service, userdb_fn fn, void *arg);
 	void (*lookup_cancel)(struct userdb_request *r);
 	struct userdb *users;
+	struct user_cache *cache;
 
 	/* Out of the settings. */
 	struct str hostname;

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -303,6 +304,7 @@ setup(void **state)
 	buf_init(&T.got, 1024 * 1024);
 	assert_int_equal(cidr_parse(STR("127.0.0.0/8"), &T.network), ERR_OK);
 	T.server = (struct lmtp_server){ .loop = T.loop,
+		.cache = user_cache_new(),
 		.lookup = lookup,
 		.lookup_cancel = lookup_cancel,
 		.hostname = STR("mail.example.org"),
@@ -335,6 +337,7 @@ teardown(void **state)
 	assert_int_equal(T.homes, 0);
 	assert_null(T.body);
 	buf_fini(&T.got);
+	user_cache_free(T.server.cache);
 	loop_free(T.loop);
 	return 0;
 }
@@ -561,6 +564,40 @@ test_too_large_and_broken_disk(void **state)
 	free(big);
 }
 
+/* Asked once within a few seconds; never remembered: that there is nobody, or no answer. */
+static void
+test_users_are_remembered(void **state)
+{
+	struct user_cache *c = user_cache_new();
+	struct str home;
+	char z[32];
+
+	(void)state;
+	start(true, 1000, "");
+	say("LHLO c\r\n");
+	for (int i = 0; i < 3; i++) {
+		say("MAIL FROM:<>\r\nRCPT TO:<anna@example.org>\r\nRCPT TO:<nobody@example.org>\r\n"
+		    "RCPT TO:<down@example.org>\r\nRSET\r\n");
+		turn(2);
+	}
+	assert_int_equal(T.lookups_count, 1 + 3 + 3);
+
+	user_cache_put(c, STR("a"), STR("/a"), 0);
+	assert_true(user_cache_get(c, STR("a"), USER_CACHE_MS - 1, &home));
+	assert_true(str_eq(home, STR("/a")));
+	assert_false(user_cache_get(c, STR("A"), 0, &home));
+	assert_false(user_cache_get(c, STR("a"), USER_CACHE_MS, &home));
+	assert_false(user_cache_get(c, STR("a"), 0, &home));
+	for (int i = 0; i < USER_CACHE_MAX + 10; i++) {
+		(void)snprintf(z, sizeof(z), "u%d", i);
+		user_cache_put(c, str_of(z), str_of(z), 0);
+		user_cache_put(c, str_of(z), str_of(z), 1);
+	}
+	assert_true(user_cache_get(c, str_of(z), 1, &home) && str_eq(home, str_of(z)));
+	assert_false(user_cache_get(c, STR("u1"), 1, &home));
+	user_cache_free(c);
+}
+
 /* A body that cannot keep up stops the reading; it goes on when there is room. */
 static void
 test_back_pressure(void **state)
@@ -659,6 +696,7 @@ main(void)
 		T_(test_networks),
 		T_(test_connections_max),
 		T_(test_too_large_and_broken_disk),
+		T_(test_users_are_remembered),
 		T_(test_back_pressure),
 		T_(test_client_leaves),
 		T_(test_half_close),
