@@ -15,6 +15,14 @@ enum {
 	QUEUE_MS_MAX = 10 * 1000,
 };
 
+static int64_t queue_ms_max = QUEUE_MS_MAX;
+
+void
+commit_set_patience(int64_t ms)
+{
+	queue_ms_max = ms;
+}
+
 static struct update *
 update_of(struct list *node)
 {
@@ -84,7 +92,7 @@ commit_expire(struct home *h, int64_t now_ms)
 	while (!list_empty(&h->queue)) {
 		struct update *u = update_of(h->queue.next);
 
-		if (now_ms - u->queued_ms < QUEUE_MS_MAX &&
+		if (now_ms - u->queued_ms < queue_ms_max &&
 			(h->state != HOME_POISONED || now_ms >= h->retry_ms))
 			break;
 		list_remove(&u->link);

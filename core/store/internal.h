@@ -136,6 +136,9 @@ commit_fail_all(struct home *h, enum err e);
 /* Updates queued for longer than 10 s fail. */
 void
 commit_expire(struct home *h, int64_t now_ms);
+/* Ten seconds; shorter for tests. */
+void
+commit_set_patience(int64_t ms);
 
 /* setup.c, on the pool: schema, INBOX and the default mailboxes where they are missing; a read of
  * every mailbox row after poisoning. */

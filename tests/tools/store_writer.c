@@ -2,6 +2,7 @@
  *   store_writer DIR append N          N messages into alice's INBOX, "ok UID" for each
  *   store_writer DIR fill N            INBOX copied into itself until it holds N messages
  *   store_writer DIR read              one read step that never ends; "reading"
+ *   store_writer DIR lock              holds the write lock of alice's index; "locked"
  *   store_writer DIR flags N           N times the flags of all messages there and back
  *   store_writer DIR deliver FROM TO   numbered messages into alice and bob, 4 in flight, each with
  * its delivery id, and between them flags, copies and expunges; "ok I" when both were answered */
@@ -50,6 +51,18 @@ run_read(struct fix *f)
 	struct txn *t = fix_read(f, f->home);
 
 	say("reading", txn_version(t));
+	for (;;)
+		(void)pause();
+}
+
+static _Noreturn void
+run_lock(struct fix *f)
+{
+	struct kv_txn *t;
+
+	assert_int_equal(fix_pin(f, f->home), ERR_OK);
+	assert_int_equal(kv_write_begin(f->home->kv, &t), ERR_OK);
+	say("locked", 1);
 	for (;;)
 		(void)pause();
 }
@@ -194,6 +207,8 @@ main(int argc, char **argv)
 		status = run_fill(&f, a);
 	else if (strcmp(argv[2], "read") == 0)
 		run_read(&f);
+	else if (strcmp(argv[2], "lock") == 0)
+		run_lock(&f);
 	else if (strcmp(argv[2], "flags") == 0)
 		status = run_flags(&f, a);
 	else if (strcmp(argv[2], "deliver") == 0)

@@ -183,6 +183,97 @@ test_replaced(void **state)
 	fix_close(&f);
 }
 
+struct delivered {
+	struct fix *f;
+	enum err e[2];
+	int64_t at_ms[2];
+	size_t calls;
+};
+
+static void
+on_deliver(void *arg, size_t index, enum err e, size_t left)
+{
+	struct delivered *d = arg;
+
+	d->e[index] = e;
+	d->at_ms[index] = clock_ms();
+	d->calls++;
+	if (left == 0)
+		fix_done(d->f, ERR_OK);
+}
+
+static int64_t
+deliver_to_both(struct fix *f, struct home *bob, struct delivered *d, int64_t timeout_ms)
+{
+	const struct deliver_rcpt rcpt[2] = {
+		{ .home = f->home, .delivery_id = STR("0000019b00000000-lock-0") },
+		{ .home = bob, .delivery_id = STR("0000019b00000000-lock-1") },
+	};
+
+	d->calls = 0;
+	(void)store_deliver(f->store,
+		&(struct deliver_batch){ .body = fix_body(f->home, STR("Subject: l\r\n\r\nl\r\n")),
+			.rcpt = rcpt,
+			.count = 2,
+			.timeout_ms = timeout_ms },
+		on_deliver, d);
+	int64_t begun = clock_ms();
+
+	(void)fix_wait(f);
+	assert_int_equal(d->calls, 2);
+	return begun;
+}
+
+/* A home whose write lock another process holds is late alone; its late commit is covered by the
+ * delivery id; what waits behind it in the queue fails in time. */
+static void
+test_locked_home(void **state)
+{
+	struct fix f;
+	struct child c;
+	struct delivered d = { .f = &f };
+	struct mailbox_info info;
+	struct home *bob;
+	char path[128];
+	unsigned long long n;
+
+	(void)state;
+	fix_open(&f);
+	(void)snprintf(path, sizeof path, "%s/u/bob", f.dir);
+	assert_int_equal(home_get(f.store, str_of(path), &bob), ERR_OK);
+	assert_int_equal(fix_pin(&f, f.home), ERR_OK);
+	assert_int_equal(fix_pin(&f, bob), ERR_OK);
+	child_start(&c, f.dir, "lock", NULL, NULL);
+	assert_true(child_line(&c, &n));
+	int64_t begun = deliver_to_both(&f, bob, &d, 2500);
+
+	assert_int_equal(d.e[1], ERR_OK);
+	assert_int_equal(d.e[0], ERR_TEMP);
+	assert_true(d.at_ms[1] < d.at_ms[0]);
+	assert_true(d.at_ms[0] - begun >= 2500 && d.at_ms[0] - begun < 20000);
+	commit_set_patience(100);
+	assert_int_equal(fix_create(&f, "too-late"), ERR_TEMP);
+	commit_set_patience(10 * 1000);
+	assert_int_equal(kill(c.pid, SIGKILL), 0);
+	assert_int_equal(child_end(&c), -SIGKILL);
+	/* The dead one's lock is taken over; the repeat stores nothing. */
+	(void)deliver_to_both(&f, bob, &d, 20000);
+	assert_int_equal(d.e[0], ERR_OK);
+	assert_int_equal(d.e[1], ERR_OK);
+	home_unpin(f.home);
+	assert_int_equal(fix_find(&f, "INBOX", &info), ERR_OK);
+	assert_int_equal(info.messages, 1);
+	assert_int_equal(fix_find(&f, "too-late", &info), ERR_NOTFOUND);
+	home_unpin(bob);
+	home_unref(bob);
+	fix_stop(&f);
+	f.home = NULL;
+	check_clean(&f, "alice");
+	check_clean(&f, "bob");
+	fix_start(&f);
+	fix_close(&f);
+}
+
 /* No reader outlives its step: many sessions reading and writing leave one slot a process. */
 static void
 test_no_reader_survives(void **state)
@@ -216,6 +307,7 @@ main(void)
 		cmocka_unit_test(test_watch),
 		cmocka_unit_test(test_dead_reader),
 		cmocka_unit_test(test_replaced),
+		cmocka_unit_test(test_locked_home),
 		cmocka_unit_test(test_no_reader_survives),
 	};
 
