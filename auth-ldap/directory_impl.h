@@ -4,7 +4,7 @@
 #include "auth-ldap/directory.h"
 #include "core/base/hmap.h"
 
-/* What directory.c and expand.c share. Not for others. */
+/* What directory.c, expand.c and sections.c share. Not for others. */
 
 /* One directory section. */
 struct dir {
@@ -26,6 +26,16 @@ struct dirs {
 /* The first section from `from` on that is asked about domain; d->n when there is none. */
 size_t
 dirs_next(const struct dirs *d, size_t from, struct str domain);
+
+bool
+dir_lists_domain(const struct dir *dir, struct str domain);
+/* May the section `at` say who a user of this domain is? Not where another one names the domain as
+ * its own: who administers one directory must not become a user of another's. */
+bool
+dirs_own_domain(const struct dirs *d, size_t at, struct str domain);
+/* A home belongs to the first user who was seen with it; false: it is another's. */
+bool
+dirs_claim_home(struct dirs *d, struct str path, struct str user);
 
 /* The user's canonical name out of an entry: user_attribute, with the default domain where it has
  * none. ERR_NOTFOUND: no such attribute; ERR_DENIED: several values, or one that is no name. */

@@ -6,8 +6,10 @@ auth_ldap_libauth_a_SOURCES = \
 	auth-ldap/expand.c \
 	auth-ldap/ldap_conn.c auth-ldap/ldap_conn.h \
 	auth-ldap/ldap_pool.c auth-ldap/ldap_pool.h \
+	auth-ldap/ldap_target.c \
 	auth-ldap/name.c auth-ldap/name.h \
 	auth-ldap/proto.c auth-ldap/proto.h \
+	auth-ldap/sections.c \
 	auth-ldap/service.c auth-ldap/service.h \
 	auth-ldap/socketmap_server.c \
 	auth-ldap/userdb_server.c

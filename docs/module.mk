@@ -2,7 +2,7 @@ dist_man_MANS += docs/man/postroom.8 docs/man/postroom-auth.8 docs/man/postroom-
 	docs/man/postroom-imap.8 docs/man/postroom-lmtp.8 docs/man/postroom-queue.8 \
 	docs/man/postroom-smtp.8
 nodist_man_MANS = docs/man/postroom.conf.5
-EXTRA_DIST += docs/man/postroom.conf.5.in docs/design.md docs/performance.md
+EXTRA_DIST += docs/man/postroom.conf.5.in docs/design.md docs/directory.md docs/performance.md
 
 # The list of settings comes from the table that the programs use.
 docs/man/postroom.conf.5: $(srcdir)/docs/man/postroom.conf.5.in config/manual$(EXEEXT)
