@@ -22,6 +22,7 @@ core_store_libstore_a_SOURCES = \
 	core/store/rows.c core/store/rows.h \
 	core/store/setup.c \
 	core/store/store.h \
+	core/store/sweep.c core/store/sweep.h \
 	core/store/uidset.c core/store/uidset.h \
 	core/store/update.h \
 	core/store/view.c core/store/view.h \

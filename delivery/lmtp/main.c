@@ -7,11 +7,13 @@
 #include "core/base/xalloc.h"
 #include "core/role/role.h"
 #include "core/store/store.h"
+#include "core/store/sweep.h"
 #include "delivery/lmtp/session.h"
 
 struct lmtp {
 	struct lmtp_server server;
 	struct pool *pool;
+	struct store_sweep *sweep; /* the first worker's */
 	struct listener **listeners;
 	size_t listeners_count;
 	struct cidr *networks;
@@ -107,6 +109,8 @@ lmtp_start(struct role_ctx *c)
 	list_init(&v->sessions);
 	l->pool = pool_new(v->loop, (unsigned)s->store.pool_threads);
 	v->store = store_new(v->loop, l->pool, s);
+	if (role_worker(c) == 0)
+		l->sweep = store_sweep_start(v->store, l->mail_root, 0);
 	buf_addf(&address, "unix:%.*s", STR_FMT(buf_str(&path)));
 	v->users = userdb_new(v->loop, buf_str(&address));
 	v->cache = user_cache_new();
@@ -151,6 +155,7 @@ close_and_leave(struct loop_task *t)
 
 	userdb_free(l->server.users);
 	user_cache_free(l->server.cache);
+	store_sweep_stop(l->sweep);
 	store_free(l->server.store);
 	pool_free(l->pool);
 	role_leave(l->role);

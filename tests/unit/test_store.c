@@ -1,9 +1,11 @@
 /* The store through its public calls: appending, flags, copies, mailboxes, delivery, views. */
+#include <fcntl.h>
 #include <stddef.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "core/store/blob.h"
+#include "core/store/sweep.h"
 #include "tests/unit/store_fixture.h"
 
 static const char hello[] = "From: Ann <ann@example.org>\r\n"
@@ -580,6 +582,42 @@ test_garbage(void **state)
 	uidset_fini(&all);
 }
 
+/* The walk finds what a process left that died before its timer. */
+static void
+test_sweep(void **state)
+{
+	struct fix *f = *state;
+	char root[160], young[160], file[BLOB_PATH_MAX];
+	struct entry entry;
+
+	assert_int_equal(fix_append(f, "INBOX", FLAG_DELETED, NULL, hello), ERR_OK);
+	struct txn *t = fix_read(f, f->home);
+
+	assert_int_equal(entry_get(t, f->appended.mailbox, 1, &entry), ERR_OK);
+	fix_read_end(t);
+	assert_int_equal(blob_path(home_path(f->home).p, entry.msg, file), ERR_OK);
+	assert_int_equal(fix_expunge(f, f->appended.mailbox, NULL), ERR_OK);
+	(void)snprintf(young, sizeof young, "%s/u/alice/tmp/0123456789abcdef", f->dir);
+	int fd = open(young, O_CREAT | O_WRONLY, 0600);
+
+	assert_true(fd >= 0);
+	close(fd);
+	/* As after a restart: no timer runs for this home, and nobody opens it. */
+	fix_stop(f);
+	garbage_set_grace(0);
+	fix_start(f);
+	assert_int_equal(access(file, F_OK), 0);
+	(void)snprintf(root, sizeof root, "%s/u", f->dir);
+	struct store_sweep *s = store_sweep_start(f->store, str_of(root), 1);
+
+	for (int i = 0; i < 100 && access(file, F_OK) == 0; i++)
+		fix_sleep(f, 100);
+	assert_int_not_equal(access(file, F_OK), 0);
+	assert_int_equal(access(young, F_OK), 0);
+	store_sweep_stop(s);
+	garbage_set_grace(600 * 1000);
+}
+
 /* Homes beyond the limit are closed when nobody pins them, and open again. */
 static void
 test_bounded(void **state)
@@ -635,6 +673,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_deliver, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_watch_own, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_garbage, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_sweep, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bounded, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_home_paths, setup, teardown),
 	};
