@@ -195,6 +195,26 @@ fail_code(struct str code)
 	return AUTH_FAIL_CREDENTIALS;
 }
 
+const char *
+auth_fail_name(enum auth_fail why)
+{
+	switch (why) {
+	case AUTH_FAIL_CREDENTIALS:
+		return "credentials";
+	case AUTH_FAIL_TEMP:
+		return "temp";
+	case AUTH_FAIL_EXPIRED:
+		return "expired";
+	case AUTH_FAIL_DISABLED:
+		return "disabled";
+	case AUTH_FAIL_AUTHZ:
+		return "authz";
+	case AUTH_FAIL_MECHANISM:
+		return "mechanism";
+	}
+	return "unknown";
+}
+
 static bool
 reply_fail(struct auth_request *r, struct str rest)
 {

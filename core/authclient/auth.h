@@ -84,6 +84,10 @@ auth_request_continue(struct auth_request *r, struct str response);
 void
 auth_request_cancel(struct auth_request *r);
 
+/* "credentials", "temp" …: for the log. Static storage. */
+const char *
+auth_fail_name(enum auth_fail why);
+
 /* The value of one of a reply's fields, unescaped into out (reset first). ERR_NOTFOUND;
  * ERR_LIMIT. */
 struct buf;

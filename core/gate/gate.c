@@ -252,10 +252,15 @@ login_failed(struct gate_conn *c, enum auth_fail why, struct str reason)
 {
 	struct prelogin *p = c->pre;
 	log_event(LVL_INFO, "gate.login", log_z("sid", c->sid), log_z("res", "fail"),
-		log_n("code", why), log_n("ms", clock_ms() - p->login_ms));
+		log_z("rip", p->peer.addr), log_z("reason", auth_fail_name(why)),
+		log_n("ms", clock_ms() - p->login_ms));
 	c->state = CONN_TALK;
 	stream_set_reading(c->stream, true);
 	c->gate->o.protocol->failed(p->session, why, reason);
+	if (c->gate->stopped != NULL) {
+		conn_leave(c, true);
+		return;
+	}
 	if (!c->hanging_up)
 		stream_read_again(c->stream);
 	conn_settle(c);
