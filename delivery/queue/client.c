@@ -263,6 +263,8 @@ got_rcpt(struct client *c)
 {
 	if (reply_is(&c->reply, 2) && !c->mail_refused)
 		c->accepted++;
+	else if (c->reply.code == 452 && c->accepted != 0)
+		c->job->rcpts[c->at].answered = true; /* put off. RFC 5321 4.5.3.1.10 */
 	else if (!c->mail_refused)
 		give_result(c, c->at, &c->reply);
 	if (++c->at == c->job->rcpts_count)

@@ -38,7 +38,9 @@ struct client_job {
 	size_t rcpts_count;
 	/* The result for one recipient, as its line arrives; each once at most. */
 	void (*on_rcpt)(void *arg, size_t i, const struct reply *r);
-	/* ERR_OK: every recipient had its result. ERR_TEMP: the server could not be reached or went
+	/* ERR_OK: every recipient had its result, but for those that the server put off because
+	 * there were too many in one transaction (452 4.5.3; others were taken): try them at
+	 * once. ERR_TEMP: the server could not be reached or went
 	 * away (text says how); those without result are as before, though any of them may have
 	 * been delivered. ERR_CORRUPT: the body could not be read or fails its sum, nothing was
 	 * delivered. */

@@ -1,9 +1,11 @@
 """LMTP into the store: users, tags, replies by recipient, trace fields, sizes, networks."""
+import os
 import re
 import smtplib
 import socket
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -140,7 +142,6 @@ def test_a_directory_out_of_reach_is_temporary(make_instance, slapd):
 
 
 def until_ok(fn, tries=100):
-    import time
     for _ in range(tries):
         rcpt, results = fn()
         if results and results[0][0] == 250:
@@ -166,7 +167,6 @@ for k in range(3):
 
 
 def test_a_delivery_id_is_delivered_once(postroom):
-    import os
     as_queue = {"user": "postroom-queue", "group": "postroom-queue", "extra_groups": ["postroom"]} \
         if os.geteuid() == 0 else {}
     done = subprocess.run([sys.executable, "-c", AS_QUEUE, postroom.socket("lmtp")],
@@ -177,7 +177,6 @@ def test_a_delivery_id_is_delivered_once(postroom):
 
 
 def test_delivery_ids_are_for_the_queue_alone(postroom):
-    import os
     if os.geteuid() != 0:
         return  # without separation of users everybody here is the queue
     with postroom.lmtp() as c:
@@ -218,3 +217,42 @@ def test_bad_input_is_answered(postroom, line, reply):
         assert f.readline().startswith(reply)
         s.sendall(b"QUIT\r\n")
         assert f.readline().startswith(b"221")
+
+
+LOCK = """
+import ctypes, sys
+l = ctypes.CDLL("liblmdb.so.0")
+env, txn = ctypes.c_void_p(), ctypes.c_void_p()
+assert l.mdb_env_create(ctypes.byref(env)) == 0
+assert l.mdb_env_set_mapsize(env, ctypes.c_size_t(1 << 30)) == 0
+assert l.mdb_env_open(env, sys.argv[1].encode(), 0x4000, 0o600) == 0  # MDB_NOSUBDIR
+assert l.mdb_txn_begin(env, None, 0, ctypes.byref(txn)) == 0
+print("locked", flush=True)
+sys.stdin.read()
+l.mdb_txn_abort(txn)
+"""
+
+
+def test_one_locked_home_holds_up_nobody_else(make_instance):
+    i = make_instance(settings="lmtp {\n store_timeout = 2s\n}\n")
+    both = ["wanda.kowalska@example.org", "xavier.ribeiro@example.org"]
+    with i.lmtp() as c:
+        assert [code for code, _ in send(c, both, message("before"))[1]] == [250, 250]
+    index = i.home(both[0]) / "index.mdb"
+    locker = subprocess.Popen([sys.executable, "-c", LOCK, index], stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE, text=True)
+    try:
+        assert locker.stdout.readline() == "locked\n"
+        with i.lmtp() as c:
+            begin = time.monotonic()
+            _, results = send(c, [both[0], both[1]], message("during"))
+            took = time.monotonic() - begin
+            assert [code for code, _ in results] == [451, 250]
+            assert 1.5 < took < 15, took
+            _, results = send(c, [both[1]], message("other"))
+            assert results[0][0] == 250
+    finally:
+        locker.communicate("")
+    assert len(i.wait_messages(both[1], 3)) == 3
+    with i.lmtp() as c:
+        until_ok(lambda: send(c, [both[0]], message("after")))

@@ -51,6 +51,7 @@ static struct {
 		const char *rcpt, *reply;
 		int times;
 	} rules[RULES];
+	unsigned rcpts_max; /* in one transaction */
 	bool map_down;
 	bool stopped;
 } T;
@@ -182,6 +183,10 @@ lmtp_line(struct conn *c, struct str line)
 	}
 	if (str_starts(line, STR("MAIL")))
 		(void)snprintf(c->from, sizeof(c->from), "%.*s", STR_FMT(between(line, '<', '>')));
+	if (str_starts(line, STR("RCPT")) && c->rcpts_count == T.rcpts_max) {
+		stream_write(c->stream, STR("452 4.5.3 Too many\r\n"));
+		return;
+	}
 	if (str_starts(line, STR("RCPT"))) {
 		struct str id =
 			str_trim(between(str_from(line, str_find(line, STR("XDELIV"))), '=', '\r'));
@@ -457,6 +462,7 @@ setup(void **state)
 	(void)snprintf(T.lmtp, sizeof(T.lmtp), "unix:%s/lmtp", T.dir);
 	(void)snprintf(T.map, sizeof(T.map), "unix:%s/directory", T.dir);
 	T.loop = loop_new();
+	T.rcpts_max = 64;
 	list_init(&T.conns);
 	T.lmtp_listener = serve(T.lmtp, accept_lmtp);
 	T.map_listener = serve(T.map, accept_map);
@@ -504,6 +510,23 @@ test_group(void **state)
 		for (unsigned k = i + 1; k < 5; k++)
 			assert_string_not_equal(T.deliveries[i].id, T.deliveries[k].id);
 	}
+}
+
+/* A server that takes two recipients at once gets the others right after. */
+static void
+test_too_many_recipients(void **state)
+{
+	int64_t begin = clock_ms();
+
+	(void)state;
+	T.rcpts_max = 2;
+	queue_end();
+	queue_begin(60000);
+	T.queue->o.retry_min_ms = 60000;
+	submit("x@example.org", "all@example.org staff@example.org eve", "x\r\n");
+	until(queue_empty);
+	assert_int_equal(T.deliveries_count, 5);
+	assert_true(clock_ms() - begin < 5000);
 }
 
 static void
@@ -701,6 +724,7 @@ main(void)
 #define T_(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T_(test_group),
+		T_(test_too_many_recipients),
 		T_(test_retry_is_for_the_deferred_only),
 		T_(test_report),
 		T_(test_no_report_about_a_report),
