@@ -21,6 +21,7 @@ enum {
 	BACKOFF_MIN_MS = 100,
 	BACKOFF_MAX_MS = 1000,
 	PROBE_MS = 1000,
+	STEADY_MS = 1000,
 	IDLE_MS = 60000, /* bind connections beyond the minimum are closed */
 	ATTEMPTS_MAX = 2,
 	ARENA_MAX = 32 * 1024 * 1024,
@@ -66,6 +67,7 @@ struct ldap_pool {
 	struct ldap_conn *search;
 	struct server *search_server;
 	bool search_ready;
+	int64_t search_ready_ms; /* since when */
 	unsigned search_flight, search_waiting_count;
 	struct list search_waiting;
 	/* binds */
@@ -125,6 +127,8 @@ server_works(struct ldap_pool *p, struct server *s, const struct ldap_conn *c)
 static int64_t
 deadline_ms(const struct ldap_pool *p, int64_t normal_ms)
 {
+	if (p->search_ready || p->binders_count > p->connecting_count)
+		return normal_ms;
 	for (size_t i = 0; i < p->servers_count; i++)
 		if (!p->servers[i].down)
 			return normal_ms;
@@ -346,6 +350,7 @@ search_on_ready(void *arg, struct ldap_conn *c)
 {
 	struct ldap_pool *p = arg;
 	p->search_ready = true;
+	p->search_ready_ms = clock_ms();
 	server_works(p, p->search_server, c);
 	log_event(LVL_DEBUG, "auth.connected", log_s("directory", p->o.name),
 		log_z("uri", p->search_server->target.uri), log_z("tls", ldap_conn_tls(c)));
@@ -368,8 +373,9 @@ search_on_dead(void *arg, struct ldap_conn *c, bool was_ready, const char *why)
 	struct ldap_pool *p = arg;
 	struct server *s = p->search_server;
 	struct ldap_op *op;
-	/* One that worked is tried again at once: servers end idle connections. */
-	if (!was_ready)
+	/* One that worked is tried again at once: servers end idle connections. But not one that
+	 * ends what it has just begun, again and again. */
+	if (!was_ready || clock_ms() - p->search_ready_ms < STEADY_MS)
 		server_failed(p, s, why);
 	else
 		log_event(LVL_INFO, "auth.disconnected", log_s("directory", p->o.name),

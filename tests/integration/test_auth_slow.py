@@ -211,3 +211,35 @@ def test_directory_that_talks_nonsense(work, slapd, noise):
     finally:
         stopping.append(1)
         listener.close()
+
+
+def test_no_storm_of_connections(work, slapd):
+    """A server that takes the service account's bind and hangs up, every time."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    made = []
+
+    def serve():
+        while True:
+            try:
+                s, _ = listener.accept()
+                made.append(1)
+                s.settimeout(2)
+                s.recv(4096)
+                s.sendall(b"\x30\x0c\x02\x01\x01\x61\x07\x0a\x01\x00\x04\x00\x04\x00")
+                s.close()
+            except OSError:
+                return
+
+    threading.Thread(target=serve, daemon=True).start()
+    text = directory_section(slapd).replace(
+        slapd.uri, f"ldap://127.0.0.1:{listener.getsockname()[1]}").replace(
+        "starttls = yes", "starttls = no")
+    try:
+        with Authd(work / "storm", text) as a, a.directory() as m:
+            until = time.monotonic() + 2
+            while time.monotonic() < until:
+                assert m.lookup("alias", "sales@example.org")[0] == "TEMP"
+                time.sleep(0.01)
+            assert 0 < len(made) < 30
+    finally:
+        listener.close()
