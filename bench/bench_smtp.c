@@ -43,7 +43,7 @@ struct options {
 	bool lmtp;
 	struct str address;
 	uint64_t conns, messages, size, rcpts, count, per_conn, stall_ms;
-	const char *to, *from, *login, *password;
+	const char *to, *from, *login, *password, *tls_name;
 	enum tls_mode tls;
 	bool pipelining, json, quiet;
 };
@@ -72,6 +72,7 @@ static struct options opt = { .conns = 1,
 	.count = 1,
 	.stall_ms = 60000,
 	.from = "bench@example.org",
+	.tls_name = "none",
 	.pipelining = true };
 static int epoll_fd;
 static struct tls_ctx *tls_client;
@@ -562,71 +563,64 @@ usage(void)
 	exit(2);
 }
 
+static enum tls_mode
+tls_mode_of(struct str s)
+{
+	if (str_eq(s, STR("starttls")))
+		return TLS_STARTTLS;
+	if (str_eq(s, STR("implicit")))
+		return TLS_IMPLICIT;
+	if (!str_eq(s, STR("none")))
+		usage();
+	return TLS_NONE;
+}
+
+/* Where an option's value goes: a number up to max, a text, or a flag. */
+static const struct load_option {
+	struct option option;
+	uint64_t *number;
+	uint64_t max;
+	const char **text;
+	bool *flag;
+	bool value; /* of the flag */
+} table[] = {
+	{ { "connections", 1, NULL, 0 }, .number = &opt.conns, .max = 10000 },
+	{ { "messages", 1, NULL, 0 }, .number = &opt.messages, .max = 100000000 },
+	{ { "size", 1, NULL, 0 }, .number = &opt.size, .max = 100000000 },
+	{ { "count", 1, NULL, 0 }, .number = &opt.count, .max = 100000000 },
+	{ { "recipients", 1, NULL, 0 }, .number = &opt.rcpts, .max = 100000 },
+	{ { "per-connection", 1, NULL, 0 }, .number = &opt.per_conn, .max = 100000000 },
+	{ { "to", 1, NULL, 0 }, .text = &opt.to },
+	{ { "from", 1, NULL, 0 }, .text = &opt.from },
+	{ { "login", 1, NULL, 0 }, .text = &opt.login },
+	{ { "password", 1, NULL, 0 }, .text = &opt.password },
+	{ { "tls", 1, NULL, 0 }, .text = &opt.tls_name },
+	{ { "lmtp", 0, NULL, 0 }, .flag = &opt.lmtp, .value = true },
+	{ { "no-pipelining", 0, NULL, 0 }, .flag = &opt.pipelining, .value = false },
+	{ { "json", 0, NULL, 0 }, .flag = &opt.json, .value = true },
+	{ { "quiet", 0, NULL, 0 }, .flag = &opt.quiet, .value = true },
+};
+
 static void
 parse_options(int argc, char **argv)
 {
-	static const struct option longs[] = { { "lmtp", 0, NULL, 'L' },
-		{ "connections", 1, NULL, 'c' }, { "messages", 1, NULL, 'n' },
-		{ "size", 1, NULL, 's' }, { "to", 1, NULL, 't' }, { "count", 1, NULL, 'N' },
-		{ "recipients", 1, NULL, 'r' }, { "from", 1, NULL, 'f' }, { "login", 1, NULL, 'l' },
-		{ "password", 1, NULL, 'p' }, { "tls", 1, NULL, 'T' },
-		{ "per-connection", 1, NULL, 'k' }, { "no-pipelining", 0, NULL, 'P' },
-		{ "json", 0, NULL, 'j' }, { "quiet", 0, NULL, 'q' }, { NULL, 0, NULL, 0 } };
-	int o;
+	struct option longs[ARRAY_LEN(table) + 1] = { { NULL, 0, NULL, 0 } };
+	int o, index = 0;
 
-	while ((o = getopt_long(argc, argv, "Lc:n:s:t:N:r:f:l:p:T:k:Pjq", longs, NULL)) != -1) {
-		switch (o) {
-		case 'L':
-			opt.lmtp = true;
-			break;
-		case 'c':
-			opt.conns = number_of(optarg, 10000);
-			break;
-		case 'n':
-			opt.messages = number_of(optarg, 100000000);
-			break;
-		case 's':
-			opt.size = number_of(optarg, 100000000);
-			break;
-		case 't':
-			opt.to = optarg;
-			break;
-		case 'N':
-			opt.count = number_of(optarg, 100000000);
-			break;
-		case 'r':
-			opt.rcpts = number_of(optarg, 100000);
-			break;
-		case 'f':
-			opt.from = optarg;
-			break;
-		case 'l':
-			opt.login = optarg;
-			break;
-		case 'p':
-			opt.password = optarg;
-			break;
-		case 'k':
-			opt.per_conn = number_of(optarg, 100000000);
-			break;
-		case 'P':
-			opt.pipelining = false;
-			break;
-		case 'j':
-			opt.json = true;
-			break;
-		case 'q':
-			opt.quiet = true;
-			break;
-		case 'T':
-			opt.tls = str_eq(str_of(optarg), STR("starttls"))   ? TLS_STARTTLS
-				  : str_eq(str_of(optarg), STR("implicit")) ? TLS_IMPLICIT
-									    : TLS_NONE;
-			break;
-		default:
+	for (size_t i = 0; i < ARRAY_LEN(table); i++)
+		longs[i] = table[i].option;
+	while ((o = getopt_long(argc, argv, "", longs, &index)) != -1) {
+		const struct load_option *t = &table[index];
+		if (o != 0)
 			usage();
-		}
+		if (t->number != NULL)
+			*t->number = number_of(optarg, t->max);
+		else if (t->text != NULL)
+			*t->text = optarg;
+		else
+			*t->flag = t->value;
 	}
+	opt.tls = tls_mode_of(str_of(opt.tls_name));
 	if (optind != argc - 1 || opt.to == NULL || opt.conns == 0 || opt.count == 0 ||
 		opt.rcpts == 0 || (opt.login != NULL && opt.password == NULL))
 		usage();
