@@ -338,7 +338,7 @@ static const struct option OPTIONS[] = {
 	{ NULL, 0, NULL, 0 },
 };
 
-static void
+static _Noreturn void
 usage(void)
 {
 	fprintf(stderr,
