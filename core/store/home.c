@@ -267,6 +267,7 @@ start_job(struct home *h, bool close, bool open, bool sync)
 	h->job_open = open;
 	h->job_sync = sync;
 	h->job_busy = true;
+	h->store->closing_count += close && !open;
 	h->job_garbage = false;
 	if (h->state != HOME_POISONED || open)
 		h->state = HOME_WORKING;
@@ -314,7 +315,7 @@ shrink(struct store *s)
 	{
 		struct home *h = CONTAINER_OF(node, struct home, idle_link);
 
-		if (s->open_count <= s->open_max)
+		if (s->open_count - s->closing_count <= s->open_max)
 			return;
 		h->want_close = true;
 		home_step(h);
@@ -339,6 +340,7 @@ home_job_done(struct pool_job *j)
 	enum err e = h->job_result;
 
 	h->job_busy = false;
+	s->closing_count -= h->job_close && !h->job_open;
 	if (h->kv == NULL && (h->job_open || h->job_close))
 		s->open_count--;
 	h->refs++;

@@ -21,7 +21,7 @@ struct store {
 	struct hmap homes; /* by path */
 	struct list idle;  /* open, unpinned: the oldest first */
 	struct list busy;  /* homes with queued updates */
-	unsigned open_count, open_max;
+	unsigned open_count, closing_count, open_max;
 	uint64_t map_initial;
 	enum sync_dirs sync_dirs;
 	struct default_mailbox *defaults;

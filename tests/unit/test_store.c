@@ -501,6 +501,36 @@ test_deliver(void **state)
 		home_unref(homes[i]);
 }
 
+/* Delivery ids are kept for ten days: later deliveries drop the older ones. */
+static void
+test_delivered_trim(void **state)
+{
+	struct fix *f = *state;
+	struct delivered d = { .f = f };
+	uint64_t rows, now = (uint64_t)clock_wall_ms();
+	const uint64_t day = 24 * 3600 * 1000;
+	const uint64_t times[] = { now - 12 * day, now - 11 * day, now - 9 * day, now, now };
+	char id[64];
+
+	for (size_t i = 0; i < ARRAY_LEN(times); i++) {
+		(void)snprintf(id, sizeof id, "%016llx-q%zu", (unsigned long long)times[i], i);
+		const struct deliver_rcpt rcpt = { .home = f->home, .delivery_id = str_of(id) };
+
+		(void)store_deliver(f->store,
+			&(struct deliver_batch){ .body = fix_body(f->home, str_of(hello)),
+				.rcpt = &rcpt,
+				.count = 1 },
+			on_deliver, &d);
+		(void)fix_wait(f);
+		assert_int_equal(d.e[0], ERR_OK);
+	}
+	struct txn *t = fix_read(f, f->home);
+
+	assert_int_equal(kv_count(t->kv, KV_DELIVERED, &rows), ERR_OK);
+	fix_read_end(t);
+	assert_int_equal(rows, 3);
+}
+
 static void
 on_watch(struct home_watch *w)
 {
@@ -637,7 +667,9 @@ test_bounded(void **state)
 			home_unpin(homes[i]);
 		}
 	fix_sleep(f, 50);
-	assert_true(f->store->open_count <= 4);
+	/* No more were closed than needed. */
+	assert_int_equal(f->store->open_count, 4);
+	assert_int_equal(f->store->closing_count, 0);
 	for (int i = 0; i < 20; i++)
 		home_unref(homes[i]);
 	fix_sleep(f, 10);
@@ -671,6 +703,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_subscribe, setup, teardown),
 		cmocka_unit_test(test_names),
 		cmocka_unit_test_setup_teardown(test_deliver, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_delivered_trim, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_watch_own, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_garbage, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_sweep, setup, teardown),
