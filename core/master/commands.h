@@ -22,8 +22,8 @@ struct command {
 /* Ends with a row whose name is NULL. */
 extern const struct command commands[];
 
-/* Exit statuses beside 0 and 1: sysexits.h has the same numbers. */
-enum { EXIT_USAGE = 64, EXIT_UNAVAILABLE = 69, EXIT_TEMPFAIL = 75, EXIT_CONFIG = 78 };
+/* Exit statuses beside 0 and 1; sysexits.h has the same numbers, but for usage. */
+enum { EXIT_USAGE = 2, EXIT_UNAVAILABLE = 69, EXIT_TEMPFAIL = 75, EXIT_CONFIG = 78 };
 
 int
 command_serve(const struct command_args *a);
