@@ -183,6 +183,61 @@ test_loop_signal(void **state)
 	loop_signal_stop(&s);
 }
 
+/* Is fd in one of this process's epoll sets? */
+static bool
+is_watched(int fd)
+{
+	char path[64], line[256];
+	bool found = false;
+
+	for (int set = 0; set < 256; set++) {
+		(void)snprintf(path, sizeof path, "/proc/self/fdinfo/%d", set);
+		FILE *f = fopen(path, "re");
+		while (f != NULL && fgets(line, sizeof line, f) != NULL) {
+			struct str head, rest;
+			uint32_t n;
+			if (str_starts(str_of(line), STR("tfd:")) &&
+				str_cut(str_trim(str_from(str_of(line), 4)), ' ', &head, &rest) &&
+				str_to_u32(head, 10000, &n) == ERR_OK && (int)n == fd)
+				found = true;
+		}
+		if (f != NULL)
+			(void)fclose(f);
+	}
+	return found;
+}
+
+/* A descriptor that goes to another process must leave the kernel's set before it is closed here,
+ * or its events would go on arriving. */
+static void
+test_loop_forget(void **state)
+{
+	struct ticker k = { .runs = 0 };
+	int fds[2];
+
+	(void)state;
+	assert_int_equal(pipe2(fds, O_CLOEXEC | O_NONBLOCK), 0);
+	loop_io_init(&k.io, loop, fds[0], on_readable, &k);
+	loop_io_set(&k.io, LOOP_READ);
+	run_for(5);
+	assert_true(is_watched(fds[0]));
+	loop_io_set(&k.io, 0);
+	run_for(5);
+	assert_true(is_watched(fds[0])); /* libev leaves that to close() */
+	loop_io_set(&k.io, LOOP_READ);
+	run_for(5);
+	loop_io_forget(&k.io);
+	run_for(5);
+	assert_false(is_watched(fds[0]));
+	/* and it can come back */
+	assert_int_equal(write(fds[1], "x", 1), 1);
+	loop_io_set(&k.io, LOOP_READ);
+	run_for(5);
+	assert_true(k.readable);
+	(void)close(fds[0]);
+	(void)close(fds[1]);
+}
+
 /* IPC */
 struct side {
 	struct ipc *c;
@@ -782,6 +837,7 @@ main(void)
 		T(test_loop_tasks),
 		T(test_loop_timer),
 		T(test_loop_signal),
+		T(test_loop_forget),
 		T(test_ipc),
 		T(test_ipc_queue),
 		T(test_ipc_last_words),

@@ -533,6 +533,36 @@ test_verification(void **state)
 	}
 }
 
+/* min_version 13 on one side meets a peer of today; the names for the log are there. */
+static void
+test_versions(void **state)
+{
+	struct end a, b;
+	struct tls_ctx *sc = NULL, *cc = client_ctx();
+	const char *why = "";
+
+	(void)state;
+	assert_int_equal(tls_ctx_new_server(&(struct tls_server_options){ .certificate_pem = STR(
+										  TEST_CERTIFICATE),
+						    .key_pem = STR(TEST_KEY),
+						    .min_version = 13 },
+				 &sc, &why),
+		ERR_OK);
+	connect_ends(&a, &b, false, 4096);
+	stream_start_tls_server(a.s, sc);
+	stream_start_tls_client(b.s, cc, STR("localhost"));
+	assert_null(stream_tls(a.s));
+	stream_write(a.s, STR("x"));
+	b.stop_at = 1;
+	run();
+	assert_string_equal(tls_version(stream_tls(b.s)), "TLSv1.3");
+	assert_non_null(strstr(tls_description(stream_tls(b.s)), "TLSv1.3 TLS_"));
+	tls_ctx_unref(sc);
+	tls_ctx_unref(cc);
+	end_fini(&a);
+	end_fini(&b);
+}
+
 static void
 test_bad_certificates(void **state)
 {
@@ -803,6 +833,7 @@ main(void)
 		T(test_files),
 		T(test_starttls_injection),
 		T(test_verification),
+		T(test_versions),
 		T(test_bad_certificates),
 		T(test_bad_handshake),
 		T(test_half_close),
