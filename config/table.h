@@ -71,10 +71,10 @@
 	X(literal_max, SIZE, 65536, 1024, 16777216, ROLE_IMAP | ROLE_GATE,                        \
 		"Largest literal that is not a message")                                          \
 	X(message_max, SIZE, 52428800, 65536, 2147483647, ROLE_IMAP, "Largest message in APPEND") \
-	X(pipeline_max, INT, 32, 1, 1000, ROLE_IMAP, "Commands in flight on one connection")      \
+	X(pipeline_max, INT, 32, 1, 1000, ROLE_IMAP, "Commands of one connection that are run in a row before others get their turn") \
 	X(login_timeout, TIME, 60000, 1000, 600000, ROLE_GATE, "Time before login")               \
 	X(idle_timeout, TIME, 1800000, 60000, 86400000, ROLE_IMAP,                                \
-		"Silent clients are logged out after this; never below 30 min in IDLE")           \
+		"Silent clients are logged out after this; in IDLE only when their line is dead")           \
 	X(write_timeout, TIME, 300000, 1000, 3600000, ROLE_IMAP,                                  \
 		"A client that reads nothing for this long is dropped")                           \
 	X(connections_per_address, INT, 200, 1, 1000000, ROLE_GATE,                               \

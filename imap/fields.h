@@ -8,6 +8,7 @@
 struct field_name_set {
 	const struct str *names;
 	uint8_t slot[256]; /* 1 + index into names by hash; 0: none */
+	unsigned seed;	   /* of the hash */
 	bool unique;	   /* no two names share a slot: slot answers alone */
 };
 /* Keeps names. */
@@ -41,21 +42,21 @@ field_next(struct str *run, struct str *name_out, struct str *value_out, struct 
 }
 
 static inline unsigned
-field_name_hash(struct str name)
+field_name_hash(unsigned seed, struct str name)
 {
 	if (name.n == 0)
 		return 0;
 	unsigned first = (unsigned char)name.p[0] | 0x20u;
 	unsigned last = (unsigned char)name.p[name.n - 1] | 0x20u;
 
-	return (unsigned)(name.n * 37 + first * 5 + last * 11) & 255;
+	return (unsigned)(name.n * 37 + first * (5 + 2 * seed) + last * (11 + 6 * seed)) & 255;
 }
 
 /* Only with unique. */
 static inline bool
 field_name_set_has(const struct field_name_set *s, struct str name)
 {
-	unsigned i = s->slot[field_name_hash(name)];
+	unsigned i = s->slot[field_name_hash(s->seed, name)];
 
 	return i != 0 && str_ieq(s->names[i - 1], name);
 }

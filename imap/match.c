@@ -18,7 +18,9 @@ enum { READ_BYTES = 256 * 1024 }; /* smaller files are read, larger ones mapped 
 struct search_prepared {
 	struct search_key key;
 	bool has_key;
-	bool kept; /* the field is in the index */
+	bool kept;  /* the field is in the index */
+	bool plain; /* plain holds the text in capitals: it is ASCII */
+	struct str capitals;
 };
 
 enum cost { COST_ENTRY, COST_RECORD, COST_FILE };
@@ -86,6 +88,25 @@ sort_by_cost(struct search_node *n)
 	n->first = lists[0];
 }
 
+/* A text of ASCII alone can be looked for without decoding where the value is ASCII too. */
+static enum err
+prepare_plain(struct search_prepared *p, struct str utf8, struct arena *a)
+{
+	p->plain = utf8.n != 0 && utf8.n < 256;
+	for (size_t i = 0; i < utf8.n; i++)
+		p->plain = p->plain && utf8.p[i] >= ' ' && utf8.p[i] < 0x7f;
+	if (!p->plain)
+		return ERR_OK;
+	char *to = arena_alloc(a, utf8.n);
+
+	if (to == NULL)
+		return ERR_LIMIT;
+	for (size_t i = 0; i < utf8.n; i++)
+		to[i] = (char)ascii_upper(utf8.p[i]);
+	p->capitals = str_n(to, utf8.n);
+	return ERR_OK;
+}
+
 static enum err
 prepare_text(struct search_node *n, struct str charset, struct arena *a)
 {
@@ -101,6 +122,8 @@ prepare_text(struct search_node *n, struct str charset, struct arena *a)
 	if (e == ERR_OK)
 		e = search_key_init(&n->prepared->key, buf_str(&utf8));
 	n->prepared->has_key = e == ERR_OK;
+	if (e == ERR_OK)
+		e = prepare_plain(n->prepared, buf_str(&utf8), a);
 	buf_fini(&utf8);
 	if (e == ERR_OK && n->kind == SEARCH_HEADER)
 		n->prepared->kept = message_field_kept(n->field);
@@ -285,6 +308,39 @@ has_keyword(struct target *t, struct str name)
 	return bit >= 0 && (t->entry->keywords >> bit & 1) != 0;
 }
 
+enum { PLAIN_MAX = 1000 };
+
+/* A value of plain ASCII on one line, as most are, needs no decoding. ERR_NOTFOUND: it is another.
+ */
+static enum err
+find_plain(const struct search_prepared *p, struct str value, bool *out)
+{
+	char capitals[PLAIN_MAX];
+
+	value = str_trim(value);
+	if (!p->plain || value.n > sizeof capitals)
+		return ERR_NOTFOUND;
+	for (size_t i = 0; i < value.n; i++) {
+		unsigned char b = (unsigned char)value.p[i];
+
+		if (b < ' ' || b >= 0x7f || (b == '=' && i + 1 < value.n && value.p[i + 1] == '?'))
+			return ERR_NOTFOUND;
+		capitals[i] = (char)(b >= 'a' && b <= 'z' ? b - 32 : b);
+	}
+	*out = memmem(capitals, value.n, p->capitals.p, p->capitals.n) != NULL;
+	return ERR_OK;
+}
+
+static bool
+match_value(const struct search_prepared *p, struct str value)
+{
+	bool found;
+
+	if (find_plain(p, value, &found) == ERR_OK)
+		return found;
+	return search_value(&p->key, value);
+}
+
 /* A run of kept fields is walked here, as it has none of the oddities of a raw header. */
 static bool
 match_kept(const struct search_node *n, struct str run)
@@ -294,7 +350,7 @@ match_kept(const struct search_node *n, struct str run)
 	while (field_next(&run, &name, &value, &whole)) {
 		if (name.n != n->field.n || !str_ieq(name, n->field))
 			continue;
-		if (n->text.n == 0 || search_value(&n->prepared->key, value))
+		if (n->text.n == 0 || match_value(n->prepared, value))
 			return true;
 	}
 	return false;

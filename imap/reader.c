@@ -153,8 +153,11 @@ line_ended(struct reader *r, const struct reader_limits *l, struct buf *in, size
 	struct str s = str_sub(buf_str(in), 0, n);
 	struct str line = str_from(s, r->scanned);
 
+	uint64_t size = 0;
+	bool sync = false;
+
 	r->line_bytes += line.n;
-	enum err e = literal_header(line, &out->literal, &out->sync);
+	enum err e = literal_header(line, &size, &sync);
 
 	if (e == ERR_NOTFOUND) {
 		bool fits = r->line_bytes <= l->line_max;
@@ -170,22 +173,22 @@ line_ended(struct reader *r, const struct reader_limits *l, struct buf *in, size
 	bool message = is_append(str_sub(s, 0, r->scanned + str_rchr(line, '{')));
 
 	if (r->line_bytes > l->line_max)
-		return refuse_literal(r, l, in, n, out->literal, out->sync, false);
+		return refuse_literal(r, l, in, n, size, sync, false);
 	if (e == ERR_LIMIT)
-		return refuse_literal(r, l, in, n, INT64_MAX, out->sync, message);
+		return refuse_literal(r, l, in, n, INT64_MAX, sync, message);
 	if (message) {
-		if (out->literal > l->message_max)
-			return refuse_literal(r, l, in, n, out->literal, out->sync, true);
+		if (size > l->message_max)
+			return refuse_literal(r, l, in, n, size, sync, true);
 		reader_init(r);
-		out->n = n;
+		*out = (struct read_result){ .n = n, .literal = size, .sync = sync };
 		return READ_MESSAGE;
 	}
-	if (out->literal > l->literal_max - r->literal_bytes)
-		return refuse_literal(r, l, in, n, out->literal, out->sync, false);
-	r->literal_bytes += (size_t)out->literal;
-	r->literal_left = out->literal;
+	if (size > l->literal_max - r->literal_bytes)
+		return refuse_literal(r, l, in, n, size, sync, false);
+	r->literal_bytes += (size_t)size;
+	r->literal_left = size;
 	r->scanned = r->searched = n;
-	return out->sync ? READ_CONTINUE : READ_MORE;
+	return sync ? READ_CONTINUE : READ_MORE;
 }
 
 enum read_event

@@ -578,11 +578,12 @@ session_step(struct imap_session *s)
 {
 	enum go go = GO_ON;
 	int64_t began = clock_us();
+	uint64_t enough = s->commands_count + s->imap->limits.commands_in_a_row;
 
 	s->stepping = true;
-	for (unsigned i = 0; go == GO_ON && !s->dead; i++) {
+	while (go == GO_ON && !s->dead) {
 		go = step_once(s);
-		if (go == GO_ON && (i >= STEPS_MAX || session_enough(s, began)))
+		if (go == GO_ON && (s->commands_count >= enough || session_enough(s, began)))
 			go = GO_LATER;
 	}
 	s->stepping = false;
@@ -804,6 +805,7 @@ imap_set_limits(struct imap *i, const struct settings *set)
 		.idle_ms = m->idle_timeout,
 		.write_ms = m->write_timeout,
 		.probe_ms = 120000,
+		.commands_in_a_row = (unsigned)m->pipeline_max,
 		.sessions_per_user = (size_t)m->connections_per_user,
 		/* the other half is for indexes and message files */
 		.sessions_max = files.rlim_cur > 1024 ? (files.rlim_cur - 512) / 2 : 256,

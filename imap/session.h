@@ -17,9 +17,10 @@ struct cmd;
 
 struct imap_limits {
 	struct reader_limits reader;
-	int64_t idle_ms;  /* a silent client outside IDLE */
-	int64_t write_ms; /* output that does not move */
-	int64_t probe_ms; /* "* OK Still here" in IDLE */
+	int64_t idle_ms;	    /* a silent client outside IDLE */
+	int64_t write_ms;	    /* output that does not move */
+	int64_t probe_ms;	    /* "* OK Still here" in IDLE */
+	unsigned commands_in_a_row; /* of one session, before others get their turn */
 	size_t sessions_per_user;
 	size_t sessions_max;
 };

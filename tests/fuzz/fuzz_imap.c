@@ -11,7 +11,7 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const struct reader_limits limits = {
-	.line_max = 8192, .literal_max = 4096, .message_max = 65536, .swallow_max = 1 << 20
+	.line_max = 1024, .literal_max = 512, .message_max = 65536, .swallow_max = 1 << 20
 };
 
 static void
@@ -86,7 +86,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct str in = str_n(data, size);
 	uint64_t whole = collect(in, 4096, true);
 
-	if (whole != collect(in, 1, false) || whole != collect(in, 13, false))
+	/* the slow way for short inputs only */
+	if (whole != collect(in, size < 256 ? 1 : 61, false))
 		abort();
 	return 0;
 }

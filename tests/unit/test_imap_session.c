@@ -594,6 +594,44 @@ test_deleted_while_selected(void **state)
 	client_free(d);
 }
 
+/* One session says nothing, one reads nothing, one is in IDLE. */
+static void
+test_time_limits(void **state)
+{
+	struct imap_limits before = w.imap.limits;
+	struct client *stuck = second(), *idling = second();
+	struct buf big;
+
+	(void)state;
+	buf_init(&big, 4 * 1024 * 1024);
+	for (int i = 0; i < 100000; i++)
+		buf_addz(&big, "0123456789abcdef\r\n");
+	EXPECT(stuck, "OK", "CREATE big");
+	buf_reset(&stuck->in);
+	client_sendz(stuck, "a APPEND big {1800000+}\r\n");
+	client_send(stuck, buf_str(&big));
+	client_sendz(stuck, "\r\n");
+	assert_true(client_await(stuck, "a OK", false, CLIENT_WAIT_MS));
+	EXPECT(stuck, "OK", "SELECT big");
+	w.imap.limits.idle_ms = w.imap.limits.write_ms = w.imap.limits.probe_ms = 100;
+	client_sendz(stuck, "b FETCH 1 BODY.PEEK[]\r\n");
+	loop_io_set(&stuck->io, 0);
+	buf_reset(&idling->in);
+	client_sendz(idling, "c IDLE\r\n");
+	buf_reset(&c->in);
+	assert_true(client_await(c, "* BYE", false, CLIENT_WAIT_MS));
+	assert_true(client_await(idling, "* OK Still here", false, CLIENT_WAIT_MS));
+	for (int i = 0; i < 400 && w.imap.sessions_count > 1; i++)
+		client_rest(idling, 50);
+	assert_int_equal(w.imap.sessions_count, 1);
+	w.imap.limits = before;
+	client_sendz(idling, "DONE\r\n");
+	assert_true(client_await(idling, "c OK", false, CLIENT_WAIT_MS));
+	client_free(stuck);
+	client_free(idling);
+	buf_fini(&big);
+}
+
 /* ---- the table ---- */
 
 static void
@@ -659,6 +697,7 @@ main(void)
 		TEST(test_byte_by_byte),
 		TEST(test_connections_per_user),
 		TEST(test_deleted_while_selected),
+		TEST(test_time_limits),
 		cmocka_unit_test(test_every_capability_was_tested),
 	};
 
