@@ -2,6 +2,7 @@
 import array
 import os
 import pwd
+import signal
 import socket
 import struct
 import subprocess
@@ -9,6 +10,9 @@ import sys
 import time
 
 import pytest
+
+from harness.instance import password_of
+from harness.rawimap import RawImap
 
 OFFER, ACK, NAK = 1, 2, 3
 BUSY, DENIED, FAILED = 0, 1, 2
@@ -112,3 +116,29 @@ def test_other_uids_are_not_heard(postroom):
     # the others could not even connect; root can, and is not heard either
     postroom.wait_log(r"ev=handover\.foreign uid=0\b", start=start)
     assert "ev=auth" not in postroom.log_text()[start:]
+
+
+@pytest.mark.parametrize("tls", [True, False], ids=["tls", "plain"])
+def test_an_imap_that_hangs_is_unavailable(postroom, certs, tls):
+    """The gate gives up after 10 s and keeps the client; imap, awake again, takes no stale offer."""
+    user = "david.okafor@example.org"
+    port, context = (postroom.imaps_port, certs.context()) if tls else (postroom.imap_port, None)
+    workers = postroom.pids("imap")
+    start = len(postroom.log_text())
+    with RawImap("127.0.0.1", port, context) as c:
+        for pid in workers:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            begin = time.monotonic()
+            reply, _ = c.ask(f"LOGIN {user} {password_of(user)}", "a")
+            assert reply.startswith("NO [UNAVAILABLE]"), reply
+            assert 8 < time.monotonic() - begin < 14
+            assert c.ask("NOOP", "b")[0].startswith("OK")
+        finally:
+            for pid in workers:
+                os.kill(pid, signal.SIGCONT)
+        postroom.wait_log(r'ev=handover\.refused sid=\w+ reason="too late"', start=start)
+        assert "ev=imap.begin" not in postroom.log_text()[start:]
+        # not a byte of imap's came in between, and the client may try again
+        assert c.ask("NOOP", "c")[0].startswith("OK")
+        assert c.ask(f"LOGIN {user} {password_of(user)}", "d")[0].startswith("OK")
