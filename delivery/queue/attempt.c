@@ -197,10 +197,22 @@ add_failed(struct attempt *a, struct str address, uint32_t orig, const struct re
 		log_s("rcpt", address), log_z("res", "fail"), log_s("reason", c->reply));
 }
 
+/* Somebody said "not now". */
 static int64_t
-retry_at(struct attempt *a, unsigned attempts, int64_t min_ms)
+retry_at(struct attempt *a, unsigned attempts)
 {
-	return clock_wall_ms() + retry_wait_ms(attempts, min_ms, a->q->o.retry_max_ms, rand_u64());
+	const struct queue_options *o = &a->q->o;
+
+	return clock_wall_ms() +
+	       retry_wait_ms(attempts, o->retry_min_ms, o->retry_max_ms, rand_u64());
+}
+
+/* A part of our own was away: it will be back soon, and nobody waits hours after that. */
+static int64_t
+soft_retry_at(struct attempt *a, unsigned attempts)
+{
+	return clock_wall_ms() +
+	       retry_wait_ms(attempts, SOFT_RETRY_MS, a->q->o.retry_min_ms, rand_u64());
 }
 
 /* Expansion. */
@@ -226,7 +238,7 @@ expand_failed(struct attempt *a, uint32_t i, enum err e, struct str text)
 		reply_set(&r, 451, "4.4.3", "The directory could not be reached in time");
 	} else {
 		o->attempts++;
-		o->next_ms = retry_at(a, o->attempts, SOFT_RETRY_MS);
+		o->next_ms = soft_retry_at(a, o->attempts);
 		log_event(LVL_WARN, "queue.expand", log_s("sid", a->r.sid), log_s("qid", a->r.id),
 			log_s("rcpt", o->address), log_z("res", "defer"), log_s("reason", text));
 		return;
@@ -328,7 +340,7 @@ rcpt_result(void *arg, size_t i, const struct reply *r)
 		c->state = RCPT_FAILED;
 		log_deliver(a, c, "fail");
 	} else {
-		c->next_ms = retry_at(a, c->attempts, a->q->o.retry_min_ms);
+		c->next_ms = retry_at(a, c->attempts);
 		log_deliver(a, c, "defer");
 	}
 	changed(a);
@@ -343,7 +355,7 @@ connection_lost(struct attempt *a, const char *text)
 
 	if (a->m->lost < UINT16_MAX)
 		a->m->lost++;
-	next = retry_at(a, a->m->lost, SOFT_RETRY_MS);
+	next = soft_retry_at(a, a->m->lost);
 	reply_set(&r, 451, "4.4.2", text);
 	log_event(LVL_WARN, "queue.lmtp", log_s("sid", a->r.sid), log_s("qid", a->r.id),
 		log_z("res", "lost"), log_z("reason", text));
