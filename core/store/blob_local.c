@@ -304,7 +304,8 @@ blob_link(const char *from_home, uint64_t from_id, const char *to_home, uint64_t
 	int rc = link(from, to);
 
 	if (rc != 0 && errno == ENOENT) {
-		if ((e = with_bucket(to_home, to_id, false)) != ERR_OK)
+		/* Once a month a home: synced whatever the file system. */
+		if ((e = with_bucket(to_home, to_id, true)) != ERR_OK)
 			return e;
 		rc = link(from, to);
 	}
