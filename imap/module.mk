@@ -31,6 +31,10 @@ check_PROGRAMS += tests/unit/test_imap_session
 tests_unit_test_imap_session_SOURCES = tests/unit/test_imap_session.c tests/unit/imap_client.h
 tests_unit_test_imap_session_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(CMOCKA_LIBS)
 
+check_PROGRAMS += tests/unit/test_imap_random
+tests_unit_test_imap_random_SOURCES = tests/unit/test_imap_random.c tests/unit/imap_client.h
+tests_unit_test_imap_random_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(CMOCKA_LIBS)
+
 FUZZ_TARGETS += tests/fuzz/fuzz_imap
 tests_fuzz_fuzz_imap_SOURCES = tests/fuzz/fuzz_imap.c
 tests_fuzz_fuzz_imap_LDADD = $(LIBIMAP) $(LIBSTORE_ALL)
