@@ -2,7 +2,9 @@ noinst_LIBRARIES += delivery/lmtp/liblmtp.a
 delivery_lmtp_liblmtp_a_SOURCES = \
 	delivery/lmtp/command.c delivery/lmtp/command.h \
 	delivery/lmtp/dot.c delivery/lmtp/dot.h \
-	delivery/lmtp/session.c delivery/lmtp/session.h \
+	delivery/lmtp/session.c delivery/lmtp/session.h delivery/lmtp/session_impl.h \
+	delivery/lmtp/session_data.c \
+	delivery/lmtp/session_rcpt.c \
 	delivery/lmtp/users.c delivery/lmtp/users.h
 LIBLMTP = delivery/lmtp/liblmtp.a
 

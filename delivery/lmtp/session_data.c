@@ -1,0 +1,201 @@
+/* DATA: the message into a body of the store, then its delivery and the replies, each as soon as
+ * those before it are known. For session.c. */
+#include <stdlib.h>
+
+#include "core/base/clock.h"
+#include "core/base/log.h"
+#include "core/mail/date.h"
+#include "delivery/lmtp/session_impl.h"
+
+static void
+body_put(void *arg, struct str bytes)
+{
+	struct session *s = arg;
+	enum err e;
+
+	if (s->body_result != ERR_OK)
+		return;
+	e = body_write(s->body, bytes);
+	if (e == ERR_AGAIN)
+		stream_set_reading(s->stream, false);
+	else
+		s->body_result = e;
+}
+
+static void
+body_room(void *arg)
+{
+	struct session *s = arg;
+
+	stream_set_reading(s->stream, true);
+	stream_read_again(s->stream);
+}
+
+/* Return-Path and Received, in front of the message. RFC 5321 4.4. */
+static void
+body_put_trace(struct session *s)
+{
+	struct buf b;
+	struct rcpt *only = rcpt_of(s->rcpts.next);
+
+	buf_init(&b, 4096);
+	buf_addf(&b, "Return-Path: <%s>\r\nReceived: from %s", s->sender, s->lhlo);
+	if (!s->peer.is_unix)
+		buf_addf(&b, " ([%s%s])", strchr(s->peer.addr, ':') != NULL ? "IPv6:" : "",
+			s->peer.addr);
+	buf_addf(&b, "\r\n\tby %.*s with LMTP id %s", STR_FMT(s->server->hostname), s->sid);
+	if (s->rcpts_accepted == 1)
+		buf_addf(&b, "\r\n\tfor <%s>", only->address);
+	buf_addz(&b, "; ");
+	date_format(&b, clock_wall_ms() / 1000, 0);
+	buf_addz(&b, "\r\n");
+	body_put(s, buf_str(&b));
+	buf_fini(&b);
+}
+
+bool
+lmtp_command_data(struct session *s)
+{
+	if (!s->mail)
+		return lmtp_refuse(s, "503 5.5.1 MAIL first");
+	if (s->rcpts_accepted == 0)
+		return lmtp_refuse(s, "503 5.5.1 No valid recipients");
+	s->state = SESSION_DATA;
+	s->body_result = ERR_OK;
+	s->body = body_new(rcpt_of(s->rcpts.next)->home, s->server->message_max_bytes + 4096);
+	body_on_room(s->body, body_room, s);
+	body_put_trace(s);
+	dot_init(&s->dot);
+	lmtp_reply(s, "354 Go ahead");
+	return true;
+}
+
+static const char *
+result_line(enum err e)
+{
+	switch (e) {
+	case ERR_OK:
+		return "250 2.0.0 Delivered";
+	case ERR_LIMIT:
+		return "552 5.3.4 Message too large";
+	case ERR_SYNTAX:
+		return "501 5.5.4 Bad delivery id";
+	case ERR_CORRUPT:
+		return "451 4.3.0 The mailbox is damaged";
+	case ERR_AGAIN:
+	case ERR_EOF:
+	case ERR_NOTFOUND:
+	case ERR_EXISTS:
+	case ERR_DENIED:
+	case ERR_BUSY:
+	case ERR_TEMP:
+	case ERR_BUG:
+		return "451 4.3.0 Cannot store the message now";
+	}
+	return "451 4.3.0 Cannot store the message now";
+}
+
+static void
+log_result(const struct session *s, const struct rcpt *r)
+{
+	struct str id = str_of(r->delivery_id);
+	bool has_qid = id.n > 17 + 16;
+
+	log_event(r->result == ERR_OK ? LVL_INFO : LVL_WARN, "lmtp.deliver", log_z("sid", s->sid),
+		log_s("qid", has_qid ? str_sub(id, 17, 16) : STR_EMPTY), log_z("rcpt", r->address),
+		log_z("res", r->result == ERR_OK ? "ok" : "fail"),
+		log_z("reason", r->result == ERR_OK ? "" : err_name(r->result)),
+		log_z("detail", r->result == ERR_OK ? "" : home_error(r->home)),
+		log_n("ms", clock_ms() - s->data_ms));
+}
+
+/* Replies that are due in order; after the last one the session goes on. s may be gone. */
+static void
+deliver_replies(struct session *s)
+{
+	while (s->targets_said < s->targets_count) {
+		struct rcpt *r = s->targets[s->targets_said];
+		if (!r->answered)
+			return;
+		lmtp_reply(s, result_line(r->result));
+		s->targets_said++;
+	}
+	lmtp_transaction_reset(s);
+	s->state = SESSION_COMMAND;
+	if (s->server->stopping) {
+		lmtp_reply(s, "421 4.3.2 Shutting down");
+		lmtp_session_end(s, true);
+		return;
+	}
+	if (s->eof) {
+		lmtp_session_end(s, true);
+		return;
+	}
+	lmtp_watch_time(s);
+	stream_read_again(s->stream);
+}
+
+static void
+deliver_done(void *arg, size_t index, enum err e, size_t left)
+{
+	struct session *s = arg;
+	struct rcpt *r = s->targets[index];
+
+	if (left == 0)
+		s->deliver = NULL;
+	r->answered = true;
+	r->result = e;
+	log_result(s, r);
+	deliver_replies(s);
+}
+
+static void
+deliver_start(struct session *s)
+{
+	struct deliver_rcpt *to = xcalloc(s->rcpts_accepted, sizeof(*to));
+	struct deliver_batch batch = { .body = s->body,
+		.rcpt = to,
+		.count = s->rcpts_accepted,
+		.timeout_ms = s->server->store_timeout_ms };
+	uint32_t n = 0;
+
+	s->state = SESSION_DELIVER;
+	s->data_ms = clock_ms();
+	lmtp_watch_time(s);
+	s->targets = xcalloc(s->rcpts_accepted, sizeof(struct rcpt *));
+	LIST_FOREACH(l, &s->rcpts)
+	{
+		struct rcpt *r = rcpt_of(l);
+		to[n].home = r->home;
+		to[n].delivery_id = str_of(r->delivery_id);
+		s->targets[n++] = r;
+	}
+	s->targets_count = n;
+	if (s->body_result != ERR_OK) {
+		for (uint32_t i = 0; i < n; i++) {
+			s->targets[i]->answered = true;
+			s->targets[i]->result = s->body_result;
+			log_result(s, s->targets[i]);
+		}
+		free(to);
+		deliver_replies(s);
+		return;
+	}
+	s->body = NULL;
+	s->deliver = store_deliver(s->server->store, &batch, deliver_done, s);
+	free(to);
+}
+
+void
+lmtp_data_next(struct session *s)
+{
+	struct buf *in = stream_in(s->stream);
+	size_t used = dot_decode(&s->dot, buf_str(in), body_put, s);
+
+	buf_consume(in, used);
+	if (!dot_ended(&s->dot))
+		return;
+	body_on_room(s->body, NULL, NULL);
+	stream_set_reading(s->stream, true);
+	deliver_start(s);
+}

@@ -1,0 +1,231 @@
+/* MAIL and RCPT: parameters, and who a recipient is. Lookups run side by side, replies leave in
+ * order. For session.c. */
+#include <stdlib.h>
+
+#include "core/base/log.h"
+#include "delivery/lmtp/session_impl.h"
+
+void
+lmtp_rcpt_free(struct rcpt *r)
+{
+	if (r->request != NULL)
+		r->session->server->lookup_cancel(r->request);
+	if (r->home != NULL)
+		home_unref(r->home);
+	list_remove(&r->link);
+	free(r);
+}
+
+static void
+rcpt_reply(struct session *s, struct rcpt *r)
+{
+	const char *text = NULL;
+
+	r->replied = true;
+	if (r->stage == RCPT_ACCEPTED) {
+		lmtp_reply(s, "250 2.1.5 OK");
+		return;
+	}
+	switch (r->why) {
+	case ERR_NOTFOUND:
+		text = "550 5.1.1 No such user here";
+		break;
+	case ERR_TEMP:
+	case ERR_BUSY:
+	case ERR_AGAIN:
+	case ERR_EOF:
+		text = "451 4.4.3 Directory not available";
+		break;
+	case ERR_OK:
+	case ERR_SYNTAX:
+	case ERR_LIMIT:
+	case ERR_EXISTS:
+	case ERR_DENIED:
+	case ERR_CORRUPT:
+	case ERR_BUG:
+		text = "451 4.3.5 The user's home is not usable";
+		break;
+	}
+	lmtp_reply(s, text);
+	log_event(LVL_INFO, "lmtp.rcpt", log_z("sid", s->sid), log_z("rcpt", r->address),
+		log_z("res", r->why == ERR_NOTFOUND ? "unknown" : "defer"),
+		log_e("reason", r->why));
+	s->rcpts_count--;
+	lmtp_rcpt_free(r);
+}
+
+/* Write the replies that are due in order; r was decided just now. */
+static void
+rcpt_decided(struct rcpt *r, enum rcpt_stage stage, enum err why)
+{
+	struct session *s = r->session;
+
+	r->stage = stage;
+	r->why = why;
+	s->rcpts_pending--;
+	if (stage == RCPT_ACCEPTED)
+		s->rcpts_accepted++;
+	LIST_FOREACH(l, &s->rcpts)
+	{
+		struct rcpt *first = rcpt_of(l);
+		if (first->replied)
+			continue;
+		if (first->stage != RCPT_ACCEPTED && first->stage != RCPT_REFUSED)
+			break;
+		rcpt_reply(s, first);
+	}
+	if (s->rcpts_pending == 0)
+		stream_read_again(s->stream);
+}
+
+static enum err
+rcpt_take_home(struct rcpt *r, struct str home)
+{
+	struct str root = r->session->server->mail_root;
+
+	if (!str_starts(home, root) || home.n <= root.n + 1 ||
+		(home.p[root.n] != '/' && !str_ends(root, STR("/"))))
+		return ERR_DENIED;
+	return home_get(r->session->server->store, home, &r->home);
+}
+
+static void
+rcpt_lookup(struct rcpt *r);
+
+static void
+rcpt_found(void *arg, enum err e, const struct userdb_user *u)
+{
+	struct rcpt *r = arg;
+
+	r->request = NULL;
+	if (e == ERR_OK) {
+		e = rcpt_take_home(r, u->home);
+		if (e == ERR_OK) {
+			user_cache_put(r->session->server->cache, str_n(r->address, r->address_len),
+				u->home, loop_now_ms(r->session->server->loop));
+			rcpt_decided(r, RCPT_ACCEPTED, ERR_OK);
+			return;
+		}
+		log_event(LVL_ERROR, "lmtp.home", log_z("sid", r->session->sid),
+			log_z("rcpt", r->address), log_s("home", u->home), log_e("reason", e));
+		rcpt_decided(r, RCPT_REFUSED, ERR_DENIED);
+		return;
+	}
+	if (e == ERR_NOTFOUND && r->stage == RCPT_LOOKUP_WHOLE) {
+		r->stage = RCPT_LOOKUP_BARE;
+		rcpt_lookup(r);
+		return;
+	}
+	rcpt_decided(r, RCPT_REFUSED, e == ERR_NOTFOUND ? ERR_NOTFOUND : ERR_TEMP);
+}
+
+static void
+rcpt_lookup(struct rcpt *r)
+{
+	struct lmtp_server *v = r->session->server;
+	struct str name = str_n(r->address, r->address_len);
+	char bare[LMTP_PATH_MAX + 1];
+	size_t bare_len;
+
+	if (r->stage == RCPT_LOOKUP_BARE) {
+		if (!lmtp_address_without_tag(name, v->delimiter, bare, &bare_len)) {
+			rcpt_decided(r, RCPT_REFUSED, ERR_NOTFOUND);
+			return;
+		}
+		name = str_n(bare, bare_len);
+	}
+	r->request = v->lookup(v->users, name, STR("lmtp"), rcpt_found, r);
+}
+
+const char *
+lmtp_rcpt_objection(const struct session *s, const struct lmtp_command *c, struct str *id_out)
+{
+	*id_out = STR_EMPTY;
+	if (!s->mail)
+		return "503 5.5.1 MAIL first";
+	if (s->rcpts_count >= s->server->recipients_max)
+		return "452 4.5.3 Too many recipients";
+	for (size_t i = 0; i < c->params_count; i++) {
+		const struct lmtp_param *p = &c->params[i];
+		if (!str_ieq(p->key, STR("XDELIVERYID")))
+			return "555 5.5.4 Parameter not known";
+		if (!s->peer.is_unix || s->peer.uid != s->server->queue_uid)
+			return "550 5.7.1 XDELIVERYID is not for you";
+		if (p->value.n <= 16 || p->value.n > DELIVERY_ID_MAX)
+			return "501 5.5.4 Bad delivery id";
+		*id_out = p->value;
+	}
+	return NULL;
+}
+
+bool
+lmtp_command_rcpt(struct session *s, const struct lmtp_command *c)
+{
+	struct str address = lmtp_command_path(c), id, home;
+	const char *objection = lmtp_rcpt_objection(s, c, &id);
+	struct rcpt *r;
+
+	if (objection != NULL)
+		return lmtp_refuse(s, objection);
+	r = xcalloc(1, sizeof(*r) + address.n + 1);
+	r->session = s;
+	memcpy(r->address, address.p, address.n);
+	r->address_len = address.n;
+	memcpy(r->delivery_id, id.p, id.n);
+	list_push_back(&s->rcpts, &r->link);
+	s->rcpts_count++;
+	s->rcpts_pending++;
+	r->stage = RCPT_LOOKUP_WHOLE;
+	if (user_cache_get(s->server->cache, address, loop_now_ms(s->server->loop), &home) &&
+		rcpt_take_home(r, home) == ERR_OK)
+		rcpt_decided(r, RCPT_ACCEPTED, ERR_OK);
+	else
+		rcpt_lookup(r);
+	return true;
+}
+
+static bool
+mail_params(struct session *s, const struct lmtp_command *c, const char **line_out)
+{
+	for (size_t i = 0; i < c->params_count; i++) {
+		const struct lmtp_param *p = &c->params[i];
+		uint64_t size;
+		if (str_ieq(p->key, STR("SIZE"))) {
+			if (str_to_u64(p->value, UINT64_MAX, &size) != ERR_OK) {
+				*line_out = "501 5.5.4 Bad SIZE";
+				return false;
+			}
+			if (size > s->server->message_max_bytes) {
+				*line_out = "552 5.3.4 Message too large";
+				return false;
+			}
+		} else if (str_ieq(p->key, STR("BODY"))) {
+			if (!str_ieq(p->value, STR("7BIT")) &&
+				!str_ieq(p->value, STR("8BITMIME"))) {
+				*line_out = "501 5.5.4 Bad BODY";
+				return false;
+			}
+		} else {
+			*line_out = "555 5.5.4 Parameter not known";
+			return false;
+		}
+	}
+	return true;
+}
+
+bool
+lmtp_command_mail(struct session *s, const struct lmtp_command *c)
+{
+	const char *line = NULL;
+
+	if (!s->greeted)
+		return lmtp_refuse(s, "503 5.5.1 LHLO first");
+	if (s->mail)
+		return lmtp_refuse(s, "503 5.5.1 Sender already given");
+	if (!mail_params(s, c, &line))
+		return lmtp_refuse(s, line);
+	s->mail = true;
+	memcpy(s->sender, c->path, c->path_len + 1);
+	lmtp_reply(s, "250 2.1.0 OK");
+	return true;
+}
