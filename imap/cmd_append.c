@@ -1,5 +1,5 @@
 /* APPEND: the message goes from the socket into the store's body as it arrives and is never
- * whole in memory. Called by session.c through the table, again for every piece of input.
+ * whole in memory. Called by step.c through the table, again for every piece of input.
  * Invariant: the message's octets and the rest of its line are consumed in any case before the
  * answer, unless the client was never told to send them. RFC 3501 6.3.11; RFC 4315. */
 #include "imap/commands.h"

@@ -1,5 +1,5 @@
 /* The commands without much to do: CAPABILITY, NOOP (and CHECK), LOGOUT, ID, ENABLE, NAMESPACE,
- * IDLE. Called by session.c through the table. What NOOP is for, the session does at every
+ * IDLE. Called by step.c through the table. What NOOP is for, the session does at every
  * command's end. */
 #include "core/base/log.h"
 #include "core/mail/imaptext.h"

@@ -1,4 +1,4 @@
-/* COPY, MOVE, EXPUNGE and their UID forms. Called by session.c through the table. The EXPUNGE lines
+/* COPY, MOVE, EXPUNGE and their UID forms. Called by step.c through the table. The EXPUNGE lines
  * come from the session's look at the mailbox when the command ends. RFC 3501 6.4.3, 6.4.7;
  * RFC 4315; RFC 6851. */
 #include "imap/commands.h"

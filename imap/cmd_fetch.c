@@ -1,4 +1,4 @@
-/* FETCH. Called by session.c through the table. Rows of entries and cached texts come from the
+/* FETCH. Called by step.c through the table. Rows of entries and cached texts come from the
  * index alone; a message's file is opened only for BODY[...] beyond the kept header fields, and its
  * octets go from the file to the socket (section.c). \Seen is set first, by one update, so that
  * every row can say the flags as they are. RFC 3501 6.4.5, 7.4.2. */

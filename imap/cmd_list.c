@@ -1,4 +1,4 @@
-/* LIST, LSUB, STATUS. Called by session.c through the table. One read step each: a home has some
+/* LIST, LSUB, STATUS. Called by step.c through the table. One read step each: a home has some
  * hundreds of mailboxes, and their names are read in one walk. RFC 3501 6.3.8 to 6.3.10;
  * RFC 3348, RFC 6154. */
 #include "core/mail/utf7.h"

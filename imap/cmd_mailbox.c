@@ -1,5 +1,5 @@
 /* CREATE, DELETE, RENAME, SUBSCRIBE, UNSUBSCRIBE: one update of the store each. Called by
- * session.c through the table. RFC 3501 6.3.3 to 6.3.7; RFC 6154 for CREATE's USE. */
+ * step.c through the table. RFC 3501 6.3.3 to 6.3.7; RFC 6154 for CREATE's USE. */
 #include "imap/commands.h"
 
 static void

@@ -1,4 +1,4 @@
-/* SEARCH. Called by session.c through the table. First all messages are judged, some at a step,
+/* SEARCH. Called by step.c through the table. First all messages are judged, some at a step,
  * then the one untagged line is said, some of it at a step. RFC 3501 6.4.4. */
 #include "core/base/clock.h"
 #include "imap/commands.h"

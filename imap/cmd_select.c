@@ -1,4 +1,4 @@
-/* SELECT, EXAMINE, CLOSE, UNSELECT. Called by session.c through the table. Invariant: what SELECT
+/* SELECT, EXAMINE, CLOSE, UNSELECT. Called by step.c through the table. Invariant: what SELECT
  * says (EXISTS, UIDNEXT, UNSEEN) and the view come from one snapshot. RFC 3501 6.3.1, 6.3.2,
  * 6.4.2; RFC 3691. */
 #include "imap/commands.h"

@@ -1,4 +1,4 @@
-/* STORE. Called by session.c through the table. One update of the store, then the flags of each
+/* STORE. Called by step.c through the table. One update of the store, then the flags of each
  * message as they are now. RFC 3501 6.4.6. */
 #include "core/base/clock.h"
 #include "imap/commands.h"

@@ -13,9 +13,9 @@ imap_libimap_a_SOURCES = \
 	imap/reader.c imap/reader.h \
 	imap/rows.c imap/rows.h \
 	imap/section.c imap/section.h \
-	imap/session.c imap/session.h \
+	imap/command.h imap/session.c imap/session.h imap/step.c imap/step.h \
 	imap/sync.c \
-	imap/table.c \
+	imap/table.c imap/use.c \
 	imap/write.c imap/write.h
 LIBIMAP = imap/libimap.a
 

@@ -1,5 +1,5 @@
 /* What a client is told when a command ends or in IDLE: EXPUNGE, EXISTS, RECENT and changed FLAGS,
- * from the view it knows to the mailbox as it is. Called by session.c. Invariant: the session's
+ * from the view it knows to the mailbox as it is. Called by step.c. Invariant: the session's
  * view moves exactly when all that differs was said, so sequence numbers mean the same on
  * both sides. RFC 3501 7.4.1, 5.2. */
 #include "core/base/clock.h"

@@ -1,4 +1,4 @@
-/* The two tables: commands, and capabilities. Read by session.c, the tests, the fuzz target and
+/* The two tables: commands, and capabilities. Read by step.c, the tests, the fuzz target and
  * `postroom-imap --capabilities`. */
 #include "imap/commands.h"
 
