@@ -21,7 +21,6 @@
 
 enum {
 	LINES_A_TURN = 64,
-	VERIFY_MS = 60000,
 	ANSWER_MS = 120000, /* for the client to answer a challenge */
 	CONN_ACTIVE_MAX = 8192,
 	CONN_VERIFIED_MAX = 32768, /* the oldest goes: smtp never asks about its logins */
@@ -218,7 +217,7 @@ login_ok(struct login *l, const struct dir_answer *a)
 	l->start_ms = clock_ms(); /* of the 60 s */
 	list_push_back(&c->verified, &l->link);
 	if (!loop_timer_active(&c->expire))
-		loop_timer_start(&c->expire, VERIFY_MS);
+		loop_timer_start(&c->expire, c->c.service->verify_ms);
 }
 
 static void
@@ -486,7 +485,7 @@ on_expire(struct loop_timer *t)
 	LIST_FOREACH(n, &c->verified)
 	{
 		struct login *l = CONTAINER_OF(n, struct login, link);
-		int64_t left = l->start_ms + VERIFY_MS - clock_ms();
+		int64_t left = l->start_ms + c->c.service->verify_ms - clock_ms();
 		if (left > 0) {
 			loop_timer_start(&c->expire, left);
 			return;
@@ -540,7 +539,7 @@ auth_server_verify(struct service *s, struct str cookie, uint32_t client_pid, ui
 		return ERR_NOTFOUND;
 	struct auth_conn *c = CONTAINER_OF(n, struct auth_conn, by_cookie);
 	struct login *l = c->pid == client_pid ? login_find(c, request_id) : NULL;
-	if (l == NULL || l->state != LOGIN_VERIFIED || clock_ms() - l->start_ms > VERIFY_MS)
+	if (l == NULL || l->state != LOGIN_VERIFIED || clock_ms() - l->start_ms > s->verify_ms)
 		return ERR_NOTFOUND;
 	buf_add(user_out, buf_str(&l->user));
 	buf_add(home_out, buf_str(&l->home));

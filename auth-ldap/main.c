@@ -52,6 +52,7 @@ auth_init(struct role_ctx *r)
 	role_set_data(r, a);
 	ldap_conn_setup();
 	a->service.settings = s;
+	a->service.verify_ms = AUTH_VERIFY_MS;
 	hmap_init(&a->service.auth_conns);
 	list_init(&a->service.conns);
 	add_uid(r, &a->service, s->user_mail);

@@ -23,11 +23,13 @@ noinst_PROGRAMS += tests/tools/run_role
 tests_tools_run_role_SOURCES = tests/tools/run_role.c
 tests_tools_run_role_LDADD = $(LIBROLE)
 
-check_PROGRAMS += tests/unit/test_auth_name tests/unit/test_auth_proto
+check_PROGRAMS += tests/unit/test_auth_name tests/unit/test_auth_proto tests/unit/test_auth_server
 tests_unit_test_auth_name_SOURCES = tests/unit/test_auth_name.c
 tests_unit_test_auth_name_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LDAP_LIBS) $(CMOCKA_LIBS)
 tests_unit_test_auth_proto_SOURCES = tests/unit/test_auth_proto.c
 tests_unit_test_auth_proto_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(CMOCKA_LIBS)
+tests_unit_test_auth_server_SOURCES = tests/unit/test_auth_server.c
+tests_unit_test_auth_server_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LIBSASL) $(CMOCKA_LIBS)
 
 FUZZ_TARGETS += tests/fuzz/fuzz_auth_protocol tests/fuzz/fuzz_socketmap
 tests_fuzz_fuzz_auth_protocol_SOURCES = tests/fuzz/fuzz_auth_protocol.c

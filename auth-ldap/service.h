@@ -7,6 +7,8 @@
 #include "core/event/listener.h"
 #include "core/event/stream.h"
 
+enum { AUTH_VERIFY_MS = 60000 };
+
 /* What the three servers of this process share. */
 struct service {
 	struct loop *loop;
@@ -18,7 +20,8 @@ struct service {
 	struct list conns;	/* of all three servers */
 	size_t conns_count;
 	uint32_t last_cuid;
-	size_t requests; /* logins in progress */
+	size_t requests;   /* logins in progress */
+	int64_t verify_ms; /* how long REQUEST may ask about a login: AUTH_VERIFY_MS */
 };
 
 /* Common to the connections of the three servers. */
@@ -44,7 +47,7 @@ userdb_server_accept(void *arg, int fd, const struct peer *peer);
 void
 socketmap_server_accept(void *arg, int fd, const struct peer *peer);
 
-/* Whose login was that? Added to the two buffers. ERR_OK once, within 60 s of the login;
+/* Whose login was that? Added to the two buffers. ERR_OK once, within verify_ms of the login;
  * ERR_NOTFOUND otherwise. */
 MUST_USE enum err
 auth_server_verify(struct service *s, struct str cookie, uint32_t client_pid, uint32_t request_id,

@@ -1,0 +1,299 @@
+/* auth-ldap/auth_server.c: who may ask about a login, once and how long. The directory is a
+ * function here that knows one password; the client's end of the socket is ours. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "auth-ldap/service.h"
+#include "core/base/xalloc.h"
+#include "core/sasl/exchange.h"
+
+enum { COOKIE_CHARS = 32, SHORT_MS = 50, PID = 4711 };
+
+struct world {
+	struct loop *loop;
+	struct loop_timer timer;
+	struct settings settings;
+	struct service service;
+};
+
+static struct loop *the_loop;
+
+/* ---- the directory ---- */
+
+struct dir_request {
+	struct loop_task task;
+	dir_fn fn;
+	void *arg;
+	bool right;
+	char user[64];
+};
+
+static void
+on_answer_due(struct loop_task *t)
+{
+	struct dir_request *r = t->arg;
+	const struct dir_answer a = { .err = r->right ? ERR_OK : ERR_DENIED,
+		.user = str_of(r->user),
+		.home = STR("/mail/somebody"),
+		.reason = "" };
+	r->fn(r->arg, &a);
+	free(r);
+}
+
+struct dir_request *
+dir_login(struct dirs *d UNUSED, struct str name, struct str password, dir_fn fn, void *arg)
+{
+	struct dir_request *r = xcalloc(1, sizeof *r);
+	r->fn = fn;
+	r->arg = arg;
+	r->right = str_eq(password, STR("right"));
+	memcpy(r->user, name.p, name.n < sizeof r->user ? name.n : sizeof r->user - 1);
+	loop_task_init(&r->task, the_loop, on_answer_due, r);
+	loop_task_queue(&r->task);
+	return r;
+}
+
+void
+dir_cancel(struct dir_request *r)
+{
+	if (r == NULL)
+		return;
+	loop_task_cancel(&r->task);
+	free(r);
+}
+
+/* ---- the client ---- */
+
+struct client {
+	int fd;
+	char cookie[COOKIE_CHARS + 1];
+};
+
+static void
+on_timer(struct loop_timer *t)
+{
+	loop_stop(t->loop);
+}
+
+static void
+run_for(struct world *w, int64_t ms)
+{
+	loop_timer_start(&w->timer, ms);
+	loop_run(w->loop);
+}
+
+/* What the server says in answer to text. */
+static const char *
+talk(struct world *w, int fd, const char *text)
+{
+	static char reply[4096];
+	ssize_t n = (ssize_t)strlen(text);
+	assert_int_equal(write(fd, text, (size_t)n), n);
+	run_for(w, 10);
+	n = recv(fd, reply, sizeof reply - 1, MSG_DONTWAIT);
+	reply[n > 0 ? n : 0] = '\0';
+	return reply;
+}
+
+static struct client
+client_new(struct world *w)
+{
+	struct client c;
+	int pair[2];
+	const struct peer peer = { .is_unix = true };
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
+	auth_server_accept(&w->service, pair[1], &peer);
+	c.fd = pair[0];
+	const char *greeting = talk(w, c.fd, "VERSION\t1\t2\nCPID\t4711\n");
+	const char *at = strstr(greeting, "COOKIE\t");
+	assert_non_null(at);
+	memcpy(c.cookie, at + strlen("COOKIE\t"), COOKIE_CHARS);
+	c.cookie[COOKIE_CHARS] = '\0';
+	return c;
+}
+
+static enum err
+ask(struct world *w, const char *cookie, uint32_t pid, uint32_t id)
+{
+	struct buf user, home;
+	buf_init(&user, 100);
+	buf_init(&home, 100);
+	enum err e = auth_server_verify(&w->service, str_of(cookie), pid, id, &user, &home);
+	if (e == ERR_OK) {
+		assert_true(str_eq(buf_str(&user), STR("anna")));
+		assert_true(str_eq(buf_str(&home), STR("/mail/somebody")));
+	} else {
+		assert_int_equal(user.n + home.n, 0);
+	}
+	buf_fini(&user);
+	buf_fini(&home);
+	return e;
+}
+
+/* NUL anna NUL right, and with a wrong password. */
+#define RIGHT "AGFubmEAcmlnaHQ="
+#define WRONG "AGFubmEAd3Jvbmc="
+
+static void
+log_in(struct world *w, const struct client *c, const char *id)
+{
+	char line[200];
+	(void)snprintf(line, sizeof line, "AUTH\t%s\tPLAIN\tservice=imap\tresp=" RIGHT "\n", id);
+	assert_non_null(strstr(talk(w, c->fd, line), "OK\t"));
+}
+
+static int
+setup(void **state)
+{
+	static const struct str mechanisms[] = { STR("PLAIN"), STR("LOGIN") };
+	struct world *w = xcalloc(1, sizeof *w);
+	struct str missing;
+	w->loop = the_loop = loop_new();
+	loop_timer_init(&w->timer, w->loop, on_timer, NULL);
+	w->settings.auth.requests_max = 100;
+	w->settings.auth.clients_max = 100;
+	w->settings.auth.sasl_mechanisms.v = (struct str *)(uintptr_t)mechanisms;
+	w->settings.auth.sasl_mechanisms.n = ARRAY_LEN(mechanisms);
+	w->service.loop = w->loop;
+	w->service.settings = &w->settings;
+	w->service.verify_ms = AUTH_VERIFY_MS;
+	hmap_init(&w->service.auth_conns);
+	list_init(&w->service.conns);
+	*state = w;
+	return sasl_exchange_setup(mechanisms, ARRAY_LEN(mechanisms), &missing) == ERR_OK ? 0 : -1;
+}
+
+static int
+teardown(void **state)
+{
+	struct world *w = *state;
+	while (!list_empty(&w->service.conns)) {
+		struct conn *c = CONTAINER_OF(w->service.conns.next, struct conn, link);
+		c->end(c);
+	}
+	run_for(w, 10);
+	sasl_exchange_teardown();
+	hmap_fini(&w->service.auth_conns);
+	loop_timer_stop(&w->timer);
+	loop_free(w->loop);
+	free(w);
+	return 0;
+}
+
+static void
+test_a_login_is_confirmed_once(void **state)
+{
+	struct world *w = *state;
+	struct client c = client_new(w), other = client_new(w);
+	log_in(w, &c, "1");
+	assert_int_equal(ask(w, other.cookie, PID, 1), ERR_NOTFOUND);
+	assert_int_equal(ask(w, c.cookie, PID + 1, 1), ERR_NOTFOUND);
+	assert_int_equal(ask(w, c.cookie, PID, 2), ERR_NOTFOUND);
+	assert_int_equal(ask(w, "", PID, 1), ERR_NOTFOUND);
+	assert_int_equal(ask(w, c.cookie, PID, 1), ERR_OK);
+	assert_int_equal(ask(w, c.cookie, PID, 1), ERR_NOTFOUND);
+	close(c.fd);
+	close(other.fd);
+}
+
+static void
+test_a_refused_or_cancelled_login_is_not_confirmed(void **state)
+{
+	struct world *w = *state;
+	struct client c = client_new(w);
+	const char *reply =
+		talk(w, c.fd, "AUTH\t1\tPLAIN\tservice=imap\tresp=" WRONG "\nCANCEL\t9\n");
+	assert_non_null(strstr(reply, "FAIL\t1"));
+	assert_int_equal(ask(w, c.cookie, PID, 1), ERR_NOTFOUND);
+	log_in(w, &c, "2");
+	talk(w, c.fd, "CANCEL\t2\n");
+	assert_int_equal(ask(w, c.cookie, PID, 2), ERR_NOTFOUND);
+	/* The number of one that succeeded, used again by one that fails. */
+	log_in(w, &c, "3");
+	(void)talk(w, c.fd, "AUTH\t3\tPLAIN\tservice=imap\tresp=" WRONG "\n");
+	assert_int_equal(ask(w, c.cookie, PID, 3), ERR_NOTFOUND);
+	close(c.fd);
+}
+
+static void
+test_a_login_ends_with_its_connection(void **state)
+{
+	struct world *w = *state;
+	struct client c = client_new(w);
+	log_in(w, &c, "1");
+	close(c.fd);
+	run_for(w, 10);
+	assert_int_equal(ask(w, c.cookie, PID, 1), ERR_NOTFOUND);
+}
+
+static void
+test_a_login_too_old_is_not_confirmed(void **state)
+{
+	struct world *w = *state;
+	assert_int_equal(AUTH_VERIFY_MS, 60000);
+	w->service.verify_ms = SHORT_MS;
+	struct client c = client_new(w);
+	log_in(w, &c, "1");
+	assert_int_equal(ask(w, c.cookie, PID, 1), ERR_OK);
+	/* Too old, and no timer had its turn. */
+	log_in(w, &c, "2");
+	usleep((SHORT_MS + 10) * 1000);
+	assert_int_equal(ask(w, c.cookie, PID, 2), ERR_NOTFOUND);
+	/* And forgotten, each in its time, while a younger one stands. */
+	log_in(w, &c, "3");
+	run_for(w, SHORT_MS - 20);
+	log_in(w, &c, "4");
+	run_for(w, 20);
+	assert_int_equal(ask(w, c.cookie, PID, 3), ERR_NOTFOUND);
+	w->service.verify_ms = AUTH_VERIFY_MS;
+	assert_int_equal(ask(w, c.cookie, PID, 3), ERR_NOTFOUND);
+	assert_int_equal(ask(w, c.cookie, PID, 4), ERR_OK);
+	close(c.fd);
+}
+
+static void
+test_an_incomplete_claim_is_refused(void **state)
+{
+	static const char *const responses[] = {
+		"AGFubmEA",	    /* NUL anna NUL */
+		"AABy",		    /* NUL NUL r */
+		"AGFubmEAcmlnaHQA", /* NUL anna NUL right NUL */
+		"AGFubmE=",	    /* NUL anna */
+		"",
+	};
+	struct world *w = *state;
+	for (size_t i = 0; i < ARRAY_LEN(responses); i++) {
+		struct client c = client_new(w);
+		char line[200];
+		(void)snprintf(
+			line, sizeof line, "AUTH\t1\tPLAIN\tservice=imap\tresp=%s\n", responses[i]);
+		assert_null(strstr(talk(w, c.fd, line), "OK\t"));
+		assert_int_equal(ask(w, c.cookie, PID, 1), ERR_NOTFOUND);
+		close(c.fd);
+	}
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_a_login_is_confirmed_once, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_a_refused_or_cancelled_login_is_not_confirmed, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_a_login_ends_with_its_connection, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_a_login_too_old_is_not_confirmed, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_an_incomplete_claim_is_refused, setup, teardown),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
