@@ -6,7 +6,10 @@
 #include "core/base/arena.h"
 #include "imap/args.h"
 
-enum { HEADER_MAX = 32 }; /* "{9223372036854775807+}" CR LF and some leading zeroes */
+enum {
+	HEADER_MAX = 32, /* "{", DIGITS_MAX of them, "+}" CR LF */
+	DIGITS_MAX = 24, /* of INT64_MAX, and some leading zeroes */
+};
 
 void
 reader_init(struct reader *r)
@@ -33,7 +36,7 @@ literal_header(struct str line, uint64_t *size_out, bool *sync_out)
 
 	while (from != 0 && ascii_is_digit(line.p[from - 1]))
 		from--;
-	if (from == n || from == 0 || line.p[from - 1] != '{')
+	if (from == n || n - from > DIGITS_MAX || from == 0 || line.p[from - 1] != '{')
 		return ERR_NOTFOUND;
 	return str_to_u64(str_sub(line, from, n - from), INT64_MAX, size_out) == ERR_OK ? ERR_OK
 											: ERR_LIMIT;
@@ -128,11 +131,9 @@ swallow(struct reader *r, const struct reader_limits *l, struct buf *in)
 
 		buf_consume(in, lf + 1);
 		r->swallowed += lf + 1;
-		if (e == ERR_LIMIT && !sync)
-			return READ_FATAL;
-		if (e != ERR_OK || sync)
+		if (e == ERR_NOTFOUND || sync)
 			return refused(r);
-		r->literal_left = size;
+		r->literal_left = e == ERR_OK ? size : INT64_MAX;
 	}
 }
 
@@ -172,10 +173,12 @@ line_ended(struct reader *r, const struct reader_limits *l, struct buf *in, size
 	}
 	bool message = is_append(str_sub(s, 0, r->scanned + str_rchr(line, '{')));
 
+	if (e == ERR_LIMIT)
+		size = INT64_MAX;
 	if (r->line_bytes > l->line_max)
 		return refuse_literal(r, l, in, n, size, sync, false);
 	if (e == ERR_LIMIT)
-		return refuse_literal(r, l, in, n, INT64_MAX, sync, message);
+		return refuse_literal(r, l, in, n, size, sync, message);
 	if (message) {
 		if (size > l->message_max)
 			return refuse_literal(r, l, in, n, size, sync, true);
