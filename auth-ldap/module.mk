@@ -40,3 +40,10 @@ tests_fuzz_fuzz_socketmap_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LDAP_LIBS)
 tests_fuzz_fuzz_socketmap_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 EXTRA_DIST += tests/fuzz/auth_protocol.dict tests/fuzz/socketmap.dict \
 	tests/fuzz/corpus/auth_protocol tests/fuzz/corpus/socketmap
+
+# The targets' own corpora, replayed by make check.
+check_PROGRAMS += tests/fuzz/replay_auth_protocol tests/fuzz/replay_socketmap
+tests_fuzz_replay_auth_protocol_SOURCES = tests/fuzz/replay.c tests/fuzz/fuzz_auth_protocol.c
+tests_fuzz_replay_auth_protocol_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LIBSASL) $(LDAP_LIBS)
+tests_fuzz_replay_socketmap_SOURCES = tests/fuzz/replay.c tests/fuzz/fuzz_socketmap.c
+tests_fuzz_replay_socketmap_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LDAP_LIBS)

@@ -19,3 +19,10 @@ FUZZ_TARGETS += tests/fuzz/fuzz_imap_gate
 tests_fuzz_fuzz_imap_gate_SOURCES = tests/fuzz/fuzz_imap_gate.c
 tests_fuzz_fuzz_imap_gate_LDADD = imap/libimapgate.a $(LIBBASE)
 tests_fuzz_fuzz_imap_gate_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+
+# The targets' own corpora, replayed by make check.
+check_PROGRAMS += tests/fuzz/replay_imap_gate
+tests_fuzz_replay_imap_gate_SOURCES = tests/fuzz/replay.c tests/fuzz/fuzz_imap_gate.c
+tests_fuzz_replay_imap_gate_LDADD = imap/libimapgate.a $(LIBBASE)
+EXTRA_DIST += tests/fuzz/imap_gate.dict \
+	tests/fuzz/corpus/imap_gate

@@ -39,3 +39,10 @@ FUZZ_TARGETS += tests/fuzz/fuzz_imap
 tests_fuzz_fuzz_imap_SOURCES = tests/fuzz/fuzz_imap.c
 tests_fuzz_fuzz_imap_LDADD = $(LIBIMAP) $(LIBSTORE_ALL)
 tests_fuzz_fuzz_imap_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+
+# The targets' own corpora, replayed by make check.
+check_PROGRAMS += tests/fuzz/replay_imap
+tests_fuzz_replay_imap_SOURCES = tests/fuzz/replay.c tests/fuzz/fuzz_imap.c
+tests_fuzz_replay_imap_LDADD = $(LIBIMAP) $(LIBSTORE_ALL)
+EXTRA_DIST += tests/fuzz/imap.dict \
+	tests/fuzz/corpus/imap

@@ -16,3 +16,10 @@ FUZZ_TARGETS += tests/fuzz/fuzz_authclient
 tests_fuzz_fuzz_authclient_SOURCES = tests/fuzz/fuzz_authclient.c
 tests_fuzz_fuzz_authclient_LDADD = $(LIBAUTHCLIENT)
 tests_fuzz_fuzz_authclient_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+
+# The targets' own corpora, replayed by make check.
+check_PROGRAMS += tests/fuzz/replay_authclient
+tests_fuzz_replay_authclient_SOURCES = tests/fuzz/replay.c tests/fuzz/fuzz_authclient.c
+tests_fuzz_replay_authclient_LDADD = $(LIBAUTHCLIENT)
+EXTRA_DIST += tests/fuzz/authclient.dict \
+	tests/fuzz/corpus/authclient

@@ -20,3 +20,10 @@ FUZZ_TARGETS += tests/fuzz/fuzz_handover
 tests_fuzz_fuzz_handover_SOURCES = tests/fuzz/fuzz_handover.c
 tests_fuzz_fuzz_handover_LDADD = $(LIBHANDOVER)
 tests_fuzz_fuzz_handover_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+
+# The targets' own corpora, replayed by make check.
+check_PROGRAMS += tests/fuzz/replay_handover
+tests_fuzz_replay_handover_SOURCES = tests/fuzz/replay.c tests/fuzz/fuzz_handover.c
+tests_fuzz_replay_handover_LDADD = $(LIBHANDOVER)
+EXTRA_DIST += tests/fuzz/handover.dict \
+	tests/fuzz/corpus/handover

@@ -64,3 +64,10 @@ FUZZ_TARGETS += tests/fuzz/fuzz_record
 tests_fuzz_fuzz_record_SOURCES = tests/fuzz/fuzz_record.c
 tests_fuzz_fuzz_record_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_record_LDADD = $(LIBSTORE_ALL)
+
+# The targets' own corpora, replayed by make check.
+check_PROGRAMS += tests/fuzz/replay_record
+tests_fuzz_replay_record_SOURCES = tests/fuzz/replay.c tests/fuzz/fuzz_record.c
+tests_fuzz_replay_record_LDADD = $(LIBSTORE_ALL)
+EXTRA_DIST += tests/fuzz/record.dict \
+	tests/fuzz/corpus/record

@@ -24,3 +24,8 @@ tests_fuzz_fuzz_lmtp_SOURCES = tests/fuzz/fuzz_lmtp.c
 tests_fuzz_fuzz_lmtp_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_lmtp_LDADD = $(LIBLMTP) $(LIBBASE)
 EXTRA_DIST += tests/fuzz/lmtp.dict tests/fuzz/corpus/lmtp
+
+# The targets' own corpora, replayed by make check.
+check_PROGRAMS += tests/fuzz/replay_lmtp
+tests_fuzz_replay_lmtp_SOURCES = tests/fuzz/replay.c tests/fuzz/fuzz_lmtp.c
+tests_fuzz_replay_lmtp_LDADD = $(LIBLMTP) $(LIBBASE)

@@ -29,3 +29,8 @@ tests_fuzz_fuzz_queue_record_SOURCES = tests/fuzz/fuzz_queue_record.c
 tests_fuzz_fuzz_queue_record_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_queue_record_LDADD = $(LIBQUEUE) $(LIBBASE)
 EXTRA_DIST += tests/fuzz/queue_record.dict tests/fuzz/corpus/queue_record
+
+# The targets' own corpora, replayed by make check.
+check_PROGRAMS += tests/fuzz/replay_queue_record
+tests_fuzz_replay_queue_record_SOURCES = tests/fuzz/replay.c tests/fuzz/fuzz_queue_record.c
+tests_fuzz_replay_queue_record_LDADD = $(LIBQUEUE) $(LIBBASE)

@@ -42,3 +42,18 @@ tests_fuzz_fuzz_smtp_session_SOURCES = tests/fuzz/fuzz_smtp_session.c \
 	tests/unit/smtp_fakes.c tests/unit/smtp_fakes.h
 tests_fuzz_fuzz_smtp_session_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_smtp_session_LDADD = $(LIBSMTP) $(LIBMAIL) $(LIBEVENT) $(ICU_LIBS)
+
+# The targets' own corpora, replayed by make check.
+check_PROGRAMS += tests/fuzz/replay_smtp_command tests/fuzz/replay_smtp_data tests/fuzz/replay_smtp_session
+tests_fuzz_replay_smtp_command_SOURCES = tests/fuzz/replay.c tests/fuzz/fuzz_smtp_command.c
+tests_fuzz_replay_smtp_command_LDADD = $(LIBSMTP) $(LIBMAIL) $(LIBBASE) $(ICU_LIBS)
+tests_fuzz_replay_smtp_data_SOURCES = tests/fuzz/replay.c tests/fuzz/fuzz_smtp_data.c
+tests_fuzz_replay_smtp_data_LDADD = $(LIBSMTP) $(LIBMAIL) $(LIBBASE) $(ICU_LIBS)
+tests_fuzz_replay_smtp_session_SOURCES = tests/fuzz/replay.c tests/fuzz/fuzz_smtp_session.c tests/unit/smtp_fakes.c tests/unit/smtp_fakes.h
+tests_fuzz_replay_smtp_session_LDADD = $(LIBSMTP) $(LIBMAIL) $(LIBEVENT) $(ICU_LIBS)
+EXTRA_DIST += tests/fuzz/smtp_command.dict \
+	tests/fuzz/corpus/smtp_command \
+	tests/fuzz/smtp_data.dict \
+	tests/fuzz/corpus/smtp_data \
+	tests/fuzz/smtp_session.dict \
+	tests/fuzz/corpus/smtp_session

@@ -18,3 +18,9 @@ FUZZ_TARGETS += tests/fuzz/fuzz_spool
 tests_fuzz_fuzz_spool_SOURCES = tests/fuzz/fuzz_spool.c
 tests_fuzz_fuzz_spool_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_spool_LDADD = $(LIBSPOOL) $(LIBBASE)
+
+# The targets' own corpora, replayed by make check.
+check_PROGRAMS += tests/fuzz/replay_spool
+tests_fuzz_replay_spool_SOURCES = tests/fuzz/replay.c tests/fuzz/fuzz_spool.c
+tests_fuzz_replay_spool_LDADD = $(LIBSPOOL) $(LIBBASE)
+EXTRA_DIST += tests/fuzz/corpus/spool
