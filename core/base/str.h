@@ -113,7 +113,7 @@ str_to_u32(struct str s, uint32_t max, uint32_t *out);
 /* True when s is well-formed UTF-8 (RFC 3629): no surrogates, no overlong. */
 bool
 str_is_utf8(struct str s);
-/* True when a byte of s is >= 0x80, or NUL. */
+/* True when a byte of s is >= 0x80. */
 bool
 str_has_8bit(struct str s);
 bool
