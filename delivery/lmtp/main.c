@@ -10,6 +10,9 @@
 #include "core/store/sweep.h"
 #include "delivery/lmtp/session.h"
 
+/* What smtp may add to a message that is as long as it may be: Received, Date, Message-ID. */
+enum { TRACE_ROOM = 8192 };
+
 struct lmtp {
 	struct lmtp_server server;
 	struct pool *pool;
@@ -59,7 +62,7 @@ take_settings(struct lmtp *l, const struct settings *s)
 	v->networks = networks;
 	v->networks_count = s->lmtp.networks.n;
 	v->delimiter = s->recipient_delimiter.n != 0 ? s->recipient_delimiter.p[0] : '\0';
-	v->message_max_bytes = (uint64_t)s->smtp.message_max;
+	v->message_max_bytes = (uint64_t)s->smtp.message_max + TRACE_ROOM;
 	v->recipients_max = (uint32_t)s->lmtp.recipients_max;
 	v->connections_max = (unsigned)s->lmtp.connections_max;
 	v->command_timeout_ms = s->lmtp.command_timeout;

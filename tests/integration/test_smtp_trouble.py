@@ -107,6 +107,23 @@ def test_message_too_large(limited):
         assert c.code(MESSAGE) == "250 2.0.0"
 
 
+def test_message_just_below_the_limit_arrives(limited):
+    """What the server adds to a message on its way does not make it too large."""
+    head = f"From: {ANNA}\r\nSubject: to the brim\r\n\r\n".encode()
+    lines = b"y" * 62 + b"\r\n"
+    body = lines * ((65536 - len(head)) // len(lines))
+    body += b"z" * (65536 - len(head) - len(body) - 2) + b"\r\n"
+    before = len(limited.log_text())
+    with authenticated(limited, ANNA) as c:
+        c.envelope(ANNA, BEN)
+        assert c.command("DATA")[0] == 354
+        c.send(head + body)
+        code, lines = c.command(".")
+        assert code == 250
+    qid = lines[0].split()[-1]
+    limited.wait_log(rf"queue\.deliver.*{qid}.*res=ok", start=before)
+
+
 def test_endless_message_is_cut_off(limited):
     with authenticated(limited, ANNA) as c:
         c.envelope(ANNA, BEN)
