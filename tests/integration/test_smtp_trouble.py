@@ -48,6 +48,10 @@ def test_queue_dies_while_a_message_comes(make_instance):
         c.send(f"From: {ANNA}\r\nSubject: x\r\n\r\n")
         (pid,) = i.pids("queue")
         os.kill(pid, signal.SIGKILL)
+        until = time.monotonic() + 10
+        while os.path.exists(f"/proc/{pid}"):  # it still has its sockets
+            assert time.monotonic() < until
+            time.sleep(0.01)
         assert c.code("x\r\n.") == "451 4.3.0"
         until = time.monotonic() + 20
         while c.code(f"MAIL FROM:<{ANNA}>") != "250 2.1.0":
