@@ -137,6 +137,8 @@ rcpt_lookup(struct rcpt *r)
 	r->request = v->lookup(v->users, name, STR("lmtp"), rcpt_found, r);
 }
 
+static const char too_many[] = "452 4.5.3 Too many recipients";
+
 const char *
 lmtp_rcpt_objection(const struct session *s, const struct lmtp_command *c, struct str *id_out)
 {
@@ -144,7 +146,7 @@ lmtp_rcpt_objection(const struct session *s, const struct lmtp_command *c, struc
 	if (!s->mail)
 		return "503 5.5.1 MAIL first";
 	if (s->rcpts_count >= s->server->recipients_max)
-		return "452 4.5.3 Too many recipients";
+		return too_many;
 	for (size_t i = 0; i < c->params_count; i++) {
 		const struct lmtp_param *p = &c->params[i];
 		if (!str_ieq(p->key, STR("XDELIVERYID")))
@@ -165,6 +167,11 @@ lmtp_command_rcpt(struct session *s, const struct lmtp_command *c)
 	const char *objection = lmtp_rcpt_objection(s, c, &id);
 	struct rcpt *r;
 
+	if (objection == too_many) {
+		/* Put off, no fault of the client's: RFC 5321 4.5.3.1.10. */
+		lmtp_reply(s, objection);
+		return true;
+	}
 	if (objection != NULL)
 		return lmtp_refuse(s, objection);
 	r = xcalloc(1, sizeof(*r) + address.n + 1);

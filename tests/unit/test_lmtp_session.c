@@ -683,6 +683,21 @@ test_stop_during_delivery(void **state)
 	assert_int_equal(T.server.sessions_count, 0);
 }
 
+/* Recipients above the limit are put off, however many they are; they are no errors of a client
+ * that sends all of a message's recipients in one go. */
+static void
+test_recipients_put_off(void **state)
+{
+	(void)state;
+	start(true, 77, "");
+	say("LHLO x\r\nMAIL FROM:<>\r\n");
+	for (int i = 0; i < 40; i++)
+		say("RCPT TO:<anna@example.org>\r\n");
+	buf_reset(&T.got);
+	say("DATA\r\n");
+	expect("354*\r\n");
+}
+
 int
 main(void)
 {
@@ -702,6 +717,7 @@ main(void)
 		T_(test_half_close),
 		T_(test_timeout),
 		T_(test_stop_during_delivery),
+		T_(test_recipients_put_off),
 	};
 	return cmocka_run_group_tests_name("lmtp_session", tests, NULL, NULL);
 }
