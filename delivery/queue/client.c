@@ -216,12 +216,15 @@ body_send(struct client *c)
 
 	loop_timer_start(&c->timer, c->all->o.data_timeout_ms);
 	while (c->sent < j->body_len) {
+		enum err e;
 		uint64_t left = j->body_len - c->sent;
 		size_t n = left < sizeof(chunk) ? (size_t)left : sizeof(chunk);
 		if (stream_full(c->stream))
 			return;
-		if (j->read(j->arg, c->sent, chunk, n) != ERR_OK) {
-			client_fail(c, ERR_CORRUPT, "the message cannot be read");
+		e = j->read(j->arg, c->sent, chunk, n);
+		if (e != ERR_OK) {
+			client_fail(
+				c, e == ERR_CORRUPT ? e : ERR_TEMP, "the message cannot be read");
 			return;
 		}
 		c->crc = crc32c(c->crc, str_n(chunk, n));

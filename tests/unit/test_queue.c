@@ -516,11 +516,15 @@ struct transaction {
 	bool over;
 };
 
+static enum err body_error; /* of the next reads */
+
 static enum err
 body_at(void *arg, uint64_t off, void *p, size_t n)
 {
 	struct transaction *t = arg;
 
+	if (body_error != ERR_OK)
+		return body_error;
 	if (off + n > t->body.n)
 		return ERR_CORRUPT;
 	memcpy(p, t->body.p + off, n);
@@ -641,12 +645,20 @@ test_client(void **state)
 	server_close(&s);
 	s.in_data = false;
 
+	/* A disk that cannot be read now says nothing about the message. */
+	body_error = ERR_TEMP;
+	transact(c, &t, b.loop, STR("x\r\n"), false);
+	body_error = ERR_OK;
+	assert_int_equal(t.how, ERR_TEMP);
+	server_close(&s);
+	s.in_data = false;
+
 	s.script = all_refused;
 	transact(c, &t, b.loop, STR("x\r\n"), false);
 	assert_int_equal(t.how, ERR_OK);
 	for (size_t i = 0; i < 3; i++)
 		assert_int_equal(t.codes[i], 451);
-	assert_int_equal(s.connections, 2);
+	assert_int_equal(s.connections, 3);
 
 	s.script = breaks;
 	transact(c, &t, b.loop, STR("x\r\n"), false);
