@@ -382,6 +382,11 @@ slot_bad(struct attempt *a, enum err e)
 
 	log_event(LVL_ERROR, e == ERR_CORRUPT ? "queue.corrupt" : "queue.lost", log_s("qid", id),
 		log_e("reason", e), log_z("moved", e != ERR_CORRUPT ? "" : err_name(moved)));
+	if (moved == ERR_TEMP) {
+		/* Without its record the next start would throw the only copy away. */
+		give_up_for(a, SLOT_RETRY_MS);
+		return;
+	}
 	state_put(q->state, &w, 1, queue_put_done, q);
 	queue_forget(q, a->m);
 	attempt_free(a);

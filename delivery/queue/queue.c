@@ -214,7 +214,14 @@ finished_run(struct pool_job *j)
 	struct finished_job *f = CONTAINER_OF(j, struct finished_job, job);
 	int fd = open(f->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	f->synced = fd >= 0 && fsync(fd) == 0;
+	/* The spool removes files when it gets to it: nothing may come back without its record. */
+	f->synced = fd >= 0;
+	for (size_t at = 0; f->synced && at < f->ids.n; at += SPOOL_NAME_LEN) {
+		char file[SPOOL_NAME_LEN + 1] = "";
+		memcpy(file, str_sub(buf_str(&f->ids), at, SPOOL_NAME_LEN).p, SPOOL_NAME_LEN);
+		f->synced = unlinkat(fd, file, 0) == 0 || errno == ENOENT;
+	}
+	f->synced = f->synced && fsync(fd) == 0;
 	if (fd >= 0)
 		(void)close(fd);
 }

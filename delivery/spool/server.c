@@ -784,6 +784,8 @@ enum err
 spool_quarantine(struct spool_server *s, struct str name)
 {
 	char from[SPOOL_NAME_LEN + 8], to[SPOOL_NAME_LEN + 16];
+	bool good;
+	int fd;
 
 	if (!spool_name_valid(name))
 		return ERR_NOTFOUND;
@@ -791,5 +793,10 @@ spool_quarantine(struct spool_server *s, struct str name)
 	(void)snprintf(to, sizeof(to), "corrupt/%.*s", STR_FMT(name));
 	if (renameat(s->slots_fd, from, s->dir_fd, to) != 0)
 		return errno == ENOENT ? ERR_NOTFOUND : ERR_TEMP;
-	return fsync(s->dir_fd) == 0 ? ERR_OK : ERR_TEMP;
+	/* The new name first: at no moment is there none on the disk. */
+	fd = openat(s->dir_fd, "corrupt", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	good = fd >= 0 && fsync(fd) == 0 && fsync(s->slots_fd) == 0;
+	if (fd >= 0)
+		close(fd);
+	return good ? ERR_OK : ERR_TEMP;
 }

@@ -707,6 +707,78 @@ test_damage(void **state)
 	assert_int_equal(files_in("corrupt"), 1);
 }
 
+/* A damaged message that cannot be put aside stays known: it is the only copy. */
+static void
+test_damage_without_a_place(void **state)
+{
+	char id[17], path[128], aside[128];
+	int fd;
+
+	(void)state;
+	(void)snprintf(aside, sizeof(aside), "%s/corrupt", T.dir);
+	assert_int_equal(rmdir(aside), 0);
+	fd = open(aside, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	(void)close(fd);
+	accept_message("x@example.org", "ben@example.org", "some text\r\n", id);
+	(void)snprintf(path, sizeof(path), "%s/slots/%s", T.dir, id);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(pwrite(fd, "S", 1, SPOOL_FRONT_SIZE), 1);
+	(void)close(fd);
+	assert_non_null(queue_add(T.queue, str_of(id), false, 0));
+	turn(300);
+	assert_int_equal(T.queue->messages.n, 1);
+	queue_end();
+	assert_int_equal(unlink(aside), 0);
+	queue_begin(60000);
+	until(queue_empty);
+	assert_int_equal(delivered_to("ben@example.org", NULL), 0);
+	assert_int_equal(files_in("corrupt"), 1);
+}
+
+static const char *slot_path;
+
+static bool
+slot_is_gone(void)
+{
+	return access(slot_path, F_OK) != 0;
+}
+
+static bool
+record_is_gone(void)
+{
+	struct buf b;
+	enum err e;
+
+	buf_init(&b, 1024 * 1024);
+	e = state_get(T.queue->state, str_of(slot_path + strlen(slot_path) - SPOOL_NAME_LEN), &b);
+	buf_fini(&b);
+	return e == ERR_NOTFOUND;
+}
+
+/* The removal of a delivered message's file is late: the record outlives it all the same. */
+static void
+test_record_outlives_the_file(void **state)
+{
+	char id[17], path[128], copy[128];
+
+	(void)state;
+	accept_message("x@example.org", "ben@example.org", "x\r\n", id);
+	(void)snprintf(path, sizeof(path), "%s/slots/%s", T.dir, id);
+	(void)snprintf(copy, sizeof(copy), "%s/copy", T.dir);
+	assert_int_equal(link(path, copy), 0);
+	assert_non_null(queue_add(T.queue, str_of(id), false, 0));
+	until(queue_empty);
+	slot_path = path;
+	until(slot_is_gone);
+	assert_false(record_is_gone());
+	assert_int_equal(link(copy, path), 0);
+	loop_timer_start(&T.queue->finished_timer, 1);
+	until(record_is_gone);
+	assert_true(slot_is_gone());
+}
+
 static void
 test_many(void **state)
 {
@@ -734,6 +806,8 @@ main(void)
 		T_(test_lost_reply),
 		T_(test_adopt),
 		T_(test_damage),
+		T_(test_damage_without_a_place),
+		T_(test_record_outlives_the_file),
 		T_(test_many),
 	};
 	(void)signal(SIGPIPE, SIG_IGN);
