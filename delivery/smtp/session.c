@@ -37,7 +37,8 @@ session_reply(struct smtp_session *s, enum smtp_reply r, const char *what, struc
 	buf_fini(&b);
 	if (row->code < 400)
 		return;
-	s->errors++;
+	/* Recipients above the limit are put off: that is no fault. RFC 5321 4.5.3.1.10 */
+	s->errors += r != REPLY_TOO_MANY_RCPTS;
 	log_event(LVL_INFO, "smtp.refuse", log_z("sid", s->sid), log_s("user", buf_str(&s->user)),
 		log_s(what, value), log_n("code", row->code), log_z("status", row->status),
 		log_z("reason", row->reason));

@@ -86,6 +86,7 @@ struct smtp_session {
 	struct loop_timer timer;
 	/* who is being asked in SMTP_WAIT */
 	struct auth_request *auth;
+	enum smtp_reply auth_late; /* answers the next line of an exchange that is over */
 	struct lookup *lookup;
 	struct str asked; /* address the lookup is about, in the arena */
 	struct spool_waiter slot_waiter;

@@ -1,6 +1,7 @@
 /* AUTH: the exchange between the client and the auth service (RFC 4954). Called by session.c's verb
- * table and line reader. Invariant: s->auth is set exactly while a login is open, and responses
- * pass through wiped memory only. */
+ * table and line reader. Invariants: s->auth is set exactly while a login is open; a login that
+ * fails while the client owes a line is answered at that line; responses pass through wiped memory
+ * only. */
 #include "core/base/codec.h"
 #include "delivery/smtp/session.h"
 
@@ -78,6 +79,11 @@ on_fail(void *arg, struct auth_request *r, enum auth_fail why, struct str reason
 	(void)r;
 	(void)reason;
 	s->auth = NULL;
+	if (s->state == SMTP_AUTH) {
+		s->auth_late = reply_of(why);
+		session_update(s);
+		return;
+	}
 	refuse(s, reply_of(why), STR_EMPTY);
 	if (why != AUTH_FAIL_TEMP && ++s->failed_logins >= s->server->o.logins_max)
 		session_close(s, REPLY_TOO_MANY_LOGINS);
@@ -154,7 +160,8 @@ session_auth(struct smtp_session *s, const struct smtp_cmd *c)
 static void
 cancel(struct smtp_session *s, enum smtp_reply r)
 {
-	auth_request_cancel(s->auth);
+	if (s->auth != NULL)
+		auth_request_cancel(s->auth);
 	s->auth = NULL;
 	refuse(s, r, STR_EMPTY);
 }
@@ -167,6 +174,10 @@ session_auth_line(struct smtp_session *s, struct str line)
 
 	if (str_eq(line, STR("*"))) {
 		cancel(s, REPLY_AUTH_CANCELLED);
+		return;
+	}
+	if (s->auth == NULL) {
+		refuse(s, s->auth_late, STR_EMPTY);
 		return;
 	}
 	buf_init_secret(&response, AUTH_RESPONSE_MAX);

@@ -95,9 +95,12 @@ struct auth_request {
 	struct buf user, response;
 };
 
+static struct auth_request *open_login;
+
 static void
 auth_free(struct auth_request *r)
 {
+	open_login = NULL;
 	loop_task_cancel(&r->task);
 	buf_fini(&r->user);
 	buf_fini(&r->response);
@@ -152,6 +155,7 @@ auth_request_start(struct auth_client *c, const struct auth_login *login,
 	struct auth_request *r = xcalloc(1, sizeof(*r));
 
 	(void)c;
+	open_login = r;
 	r->ops = ops;
 	r->arg = arg;
 	r->login = str_eq(login->mechanism, STR("LOGIN"));
@@ -162,6 +166,14 @@ auth_request_start(struct auth_client *c, const struct auth_login *login,
 	loop_task_init(&r->task, fakes.loop, auth_step, r);
 	loop_task_queue(&r->task);
 	return r;
+}
+
+void
+fakes_auth_dies(void)
+{
+	fakes.auth_away = true;
+	auth_end(open_login, STR_EMPTY, false);
+	fakes_run(5);
 }
 
 enum err

@@ -34,6 +34,9 @@ void
 fakes_start(void (*o)(struct smtp_options *o));
 void
 fakes_stop(void);
+/* The auth service goes away under the login that is open. */
+void
+fakes_auth_dies(void);
 /* A new connection. */
 void
 fakes_connect(void);

@@ -202,6 +202,37 @@ test_auth_away(void **state)
 	expect("220 250 454 454");
 }
 
+/* The service goes while the client is typing: the line that the client owes gets the answer, so
+ * that no reply stands where the client does not wait for one. */
+static void
+test_auth_dies_in_exchange(void **state)
+{
+	(void)state;
+	fakes_send(STR("EHLO c\r\nAUTH LOGIN\r\n"), 0);
+	fakes_auth_dies();
+	expect("220 250 334");
+	fakes_send(STR("YW5uYQ==\r\nNOOP\r\n"), 0);
+	expect("220 250 334 454 250");
+	fakes.auth_away = false;
+	fakes_send(STR("AUTH LOGIN\r\n"), 0);
+	fakes_auth_dies();
+	fakes_send(STR("*\r\nNOOP\r\n"), 0);
+	expect("220 250 334 454 250 334 501 250");
+}
+
+/* Recipients above the limit are put off, as RFC 5321 4.5.3.1.10 says: however many they are, the
+ * message to the others goes. */
+static void
+test_recipients_put_off(void **state)
+{
+	(void)state;
+	fakes_send(STR(LOGIN MAIL), 0);
+	for (int i = 0; i < 60; i++)
+		fakes_send(STR("RCPT TO:<known2@ok.org>\r\n"), 0);
+	fakes_send(STR("DATA\r\n" TEXT ".\r\n"), 0);
+	assert_int_equal(fakes.commits, 1);
+}
+
 /* A client that is gone in the middle of anything leaves no slot behind. */
 static void
 test_gone_anywhere(void **state)
@@ -274,6 +305,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_content, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_late_failures, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_auth_away, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_auth_dies_in_exchange, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_recipients_put_off, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_too_large, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stop, setup, teardown),
 	};
