@@ -13,4 +13,3 @@ check_PROGRAMS += tests/unit/test_settings
 tests_unit_test_settings_SOURCES = tests/unit/test_settings.c
 tests_unit_test_settings_LDADD = $(LIBCONFIG) $(LIBBASE) $(CONFUSE_LIBS) $(CMOCKA_LIBS)
 
-EXTRA_DIST += config/postroom.conf

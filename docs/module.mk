@@ -2,7 +2,10 @@ dist_man_MANS += docs/man/postroom.8 docs/man/postroom-auth.8 docs/man/postroom-
 	docs/man/postroom-imap.8 docs/man/postroom-lmtp.8 docs/man/postroom-queue.8 \
 	docs/man/postroom-smtp.8
 nodist_man_MANS = docs/man/postroom.conf.5
-EXTRA_DIST += docs/man/postroom.conf.5.in docs/design.md docs/directory.md docs/performance.md
+dist_doc_DATA = README.md docs/design.md docs/directory.md docs/performance.md config/postroom.conf
+dist_pkgdata_DATA = config/ldap/postroom.schema
+dist_pkgdata_SCRIPTS = build-aux/create-users
+EXTRA_DIST += docs/man/postroom.conf.5.in
 
 # The list of settings comes from the table that the programs use.
 docs/man/postroom.conf.5: $(srcdir)/docs/man/postroom.conf.5.in config/manual$(EXEEXT)
