@@ -34,6 +34,9 @@ on_stored(void *arg, enum err e, const struct flags_result *r)
 	c->op_err = e;
 	if (e == ERR_OK && c->a.store.silent) {
 		uidset_copy(&s->sel.told, &r->changed);
+		/* what others did to them in between is news all the same */
+		for (size_t i = 0; i < r->overtaken.n; i++)
+			uidset_remove(&s->sel.told, r->overtaken.v[i].lo, r->overtaken.v[i].hi);
 		s->sel.told_modseq = r->modseq;
 	}
 	session_resume(s);
@@ -64,6 +67,7 @@ begin(struct imap_session *s, struct cmd *c)
 		.flags = a->flags.system,
 		.keywords = a->flags.keywords,
 		.keywords_count = a->flags.keywords_count,
+		.known_modseq = view_modseq(s->sel.view),
 	};
 	c->op = store_flags(s->home, &args, on_stored, s);
 	return STEP_WAIT;

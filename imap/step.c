@@ -117,6 +117,9 @@ command_sync(struct imap_session *s)
 
 	if (e == ERR_AGAIN)
 		return GO_WAIT;
+	/* a command that failed has not said all that it did */
+	if (s->cmd->result != RESULT_OK)
+		uidset_reset(&s->sel.told);
 	if (e == ERR_OK && !s->sync.active)
 		e = sync_begin(s, def->sync == SYNC_ALL || s->cmd->uid);
 	if (e == ERR_OK)

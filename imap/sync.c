@@ -78,8 +78,7 @@ sync_begin(struct imap_session *s, bool allow_expunge)
 		e = sync_keywords(s, t, false);
 	store_read_end(t);
 	if (e != ERR_OK || held_back) {
-		if (held_back)
-			view_unref(y->new);
+		view_unref(y->new);
 		view_diff_fini(&y->diff);
 		*y = (struct sync){ .active = false };
 		return e;

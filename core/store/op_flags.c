@@ -54,6 +54,8 @@ flags_one(struct flags_op *op, struct txn *t, struct mailbox_row *row, struct ch
 		row->highestmodseq++;
 	entry->modseq = op->step.modseq = row->highestmodseq;
 	uidset_add(&op->step.changed, entry->uid, entry->uid);
+	if (was.modseq > op->a.known_modseq)
+		uidset_add(&op->step.overtaken, entry->uid, entry->uid);
 	entry_put(t, row->id, entry);
 	if (((entry->flags ^ was.flags) & FLAG_SEEN) == 0)
 		return ERR_OK;
@@ -76,6 +78,7 @@ flags_run(struct update *u, struct txn *t)
 
 	uidset_reset(&op->step.changed);
 	uidset_reset(&op->step.modified);
+	uidset_reset(&op->step.overtaken);
 	op->step.modseq = 0;
 	op->step_next = 0;
 	enum err e = op_row_by_id(t, op->a.mailbox, &row);
@@ -119,6 +122,7 @@ flags_done(struct update *u, enum err e)
 	if (e == ERR_OK) {
 		merge(&op->all.changed, &op->step.changed);
 		merge(&op->all.modified, &op->step.modified);
+		merge(&op->all.overtaken, &op->step.overtaken);
 		if (op->step.modseq != 0)
 			op->all.modseq = op->step.modseq;
 		if (op->step_next != 0) {
@@ -131,8 +135,10 @@ flags_done(struct update *u, enum err e)
 		op->done(op->arg, e, &op->all);
 	uidset_fini(&op->step.changed);
 	uidset_fini(&op->step.modified);
+	uidset_fini(&op->step.overtaken);
 	uidset_fini(&op->all.changed);
 	uidset_fini(&op->all.modified);
+	uidset_fini(&op->all.overtaken);
 	uidset_fini(&op->uids);
 	for (size_t i = 0; i < op->a.keywords_count; i++)
 		free((char *)(uintptr_t)op->keywords[i].p);

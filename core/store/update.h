@@ -63,11 +63,13 @@ struct flags_args {
 	const struct str *keywords; /* new names get a bit, except with FLAGS_REMOVE */
 	size_t keywords_count;
 	uint64_t unchanged_since; /* 0: no condition. RFC 7162 3.1.3 */
+	uint64_t known_modseq;	  /* what the caller knows; for overtaken */
 };
 struct flags_result {
-	struct uidset changed;	/* flags differ now */
-	struct uidset modified; /* failed unchanged_since */
-	uint64_t modseq;	/* of the last change; 0: nothing changed */
+	struct uidset changed;	 /* flags differ now */
+	struct uidset modified;	 /* failed unchanged_since */
+	struct uidset overtaken; /* of changed: others had changed them after known_modseq */
+	uint64_t modseq;	 /* of the last change; 0: nothing changed */
 };
 typedef void (*flags_fn)(void *arg, enum err e, const struct flags_result *r);
 /* ERR_LIMIT: the mailbox has 64 keywords already. */

@@ -3,6 +3,9 @@
  * of them did not run. */
 #include "imap_client.h"
 
+#include <ftw.h>
+#include <sys/stat.h>
+
 static struct world w;
 static struct client *c;
 
@@ -595,6 +598,57 @@ test_deleted_while_selected(void **state)
 }
 
 /* One session says nothing, one reads nothing, one is in IDLE. */
+static int
+truncate_one(const char *path, const struct stat *st UNUSED, int kind, struct FTW *ftw UNUSED)
+{
+	return kind == FTW_F ? truncate(path, 1) : 0;
+}
+
+static void
+truncate_messages(const char *dir)
+{
+	assert_int_equal(nftw(dir, truncate_one, 16, FTW_PHYS), 0);
+}
+
+/* What another session changed since this one last looked is told, whatever this one stores itself
+ * and however quietly. RFC 3501 6.4.6. */
+static void
+test_silent_store_hides_nothing_of_others(void **state)
+{
+	struct client *d = second();
+
+	(void)state;
+	two_messages();
+	append(c, "INBOX", "()", mail1);
+	EXPECT(c, "OK", "NOOP");
+	EXPECT(d, "OK", "SELECT INBOX");
+	EXPECT(d, "OK", "STORE 1 +FLAGS (\\Flagged)");
+	EXPECT(c, "OK", "STORE 1:2 +FLAGS.SILENT (\\Seen)");
+	SAID(c, "* 1 FETCH (FLAGS (\\Flagged \\Seen");
+	SILENT(c, "* 2 FETCH");
+	EXPECT(d, "OK", "STORE 3 +FLAGS (\\Answered)");
+	EXPECT(c, "OK", "STORE 1:3 -FLAGS.SILENT (\\Draft)");
+	SAID(c, "* 3 FETCH (FLAGS (\\Answered");
+	EXPECT(c, "OK", "STORE 1:3 +FLAGS.SILENT (\\Draft)");
+	SILENT(c, "FETCH (");
+	client_free(d);
+}
+
+/* A command that ends badly said less than it did. */
+static void
+test_flags_after_a_fetch_that_failed(void **state)
+{
+	char cmd[200];
+
+	(void)state;
+	two_messages();
+	(void)snprintf(cmd, sizeof cmd, "%s/user%u/msg", w.dir, w.homes);
+	truncate_messages(cmd);
+	EXPECT(c, "NO", "FETCH 1:2 BODY[]");
+	SAID(c, "* 1 FETCH (FLAGS (\\Seen");
+	SAID(c, "* 2 FETCH (FLAGS (\\Flagged \\Seen");
+}
+
 static void
 test_time_limits(void **state)
 {
@@ -697,6 +751,8 @@ main(void)
 		TEST(test_byte_by_byte),
 		TEST(test_connections_per_user),
 		TEST(test_deleted_while_selected),
+		TEST(test_silent_store_hides_nothing_of_others),
+		TEST(test_flags_after_a_fetch_that_failed),
 		TEST(test_time_limits),
 		cmocka_unit_test(test_every_capability_was_tested),
 	};
