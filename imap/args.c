@@ -407,6 +407,17 @@ parse_list(struct parser *p, struct args_names *out)
 	return e == ERR_OK ? parse_list_options(p, true, &ignored) : e;
 }
 
+enum err
+parse_lsub(struct parser *p, struct args_names *out)
+{
+	*out = (struct args_names){ .special_use_only = false };
+	enum err e = parse_astring(p, &out->a);
+
+	if (e == ERR_OK)
+		e = parse_sp(p);
+	return e == ERR_OK ? parse_list_mailbox(p, &out->b) : e;
+}
+
 static enum err
 parse_use(struct parser *p, struct args_create *out)
 {

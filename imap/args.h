@@ -158,6 +158,8 @@ MUST_USE enum err
 parse_rename(struct parser *p, struct args_names *out);
 MUST_USE enum err
 parse_list(struct parser *p, struct args_names *out);
+MUST_USE enum err
+parse_lsub(struct parser *p, struct args_names *out);
 
 /* CREATE name [(USE (\Drafts \Sent))]: uses are names without the backslash. RFC 6154 5.3. */
 struct args_create {

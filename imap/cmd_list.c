@@ -1,6 +1,7 @@
 /* LIST, LSUB, STATUS. Called by step.c through the table. One read step each: a home has some
  * hundreds of mailboxes, and their names are read in one walk. RFC 3501 6.3.8 to 6.3.10;
  * RFC 3348, RFC 6154. */
+#include "core/mail/charset.h"
 #include "core/mail/utf7.h"
 #include "imap/commands.h"
 #include "imap/pattern.h"
@@ -8,6 +9,7 @@
 
 struct lister {
 	struct buf *out;
+	struct txn *txn;
 	struct str pattern; /* UTF-8, the reference in front */
 	bool special_use_only;
 	struct str last; /* LSUB: the parent said last; points into last_buf */
@@ -68,8 +70,9 @@ lsub_one(void *arg, struct str name)
 		name = str_sub(name, 0, n);
 		if (!pattern_matches(l->pattern, name))
 			continue;
-		/* names come in order, so those of one parent are neighbours */
-		if (!str_eq(l->last, name))
+		/* names come in order, so those of one parent are neighbours; one that is
+		 * subscribed itself has its own line */
+		if (!str_eq(l->last, name) && !subscribed_has(l->txn, name))
 			lsub_line(l, "\\Noselect", name);
 		buf_reset(&l->last_buf);
 		buf_add(&l->last_buf, name);
@@ -79,18 +82,21 @@ lsub_one(void *arg, struct str name)
 	return ERR_OK;
 }
 
-/* Reference and pattern in one, as UTF-8; false: no mailbox can match. */
+/* Reference and pattern in one, in the form that names have here; false: no mailbox can match. */
 static bool
 make_pattern(struct imap_session *s, struct cmd *c, struct str *out)
 {
-	struct buf utf8;
+	struct buf utf8, nfc;
 	bool ok;
 
 	buf_init(&utf8, 4096);
+	buf_init(&nfc, 4096);
 	ok = utf7_to_utf8(&utf8, c->a.names.a) == ERR_OK &&
 	     utf7_to_utf8(&utf8, c->a.names.b) == ERR_OK &&
-	     arena_str(s->arena, buf_str(&utf8), out) == ERR_OK;
+	     charset_nfc(&nfc, buf_str(&utf8)) == ERR_OK && buf_check(&nfc) == ERR_OK &&
+	     arena_str(s->arena, buf_str(&nfc), out) == ERR_OK;
 	buf_fini(&utf8);
+	buf_fini(&nfc);
 	return ok;
 }
 
@@ -115,6 +121,7 @@ run(struct imap_session *s, struct cmd *c, bool subscribed)
 		return STEP_MORE;
 	if (e != ERR_OK)
 		return cmd_fail(s, c, e);
+	l.txn = t;
 	buf_init(&l.last_buf, 4096);
 	e = subscribed ? subscribed_walk(t, lsub_one, &l) : mailbox_walk(t, list_one, &l);
 	buf_fini(&l.last_buf);

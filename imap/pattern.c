@@ -23,13 +23,15 @@ close_wildcards(bool *states, struct str pattern)
 static bool
 matches(struct str pattern, struct str name, size_t any_case)
 {
-	bool now[PATTERN_MAX + 1] = { true };
+	bool now[PATTERN_MAX + 1], next[PATTERN_MAX + 1];
 
+	memset(now, 0, pattern.n + 1);
+	now[0] = true;
 	close_wildcards(now, pattern);
 	for (size_t i = 0; i < name.n; i++) {
-		bool next[PATTERN_MAX + 1] = { false };
 		char c = name.p[i];
 
+		memset(next, 0, pattern.n + 1);
 		for (size_t j = 0; j < pattern.n; j++) {
 			char p = pattern.p[j];
 
@@ -41,7 +43,7 @@ matches(struct str pattern, struct str name, size_t any_case)
 				next[j + 1] = true;
 		}
 		close_wildcards(next, pattern);
-		memcpy(now, next, sizeof now);
+		memcpy(now, next, pattern.n + 1);
 	}
 	return now[pattern.n];
 }

@@ -14,6 +14,7 @@ NAMES_PARSER(parse_status, status)
 NAMES_PARSER(parse_mailbox, names)
 NAMES_PARSER(parse_rename, names)
 NAMES_PARSER(parse_list, names)
+NAMES_PARSER(parse_lsub, names)
 NAMES_PARSER(parse_create, create)
 NAMES_PARSER(parse_copy, copy)
 NAMES_PARSER(parse_uid_expunge, copy)
@@ -63,7 +64,7 @@ const struct command imap_commands[] = {
 	{ "UNSUBSCRIBE", IN_ANY, UID_NO, true, SYNC_ALL, args_names_parse_mailbox, run_unsubscribe,
 		NULL },
 	{ "LIST", IN_ANY, UID_NO, true, SYNC_ALL, args_names_parse_list, run_list, NULL },
-	{ "LSUB", IN_ANY, UID_NO, true, SYNC_ALL, args_names_parse_list, run_lsub, NULL },
+	{ "LSUB", IN_ANY, UID_NO, true, SYNC_ALL, args_names_parse_lsub, run_lsub, NULL },
 	{ "STATUS", IN_ANY, UID_NO, true, SYNC_ALL, args_status_parse_status, run_status, NULL },
 	{ "APPEND", IN_ANY, UID_NO, true, SYNC_ALL, args_append_missing, run_append, end_append },
 	{ "CHECK", IN_SELECTED, UID_NO, true, SYNC_ALL, NULL, run_noop, NULL },

@@ -650,6 +650,39 @@ test_flags_after_a_fetch_that_failed(void **state)
 }
 
 static void
+test_lsub(void **state)
+{
+	(void)state;
+	EXPECT(c, "OK", "SUBSCRIBE foo");
+	EXPECT(c, "OK", "SUBSCRIBE foo-bar");
+	EXPECT(c, "OK", "SUBSCRIBE foo/one");
+	EXPECT(c, "OK", "SUBSCRIBE foo/two");
+	EXPECT(c, "OK", "SUBSCRIBE top/one/x");
+	EXPECT(c, "OK", "SUBSCRIBE top/one/y");
+	EXPECT(c, "OK", "LSUB \"\" %%");
+	SAID(c, "* LSUB () \"/\" \"foo\"\r\n");
+	SILENT(c, "(\\Noselect) \"/\" \"foo\"");
+	SAID(c, "* LSUB (\\Noselect) \"/\" \"top\"\r\n");
+	EXPECT(c, "OK", "LSUB top/ %%");
+	SAID(c, "* LSUB (\\Noselect) \"/\" \"top/one\"\r\n");
+	EXPECT(c, "OK", "LSUB \"\" *");
+	SILENT(c, "Noselect");
+	EXPECT(c, "BAD", "LSUB (SPECIAL-USE) \"\" *");
+}
+
+static void
+test_list_names_in_any_form(void **state)
+{
+	(void)state;
+	/* e and U+0301 as two characters, as some systems write them */
+	EXPECT(c, "OK", "CREATE \"Cafe&AwE-\"");
+	EXPECT(c, "OK", "LIST \"\" \"Cafe&AwE-\"");
+	SAID(c, "\"Caf&AOk-\"\r\n");
+	EXPECT(c, "OK", "LIST \"\" \"Cafe&AwE-*\"");
+	SAID(c, "\"Caf&AOk-\"\r\n");
+}
+
+static void
 test_time_limits(void **state)
 {
 	struct imap_limits before = w.imap.limits;
@@ -753,6 +786,8 @@ main(void)
 		TEST(test_deleted_while_selected),
 		TEST(test_silent_store_hides_nothing_of_others),
 		TEST(test_flags_after_a_fetch_that_failed),
+		TEST(test_lsub),
+		TEST(test_list_names_in_any_form),
 		TEST(test_time_limits),
 		cmocka_unit_test(test_every_capability_was_tested),
 	};
