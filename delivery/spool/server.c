@@ -64,6 +64,7 @@ struct spool_server {
 	struct loop_timer check;
 	struct loop_task step;
 	struct buf removals; /* names, SPOOL_NAME_LEN each */
+	struct buf unread;   /* the same: to be judged again */
 	bool removing;
 	unsigned jobs; /* on the pool; they keep the server alive */
 	bool closed;
@@ -95,6 +96,7 @@ struct names_job {
 	struct buf names;
 	size_t count;
 	enum err *results; /* judge_job only */
+	bool again;	   /* … of those that could not be read */
 };
 
 static void
@@ -122,6 +124,7 @@ server_destroy(struct spool_server *s)
 	close(s->slots_fd);
 	close(s->dir_fd);
 	buf_fini(&s->removals);
+	buf_fini(&s->unread);
 	free(s);
 }
 
@@ -348,6 +351,9 @@ server_update(struct spool_server *s)
 }
 
 static void
+judge_again(struct spool_server *s);
+
+static void
 on_step(struct loop_task *t)
 {
 	server_update(t->arg);
@@ -360,6 +366,8 @@ on_check(struct loop_timer *t)
 
 	loop_timer_start(&s->check, SPACE_CHECK_MS);
 	s->broken = false; /* try again */
+	if (s->unread.n > 0)
+		judge_again(s);
 	if (!s->making)
 		make_slots(s, 0);
 }
@@ -463,16 +471,39 @@ judge_done(struct pool_job *j)
 			adopted++;
 			s->ops->on_message(s->arg, name, true);
 		} else if (n->results[i] == ERR_TEMP) {
-			unread++; /* stays; the next start looks again */
+			unread++; /* stays; if there are too many, the next start looks again */
+			if (buf_room(&s->unread) >= SPOOL_NAME_LEN)
+				buf_add(&s->unread, name);
 		} else {
 			removed++;
 			spool_remove(s, name);
 		}
 	}
-	log_event(unread > 0 ? LVL_ERROR : LVL_INFO, "spool.judged", log_n("adopted", adopted),
-		log_n("removed", removed), log_n("unread", unread));
+	if (!n->again || (size_t)unread < n->count)
+		log_event(unread > 0 ? LVL_ERROR : LVL_INFO, "spool.judged",
+			log_n("adopted", adopted), log_n("removed", removed),
+			log_n("unread", unread));
 	names_job_free(n);
 	(void)job_end(s);
+}
+
+static void
+judge_names(struct spool_server *s, struct names_job *n)
+{
+	n->results = xcalloc(n->count + 1, sizeof(*n->results));
+	n->job = (struct pool_job){ .run = run_judge, .done = judge_done, .class = POOL_SYNC };
+	job_begin(s, &n->job);
+}
+
+static void
+judge_again(struct spool_server *s)
+{
+	struct names_job *n = names_job_new(s, s->unread.n / SPOOL_NAME_LEN);
+
+	buf_add(&n->names, buf_str(&s->unread));
+	buf_reset(&s->unread);
+	n->again = true;
+	judge_names(s, n);
 }
 
 static void
@@ -481,7 +512,6 @@ judge(struct spool_server *s, struct hmap *held)
 	struct names_job *n = names_job_new(s, held->n);
 	struct hmap_node *node = hmap_next(held, NULL);
 
-	n->results = xcalloc(held->n + 1, sizeof(*n->results));
 	while (node != NULL) {
 		struct slot *slot = CONTAINER_OF(node, struct slot, node);
 		struct hmap_node *next = hmap_next(held, node);
@@ -490,8 +520,7 @@ judge(struct spool_server *s, struct hmap *held)
 		free(slot);
 		node = next;
 	}
-	n->job = (struct pool_job){ .run = run_judge, .done = judge_done, .class = POOL_SYNC };
-	job_begin(s, &n->job);
+	judge_names(s, n);
 }
 
 /* Channels. */
@@ -646,6 +675,12 @@ spool_server_full(const struct spool_server *s)
 	return s->full;
 }
 
+size_t
+spool_server_unread(const struct spool_server *s)
+{
+	return s->unread.n / SPOOL_NAME_LEN;
+}
+
 /* Life. */
 
 static enum err
@@ -699,6 +734,7 @@ spool_server_new(struct loop *l, struct pool *p, const struct spool_server_optio
 	list_init(&s->ready);
 	list_init(&s->writers);
 	buf_init(&s->removals, 1024 * 1024);
+	buf_init(&s->unread, 1024 * 1024);
 	loop_timer_init(&s->check, l, on_check, s);
 	loop_task_init(&s->step, l, on_step, s);
 	e = open_folders(s, err_out);

@@ -44,6 +44,10 @@ spool_server_take(struct spool_server *s, struct spool_writer **out);
 bool
 spool_server_full(const struct spool_server *s);
 
+/* Slots of workers that ended which could not be read yet; they are tried again. */
+size_t
+spool_server_unread(const struct spool_server *s);
+
 /* At start, before any spool_server_add: every name in slots/ (also never used ones). For a name
  * that queue.mdb does not list call spool_adopt: it was accepted only if that says ERR_OK. */
 MUST_USE enum err

@@ -450,6 +450,40 @@ test_worker_dies(void **state)
 	spool_remove(w->server, str_of(w->message));
 }
 
+static int
+is_judged(struct world *w)
+{
+	return spool_server_unread(w->server) > 0;
+}
+
+/* A dead worker's slot that cannot be read at that moment may hold an acknowledged message: it is
+ * looked at again without a restart. */
+static void
+test_slot_unreadable_for_a_while(void **state)
+{
+	struct world *w = *state;
+	struct spool_envelope e = sample(two_rcpts, 2);
+	struct spool_writer *done = take(w);
+	char path[160], aside[160];
+
+	(void)snprintf(path, sizeof(path), "%s/%.*s", w->slots, STR_FMT(spool_writer_name(done)));
+	(void)snprintf(aside, sizeof(aside), "%s/aside", w->slots);
+	assert_int_equal(rename(path, aside), 0);
+	assert_int_equal(symlink("aside", path), 0);
+	write_body(done, 5000, 500);
+	spool_commit(done, &e, on_commit, w);
+	spool_client_free(w->client);
+	w->client = NULL;
+	run_until(w, commit_done);
+	run_until(w, is_judged);
+	assert_int_equal(w->messages, 0);
+	assert_int_equal(rename(aside, path), 0);
+	run_until(w, adopted_came);
+	assert_int_equal(w->messages, 1);
+	check_message(w, 5000, 2);
+	spool_remove(w->server, str_of(w->message));
+}
+
 /* Queue goes away between the write and its end: never acknowledged, even before the loop heard of
  * the hang-up. */
 static void
@@ -778,6 +812,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_sync_fails, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_abort, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_worker_dies, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_slot_unreadable_for_a_while, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_queue_dies, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_torn, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_wrong_name, setup, teardown),
