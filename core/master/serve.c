@@ -76,12 +76,15 @@ use_log(const struct server *m)
 static void
 warn_fixed(const struct settings *old, const struct settings *new)
 {
-	bool same = str_eq(old->runtime_dir, new->runtime_dir) && str_eq(old->group, new->group) &&
-		    old->imap.workers == new->imap.workers &&
-		    old->imap.gate_workers == new->imap.gate_workers &&
-		    old->smtp.workers == new->smtp.workers &&
-		    old->lmtp.workers == new->lmtp.workers &&
-		    old->listens_count == new->listens_count;
+	bool same =
+		str_eq(old->runtime_dir, new->runtime_dir) && str_eq(old->group, new->group) &&
+		old->imap.workers == new->imap.workers &&
+		old->imap.gate_workers == new->imap.gate_workers &&
+		old->smtp.workers == new->smtp.workers &&
+		old->lmtp.workers == new->lmtp.workers &&str_eq(old->user_auth, new->user_auth) &&
+		str_eq(old->user_gate, new->user_gate) && str_eq(old->user_smtp, new->user_smtp) &&
+		str_eq(old->user_queue, new->user_queue) &&
+		str_eq(old->user_mail, new->user_mail) && old->listens_count == new->listens_count;
 
 	for (size_t i = 0; same && i < old->listens_count; i++) {
 		const struct str_list *a = &old->listens[i].address, *b = &new->listens[i].address;
@@ -91,9 +94,33 @@ warn_fixed(const struct settings *old, const struct settings *new)
 	}
 	if (!same)
 		log_event(LVL_WARN, "master.reload",
-			log_z("reason", "changed addresses, worker counts and runtime_dir take "
-					"hold when the "
-					"server is started again"));
+			log_z("reason", "changed addresses, worker counts, users, group and "
+					"runtime_dir take hold when the server is started "
+					"again"));
+}
+
+/* The sockets, the lock and the owners of both stay what they were bound as: a role that starts
+ * later, and the end of the server, must find them there. */
+static enum err
+keep_fixed(const struct settings *old, struct settings *new)
+{
+	const struct {
+		const struct str *from;
+		struct str *to;
+	} table[] = {
+		{ &old->runtime_dir, &new->runtime_dir },
+		{ &old->group, &new->group },
+		{ &old->user_auth, &new->user_auth },
+		{ &old->user_gate, &new->user_gate },
+		{ &old->user_smtp, &new->user_smtp },
+		{ &old->user_queue, &new->user_queue },
+		{ &old->user_mail, &new->user_mail },
+	};
+	enum err e = ERR_OK;
+
+	for (size_t i = 0; e == ERR_OK && i < ARRAY_LEN(table); i++)
+		e = arena_str(new->memory, *table[i].from, table[i].to);
+	return e;
 }
 
 static void
@@ -107,7 +134,13 @@ reload(struct server *m)
 		return;
 	buf_init(&why, 64 * 1024);
 	e = settings_load(m->config, true, &s, &why);
+	if (e == ERR_OK) {
+		resolve(s);
+		warn_fixed(m->settings, s);
+		e = keep_fixed(m->settings, s);
+	}
 	if (e != ERR_OK) {
+		settings_free(s);
 		if (why.n == 0)
 			buf_addf(&why, "%s: %s", m->config, err_name(e));
 		log_lines(LVL_ERROR, "master.reload_refused", buf_str(&why));
@@ -118,8 +151,6 @@ reload(struct server *m)
 		return;
 	}
 	buf_fini(&why);
-	resolve(s);
-	warn_fixed(m->settings, s);
 	if (logsink_reopen(m->log, s->log.file) != ERR_OK)
 		log_event(LVL_ERROR, "master.log", log_s("file", s->log.file),
 			log_z("reason", strerrordesc_np(errno)));

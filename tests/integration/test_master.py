@@ -127,6 +127,21 @@ def test_reload_refuses_a_broken_file(folder):
         assert session.ask("hostname") == "four.example.org"
 
 
+def test_reload_keeps_the_runtime_folder(folder):
+    other = folder / "other"
+    other.mkdir(mode=0o750)
+    (other / "master.pid").write_text("1\n")    # of another server
+    with TinyMaster(folder) as m:
+        at = m.log_end()
+        m.conf.write_text(m.conf.read_text().replace(f'"{m.runtime}"', f'"{other}"'))
+        m.process.send_signal(signal.SIGHUP)
+        m.wait_log(r"ev=master\.reload .*when the server is started again", start=at)
+        m.wait_log(r"role=gate .*ev=tiny\.reload", start=at)
+    assert (other / "master.pid").exists()
+    assert not (m.runtime / "master.pid").exists()
+    assert not (m.runtime / "auth").exists()
+
+
 def test_reload_opens_a_rotated_log_again(folder):
     with TinyMaster(folder) as m:
         rotated = folder / "log.1"
