@@ -15,14 +15,12 @@ static const struct smtp_policy policies[] = {
 		.require_tls = true,
 		.require_auth = true,
 		.check_sender = true,
-		.complete_header = true,
 		.normalise_newline = true },
 	{ .protocol = "submission",
 		.implicit_tls = true,
 		.require_tls = true,
 		.require_auth = true,
 		.check_sender = true,
-		.complete_header = true,
 		.normalise_newline = true },
 };
 

@@ -18,7 +18,6 @@ struct smtp_policy {
 	bool require_tls;	/* nothing but EHLO, STARTTLS, NOOP, QUIT before it */
 	bool require_auth;	/* no MAIL without */
 	bool check_sender;	/* MAIL FROM, From and Sender must be the user's own */
-	bool complete_header;	/* adds Date and Message-ID, takes Bcc out; RFC 6409 8 */
 	bool normalise_newline; /* a bare CR or LF becomes CR LF; otherwise the message is refused
 				 */
 };

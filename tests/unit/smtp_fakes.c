@@ -459,7 +459,6 @@ fakes_connect(void)
 	static const struct smtp_policy policy = { .protocol = "submission",
 		.require_auth = true,
 		.check_sender = true,
-		.complete_header = true,
 		.normalise_newline = true };
 	const struct peer peer = { .addr = "192.0.2.1" };
 	int fds[2];
