@@ -124,7 +124,6 @@ ldap_conn_free(struct ldap_conn *c)
 		c->state = ST_DEAD;
 		return;
 	}
-	/* Say goodbye where that does not wait: a server logs a clean unbind then. */
 	conn_destroy(c);
 }
 

@@ -71,6 +71,12 @@ section_check(const struct settings_directory *s, struct buf *err_out)
 			       : "an unknown %{variable}");
 		return ERR_SYNTAX;
 	}
+	/* A name without a password is bound as nobody by many servers (RFC 4513 5.1.2). */
+	if ((s->bind_dn.n > 0) != (s->bind_password.n > 0)) {
+		buf_addf(err_out, "directory \"%.*s\": bind_dn and bind_password need each other",
+			STR_FMT(s->title));
+		return ERR_SYNTAX;
+	}
 	return ERR_OK;
 }
 

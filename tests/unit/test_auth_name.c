@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "auth-ldap/ldap_conn.h"
+#include "auth-ldap/directory.h"
 #include "auth-ldap/name.h"
 #include "core/base/xalloc.h"
 
@@ -250,6 +251,46 @@ test_targets(void **state UNUSED)
 	}
 }
 
+static void
+test_service_account_needs_both_halves(void **state UNUSED)
+{
+	static struct str uris[] = { STR("ldap://127.0.0.1:1") };
+	static const struct {
+		struct str dn, password;
+		enum err want;
+	} table[] = {
+		{ STR(""), STR(""), ERR_OK },
+		{ STR("cn=mail"), STR("secret"), ERR_OK },
+		{ STR("cn=mail"), STR(""), ERR_SYNTAX },
+		{ STR(""), STR("secret"), ERR_SYNTAX },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		struct settings_directory section = {
+			.title = STR("main"),
+			.uris = { .v = uris, .n = 1 },
+			.verify = true,
+			.bind_dn = table[i].dn,
+			.bind_password = table[i].password,
+			.connect_timeout = 1000,
+			.search_timeout = 1000,
+			.bind_timeout = 1000,
+			.bind_connections_min = 1,
+			.bind_connections_max = 1,
+		};
+		const struct settings s = { .directories = &section, .directories_count = 1 };
+		struct loop *l = loop_new();
+		struct dirs *d = NULL;
+		struct buf why;
+		buf_init(&why, 1000);
+		assert_int_equal(dirs_new(l, &s, &d, &why), table[i].want);
+		if (table[i].want != ERR_OK)
+			assert_true(str_find(buf_str(&why), STR("bind_password")) < why.n);
+		dirs_close(d);
+		buf_fini(&why);
+		loop_free(l);
+	}
+}
+
 int
 main(void)
 {
@@ -260,6 +301,7 @@ main(void)
 		cmocka_unit_test(test_templates),
 		cmocka_unit_test(test_homes),
 		cmocka_unit_test(test_targets),
+		cmocka_unit_test(test_service_account_needs_both_halves),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
