@@ -75,7 +75,7 @@
 	X(login_timeout, TIME, 60000, 1000, 600000, ROLE_GATE, "Time before login")               \
 	X(idle_timeout, TIME, 1800000, 60000, 86400000, ROLE_IMAP,                                \
 		"Silent clients are logged out after this; in IDLE only when their line is dead")           \
-	X(write_timeout, TIME, 300000, 1000, 3600000, ROLE_IMAP,                                  \
+	X(write_timeout, TIME, 300000, 1000, 3600000, ROLE_IMAP | ROLE_GATE,                      \
 		"A client that reads nothing for this long is dropped")                           \
 	X(connections_per_address, INT, 200, 1, 1000000, ROLE_GATE,                               \
 		"Connections from one address")                                                   \

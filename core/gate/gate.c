@@ -221,10 +221,12 @@ static void
 on_relay_end(void *arg, bool clean)
 {
 	struct gate_conn *c = arg;
+	const char *why = clean ? "" : stream_error(c->stream);
+	if (!clean && why[0] == '\0')
+		why = "the client reads nothing";
 	log_event(LVL_INFO, "gate.end", log_z("sid", c->sid),
 		log_n("in", (int64_t)stream_bytes_in(c->stream)),
-		log_n("out", (int64_t)stream_bytes_out(c->stream)),
-		log_z("reason", clean ? "" : stream_error(c->stream)));
+		log_n("out", (int64_t)stream_bytes_out(c->stream)), log_z("reason", why));
 	if (clean)
 		conn_close(c, RELAY_LINGER_MS);
 	else
@@ -239,7 +241,8 @@ relay_begin(struct gate_conn *c)
 	buf_consume(stream_in(c->stream), c->pre->offered_bytes);
 	prelogin_free(c);
 	c->state = CONN_RELAY;
-	c->relay = relay_new(c->gate->o.loop, c->stream, fd, on_relay_end, c);
+	c->relay = relay_new(c->gate->o.loop, c->stream, fd,
+		c->gate->o.settings->imap.write_timeout, on_relay_end, c);
 	stream_set_reading(c->stream, true);
 	if (c->client_ended)
 		relay_on_end(c->relay, ERR_EOF);

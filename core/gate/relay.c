@@ -15,6 +15,9 @@ struct relay {
 	relay_fn fn;
 	void *arg;
 	struct loop_io io;
+	struct loop_timer stall;
+	int64_t stall_ms;
+	uint64_t stall_out; /* what had left when the timer began */
 	int fd;
 	bool client_ended; /* no more input comes from the stream */
 	bool up_closed;	   /* nothing goes to imap any more */
@@ -30,8 +33,29 @@ relay_end(struct relay *r, bool clean)
 	if (r->ended)
 		return;
 	r->ended = true;
+	loop_timer_stop(&r->stall);
 	loop_io_set(&r->io, 0);
 	r->fn(r->arg, clean);
+}
+
+static void
+stall_begin(struct relay *r)
+{
+	r->stall_out = stream_bytes_out(r->stream);
+	loop_timer_start(&r->stall, r->stall_ms);
+}
+
+static void
+on_stall(struct loop_timer *t)
+{
+	struct relay *r = t->arg;
+	/* We read again only when the queue fell below the stream's low mark. */
+	if ((r->io.events & LOOP_READ) != 0)
+		return;
+	if (stream_bytes_out(r->stream) == r->stall_out)
+		relay_end(r, false);
+	else
+		stall_begin(r);
 }
 
 static void
@@ -40,6 +64,8 @@ update(struct relay *r)
 	int events = 0;
 	if (!stream_full(r->stream))
 		events |= LOOP_READ;
+	else if (!loop_timer_active(&r->stall))
+		stall_begin(r);
 	if (!r->up_closed && stream_in(r->stream)->n > 0)
 		events |= LOOP_WRITE;
 	loop_io_set(&r->io, events);
@@ -100,14 +126,16 @@ on_io(struct loop_io *io, int events)
 }
 
 struct relay *
-relay_new(struct loop *l, struct stream *s, int fd, relay_fn fn, void *arg)
+relay_new(struct loop *l, struct stream *s, int fd, int64_t stall_ms, relay_fn fn, void *arg)
 {
 	struct relay *r = xcalloc(1, sizeof(*r));
 	r->stream = s;
 	r->fd = fd;
 	r->fn = fn;
 	r->arg = arg;
+	r->stall_ms = stall_ms;
 	loop_io_init(&r->io, l, fd, on_io, r);
+	loop_timer_init(&r->stall, l, on_stall, r);
 	stream_release_buffers(s);
 	update(r);
 	return r;
@@ -116,6 +144,7 @@ relay_new(struct loop *l, struct stream *s, int fd, relay_fn fn, void *arg)
 void
 relay_free(struct relay *r)
 {
+	loop_timer_stop(&r->stall);
 	loop_io_set(&r->io, 0);
 	close(r->fd);
 	free(r);

@@ -8,7 +8,8 @@
  * imap's, without looking at them. Memory is bounded by the stream's marks: when the client does
  * not read we stop reading from imap, when imap does not read we stop reading from the client.
  * The client's end becomes SHUT_WR towards imap, and output goes on; imap's end is reported when
- * everything that imap wrote is in the stream's queue. */
+ * everything that imap wrote is in the stream's queue. A client that takes nothing of a full queue
+ * for stall_ms is as good as broken: nothing else would end its session once imap gave it up. */
 struct relay;
 
 /* clean: imap hung up; false: the client's connection broke. Called once, from the loop. The
@@ -17,7 +18,7 @@ typedef void (*relay_fn)(void *arg, bool clean);
 
 /* Borrows s, takes fd (a non-blocking stream socket). The owner of s passes its callbacks on. */
 struct relay *
-relay_new(struct loop *l, struct stream *s, int fd, relay_fn fn, void *arg);
+relay_new(struct loop *l, struct stream *s, int fd, int64_t stall_ms, relay_fn fn, void *arg);
 /* Closes fd. */
 void
 relay_free(struct relay *r);

@@ -5,6 +5,8 @@
 
 #include "core/gate/relay.h"
 
+enum { STALL_MS = 1000 };
+
 struct world {
 	struct loop *loop;
 	struct stream *stream;
@@ -68,7 +70,7 @@ world_init(struct world *w)
 	w->client = a[0];
 	w->imap = b[0];
 	w->stream = stream_new(w->loop, a[1], &OPS, w, &o);
-	w->relay = relay_new(w->loop, w->stream, b[1], on_relay_end, w);
+	w->relay = relay_new(w->loop, w->stream, b[1], STALL_MS, on_relay_end, w);
 }
 
 static void
@@ -167,6 +169,28 @@ test_stalled_client(void **state)
 	world_fini(&w);
 }
 
+/* A client that reads a little now and then stays; one that never does is given up, also when
+ * imap left long ago. */
+static void
+test_client_that_never_reads(void **state)
+{
+	static char block[256 * 1024];
+	struct world w;
+	(void)state;
+	world_init(&w);
+	(void)push_until_full(&w, w.imap);
+	close(w.imap);
+	w.imap = -1;
+	turn(&w, STALL_MS - 400);
+	assert_true(recv(w.client, block, sizeof(block), MSG_DONTWAIT) > 0);
+	turn(&w, STALL_MS - 200);
+	assert_int_equal(w.ends, 0);
+	turn(&w, STALL_MS + 400);
+	assert_int_equal(w.ends, 1);
+	assert_false(w.clean);
+	world_fini(&w);
+}
+
 static void
 test_stalled_imap(void **state)
 {
@@ -252,6 +276,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_both_ways),
 		cmocka_unit_test(test_stalled_client),
+		cmocka_unit_test(test_client_that_never_reads),
 		cmocka_unit_test(test_stalled_imap),
 		cmocka_unit_test(test_client_ends),
 		cmocka_unit_test(test_imap_ends),
