@@ -1,6 +1,9 @@
 """IMAP over TLS through gate and imap, as Python's imaplib speaks it: one behaviour a test."""
+import contextlib
 import imaplib
+import os
 import re
+import signal
 import socket
 import threading
 import time
@@ -332,9 +335,9 @@ def test_logins_of_one_user_are_limited(make_instance):
     b.logout()
 
 
-def test_idle_across_workers(make_instance):
-    """Two workers and one user in both: the index file itself tells of changes."""
-    i = make_instance("imap {\n\tworkers = 2\n\tconnections_per_user = 1\n}\n")
+def test_idle_hears_of_a_delivery(make_instance):
+    """The index file itself tells of what another process did."""
+    i = make_instance("imap {\n\tworkers = 2\n}\n")
     user = "anna.berg@example.org"
     with i.lmtp() as c:
         c.sendmail("x@example.net", [user], MAIL)
@@ -344,6 +347,79 @@ def test_idle_across_workers(make_instance):
         with i.lmtp() as c:  # lmtp is another process with the same home open
             c.sendmail("x@example.net", [user], MAIL)
         s.until(b"* 2 EXISTS")
+
+
+def worker_of(postroom, start):
+    """The process of imap that took the login after this offset of the log."""
+    return int(postroom.wait_log(r"pid=(\d+) ev=imap\.begin", start=start)[1])
+
+
+@pytest.fixture
+def two_workers(make_instance):
+    """Two sessions of one user in different processes, INBOX with two messages selected."""
+    i = make_instance("imap {\n\tworkers = 2\n}\n")
+    user = "anna.berg@example.org"
+    with i.lmtp() as c:
+        for _ in range(2):
+            c.sendmail("x@example.net", [user], MAIL)
+    start = len(i.log_text())
+    with raw(i, user):
+        preferred = worker_of(i, start)
+    # an offer that the preferred worker dies over goes to the other one
+    os.kill(preferred, signal.SIGSTOP)
+    killer = threading.Timer(1, os.kill, (preferred, signal.SIGKILL))
+    killer.start()
+    start = len(i.log_text())
+    with contextlib.ExitStack() as stack:
+        a = stack.enter_context(raw(i, user))
+        killer.join()
+        other = worker_of(i, start)
+        i.wait_log(r"role=imap pid=\d+ ev=role\.ready", start=start)
+        # and later ones to the preferred worker's successor, once the gate has found it
+        until = time.monotonic() + 10
+        while True:
+            start = len(i.log_text())
+            b = stack.enter_context(raw(i, user))
+            if worker_of(i, start) != other:
+                break
+            assert time.monotonic() < until, "all logins go to one worker"
+            time.sleep(0.2)
+        for s in a, b:
+            s.send(b"s SELECT INBOX\r\n")
+            assert b"* 2 EXISTS" in s.until(b"s OK")
+        yield a, b
+
+
+def change_everything(s):
+    """What another session must hear of, step by step."""
+    s.send(b"x STORE 1 +FLAGS.SILENT (\\Flagged $Work)\r\n")
+    s.until(b"x OK")
+    yield br"* 1 FETCH (FLAGS (\Flagged"
+    s.send(b"x APPEND INBOX {%d+}\r\n%s\r\n" % (len(MAIL), MAIL))
+    s.until(b"x OK")
+    yield b"* 3 EXISTS"
+    s.send(b"x STORE 2 +FLAGS.SILENT (\\Deleted)\r\ny EXPUNGE\r\n")
+    s.until(b"y OK")
+    yield b"* 2 EXPUNGE"
+
+
+def test_idle_hears_of_another_worker(two_workers):
+    a, b = two_workers
+    b.send(b"i IDLE\r\n")
+    b.until(b"+ ")
+    for news in change_everything(a):
+        b.until(news)
+    b.send(b"DONE\r\n")
+    b.until(b"i OK")
+
+
+def test_noop_hears_of_another_worker(two_workers):
+    a, b = two_workers
+    for news in change_everything(a):
+        b.send(b"n NOOP\r\n")
+        assert news in b.until(b"n OK")
+    b.send(b"f UID FETCH 1:* (UID FLAGS)\r\n")
+    assert b.until(b"f OK").count(b"FETCH") == 2
 
 
 def test_stop_says_bye(make_instance):
