@@ -91,9 +91,11 @@ on_timer(struct loop_timer *t)
 {
 	struct socketmap_request *r = t->arg;
 	struct connection *c = r->on;
-	/* Nothing came for the oldest of a row: what stands behind it goes to another
-	 * connection when this one drops. */
-	bool stuck = c != NULL && c->row.next == &r->link;
+	/* Nothing came for the oldest of a row, now or before it became the oldest: what
+	 * stands behind it goes to another connection when this one drops. */
+	bool stuck = c != NULL &&
+		     !loop_timer_active(
+			     &CONTAINER_OF(c->row.next, struct socketmap_request, link)->timer);
 	socketmap_fn fn = r->fn;
 	void *arg = r->arg;
 	if (c == NULL || stuck)
