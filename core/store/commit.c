@@ -164,13 +164,17 @@ run_batch(struct home *h, struct writes *w)
 		return BATCH_REOPEN;
 	if (e != ERR_OK)
 		return BATCH_POISON;
-	h->batch_version = kv_version(t.kv);
+	uint64_t version = kv_version(t.kv);
+
 	e = run_updates(h, &t, &applied);
 	if (e != ERR_OK || applied == 0) {
 		kv_abort(t.kv);
 		return e == ERR_OK ? BATCH_DONE : e == ERR_LIMIT ? BATCH_GROW : split_or_fail(h, e);
 	}
 	e = kv_commit(t.kv);
+	/* Only now is the number ours: an aborted one is the next writer's, and must be told. */
+	if (e == ERR_OK)
+		h->batch_version = version;
 	if (e == ERR_DENIED)
 		return split_or_fail(h, e);
 	return e == ERR_OK ? BATCH_DONE : e == ERR_LIMIT ? BATCH_GROW : BATCH_POISON;

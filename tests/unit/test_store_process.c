@@ -126,6 +126,31 @@ test_watch(void **state)
 	fix_close(&f);
 }
 
+/* An update that changed nothing commits nothing: the next commit of another process, which takes
+ * the number that ours did not, is noticed. */
+static void
+test_watch_after_nothing(void **state)
+{
+	struct fix f;
+	struct child c;
+	struct watcher me = { .f = &f, .want = 1 };
+
+	(void)state;
+	fix_open(&f);
+	assert_int_equal(fix_pin(&f, f.home), ERR_OK);
+	home_watch_start(&me.w, f.home, on_watch, &me);
+	(void)store_claim_recent(f.home, 1, fix_on_recent, &f);
+	assert_int_equal(fix_wait(&f), ERR_OK);
+	me.calls = 0;
+	child_start(&c, f.dir, "append", "1", NULL);
+	assert_int_equal(child_end(&c), 0);
+	fix_sleep(&f, 1000);
+	assert_true(me.calls > 0);
+	home_watch_stop(&me.w);
+	home_unpin(f.home);
+	fix_close(&f);
+}
+
 /* A reader that was killed pins no pages once we were told. */
 static void
 test_dead_reader(void **state)
@@ -305,6 +330,7 @@ main(void)
 		cmocka_unit_test(test_two_writers),
 		cmocka_unit_test(test_resized),
 		cmocka_unit_test(test_watch),
+		cmocka_unit_test(test_watch_after_nothing),
 		cmocka_unit_test(test_dead_reader),
 		cmocka_unit_test(test_replaced),
 		cmocka_unit_test(test_locked_home),
