@@ -17,6 +17,9 @@ enum { BLOB_PATH_MAX = 1100 };
 MUST_USE enum err
 blob_path(const char *home, uint64_t id, char out[BLOB_PATH_MAX]);
 
+/* Syncs the folder that holds path: the names in it. */
+MUST_USE enum err
+blob_sync_parent(const char *path);
 /* The folders of a home, made where they are missing (parents of the home too), 0700. sync: also
  * sync the folders that were made. ERR_TEMP with errno's text. */
 MUST_USE enum err
@@ -34,6 +37,9 @@ MUST_USE enum err
 blob_create(const char *home, struct blob_file *out);
 MUST_USE enum err
 blob_write(const struct blob_file *f, struct str bytes);
+/* Takes back what was written after the first `size` bytes. */
+MUST_USE enum err
+blob_truncate(const struct blob_file *f, uint64_t size);
 /* To its place under id (bytes are there, and durable, when this returns). ERR_EXISTS: take another
  * id; ERR_TEMP: failed (sync_failed_out: a sync failed, the file is gone). Closes the file when
  * it returns ERR_OK; otherwise try again or discard. */
@@ -49,7 +55,7 @@ blob_discard(struct blob_file *f);
  * whether it is a link. ERR_EXISTS, ERR_NOTFOUND (the source is gone), ERR_TEMP. */
 MUST_USE enum err
 blob_link(const char *from_home, uint64_t from_id, const char *to_home, uint64_t to_id,
-	bool *linked_out);
+	bool *linked_out, bool *sync_failed_out);
 MUST_USE enum err
 blob_sync(const char *home, uint64_t id, bool sync_dir);
 /* A name that is not there is no error. What stays is an orphan, for the check. */

@@ -80,8 +80,8 @@ sync_path(const char *path)
 	return rc == 0 ? ERR_OK : ERR_TEMP;
 }
 
-static enum err
-sync_parent(const char *path)
+enum err
+blob_sync_parent(const char *path)
 {
 	char dir[BLOB_PATH_MAX];
 	size_t n = str_rchr(str_of(path), '/');
@@ -103,7 +103,7 @@ make_dir(const char *path, bool sync, const char **why_out)
 		*why_out = strerrordesc_np(errno);
 		return ERR_TEMP;
 	}
-	if (sync && sync_parent(path) != ERR_OK) {
+	if (sync && blob_sync_parent(path) != ERR_OK) {
 		*why_out = "the folder cannot be synced";
 		return ERR_TEMP;
 	}
@@ -183,6 +183,14 @@ blob_write(const struct blob_file *f, struct str bytes)
 	return ERR_OK;
 }
 
+enum err
+blob_truncate(const struct blob_file *f, uint64_t size)
+{
+	return ftruncate(f->fd, (off_t)size) == 0 && lseek(f->fd, (off_t)size, SEEK_SET) >= 0
+		       ? ERR_OK
+		       : ERR_TEMP;
+}
+
 static int
 rename_new(const char *from, const char *to)
 {
@@ -190,7 +198,7 @@ rename_new(const char *from, const char *to)
 }
 
 static enum err
-copy_file(const char *from_path, const char *to_home, uint64_t to_id);
+copy_file(const char *from_path, const char *to_home, uint64_t to_id, bool *sync_failed_out);
 
 /* The month's folder is made by the first message of the month. */
 static enum err
@@ -223,14 +231,14 @@ blob_publish(
 		return ERR_EXISTS;
 	if (rc != 0 && errno == EXDEV) {
 		/* The first home of a batch failed, and the next lies on another file system. */
-		if ((e = copy_file(f->tmp, home, id)) == ERR_OK)
+		if ((e = copy_file(f->tmp, home, id, sync_failed_out)) == ERR_OK)
 			blob_discard(f);
 		return e;
 	}
 	if (rc != 0)
 		return ERR_TEMP;
 	if (fault_hit(FAULT_SYNC) || fsync(f->fd) != 0 ||
-		(sync_dir && sync_parent(path) != ERR_OK)) {
+		(sync_dir && blob_sync_parent(path) != ERR_OK)) {
 		*sync_failed_out = true;
 		(void)unlink(path);
 		return ERR_TEMP;
@@ -271,10 +279,9 @@ copy_bytes(int from, const struct blob_file *to)
 }
 
 static enum err
-copy_file(const char *from_path, const char *to_home, uint64_t to_id)
+copy_file(const char *from_path, const char *to_home, uint64_t to_id, bool *sync_failed_out)
 {
 	struct blob_file f;
-	bool lost = false;
 	int fd = open(from_path, O_RDONLY | O_CLOEXEC);
 
 	if (fd < 0)
@@ -286,14 +293,14 @@ copy_file(const char *from_path, const char *to_home, uint64_t to_id)
 	close(fd);
 	if (e != ERR_OK)
 		return e;
-	e = blob_publish(&f, to_home, to_id, blob_needs_dir_sync(to_home), &lost);
+	e = blob_publish(&f, to_home, to_id, blob_needs_dir_sync(to_home), sync_failed_out);
 	blob_discard(&f);
 	return e;
 }
 
 enum err
 blob_link(const char *from_home, uint64_t from_id, const char *to_home, uint64_t to_id,
-	bool *linked_out)
+	bool *linked_out, bool *sync_failed_out)
 {
 	char from[BLOB_PATH_MAX], to[BLOB_PATH_MAX];
 	enum err e = blob_path(from_home, from_id, from);
@@ -320,7 +327,7 @@ blob_link(const char *from_home, uint64_t from_id, const char *to_home, uint64_t
 	case EMLINK:
 	case EPERM:
 		*linked_out = false;
-		return copy_file(from, to_home, to_id);
+		return copy_file(from, to_home, to_id, sync_failed_out);
 	default:
 		return ERR_TEMP;
 	}
@@ -335,7 +342,7 @@ blob_sync(const char *home, uint64_t id, bool sync_dir)
 	if (e == ERR_OK)
 		e = sync_path(path);
 	if (e == ERR_OK && sync_dir)
-		e = sync_parent(path);
+		e = blob_sync_parent(path);
 	return e;
 }
 
@@ -383,16 +390,32 @@ parse_id(const char *name)
 	return id;
 }
 
+/* Symbolic links are not followed, so that a walk that unlinks stays inside the home; they and
+ * plain files are ERR_NOTFOUND like folders that are gone. */
+static enum err
+open_folder(const char *path, DIR **out)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd < 0)
+		return errno == ENOENT || errno == ENOTDIR || errno == ELOOP ? ERR_NOTFOUND
+									     : ERR_TEMP;
+	*out = fdopendir(fd);
+	if (*out == NULL)
+		close(fd);
+	return *out != NULL ? ERR_OK : ERR_TEMP;
+}
+
 static enum err
 walk_files(const char *dir, bool is_tmp, blob_fn fn, void *arg)
 {
 	char path[BLOB_PATH_MAX];
 	struct stat st;
 	enum err e = ERR_OK;
-	DIR *d = opendir(dir);
+	DIR *d;
 
-	if (d == NULL)
-		return errno == ENOENT ? ERR_OK : ERR_TEMP;
+	if ((e = open_folder(dir, &d)) != ERR_OK)
+		return e == ERR_NOTFOUND ? ERR_OK : e;
 	for (struct dirent *ent; e == ERR_OK && (ent = readdir(d)) != NULL;) {
 		if (ent->d_name[0] == '.')
 			continue;
@@ -420,10 +443,10 @@ blob_walk(const char *home, blob_fn fn, void *arg)
 		e = print_path(msg, snprintf(msg, sizeof msg, "%s/msg", home));
 	if (e != ERR_OK)
 		return e;
-	DIR *d = opendir(msg);
+	DIR *d;
 
-	if (d == NULL)
-		return errno == ENOENT ? ERR_OK : ERR_TEMP;
+	if ((e = open_folder(msg, &d)) != ERR_OK)
+		return e == ERR_NOTFOUND ? ERR_OK : e;
 	for (struct dirent *ent; e == ERR_OK && (ent = readdir(d)) != NULL;) {
 		if (ent->d_name[0] == '.')
 			continue;

@@ -116,7 +116,7 @@ chunk_run(struct pool_job *j)
 
 	if (b->file.fd < 0) {
 		e = blob_create(b->home->path, &b->file);
-		if (e != ERR_OK && blob_make_home(b->home->path, false, &why) == ERR_OK)
+		if (e != ERR_OK && blob_make_home(b->home->path, true, &why) == ERR_OK)
 			e = blob_create(b->home->path, &b->file);
 	}
 	if (e == ERR_OK)
@@ -242,22 +242,26 @@ put(struct body *b)
 		if (e != ERR_OK)
 			return e;
 	}
-	if (b->file_size < b->size) {
+	/* An earlier try may have written a part of it. */
+	if (!small)
+		e = blob_truncate(&b->file, b->file_size);
+	if (e == ERR_OK && b->file_size < b->size) {
 		e = blob_write(&b->file, buf_str(&b->mem));
 		if (e == ERR_OK && !small)
 			b->file_size += b->mem.n;
 	}
 	if (e == ERR_OK)
 		e = parse(b);
-	for (int i = 0; e == ERR_OK && i < ID_TRIES; i++) {
+	if (e == ERR_OK)
+		e = ERR_EXISTS;
+	for (int i = 0; e == ERR_EXISTS && i < ID_TRIES; i++) {
 		b->stored.put_ms = clock_wall_ms();
 		b->stored.id = blob_id_new(b->stored.put_ms);
 		e = blob_publish(
 			&b->file, b->into->path, b->stored.id, b->into->sync_dir, &b->sync_failed);
-		if (e != ERR_EXISTS)
-			break;
-		e = ERR_OK;
 	}
+	if (e == ERR_EXISTS)
+		e = ERR_TEMP;
 	/* A small one is written anew for the next home; a large one's file may go there. */
 	if (e != ERR_OK && (small || b->sync_failed))
 		blob_discard(&b->file);

@@ -311,26 +311,28 @@ check_mailbox(struct check *c, const struct mailbox_row *row)
 {
 	struct recount r = { .open = false };
 	struct keywords kw;
-	struct entry_scan scan;
+	struct kv_cursor *cur;
 	struct entry entry;
+	struct key k;
+	struct str key, v;
 	enum err e = keywords_get(&c->t, row->id, &kw);
 
-	if (e != ERR_OK || (e = entry_scan_begin(&scan, &c->t, row->id, 0)) != ERR_OK)
+	if (e != ERR_OK || (e = kv_cursor_open(c->t.kv, KV_ENTRY, &cur)) != ERR_OK)
 		return e;
-	for (;;) {
-		e = entry_scan_next(&scan, &entry);
-		if (e == ERR_CORRUPT) {
+	/* A row that cannot be read is passed over, a page that cannot be read ends the walk. */
+	for (e = kv_cursor_seek(cur, key_2u32(&k, row->id, 0), &key, &v);
+		e == ERR_OK && key.n >= 4 && be32_at(key, 0) == row->id;
+		e = kv_cursor_next(cur, &key, &v)) {
+		if (key.n != 8 || entry_decode(be32_at(key, 4), v, &entry) != ERR_OK) {
 			problem(c, "entry-damaged", "mailbox %u", row->id);
 			continue;
 		}
-		if (e != ERR_OK)
-			break;
 		check_entry(c, row, &kw, &entry);
 		if (!row->dying)
 			gather(c, row, &r, &entry);
 	}
-	entry_scan_end(&scan);
-	if (e != ERR_EOF || row->dying)
+	kv_cursor_close(cur);
+	if ((e != ERR_OK && e != ERR_EOF) || row->dying)
 		return e == ERR_EOF ? ERR_OK : e;
 	compare_chunk(c, row, &r);
 	compare_counters(c, row, &r);

@@ -47,6 +47,8 @@ struct link_job {
 	struct deliver *d;
 	struct rcpt *rcpt[LINKS_MAX];
 	enum err result[LINKS_MAX];
+	bool linked[LINKS_MAX]; /* result ERR_OK and a name of the source's file, not a copy */
+	bool sync_failed[LINKS_MAX];
 	size_t n;
 };
 
@@ -265,13 +267,34 @@ commit(struct rcpt *r)
 	home_submit(r->home, &r->update);
 }
 
+/* The last link's sync carries the others; other folders need their own. A copy is synced. */
+static void
+sync_links(struct link_job *l)
+{
+	bool synced = false;
+
+	for (size_t i = l->n; i-- > 0;) {
+		const struct rcpt *r = l->rcpt[i];
+
+		if (!l->linked[i] || (synced && !r->home->sync_dir))
+			continue;
+		synced = true;
+		if (blob_sync(r->home->path, r->msg, r->home->sync_dir) == ERR_OK)
+			continue;
+		for (size_t k = 0; k < l->n; k++)
+			if (l->linked[k]) {
+				l->result[k] = ERR_TEMP;
+				l->sync_failed[k] = true;
+			}
+	}
+}
+
 /* On the pool: names for up to 32 recipients, then one sync for all that are links. */
 static void
 link_run(struct pool_job *j)
 {
 	struct link_job *l = CONTAINER_OF(j, struct link_job, job);
 	const struct rcpt *src = l->d->source;
-	bool linked = false, any = false, synced = true;
 
 	for (size_t i = 0; i < l->n; i++) {
 		struct rcpt *r = l->rcpt[i];
@@ -280,21 +303,14 @@ link_run(struct pool_job *j)
 		for (int n = 0; l->result[i] == ERR_EXISTS && n < LINK_TRIES; n++) {
 			r->put_ms = clock_wall_ms();
 			r->msg = blob_id_new(r->put_ms);
-			l->result[i] = blob_link(
-				src->home->path, src->msg, r->home->path, r->msg, &linked);
+			l->result[i] = blob_link(src->home->path, src->msg, r->home->path, r->msg,
+				&l->linked[i], &l->sync_failed[i]);
 		}
-		any |= l->result[i] == ERR_OK && linked;
+		/* Only a name that this job made may be taken back. */
+		r->drop = l->result[i] == ERR_OK;
+		l->linked[i] &= l->result[i] == ERR_OK;
 	}
-	for (size_t i = l->n; any && i-- > 0;)
-		if (l->result[i] == ERR_OK && (synced || l->rcpt[i]->home->sync_dir)) {
-			/* The last link's sync carries the others; other folders need their own. */
-			enum err e = blob_sync(l->rcpt[i]->home->path, l->rcpt[i]->msg,
-				l->rcpt[i]->home->sync_dir);
-
-			synced = false;
-			for (size_t k = 0; e != ERR_OK && k < l->n; k++)
-				l->result[k] = ERR_TEMP;
-		}
+	sync_links(l);
 }
 
 static void
@@ -304,11 +320,13 @@ link_done(struct pool_job *j)
 	struct deliver *d = l->d;
 
 	for (size_t i = 0; i < l->n; i++) {
+		if (l->sync_failed[i])
+			home_poison(l->rcpt[i]->home, "a message could not be synced");
 		if (l->result[i] == ERR_OK) {
+			l->rcpt[i]->drop = false;
 			commit(l->rcpt[i]);
 			continue;
 		}
-		l->rcpt[i]->drop = true;
 		finish(l->rcpt[i], ERR_TEMP);
 	}
 	free(l);

@@ -25,6 +25,7 @@ struct sweep {
 	size_t n;
 	uint32_t dying; /* a mailbox to take apart, 0: none */
 	bool more;	/* rows were left: too young, or too many */
+	bool full;	/* more than one round takes */
 	bool now;
 };
 
@@ -41,7 +42,10 @@ sweep_end(struct sweep *s, bool again, bool now)
 {
 	struct home *h = s->home;
 
-	h->garbage_busy = false;
+	/* What was made meanwhile may have come after this round looked. */
+	now |= h->garbage_again_now;
+	again |= h->garbage_again || now;
+	h->garbage_busy = h->garbage_again = h->garbage_again_now = false;
 	free(s);
 	if (again)
 		loop_timer_start(&h->garbage_timer, now ? 1 : grace_ms + SLACK_MS);
@@ -114,7 +118,7 @@ sweep_run(struct update *u, struct txn *t)
 			writes_del_once(t->writes, tables[j], key_id(&k, s->ids[i]));
 	if (s->dying != 0)
 		e = drop_mailbox(t, s->dying, &more);
-	s->now = more;
+	s->now = more || s->full;
 	return e;
 }
 
@@ -170,7 +174,7 @@ collect(struct sweep *s, struct txn *t)
 		memcpy(&since, v.p, sizeof since);
 		if (s->n == IDS_MAX || now - (int64_t)le64toh((uint64_t)since) < grace_ms) {
 			s->more = true;
-			s->now |= s->n == IDS_MAX;
+			s->full |= s->n == IDS_MAX;
 			continue;
 		}
 		s->ids[s->n++] = be64_at(key, 0);
@@ -246,6 +250,7 @@ garbage_init(struct home *h)
 void
 garbage_schedule(struct home *h)
 {
+	h->garbage_again |= h->garbage_busy;
 	if (!loop_timer_active(&h->garbage_timer) && !h->garbage_busy)
 		loop_timer_start(&h->garbage_timer, grace_ms + SLACK_MS);
 }
@@ -253,6 +258,7 @@ garbage_schedule(struct home *h)
 void
 garbage_schedule_now(struct home *h)
 {
+	h->garbage_again_now |= h->garbage_busy;
 	if (!h->garbage_busy)
 		loop_timer_start(&h->garbage_timer, 1);
 }

@@ -208,7 +208,10 @@ open_index(struct home *h)
 	struct store *s = h->store;
 	struct kv_options o = { .map_bytes = h->map_bytes, .create = true };
 	const char *why = "";
-	enum err e = blob_make_home(h->path, s->sync_dirs == SYNC_DIRS_YES, &why);
+	/* Where nothing is there yet, what it needs is not known: syncing it all is right. */
+	bool sync = s->sync_dirs == SYNC_DIRS_YES ||
+		    (s->sync_dirs == SYNC_DIRS_AUTO && blob_needs_dir_sync(h->path));
+	enum err e = blob_make_home(h->path, sync, &why);
 
 	/* Found out once: jobs of deliver.c read it. */
 	if (!h->dirs_known)
@@ -221,9 +224,13 @@ open_index(struct home *h)
 		h->why = why;
 		return e == ERR_DENIED || e == ERR_CORRUPT ? e : ERR_TEMP;
 	}
-	/* A process may have died in its last write: nothing is read before it is synced. */
+	/* A process may have died in its last write: nothing is read before it is synced, the name
+	 * of the index with it. */
 	(void)kv_reader_check(h->kv);
-	if ((e = kv_sync(h->kv)) == ERR_OK)
+	if ((e = kv_sync(h->kv)) == ERR_OK && h->sync_dir)
+		e = blob_sync_parent(h->index_path);
+	h->job_sync_failed = e != ERR_OK;
+	if (e == ERR_OK)
 		e = home_setup(s, s->pool, h->kv, &h->job_garbage);
 	if (e != ERR_OK) {
 		h->why = *kv_why(h->kv) != '\0' ? kv_why(h->kv) : "the index cannot be set up";
@@ -240,6 +247,7 @@ home_job_run(struct pool_job *j)
 	struct kv_txn *t;
 
 	h->job_result = ERR_OK;
+	h->job_sync_failed = false;
 	if (h->job_close && h->kv != NULL) {
 		kv_close(h->kv);
 		h->kv = NULL;
@@ -249,6 +257,7 @@ home_job_run(struct pool_job *j)
 	if (h->job_sync && h->kv != NULL) {
 		(void)kv_reader_check(h->kv);
 		h->job_result = kv_sync(h->kv);
+		h->job_sync_failed = h->job_result != ERR_OK;
 	}
 	h->job_version = 0;
 	if (h->kv != NULL && h->job_result == ERR_OK && kv_read_begin(h->kv, &t) == ERR_OK) {
@@ -346,7 +355,7 @@ home_job_done(struct pool_job *j)
 	h->refs++;
 	if (h->state == HOME_POISONED) {
 		/* Meanwhile, or closed because of it: home_step closes what is still open. */
-	} else if (e != ERR_OK && (h->job_sync || e == ERR_CORRUPT)) {
+	} else if (e != ERR_OK && (h->job_sync_failed || e == ERR_CORRUPT)) {
 		home_poison(h, h->why);
 	} else if (e != ERR_OK) {
 		h->state = HOME_CLOSED;
@@ -373,9 +382,11 @@ home_job_done(struct pool_job *j)
 void
 home_poison(struct home *h, const char *why)
 {
-	h->backoff_ms = h->backoff_ms == 0		     ? BACKOFF_MS
-			: h->backoff_ms * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS
-							     : h->backoff_ms * 2;
+	/* Several failures of one time count once. */
+	if (h->state != HOME_POISONED)
+		h->backoff_ms = h->backoff_ms == 0		     ? BACKOFF_MS
+				: h->backoff_ms * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS
+								     : h->backoff_ms * 2;
 	h->retry_ms = clock_ms() + h->backoff_ms;
 	h->state = HOME_POISONED;
 	h->why = why;

@@ -84,7 +84,7 @@ struct home {
 	bool job_busy, job_close, job_open, job_sync;
 	enum err job_result;
 	uint64_t job_version;
-	bool job_garbage;
+	bool job_garbage, job_sync_failed;
 	bool want_close, want_reopen, want_sync;
 	uint64_t map_bytes; /* 0: as configured */
 	int64_t retry_ms, backoff_ms;
@@ -110,7 +110,7 @@ struct home {
 
 	/* garbage.c */
 	struct loop_timer garbage_timer;
-	bool garbage_busy;
+	bool garbage_busy, garbage_again, garbage_again_now;
 };
 
 /* home.c */

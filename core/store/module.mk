@@ -54,6 +54,7 @@ tests_tools_store_writer_SOURCES = tests/tools/store_writer.c tests/unit/store_f
 tests_tools_store_writer_LDADD = $(LIBSTORE_ALL) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_store_fault
 tests_unit_test_store_fault_SOURCES = tests/unit/test_store_fault.c tests/unit/store_fixture.h
+tests_unit_test_store_fault_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=blob_id_new
 tests_unit_test_store_fault_LDADD = $(LIBSTORE_ALL) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/crash/test_store_kill
 tests_crash_test_store_kill_SOURCES = tests/crash/test_store_kill.c tests/unit/store_child.h \

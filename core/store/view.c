@@ -312,6 +312,10 @@ view_load(struct txn *t, const struct mailbox_row *row, const struct view *old, 
 			break;
 		uint32_t number = be32_at(key, 4);
 
+		if (number > UINT32_MAX / CHUNK_UIDS) {
+			e = ERR_CORRUPT;
+			break;
+		}
 		v = view_with(v, number, chunk_like(old, number, &chunk), &cap);
 	}
 	kv_cursor_close(c);

@@ -484,12 +484,52 @@ test_unreadable(void **state)
 	fix_close(&f);
 }
 
+/* A link out of the home where a month's folder is expected: what lies behind it is not ours to
+ * count or to unlink; a plain file there is passed over. */
+static void
+test_planted_link(void **state)
+{
+	const struct check_options o = {
+		.read_bodies = true, .age_sec = -1, .repair_orphans = true
+	};
+	struct check_counts counts;
+	struct fix f;
+	char home[128], other[128], path[192];
+
+	(void)state;
+	fix_open(&f);
+	make_home(&f);
+	fix_stop(&f);
+	f.home = NULL;
+	(void)snprintf(home, sizeof home, "%s/u/alice", f.dir);
+	(void)snprintf(other, sizeof other, "%s/other", f.dir);
+	assert_int_equal(mkdir(other, 0700), 0);
+	(void)snprintf(path, sizeof path, "%s/0123456789abcdef", other);
+	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+	assert_true(fd >= 0);
+	close(fd);
+	(void)snprintf(path, sizeof path, "%s/msg/2020-01", home);
+	assert_int_equal(symlink(other, path), 0);
+	(void)snprintf(path, sizeof path, "%s/msg/README", home);
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	close(fd);
+	assert_int_equal(store_check(home, &o, NULL, NULL, &counts), ERR_OK);
+	assert_int_equal(counts.problems, 0);
+	(void)snprintf(path, sizeof path, "%s/0123456789abcdef", other);
+	assert_int_equal(access(path, F_OK), 0);
+	fix_start(&f);
+	fix_close(&f);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_damages),
 		cmocka_unit_test(test_repair),
+		cmocka_unit_test(test_planted_link),
 		cmocka_unit_test(test_unreadable),
 	};
 

@@ -1,10 +1,28 @@
 /* When the disk fails: what was acknowledged is there, nothing else is half there, a handle whose
  * sync failed is never used again, and the map grows when it is full. Faults are compiled in where
  * sanitizers are; the growth is walked in every build. */
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
 #include "core/store/blob.h"
 #include "core/store/check.h"
 #include "core/store/fault.h"
 #include "tests/unit/store_fixture.h"
+
+/* The linker puts these in front of the store's own: 0 means the real one. */
+static uint64_t fixed_id;
+
+uint64_t
+__real_blob_id_new(int64_t wall_ms);
+uint64_t
+__wrap_blob_id_new(int64_t wall_ms);
+
+uint64_t
+__wrap_blob_id_new(int64_t wall_ms)
+{
+	return fixed_id != 0 ? fixed_id : __real_blob_id_new(wall_ms);
+}
 
 static const char msg[] = "Subject: x\r\n\r\nbody\r\n";
 
@@ -101,6 +119,201 @@ test_growth_while_pinned(void **state)
 	view_unref(v);
 	view_unref(now);
 	uidset_fini(&all);
+	fix_close(&f);
+}
+
+struct delivered {
+	struct fix *f;
+	enum err e[2];
+};
+
+static void
+on_deliver(void *arg, size_t index, enum err e, size_t left)
+{
+	struct delivered *d = arg;
+
+	d->e[index] = e;
+	if (left == 0)
+		fix_done(d->f, ERR_OK);
+}
+
+static struct home *
+second_home(struct fix *f)
+{
+	struct home *bob;
+	char path[128];
+
+	(void)snprintf(path, sizeof path, "%s/u/bob", f->dir);
+	assert_int_equal(home_get(f->store, str_of(path), &bob), ERR_OK);
+	return bob;
+}
+
+static void
+deliver_two(struct fix *f, struct home *bob, struct body *body, struct delivered *d)
+{
+	const struct deliver_rcpt rcpt[2] = { { .home = f->home }, { .home = bob } };
+
+	d->f = f;
+	(void)store_deliver(f->store,
+		&(struct deliver_batch){ .body = body, .rcpt = rcpt, .count = 2 }, on_deliver, d);
+	(void)fix_wait(f);
+}
+
+/* The id of the first message of INBOX. */
+static uint64_t
+body_id(struct fix *f, struct home *h)
+{
+	struct txn *t = fix_read(f, h);
+	struct entry e;
+
+	assert_int_equal(entry_get(t, 1, 1, &e), ERR_OK);
+	fix_read_end(t);
+	return e.msg;
+}
+
+/* Every id that is drawn is taken: refused, and whose it is keeps its file. */
+static void
+test_id_taken(void **state)
+{
+	struct fix f;
+	struct delivered d;
+	int fd;
+
+	(void)state;
+	fix_open(&f);
+	struct home *bob = second_home(&f), *alice = f.home;
+
+	assert_int_equal(fix_pin(&f, alice), ERR_OK);
+	assert_int_equal(fix_pin(&f, bob), ERR_OK);
+	fixed_id = __real_blob_id_new(clock_wall_ms());
+	f.home = bob;
+	assert_int_equal(fix_append(&f, "INBOX", 0, NULL, msg), ERR_OK);
+	assert_int_equal(fix_append(&f, "INBOX", 0, NULL, "another\r\n"), ERR_TEMP);
+	f.home = alice;
+	deliver_two(&f, bob, fix_body(alice, str_of(msg)), &d);
+	fixed_id = 0;
+	assert_int_equal(d.e[0], ERR_OK);
+	assert_int_equal(d.e[1], ERR_TEMP);
+	pool_drain(f.pool);
+	assert_int_equal(blob_open(bob->path, body_id(&f, bob), &fd), ERR_OK);
+	close(fd);
+	home_unpin(alice);
+	home_unpin(bob);
+	home_unref(bob);
+	fix_close(&f);
+}
+
+/* The disk is full in the middle of a large body's end: the next home gets it whole. */
+struct room {
+	struct delivered d;
+	struct rlimit was;
+};
+
+static void
+on_room(void *arg, size_t index, enum err e, size_t left)
+{
+	struct room *r = arg;
+
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &r->was), 0);
+	on_deliver(&r->d, index, e, left);
+}
+
+static void
+test_part_written(void **state)
+{
+	enum { FIRST = 2 * 1024 * 1024, REST = 200 * 1024 };
+	struct fix f;
+	struct room r;
+	struct stat st;
+	int fd;
+	char *big = xmalloc(FIRST);
+
+	(void)state;
+	memset(big, 'x', FIRST);
+	fix_open(&f);
+	struct home *bob = second_home(&f);
+
+	r.d.f = &f;
+	assert_int_equal(fix_pin(&f, f.home), ERR_OK);
+	assert_int_equal(fix_pin(&f, bob), ERR_OK);
+	const struct deliver_rcpt rcpt[2] = { { .home = f.home }, { .home = bob } };
+	struct body *b = fix_body(f.home, str_n(big, FIRST));
+
+	assert_int_equal(body_write(b, str_n(big, REST)), ERR_OK);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &r.was), 0);
+	(void)signal(SIGXFSZ, SIG_IGN);
+	struct rlimit low = { .rlim_cur = FIRST + REST / 2, .rlim_max = r.was.rlim_max };
+
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &low), 0);
+	(void)store_deliver(f.store, &(struct deliver_batch){ .body = b, .rcpt = rcpt, .count = 2 },
+		on_room, &r);
+	(void)fix_wait(&f);
+	assert_int_equal(r.d.e[0], ERR_TEMP);
+	assert_int_equal(r.d.e[1], ERR_OK);
+	assert_int_equal(blob_open(bob->path, body_id(&f, bob), &fd), ERR_OK);
+	assert_int_equal(fstat(fd, &st), 0);
+	assert_int_equal(st.st_size, FIRST + REST);
+	close(fd);
+	home_unpin(f.home);
+	home_unpin(bob);
+	home_unref(bob);
+	free(big);
+	fix_close(&f);
+}
+
+/* Garbage rows of messages whose files are gone already. */
+static void
+plant_garbage(struct home *h, unsigned n)
+{
+	static const unsigned char since[8] = { 0 };
+	struct kv_txn *t;
+	struct key k;
+
+	assert_int_equal(kv_write_begin(h->kv, &t), ERR_OK);
+	for (unsigned i = 1; i <= n; i++)
+		assert_int_equal(
+			kv_put(t, KV_GARBAGE, key_id(&k, i), str_n(since, sizeof since)), ERR_OK);
+	assert_int_equal(kv_commit(t), ERR_OK);
+}
+
+static uint64_t
+garbage_rows(struct fix *f)
+{
+	struct txn *t = fix_read(f, f->home);
+	uint64_t n = 0;
+
+	assert_int_equal(kv_count(t->kv, KV_GARBAGE, &n), ERR_OK);
+	fix_read_end(t);
+	return n;
+}
+
+/* More than a round takes: the next begins at once. What is made during a round is not forgotten.
+ */
+static void
+test_much_garbage(void **state)
+{
+	struct fix f;
+
+	(void)state;
+	fix_open(&f);
+	assert_int_equal(fix_pin(&f, f.home), ERR_OK);
+	plant_garbage(f.home, 2500);
+	garbage_schedule_now(f.home);
+	for (int i = 0; i < 200 && garbage_rows(&f) > 0; i++)
+		fix_sleep(&f, 10);
+	assert_int_equal(garbage_rows(&f), 0);
+	while (f.home->garbage_busy)
+		fix_sleep(&f, 1);
+	assert_false(loop_timer_active(&f.home->garbage_timer));
+	plant_garbage(f.home, 900);
+	garbage_schedule_now(f.home);
+	while (!f.home->garbage_busy)
+		fix_sleep(&f, 0);
+	garbage_schedule(f.home);
+	while (f.home->garbage_busy)
+		fix_sleep(&f, 1);
+	assert_true(loop_timer_active(&f.home->garbage_timer));
+	home_unpin(f.home);
 	fix_close(&f);
 }
 
@@ -241,21 +454,6 @@ test_batch_split(void **state)
 	fix_close(&f);
 }
 
-struct delivered {
-	struct fix *f;
-	enum err e[2];
-};
-
-static void
-on_deliver(void *arg, size_t index, enum err e, size_t left)
-{
-	struct delivered *d = arg;
-
-	d->e[index] = e;
-	if (left == 0)
-		fix_done(d->f, ERR_OK);
-}
-
 /* The first home cannot sync the body: the next one takes it. */
 static void
 test_deliver_next_home(void **state)
@@ -293,6 +491,60 @@ test_deliver_next_home(void **state)
 	home_unref(bob);
 	fix_close(&f);
 }
+/* The link's sync fails: that home may not be trusted with another one. */
+static void
+test_link_sync_fails(void **state)
+{
+	struct fix f;
+	struct delivered d;
+
+	(void)state;
+	fix_open(&f);
+	f.store->sync_dirs = SYNC_DIRS_NO;
+	struct home *bob = second_home(&f), *alice = f.home;
+
+	assert_int_equal(fix_pin(&f, alice), ERR_OK);
+	assert_int_equal(fix_pin(&f, bob), ERR_OK);
+	f.home = bob;
+	assert_int_equal(fix_append(&f, "INBOX", 0, NULL, msg), ERR_OK);
+	f.home = alice;
+	assert_int_equal(fix_append(&f, "INBOX", 0, NULL, msg), ERR_OK);
+	fault_arm(FAULT_SYNC, 2);
+	deliver_two(&f, bob, fix_body(alice, str_of(msg)), &d);
+	fault_arm(FAULT_SYNC, 0);
+	assert_int_equal(d.e[0], ERR_OK);
+	assert_int_equal(d.e[1], ERR_TEMP);
+	assert_int_equal(bob->state, HOME_POISONED);
+	home_unpin(alice);
+	home_unpin(bob);
+	home_unref(bob);
+	fix_close(&f);
+}
+
+/* Opening syncs the index, and its name where the file system needs that. */
+static void
+test_open_sync_fails(void **state)
+{
+	struct fix f;
+	const char *why;
+
+	(void)state;
+	fix_open(&f);
+	f.store->sync_dirs = SYNC_DIRS_YES;
+	assert_int_equal(blob_make_home(f.home->path, false, &why), ERR_OK);
+	fault_arm(FAULT_SYNC, 1);
+	assert_int_equal(fix_pin(&f, f.home), ERR_TEMP);
+	fault_arm(FAULT_SYNC, 0);
+	assert_int_equal(f.home->state, HOME_POISONED);
+	unpoison(&f);
+	fault_arm(FAULT_COMMIT, 1);
+	assert_int_equal(fix_pin(&f, f.home), ERR_TEMP);
+	fault_arm(FAULT_COMMIT, 0);
+	assert_int_equal(f.home->state, HOME_POISONED);
+	unpoison(&f);
+	assert_int_equal(fix_append(&f, "INBOX", 0, NULL, msg), ERR_OK);
+	fix_close(&f);
+}
 #endif
 
 int
@@ -301,12 +553,17 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_growth),
 		cmocka_unit_test(test_growth_while_pinned),
+		cmocka_unit_test(test_id_taken),
+		cmocka_unit_test(test_part_written),
+		cmocka_unit_test(test_much_garbage),
 #if STORE_FAULTS
 		cmocka_unit_test(test_commit_fails),
 		cmocka_unit_test(test_body_sync_fails),
 		cmocka_unit_test(test_write_fails),
 		cmocka_unit_test(test_batch_split),
 		cmocka_unit_test(test_deliver_next_home),
+		cmocka_unit_test(test_link_sync_fails),
+		cmocka_unit_test(test_open_sync_fails),
 #endif
 	};
 
