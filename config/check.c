@@ -37,6 +37,25 @@ check_absolute(struct str path, const char *name, struct checking *c)
 			STR_FMT(path));
 }
 
+static bool
+names(struct str template, struct str variable)
+{
+	return str_find(template, variable) != template.n;
+}
+
+/* Two people of two domains must never get one home. */
+static void
+check_home(struct str template, struct checking *c)
+{
+	if (names(template, STR("%{user}")) || names(template, STR("%{address}")) ||
+		(names(template, STR("%{local}")) && names(template, STR("%{domain}"))))
+		return;
+	complain(c,
+		"mail_home: \"%.*s\" would give several users one home; it needs %%{local} and "
+		"%%{domain}, or %%{user}",
+		STR_FMT(template));
+}
+
 static void
 check_listen(const struct settings *s, const struct settings_listen *l, struct checking *c)
 {
@@ -97,6 +116,7 @@ settings_cross_check(const struct settings *s, struct buf *err_out)
 	check_absolute(s->runtime_dir, "runtime_dir", &c);
 	check_absolute(s->mail_root, "mail_root", &c);
 	check_absolute(s->spool_dir, "spool_dir", &c);
+	check_home(s->mail_home, &c);
 	if (!one_of(s->tls.min_version, versions))
 		complain(&c, "tls.min_version must be 1.2 or 1.3");
 	if (!one_of(s->log.level, levels))
