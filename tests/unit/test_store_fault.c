@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "core/store/blob.h"
 #include "core/store/check.h"
@@ -124,7 +125,7 @@ test_growth_while_pinned(void **state)
 
 struct delivered {
 	struct fix *f;
-	enum err e[2];
+	enum err e[3];
 };
 
 static void
@@ -491,6 +492,66 @@ test_deliver_next_home(void **state)
 	home_unref(bob);
 	fix_close(&f);
 }
+enum { SLOW = 6, SLOW_MS = 60 };
+struct slow {
+	struct update u;
+	struct fix *f;
+	const struct kv_txn *txn;
+	unsigned *left;
+};
+
+static enum err
+slow_run(struct update *u, struct txn *t)
+{
+	struct slow *s = CONTAINER_OF(u, struct slow, u);
+	const struct timespec pause = { .tv_nsec = SLOW_MS * 1000000 };
+
+	s->txn = t->kv;
+	(void)nanosleep(&pause, NULL);
+	return ERR_OK;
+}
+
+static void
+slow_done(struct update *u, enum err e)
+{
+	struct slow *s = CONTAINER_OF(u, struct slow, u);
+
+	assert_int_equal(e, ERR_OK);
+	if (--*s->left == 0)
+		fix_done(s->f, ERR_OK);
+}
+
+/* Updates that write nothing are cut into transactions of less than 200 ms too. */
+static void
+test_slow_nothing(void **state)
+{
+	struct fix f;
+	struct slow s[SLOW] = { { .f = NULL } };
+	unsigned left = SLOW;
+
+	(void)state;
+	fix_open(&f);
+	assert_int_equal(fix_pin(&f, f.home), ERR_OK);
+	for (size_t i = 0; i < SLOW; i++) {
+		s[i] = (struct slow){
+			.u = { .run = slow_run, .done = slow_done },
+			.f = &f,
+			.left = &left,
+		};
+		home_submit(f.home, &s[i].u);
+	}
+	(void)fix_wait(&f);
+	for (size_t i = 0; i < SLOW; i++) {
+		unsigned same = 0;
+
+		for (size_t k = 0; k < SLOW; k++)
+			same += s[k].txn == s[i].txn;
+		assert_in_range(same, 1, 3);
+	}
+	home_unpin(f.home);
+	fix_close(&f);
+}
+
 /* The link's sync fails: that home may not be trusted with another one. */
 static void
 test_link_sync_fails(void **state)
@@ -519,6 +580,55 @@ test_link_sync_fails(void **state)
 	home_unpin(bob);
 	home_unref(bob);
 	fix_close(&f);
+}
+
+/* A home on another file system gets a copy, with a sync of its own: that is not the links'. */
+static void
+test_link_beside_copy(void **state)
+{
+	struct fix f;
+	struct home *carol, *dave;
+	char shm[] = "/dev/shm/pr-store-XXXXXX";
+	struct delivered d;
+	struct stat here, there;
+
+	(void)state;
+	fix_open(&f);
+	assert_non_null(mkdtemp(shm));
+	assert_true(stat(shm, &there) == 0 && stat(f.dir, &here) == 0);
+	assert_int_not_equal(here.st_dev, there.st_dev);
+	f.store->sync_dirs = SYNC_DIRS_NO;
+	carol = second_home(&f);
+	assert_int_equal(home_get(f.store, str_of(shm), &dave), ERR_OK);
+	struct home *const homes[] = { f.home, carol, dave };
+
+	for (size_t i = 0; i < ARRAY_LEN(homes); i++) {
+		assert_int_equal(fix_pin(&f, homes[i]), ERR_OK);
+		f.home = homes[i];
+		assert_int_equal(fix_append(&f, "INBOX", 0, NULL, msg), ERR_OK);
+	}
+	f.home = homes[0];
+	const struct deliver_rcpt rcpt[3] = { { .home = f.home }, { .home = carol },
+		{ .home = dave } };
+
+	/* The body; the copy and its folder; the link. */
+	d.f = &f;
+	fault_arm(FAULT_SYNC, 4);
+	(void)store_deliver(f.store,
+		&(struct deliver_batch){
+			.body = fix_body(f.home, str_of(msg)), .rcpt = rcpt, .count = 3 },
+		on_deliver, &d);
+	(void)fix_wait(&f);
+	fault_arm(FAULT_SYNC, 0);
+	assert_int_equal(d.e[0], ERR_OK);
+	assert_int_equal(d.e[1], ERR_TEMP);
+	assert_int_equal(d.e[2], ERR_OK);
+	for (size_t i = 0; i < ARRAY_LEN(homes); i++)
+		home_unpin(homes[i]);
+	home_unref(carol);
+	home_unref(dave);
+	fix_close(&f);
+	fix_remove(shm);
 }
 
 /* Opening syncs the index, and its name where the file system needs that. */
@@ -562,7 +672,9 @@ main(void)
 		cmocka_unit_test(test_write_fails),
 		cmocka_unit_test(test_batch_split),
 		cmocka_unit_test(test_deliver_next_home),
+		cmocka_unit_test(test_slow_nothing),
 		cmocka_unit_test(test_link_sync_fails),
+		cmocka_unit_test(test_link_beside_copy),
 		cmocka_unit_test(test_open_sync_fails),
 #endif
 	};
