@@ -9,7 +9,7 @@
 #include "imap/section.h"
 #include "imap/write.h"
 
-enum { LOOK_EVERY = 32 };
+enum { LOOK_EVERY = 32, LOOK_LIGHT_EVERY = 512 };
 enum { FETCH_BEGIN, FETCH_MARKING, FETCH_ROWS };
 enum { PLAIN_ITEMS_MAX = 8 };
 
@@ -17,6 +17,7 @@ struct fetch_state {
 	struct uidset uids;
 	struct uidset seen; /* got \Seen by this command */
 	struct walk walk;
+	struct walk look;	    /* for messages without \Seen */
 	struct section_plan *plans; /* one an item */
 	bool needs_message, needs_file, marks_seen, has_uid, has_flags;
 	bool missing;
@@ -100,18 +101,22 @@ on_marked(void *arg, enum err e, const struct flags_result *r)
 	session_resume(s);
 }
 
-/* ERR_EXISTS: at least one message lacks \Seen. */
+/* ERR_EXISTS: at least one message lacks \Seen; ERR_AGAIN: the step is full. */
 static enum err
 look_for_unseen(struct imap_session *s, struct fetch_state *st)
 {
-	struct walk w = { 0 };
+	int64_t began = clock_us();
+	struct walk *w = &st->look;
 	struct rows r;
 	uint32_t uid;
-	enum err e = rows_begin(&r, s, st->uids.v[0].lo);
+
+	if (!walk_at(w, &st->uids, &uid))
+		return ERR_OK;
+	enum err e = rows_begin(&r, s, uid);
 
 	if (e != ERR_OK)
 		return e;
-	for (; e == ERR_OK && walk_at(&w, &st->uids, &uid); walk_step(&w, &st->uids)) {
+	for (unsigned n = 1; e == ERR_OK && walk_at(w, &st->uids, &uid); n++) {
 		const struct entry *entry;
 
 		e = rows_get(&r, uid, &entry);
@@ -119,6 +124,9 @@ look_for_unseen(struct imap_session *s, struct fetch_state *st)
 			e = ERR_OK;
 		else if (e == ERR_OK && (entry->flags & FLAG_SEEN) == 0)
 			e = ERR_EXISTS;
+		walk_step(w, &st->uids);
+		if (e == ERR_OK && n % LOOK_LIGHT_EVERY == 0 && session_enough(s, began))
+			e = ERR_AGAIN;
 	}
 	rows_end(&r);
 	return e;
@@ -341,7 +349,7 @@ static enum err
 write_rows(struct imap_session *s, struct cmd *c, struct fetch_state *st, struct rows *rows)
 {
 	int64_t began = clock_us();
-	unsigned look_every = st->needs_message ? 4 : LOOK_EVERY;
+	unsigned look_every = st->needs_file ? 1 : st->needs_message ? 4 : LOOK_EVERY;
 	uint32_t uid;
 
 	for (unsigned n = 1; walk_at(&st->walk, &st->uids, &uid); n++) {

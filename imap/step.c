@@ -219,7 +219,8 @@ refuse_command(struct imap_session *s, enum read_event ev)
 					 : " BAD [LIMIT] Command is too large\r\n");
 	session_flush(s);
 	reader_init(&s->reader);
-	if (++s->bad_commands >= BAD_MAX)
+	/* a message that is too large is no mistake in the protocol: a folder may hold many */
+	if (ev != READ_TOO_BIG && ++s->bad_commands >= BAD_MAX)
 		session_bye(s, "Too many invalid commands");
 	return GO_ON;
 }

@@ -682,6 +682,43 @@ test_list_names_in_any_form(void **state)
 	SAID(c, "\"Caf&AOk-\"\r\n");
 }
 
+/* A client that uploads a folder of large messages is told of each and may go on. */
+static void
+test_many_messages_too_big(void **state)
+{
+	const uint64_t max = w.imap.limits.reader.message_max;
+
+	(void)state;
+	w.imap.limits.reader.message_max = 10;
+	for (unsigned i = 0; i < 30; i++)
+		EXPECT(c, "NO [TOOBIG]", "APPEND INBOX {%zu+}\r\n%s", strlen(mail1), mail1);
+	w.imap.limits.reader.message_max = max;
+	EXPECT(c, "OK", "NOOP");
+}
+
+/* Many pieces of many messages are more than a stream takes at once. */
+static void
+test_many_pieces_in_one_answer(void **state)
+{
+	static char mail[33000];
+	struct buf cmd;
+
+	(void)state;
+	memset(mail, 'x', sizeof mail - 1);
+	memcpy(mail, "A: b\r\n\r\n", 8);
+	for (unsigned i = 0; i < 20; i++)
+		append(c, "INBOX", "()", mail);
+	EXPECT(c, "OK", "SELECT INBOX");
+	buf_init(&cmd, 65536);
+	buf_addz(&cmd, "FETCH 1:20 (");
+	for (unsigned i = 0; i < 30; i++)
+		buf_addz(&cmd, "BODY.PEEK[]<0.32000> ");
+	buf_addz(&cmd, "UID)");
+	EXPECT(c, "OK", "%.*s", STR_FMT(buf_str(&cmd)));
+	SAID(c, "x UID 20)\r\n");
+	buf_fini(&cmd);
+}
+
 static void
 test_time_limits(void **state)
 {
@@ -788,6 +825,8 @@ main(void)
 		TEST(test_flags_after_a_fetch_that_failed),
 		TEST(test_lsub),
 		TEST(test_list_names_in_any_form),
+		TEST(test_many_messages_too_big),
+		TEST(test_many_pieces_in_one_answer),
 		TEST(test_time_limits),
 		cmocka_unit_test(test_every_capability_was_tested),
 	};
