@@ -72,8 +72,8 @@ def test_unknown_user_and_no_home(postroom):
     assert done.returncode == 1 and "no such user" in done.stderr
     done = postroom.command("store", "check", "--home", postroom.mail / "none", check=False)
     assert done.returncode == 1 and "no mail" in done.stderr
-    assert postroom.command("store", "check", check=False).returncode == 64
-    assert postroom.command("store", "nonsense", USER, check=False).returncode == 64
+    assert postroom.command("store", "check", check=False).returncode == 2
+    assert postroom.command("store", "nonsense", USER, check=False).returncode == 2
 
 
 def test_replaced_index_is_opened_again(postroom):
