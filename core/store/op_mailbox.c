@@ -333,7 +333,8 @@ rename_inbox(struct mailbox_op *op, struct txn *t)
 	if (e == ERR_OK)
 		e = transfer_entries(t, &x);
 	op->again = x.next != 0;
-	op->r = (struct mailbox_result){ target.id, target.uidvalidity };
+	if (e == ERR_OK)
+		op->r = (struct mailbox_result){ target.id, target.uidvalidity };
 	uidset_fini(&from);
 	uidset_fini(&into);
 	return e;

@@ -172,6 +172,9 @@ visit(struct store_sweep *s)
 	s->wait.arg = s;
 	s->busy = true;
 	e = home_pin(s->home, &s->wait);
+	/* Opening looks for garbage; in one that is open another process may have left some. */
+	if (e == ERR_OK)
+		garbage_schedule(s->home);
 	if (e != ERR_AGAIN)
 		on_pin(&s->wait, e);
 }

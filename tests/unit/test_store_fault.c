@@ -9,6 +9,7 @@
 #include "core/store/blob.h"
 #include "core/store/check.h"
 #include "core/store/fault.h"
+#include "core/store/sweep.h"
 #include "tests/unit/store_fixture.h"
 
 /* The linker puts these in front of the store's own: 0 means the real one. */
@@ -314,6 +315,30 @@ test_much_garbage(void **state)
 	while (f.home->garbage_busy)
 		fix_sleep(&f, 1);
 	assert_true(loop_timer_active(&f.home->garbage_timer));
+	home_unpin(f.home);
+	fix_close(&f);
+}
+
+/* Garbage that another process left behind, in a home that stays open here. */
+static void
+test_walk_open_home(void **state)
+{
+	struct fix f;
+	char root[128];
+
+	(void)state;
+	fix_open(&f);
+	garbage_set_grace(1);
+	assert_int_equal(fix_pin(&f, f.home), ERR_OK);
+	plant_garbage(f.home, 5);
+	(void)snprintf(root, sizeof root, "%s/u", f.dir);
+	struct store_sweep *walk = store_sweep_start(f.store, str_of(root), 1);
+
+	for (int i = 0; i < 50 && garbage_rows(&f) > 0; i++)
+		fix_sleep(&f, 100);
+	assert_int_equal(garbage_rows(&f), 0);
+	store_sweep_stop(walk);
+	garbage_set_grace((int64_t)10 * 60 * 1000);
 	home_unpin(f.home);
 	fix_close(&f);
 }
@@ -666,6 +691,7 @@ main(void)
 		cmocka_unit_test(test_id_taken),
 		cmocka_unit_test(test_part_written),
 		cmocka_unit_test(test_much_garbage),
+		cmocka_unit_test(test_walk_open_home),
 #if STORE_FAULTS
 		cmocka_unit_test(test_commit_fails),
 		cmocka_unit_test(test_body_sync_fails),
