@@ -719,6 +719,102 @@ test_many_pieces_in_one_answer(void **state)
 	buf_fini(&cmd);
 }
 
+/* Sections of messages and parts without parts, and of a message inside. RFC 3501 6.4.5. */
+static void
+test_sections_of_single_parts(void **state)
+{
+	static const struct {
+		unsigned seq;
+		const char *section, *want;
+	} rows[] = {
+		{ 1, "1", "BODY[1] {18}\r\nSee you at noon.\r\n)" },
+		{ 1, "1.1", "BODY[1.1] NIL)" },
+		{ 1, "2", "BODY[2] NIL)" },
+		{ 1, "1.TEXT", "BODY[1.TEXT] NIL)" },
+		{ 1, "1.HEADER", "BODY[1.HEADER] NIL)" },
+		{ 2, "2", "BODY[2] {28}\r\nSubject: Inner\r\n\r\nInner text)" },
+		{ 2, "2.1", "BODY[2.1] {10}\r\nInner text)" },
+		{ 2, "2.2", "BODY[2.2] NIL)" },
+		{ 2, "1.TEXT", "BODY[1.TEXT] NIL)" },
+		{ 2, "2.HEADER.FIELDS (subject)",
+			"BODY[2.HEADER.FIELDS (subject)] {18}\r\nSubject: Inner\r\n\r\n)" },
+		{ 2, "2.HEADER.FIELDS.NOT (subject)",
+			"BODY[2.HEADER.FIELDS.NOT (subject)] {2}\r\n\r\n)" },
+		{ 2, "2.1.1", "BODY[2.1.1] NIL)" },
+		{ 2, "3", "BODY[3] NIL)" },
+	};
+
+	(void)state;
+	two_messages();
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		EXPECT(c, "OK", "FETCH %u BODY.PEEK[%s]", rows[i].seq, rows[i].section);
+		SAID(c, rows[i].want);
+	}
+	EXPECT(c, "BAD", "FETCH 1 BODY[0]");
+	EXPECT(c, "BAD", "FETCH 1 BODY[1.]");
+	EXPECT(c, "BAD", "FETCH 1 BODY[MIME]");
+	EXPECT(c, "BAD", "FETCH 1 BODY[HEADER.FIELDS ()]");
+	EXPECT(c, "BAD", "FETCH 1 BODY[]<1.0>");
+	EXPECT(c, "BAD", "FETCH 1 BODY.PEEK");
+}
+
+static void
+test_sets(void **state)
+{
+	(void)state;
+	EXPECT(c, "OK", "SELECT INBOX");
+	EXPECT(c, "BAD", "FETCH 1:* FLAGS");
+	EXPECT(c, "BAD", "FETCH * FLAGS");
+	EXPECT(c, "OK", "UID FETCH 1:* FLAGS");
+	EXPECT(c, "OK", "UID STORE * +FLAGS (\\Seen)");
+	EXPECT(c, "OK", "UID COPY 1:* Sent");
+	EXPECT(c, "OK", "UID MOVE * Sent");
+	EXPECT(c, "OK", "UID EXPUNGE 1:*");
+	EXPECT(c, "OK", "SEARCH ALL");
+	SAID(c, "* SEARCH\r\n");
+	two_messages();
+	EXPECT(c, "OK", "FETCH *:1 UID");
+	SAID(c, "* 1 FETCH (UID 1)\r\n* 2 FETCH (UID 2)\r\n");
+	EXPECT(c, "OK", "FETCH 2,1,1:2,2:1 UID");
+	SAID(c, "* 1 FETCH (UID 1)\r\n* 2 FETCH (UID 2)\r\nt");
+	EXPECT(c, "OK", "UID FETCH 99:* UID");
+	SAID(c, "* 2 FETCH (UID 2)\r\n");
+	SILENT(c, "* 1 FETCH");
+	EXPECT(c, "OK", "UID FETCH 4294967295 UID");
+	SILENT(c, "FETCH (");
+	EXPECT(c, "BAD", "FETCH 1:3 UID");
+	EXPECT(c, "BAD", "FETCH 0 UID");
+	EXPECT(c, "BAD", "FETCH 4294967296 UID");
+	EXPECT(c, "BAD", "FETCH 1, UID");
+	EXPECT(c, "BAD", "FETCH 1: UID");
+	EXPECT(c, "BAD", "STORE 1 FLAGS (a]b)");
+	EXPECT(c, "BAD", "STORE 1 FLAGS (\\Recent)");
+	EXPECT(c, "BAD", "STORE 1 FLAGS");
+	EXPECT(c, "OK", "STORE 2 FLAGS ()");
+	SAID(c, "* 2 FETCH (FLAGS ())\r\n");
+}
+
+static void
+test_inbox(void **state)
+{
+	(void)state;
+	EXPECT(c, "NO", "CREATE inbox");
+	EXPECT(c, "NO", "DELETE INBOX");
+	EXPECT(c, "OK", "CREATE inBox/sub/");
+	two_messages();
+	EXPECT(c, "OK", "RENAME INBOX old/2026");
+	SAID(c, "* 2 EXPUNGE\r\n* 1 EXPUNGE\r\n");
+	EXPECT(c, "OK", "STATUS old/2026 (MESSAGES)");
+	SAID(c, "(MESSAGES 2)");
+	EXPECT(c, "OK", "LIST \"\" inbox*");
+	SAID(c, "* LIST (\\HasChildren) \"/\" \"INBOX\"\r\n");
+	SAID(c, "\"INBOX/sub\"\r\n");
+	EXPECT(c, "NO [ALREADYEXISTS]", "RENAME old INBOX");
+	EXPECT(c, "OK", "DELETE old/2026");
+	EXPECT(c, "OK", "LIST \"\" old*");
+	SILENT(c, "old/2026");
+}
+
 static void
 test_time_limits(void **state)
 {
@@ -827,6 +923,9 @@ main(void)
 		TEST(test_list_names_in_any_form),
 		TEST(test_many_messages_too_big),
 		TEST(test_many_pieces_in_one_answer),
+		TEST(test_sections_of_single_parts),
+		TEST(test_sets),
+		TEST(test_inbox),
 		TEST(test_time_limits),
 		cmocka_unit_test(test_every_capability_was_tested),
 	};
