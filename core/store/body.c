@@ -274,7 +274,7 @@ put_run(struct pool_job *j)
 	struct body *b = CONTAINER_OF(j, struct body, job);
 
 	b->sync_failed = false;
-	b->job_result = put(b);
+	b->job_result = commit_too_late(j->queued_ms) ? ERR_TEMP : put(b);
 }
 
 static void

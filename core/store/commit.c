@@ -23,6 +23,12 @@ commit_set_patience(int64_t ms)
 	queue_ms_max = ms;
 }
 
+bool
+commit_too_late(int64_t queued_ms)
+{
+	return clock_ms() - queued_ms >= queue_ms_max;
+}
+
 static struct update *
 update_of(struct list *node)
 {

@@ -136,6 +136,9 @@ commit_fail_all(struct home *h, enum err e);
 /* Updates queued for longer than 10 s fail. */
 void
 commit_expire(struct home *h, int64_t now_ms);
+/* A job of the pool that waited longer than that is not begun any more. Any thread. */
+bool
+commit_too_late(int64_t queued_ms);
 /* Ten seconds; shorter for tests. */
 void
 commit_set_patience(int64_t ms);

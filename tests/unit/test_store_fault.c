@@ -319,6 +319,34 @@ test_much_garbage(void **state)
 	fix_close(&f);
 }
 
+static void
+dawdle(void *arg)
+{
+	const struct timespec pause = { .tv_nsec = 300 * 1000000 };
+
+	(void)arg;
+	(void)nanosleep(&pause, NULL);
+}
+
+/* A body that waited too long for the pool is refused, not written late. */
+static void
+test_body_waits(void **state)
+{
+	struct fix f;
+
+	(void)state;
+	fix_open(&f);
+	assert_int_equal(fix_pin(&f, f.home), ERR_OK);
+	commit_set_patience(100);
+	for (int i = 0; i < 16; i++)
+		store_background(f.store, POOL_SYNC, dawdle, NULL);
+	assert_int_equal(fix_append(&f, "INBOX", 0, NULL, msg), ERR_TEMP);
+	commit_set_patience((int64_t)10 * 1000);
+	assert_int_equal(fix_append(&f, "INBOX", 0, NULL, msg), ERR_OK);
+	home_unpin(f.home);
+	fix_close(&f);
+}
+
 /* Garbage that another process left behind, in a home that stays open here. */
 static void
 test_walk_open_home(void **state)
@@ -692,6 +720,7 @@ main(void)
 		cmocka_unit_test(test_part_written),
 		cmocka_unit_test(test_much_garbage),
 		cmocka_unit_test(test_walk_open_home),
+		cmocka_unit_test(test_body_waits),
 #if STORE_FAULTS
 		cmocka_unit_test(test_commit_fails),
 		cmocka_unit_test(test_body_sync_fails),
