@@ -54,7 +54,7 @@ flags_one(struct flags_op *op, struct txn *t, struct mailbox_row *row, struct ch
 		row->highestmodseq++;
 	entry->modseq = op->step.modseq = row->highestmodseq;
 	uidset_add(&op->step.changed, entry->uid, entry->uid);
-	if (was.modseq > op->a.known_modseq)
+	if (op->a.known_modseq != 0 && was.modseq > op->a.known_modseq)
 		uidset_add(&op->step.overtaken, entry->uid, entry->uid);
 	entry_put(t, row->id, entry);
 	if (((entry->flags ^ was.flags) & FLAG_SEEN) == 0)

@@ -63,7 +63,7 @@ struct flags_args {
 	const struct str *keywords; /* new names get a bit, except with FLAGS_REMOVE */
 	size_t keywords_count;
 	uint64_t unchanged_since; /* 0: no condition. RFC 7162 3.1.3 */
-	uint64_t known_modseq;	  /* what the caller knows; for overtaken */
+	uint64_t known_modseq;	  /* what the caller knows, for overtaken; 0: not asked */
 };
 struct flags_result {
 	struct uidset changed;	 /* flags differ now */
