@@ -482,8 +482,7 @@ static void
 on_expire(struct loop_timer *t)
 {
 	struct auth_conn *c = t->arg;
-	LIST_FOREACH(n, &c->verified)
-	{
+	LIST_FOREACH (n, &c->verified) {
 		struct login *l = CONTAINER_OF(n, struct login, link);
 		int64_t left = l->start_ms + c->c.service->verify_ms - clock_ms();
 		if (left > 0) {

@@ -401,8 +401,7 @@ copy_entry(struct ldap_conn *c, struct ldap_op *op, LDAPMessage *msg)
 static struct ldap_op *
 find_op(struct ldap_conn *c, int msgid)
 {
-	LIST_FOREACH(l, &c->flight)
-	{
+	LIST_FOREACH (l, &c->flight) {
 		struct ldap_op *op = CONTAINER_OF(l, struct ldap_op, link);
 		if (op->msgid == msgid)
 			return op;

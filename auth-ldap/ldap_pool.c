@@ -551,8 +551,7 @@ bind_send(struct binder *b, struct ask *a)
 static void
 bind_pump(struct ldap_pool *p)
 {
-	LIST_FOREACH(l, &p->binders)
-	{
+	LIST_FOREACH (l, &p->binders) {
 		struct binder *b = CONTAINER_OF(l, struct binder, link);
 		if (list_empty(&p->bind_waiting))
 			return;
@@ -602,8 +601,7 @@ on_probe(struct loop_timer *t)
 	int64_t now = clock_ms();
 	if (p->search == NULL)
 		search_connect(p);
-	LIST_FOREACH(l, &p->binders)
-	{
+	LIST_FOREACH (l, &p->binders) {
 		struct binder *b = CONTAINER_OF(l, struct binder, link);
 		if (p->binders_count > p->o.binds_min && b->ready && b->ask == NULL &&
 			now - b->idle_since_ms > IDLE_MS)

@@ -359,8 +359,8 @@ void
 imap_fini(struct imap *i)
 {
 	i->on_empty = NULL;
-	LIST_FOREACH(n, &i->sessions)
-	session_free(CONTAINER_OF(n, struct imap_session, link));
+	LIST_FOREACH (n, &i->sessions)
+		session_free(CONTAINER_OF(n, struct imap_session, link));
 	hmap_fini(&i->users);
 	buf_fini(&i->out);
 }
@@ -369,8 +369,7 @@ void
 imap_stop(struct imap *i)
 {
 	i->stopping = true;
-	LIST_FOREACH(n, &i->sessions)
-	{
+	LIST_FOREACH (n, &i->sessions) {
 		struct imap_session *s = CONTAINER_OF(n, struct imap_session, link);
 
 		bool waits = s->state == SESSION_READING || s->state == SESSION_IDLE ||

@@ -129,8 +129,8 @@ request_send(struct auth_request *r)
 static void
 send_waiting(struct auth_client *c)
 {
-	LIST_FOREACH(n, &c->waiting)
-	request_send(CONTAINER_OF(n, struct auth_request, link));
+	LIST_FOREACH (n, &c->waiting)
+		request_send(CONTAINER_OF(n, struct auth_request, link));
 }
 
 /* One line of the service's greeting. False: not this protocol. */
@@ -335,8 +335,7 @@ on_down(void *arg)
 	/* A callback may start a login: that one waits for the next connection. */
 	struct list lost;
 	list_init(&lost);
-	LIST_FOREACH(n, &c->sent)
-	{
+	LIST_FOREACH (n, &c->sent) {
 		list_remove(n);
 		list_push_back(&lost, n);
 	}
@@ -367,10 +366,10 @@ auth_client_free(struct auth_client *c)
 {
 	if (c == NULL)
 		return;
-	LIST_FOREACH(n, &c->waiting)
-	request_free(CONTAINER_OF(n, struct auth_request, link));
-	LIST_FOREACH(m, &c->sent)
-	request_free(CONTAINER_OF(m, struct auth_request, link));
+	LIST_FOREACH (n, &c->waiting)
+		request_free(CONTAINER_OF(n, struct auth_request, link));
+	LIST_FOREACH (m, &c->sent)
+		request_free(CONTAINER_OF(m, struct auth_request, link));
 	channel_fini(&c->channel);
 	hmap_fini(&c->by_id);
 	free(c);

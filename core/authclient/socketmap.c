@@ -179,8 +179,8 @@ on_input(void *arg, struct buf *in)
 static void
 send_waiting(struct socketmap *s)
 {
-	LIST_FOREACH(n, &s->waiting)
-	request_send(CONTAINER_OF(n, struct socketmap_request, link));
+	LIST_FOREACH (n, &s->waiting)
+		request_send(CONTAINER_OF(n, struct socketmap_request, link));
 }
 
 static void
@@ -201,8 +201,7 @@ on_down(void *arg)
 	struct list lost;
 	c->up = false;
 	list_init(&lost);
-	LIST_FOREACH(n, &c->row)
-	{
+	LIST_FOREACH (n, &c->row) {
 		list_remove(n);
 		list_push_back(&lost, n);
 	}
@@ -251,11 +250,11 @@ socketmap_free(struct socketmap *s)
 {
 	if (s == NULL)
 		return;
-	LIST_FOREACH(n, &s->waiting)
-	request_free(CONTAINER_OF(n, struct socketmap_request, link));
+	LIST_FOREACH (n, &s->waiting)
+		request_free(CONTAINER_OF(n, struct socketmap_request, link));
 	for (size_t i = 0; i < SOCKETMAP_CONNECTIONS; i++) {
-		LIST_FOREACH(m, &s->connections[i].row)
-		request_free(CONTAINER_OF(m, struct socketmap_request, link));
+		LIST_FOREACH (m, &s->connections[i].row)
+			request_free(CONTAINER_OF(m, struct socketmap_request, link));
 		channel_fini(&s->connections[i].channel);
 	}
 	free(s);

@@ -203,8 +203,7 @@ greeting_line(struct userdb *db, struct str verb, struct str rest)
 		return false;
 	db->ready = true;
 	channel_settled(&db->channel);
-	LIST_FOREACH(n, &db->waiting)
-	{
+	LIST_FOREACH (n, &db->waiting) {
 		struct userdb_request *r = CONTAINER_OF(n, struct userdb_request, link);
 		if (!r->too_long)
 			request_send(r);
@@ -244,8 +243,7 @@ on_down(void *arg)
 	struct list lost;
 	db->ready = false;
 	list_init(&lost);
-	LIST_FOREACH(n, &db->sent)
-	{
+	LIST_FOREACH (n, &db->sent) {
 		list_remove(n);
 		list_push_back(&lost, n);
 	}
@@ -275,10 +273,10 @@ userdb_free(struct userdb *db)
 {
 	if (db == NULL)
 		return;
-	LIST_FOREACH(n, &db->waiting)
-	request_free(CONTAINER_OF(n, struct userdb_request, link));
-	LIST_FOREACH(m, &db->sent)
-	request_free(CONTAINER_OF(m, struct userdb_request, link));
+	LIST_FOREACH (n, &db->waiting)
+		request_free(CONTAINER_OF(n, struct userdb_request, link));
+	LIST_FOREACH (m, &db->sent)
+		request_free(CONTAINER_OF(m, struct userdb_request, link));
 	channel_fini(&db->channel);
 	hmap_fini(&db->by_id);
 	free(db);

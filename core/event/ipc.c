@@ -166,8 +166,7 @@ recv_packet(int fd, unsigned char *p, size_t *n_out, int *fds, size_t *fds_count
 static void
 drop_queue(struct ipc *c)
 {
-	LIST_FOREACH(node, &c->queue)
-	{
+	LIST_FOREACH (node, &c->queue) {
 		struct ipc_out *o = CONTAINER_OF(node, struct ipc_out, link);
 		list_remove(node);
 		close_fds(o->fds, o->fds_count);

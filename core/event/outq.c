@@ -239,8 +239,7 @@ send_memory(struct outq *q, int fd, size_t max, size_t *sent_out)
 	struct msghdr m = { .msg_iov = iov };
 	bool file_follows = false;
 
-	LIST_FOREACH(node, &q->chunks)
-	{
+	LIST_FOREACH (node, &q->chunks) {
 		struct chunk *c = chunk_of(node);
 		if (m.msg_iovlen == IOV_COUNT || max == 0)
 			break;
@@ -264,8 +263,7 @@ outq_send_plain(struct outq *q, int fd, size_t max, size_t *sent_out)
 
 	*sent_out = 0;
 	/* short ranges travel with the text around them */
-	LIST_FOREACH(node, &q->chunks)
-	{
+	LIST_FOREACH (node, &q->chunks) {
 		struct chunk *f = chunk_of(node);
 		if (f->file == NULL)
 			continue;

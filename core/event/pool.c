@@ -41,8 +41,7 @@ take_job(struct pool *p)
 {
 	if (p->running - p->waiting >= p->limit)
 		return NULL;
-	LIST_FOREACH(node, &p->queue)
-	{
+	LIST_FOREACH (node, &p->queue) {
 		struct pool_job *j = CONTAINER_OF(node, struct pool_job, link);
 		if (j->class == POOL_SYNC && p->running_sync >= p->sync_limit)
 			continue;

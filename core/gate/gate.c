@@ -701,8 +701,7 @@ gate_stop(struct gate *g, void (*done)(void *arg), void *arg)
 	g->stopped = done;
 	g->stopped_arg = arg;
 	g->conn_count++; /* the end is not before this loop's */
-	LIST_FOREACH(n, &g->conns)
-	{
+	LIST_FOREACH (n, &g->conns) {
 		struct gate_conn *c = CONTAINER_OF(n, struct gate_conn, link);
 		if (c->state != CONN_RELAY && c->state != CONN_OFFER)
 			conn_leave(c, true);
@@ -720,8 +719,8 @@ gate_free(struct gate *g)
 	for (size_t i = 0; i < g->listener_count; i++)
 		listener_free(g->listeners[i].listener);
 	g->listener_count = 0;
-	LIST_FOREACH(n, &g->conns)
-	conn_free(CONTAINER_OF(n, struct gate_conn, link));
+	LIST_FOREACH (n, &g->conns)
+		conn_free(CONTAINER_OF(n, struct gate_conn, link));
 	handover_client_free(g->handover);
 	auth_client_free(g->auth);
 	if (g->o.tls != NULL)

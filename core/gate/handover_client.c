@@ -237,14 +237,14 @@ handover_client_free(struct handover_client *c)
 		return;
 	for (unsigned i = 0; i < c->worker_count; i++) {
 		struct worker *w = &c->workers[i];
-		LIST_FOREACH(n, &w->offers)
-		offer_free(CONTAINER_OF(n, struct handover_offer, link));
+		LIST_FOREACH (n, &w->offers)
+			offer_free(CONTAINER_OF(n, struct handover_offer, link));
 		loop_timer_stop(&w->retry);
 		if (w->ipc != NULL)
 			ipc_free(w->ipc);
 	}
-	LIST_FOREACH(m, &c->idle)
-	offer_free(CONTAINER_OF(m, struct handover_offer, link));
+	LIST_FOREACH (m, &c->idle)
+		offer_free(CONTAINER_OF(m, struct handover_offer, link));
 	hmap_fini(&c->by_number);
 	free(c->workers);
 	free(c);

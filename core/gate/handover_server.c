@@ -58,8 +58,8 @@ pending_free(struct pending_login *p)
 static void
 channel_free(struct gate_channel *c)
 {
-	LIST_FOREACH(n, &c->pending)
-	pending_free(CONTAINER_OF(n, struct pending_login, link));
+	LIST_FOREACH (n, &c->pending)
+		pending_free(CONTAINER_OF(n, struct pending_login, link));
 	list_remove(&c->link);
 	ipc_free(c->ipc);
 	free(c);
@@ -221,8 +221,8 @@ handover_server_free(struct handover_server *s)
 {
 	if (s == NULL)
 		return;
-	LIST_FOREACH(n, &s->channels)
-	channel_free(CONTAINER_OF(n, struct gate_channel, link));
+	LIST_FOREACH (n, &s->channels)
+		channel_free(CONTAINER_OF(n, struct gate_channel, link));
 	listener_free(s->listener);
 	free(s);
 }

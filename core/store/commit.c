@@ -118,8 +118,7 @@ run_updates(struct home *h, struct txn *t, size_t *applied_out)
 	size_t writes = 0, runs = 0;
 
 	*applied_out = 0;
-	LIST_FOREACH(node, &h->batch)
-	{
+	LIST_FOREACH (node, &h->batch) {
 		struct update *u = update_of(node);
 
 		/* What wrote nothing took its time all the same. */
@@ -258,8 +257,8 @@ batch_done(struct pool_job *j)
 		requeue(h, false);
 		break;
 	case BATCH_SPLIT:
-		LIST_FOREACH(node, &h->batch)
-		n++;
+		LIST_FOREACH (node, &h->batch)
+			n++;
 		h->single_left = n;
 		requeue(h, false);
 		break;

@@ -72,8 +72,8 @@ tick(struct loop_timer *timer)
 	struct store *s = timer->arg;
 	int64_t now = clock_ms();
 
-	LIST_FOREACH(node, &s->busy)
-	commit_expire(CONTAINER_OF(node, struct home, busy_link), now);
+	LIST_FOREACH (node, &s->busy)
+		commit_expire(CONTAINER_OF(node, struct home, busy_link), now);
 	watch_tick(s, now);
 	loop_timer_start(&s->tick, TICK_MS);
 }
@@ -320,8 +320,7 @@ wake(struct home *h, enum err e)
 static void
 shrink(struct store *s)
 {
-	LIST_FOREACH(node, &s->idle)
-	{
+	LIST_FOREACH (node, &s->idle) {
 		struct home *h = CONTAINER_OF(node, struct home, idle_link);
 
 		if (s->open_count - s->closing_count <= s->open_max)

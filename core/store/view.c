@@ -340,8 +340,7 @@ row_for_view(struct txn *t, uint32_t mailbox, struct mailbox_row *row)
 static struct view *
 view_shared(struct home *h, const struct mailbox_row *row)
 {
-	LIST_FOREACH(node, &h->views)
-	{
+	LIST_FOREACH (node, &h->views) {
 		struct view *v = CONTAINER_OF(node, struct view, link);
 
 		if (v->mailbox == row->id && v->modseq == row->highestmodseq &&

@@ -24,8 +24,8 @@ lmtp_reply(struct session *s, const char *line)
 void
 lmtp_transaction_reset(struct session *s)
 {
-	LIST_FOREACH(l, &s->rcpts)
-	lmtp_rcpt_free(rcpt_of(l));
+	LIST_FOREACH (l, &s->rcpts)
+		lmtp_rcpt_free(rcpt_of(l));
 	if (s->body != NULL)
 		body_free(s->body);
 	if (s->deliver != NULL)
@@ -342,8 +342,7 @@ lmtp_server_stop(struct lmtp_server *v)
 	bool none = v->sessions_count == 0;
 
 	v->stopping = true;
-	LIST_FOREACH(l, &v->sessions)
-	{
+	LIST_FOREACH (l, &v->sessions) {
 		struct session *s = CONTAINER_OF(l, struct session, link);
 		if (session_idle(s) && !s->mail) {
 			lmtp_reply(s, "421 4.3.2 Shutting down");

@@ -163,8 +163,7 @@ deliver_start(struct session *s)
 	s->data_ms = clock_ms();
 	lmtp_watch_time(s);
 	s->targets = xcalloc(s->rcpts_accepted, sizeof(struct rcpt *));
-	LIST_FOREACH(l, &s->rcpts)
-	{
+	LIST_FOREACH (l, &s->rcpts) {
 		struct rcpt *r = rcpt_of(l);
 		to[n].home = r->home;
 		to[n].delivery_id = str_of(r->delivery_id);

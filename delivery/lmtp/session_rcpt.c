@@ -65,8 +65,7 @@ rcpt_decided(struct rcpt *r, enum rcpt_stage stage, enum err why)
 	s->rcpts_pending--;
 	if (stage == RCPT_ACCEPTED)
 		s->rcpts_accepted++;
-	LIST_FOREACH(l, &s->rcpts)
-	{
+	LIST_FOREACH (l, &s->rcpts) {
 		struct rcpt *first = rcpt_of(l);
 		if (first->replied)
 			continue;

@@ -489,8 +489,7 @@ clients_pump(struct clients *all)
 {
 	size_t coming = 0, waiting = 0;
 
-	LIST_FOREACH(l, &all->list)
-	{
+	LIST_FOREACH (l, &all->list) {
 		struct client *c = CONTAINER_OF(l, struct client, link);
 		if (list_empty(&all->waiting))
 			return;
@@ -499,8 +498,8 @@ clients_pump(struct clients *all)
 		else if (c->job == NULL)
 			coming++;
 	}
-	LIST_FOREACH(l, &all->waiting)
-	waiting++;
+	LIST_FOREACH (l, &all->waiting)
+		waiting++;
 	for (; coming < waiting && all->count < all->o.connections_max; coming++)
 		client_new(all);
 }
@@ -522,10 +521,10 @@ clients_new(struct loop *l, const struct clients_options *o)
 void
 clients_free(struct clients *all)
 {
-	LIST_FOREACH(l, &all->list)
-	client_free(CONTAINER_OF(l, struct client, link));
-	LIST_FOREACH(l, &all->waiting)
-	list_remove(l);
+	LIST_FOREACH (l, &all->list)
+		client_free(CONTAINER_OF(l, struct client, link));
+	LIST_FOREACH (l, &all->waiting)
+		list_remove(l);
 	free(all->address);
 	free(all->hostname);
 	free(all);
@@ -556,8 +555,7 @@ clients_cancel(struct client_job *j)
 void
 clients_close_idle(struct clients *all)
 {
-	LIST_FOREACH(l, &all->list)
-	{
+	LIST_FOREACH (l, &all->list) {
 		struct client *c = CONTAINER_OF(l, struct client, link);
 		if (c->state == CLIENT_IDLE)
 			on_timeout(&c->timer);

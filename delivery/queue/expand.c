@@ -259,8 +259,8 @@ expander_new(struct loop *l, struct str address, struct str default_domain)
 void
 expander_free(struct expander *x)
 {
-	LIST_FOREACH(l, &x->requests)
-	request_free(CONTAINER_OF(l, struct expand_request, link));
+	LIST_FOREACH (l, &x->requests)
+		request_free(CONTAINER_OF(l, struct expand_request, link));
 	socketmap_free(x->map);
 	free(x->default_domain);
 	free(x);

@@ -134,8 +134,7 @@ commit_once(struct state *s)
 
 	if (rc != 0)
 		return rc;
-	LIST_FOREACH(l, &s->running)
-	{
+	LIST_FOREACH (l, &s->running) {
 		rc = write_op(s, txn, CONTAINER_OF(l, struct state_op, link));
 		if (rc != 0) {
 			mdb_txn_abort(txn);
@@ -185,16 +184,14 @@ commit_done(struct pool_job *j)
 
 	/* The next commit begins before the callbacks: they may take their time, and put more. */
 	list_init(&done);
-	LIST_FOREACH(l, &s->running)
-	{
+	LIST_FOREACH (l, &s->running) {
 		list_remove(l);
 		list_push_back(&done, l);
 	}
 	s->job_on = false;
 	e = s->job_result;
 	commit_next(s);
-	LIST_FOREACH(l, &done)
-	{
+	LIST_FOREACH (l, &done) {
 		struct state_op *op = CONTAINER_OF(l, struct state_op, link);
 		list_remove(l);
 		s->busy--;
@@ -209,8 +206,7 @@ commit_next(struct state *s)
 {
 	if (s->job_on || list_empty(&s->waiting))
 		return;
-	LIST_FOREACH(l, &s->waiting)
-	{
+	LIST_FOREACH (l, &s->waiting) {
 		list_remove(l);
 		list_push_back(&s->running, l);
 	}
@@ -305,10 +301,10 @@ state_get(struct state *s, struct str id, struct buf *out)
 void
 state_close(struct state *s)
 {
-	LIST_FOREACH(l, &s->waiting)
-	op_free(CONTAINER_OF(l, struct state_op, link));
-	LIST_FOREACH(l, &s->running)
-	op_free(CONTAINER_OF(l, struct state_op, link));
+	LIST_FOREACH (l, &s->waiting)
+		op_free(CONTAINER_OF(l, struct state_op, link));
+	LIST_FOREACH (l, &s->running)
+		op_free(CONTAINER_OF(l, struct state_op, link));
 	if (s->env != NULL)
 		mdb_env_close(s->env);
 	(void)pthread_rwlock_destroy(&s->map_lock);

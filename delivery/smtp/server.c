@@ -63,8 +63,8 @@ smtp_server_free(struct smtp_server *v)
 {
 	v->room = NULL;
 	v->stopping = false;
-	LIST_FOREACH(l, &v->sessions)
-	session_free(CONTAINER_OF(l, struct smtp_session, link));
+	LIST_FOREACH (l, &v->sessions)
+		session_free(CONTAINER_OF(l, struct smtp_session, link));
 	loop_task_cancel(&v->stopped_task);
 	if (v->peers.tls != NULL)
 		tls_ctx_unref(v->peers.tls);
@@ -179,8 +179,8 @@ smtp_server_stop(struct smtp_server *v, void (*done)(void *arg), void *arg)
 	v->stopping = true;
 	v->stopped = done;
 	v->stopped_arg = arg;
-	LIST_FOREACH(l, &v->sessions)
-	session_stop(CONTAINER_OF(l, struct smtp_session, link));
+	LIST_FOREACH (l, &v->sessions)
+		session_stop(CONTAINER_OF(l, struct smtp_session, link));
 	if (v->count == 0)
 		loop_task_queue(&v->stopped_task);
 }

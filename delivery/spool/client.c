@@ -58,8 +58,7 @@ drop_channel(struct spool_client *c)
 		ipc_free(c->ipc);
 	c->ipc = NULL;
 	c->fd = -1;
-	LIST_FOREACH(l, &c->free_slots)
-	{
+	LIST_FOREACH (l, &c->free_slots) {
 		struct free_slot *s = CONTAINER_OF(l, struct free_slot, link);
 		list_remove(l);
 		close(s->fd);
@@ -68,8 +67,8 @@ drop_channel(struct spool_client *c)
 	c->free_count = 0;
 	c->asked = 0;
 	c->full = false;
-	LIST_FOREACH(w, &c->writers)
-	spool_writer_orphan(w);
+	LIST_FOREACH (w, &c->writers)
+		spool_writer_orphan(w);
 }
 
 static void
@@ -243,8 +242,8 @@ spool_client_free(struct spool_client *c)
 	drop_channel(c);
 	loop_timer_stop(&c->retry);
 	loop_task_cancel(&c->wake);
-	LIST_FOREACH(w, &c->waiters)
-	list_remove(w);
+	LIST_FOREACH (w, &c->waiters)
+		list_remove(w);
 	free(c->path);
 	free(c);
 }

@@ -232,8 +232,7 @@ set_full(struct spool_server *s, bool full)
 		log_n("reserve", (int64_t)s->o.reserve_bytes));
 	buf_init(&b, 64);
 	ipc_put_u64(&b, full);
-	LIST_FOREACH(l, &s->channels)
-	{
+	LIST_FOREACH (l, &s->channels) {
 		struct channel *ch = CONTAINER_OF(l, struct channel, link);
 		enum err e = ipc_send(ch->ipc, SPOOL_MSG_STATE, buf_str(&b), NULL, 0);
 		(void)e; /* a channel that takes nothing is about to end */
@@ -321,8 +320,7 @@ deal(struct spool_server *s)
 
 	while (moved && !s->full) {
 		moved = false;
-		LIST_FOREACH(l, &s->channels)
-		{
+		LIST_FOREACH (l, &s->channels) {
 			struct channel *ch = CONTAINER_OF(l, struct channel, link);
 			size_t n = s->ready_count > OWN_AHEAD ? s->ready_count - OWN_AHEAD : 0;
 			n = n < IPC_FDS_MAX ? n : IPC_FDS_MAX;
@@ -341,8 +339,7 @@ server_update(struct spool_server *s)
 	size_t want = OWN_AHEAD;
 
 	deal(s);
-	LIST_FOREACH(l, &s->channels)
-	{
+	LIST_FOREACH (l, &s->channels) {
 		struct channel *ch = CONTAINER_OF(l, struct channel, link);
 		want += s->full ? 0 : ch->wanted + s->o.ahead / 2;
 	}
@@ -754,18 +751,17 @@ spool_server_free(struct spool_server *s)
 {
 	loop_timer_stop(&s->check);
 	loop_task_cancel(&s->step);
-	LIST_FOREACH(l, &s->channels)
-	channel_end(CONTAINER_OF(l, struct channel, link), false);
-	LIST_FOREACH(l, &s->ready)
-	{
+	LIST_FOREACH (l, &s->channels)
+		channel_end(CONTAINER_OF(l, struct channel, link), false);
+	LIST_FOREACH (l, &s->ready) {
 		struct slot *slot = CONTAINER_OF(l, struct slot, link);
 		close(slot->fd);
 		unlink_name(s->slots_fd, str_n(slot->name, SPOOL_NAME_LEN));
 		list_remove(l);
 		free(slot);
 	}
-	LIST_FOREACH(w, &s->writers)
-	spool_writer_orphan(w);
+	LIST_FOREACH (w, &s->writers)
+		spool_writer_orphan(w);
 	for (size_t i = 0; i < s->removals.n / SPOOL_NAME_LEN; i++)
 		unlink_name(s->slots_fd, name_at(&s->removals, i));
 	s->closed = true;

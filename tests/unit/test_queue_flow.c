@@ -480,8 +480,8 @@ teardown(void **state)
 		listener_free(T.lmtp_listener);
 	listener_free(T.map_listener);
 	turn(20);
-	LIST_FOREACH(l, &T.conns)
-	conn_free(CONTAINER_OF(l, struct conn, link));
+	LIST_FOREACH (l, &T.conns)
+		conn_free(CONTAINER_OF(l, struct conn, link));
 	for (unsigned i = 0; i < DELIVERIES; i++)
 		free(T.deliveries[i].text);
 	loop_free(T.loop);
