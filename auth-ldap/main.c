@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <sys/types.h>
 
-#include "auth-ldap/service.h"
+#include "auth-ldap/server/service.h"
 #include "core/base/log.h"
 #include "core/base/xalloc.h"
 #include "core/role/role.h"

@@ -1,18 +1,18 @@
 # What this folder builds; see Makefile.am.
 noinst_LIBRARIES += auth-ldap/libauth.a
 auth_ldap_libauth_a_SOURCES = \
-	auth-ldap/auth_server.c \
-	auth-ldap/directory.c auth-ldap/directory.h auth-ldap/directory_impl.h \
-	auth-ldap/expand.c \
-	auth-ldap/ldap_conn.c auth-ldap/ldap_conn.h \
-	auth-ldap/ldap_pool.c auth-ldap/ldap_pool.h \
-	auth-ldap/ldap_target.c \
-	auth-ldap/name.c auth-ldap/name.h \
-	auth-ldap/proto.c auth-ldap/proto.h \
-	auth-ldap/sections.c \
-	auth-ldap/service.c auth-ldap/service.h \
-	auth-ldap/socketmap_server.c \
-	auth-ldap/userdb_server.c
+	auth-ldap/server/auth_server.c \
+	auth-ldap/directory/directory.c auth-ldap/directory/directory.h auth-ldap/directory/directory_impl.h \
+	auth-ldap/directory/expand.c \
+	auth-ldap/ldap/conn.c auth-ldap/ldap/conn.h \
+	auth-ldap/ldap/pool.c auth-ldap/ldap/pool.h \
+	auth-ldap/ldap/target.c \
+	auth-ldap/directory/name.c auth-ldap/directory/name.h \
+	auth-ldap/server/proto.c auth-ldap/server/proto.h \
+	auth-ldap/directory/sections.c \
+	auth-ldap/server/service.c auth-ldap/server/service.h \
+	auth-ldap/server/socketmap_server.c \
+	auth-ldap/server/userdb_server.c
 LIBAUTH = auth-ldap/libauth.a
 
 pkglibexec_PROGRAMS += postroom-auth

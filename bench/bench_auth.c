@@ -17,8 +17,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "auth-ldap/ldap_pool.h"
-#include "auth-ldap/proto.h"
+#include "auth-ldap/ldap/pool.h"
+#include "auth-ldap/server/proto.h"
 #include "core/base/clock.h"
 #include "core/base/codec.h"
 #include "core/base/xalloc.h"

@@ -4,8 +4,8 @@
  * path. */
 #include <stdlib.h>
 
-#include "auth-ldap/name.h"
-#include "auth-ldap/proto.h"
+#include "auth-ldap/directory/name.h"
+#include "auth-ldap/server/proto.h"
 #include "core/authclient/wire.h"
 #include "core/base/codec.h"
 #include "core/sasl/exchange.h"

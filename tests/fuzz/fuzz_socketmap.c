@@ -3,8 +3,8 @@
  * whole". */
 #include <stdlib.h>
 
-#include "auth-ldap/name.h"
-#include "auth-ldap/proto.h"
+#include "auth-ldap/directory/name.h"
+#include "auth-ldap/server/proto.h"
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

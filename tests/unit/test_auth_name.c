@@ -1,4 +1,4 @@
-/* auth-ldap/name.c: names, escaping, templates and homes. */
+/* auth-ldap/directory/name.c: names, escaping, templates and homes. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -6,9 +6,9 @@
 #include <cmocka.h>
 #include <stdlib.h>
 
-#include "auth-ldap/ldap_conn.h"
-#include "auth-ldap/directory.h"
-#include "auth-ldap/name.h"
+#include "auth-ldap/ldap/conn.h"
+#include "auth-ldap/directory/directory.h"
+#include "auth-ldap/directory/name.h"
 #include "core/base/xalloc.h"
 
 static void

@@ -1,11 +1,11 @@
-/* auth-ldap/proto.c: lines of the auth and master protocols, netstrings. */
+/* auth-ldap/server/proto.c: lines of the auth and master protocols, netstrings. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "auth-ldap/proto.h"
+#include "auth-ldap/server/proto.h"
 #include "core/base/xalloc.h"
 
 static void

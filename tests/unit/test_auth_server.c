@@ -1,4 +1,4 @@
-/* auth-ldap/auth_server.c: who may ask about a login, once and how long. The directory is a
+/* auth-ldap/server/auth_server.c: who may ask about a login, once and how long. The directory is a
  * function here that knows one password; the client's end of the socket is ours. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,7 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "auth-ldap/service.h"
+#include "auth-ldap/server/service.h"
 #include "core/base/xalloc.h"
 #include "core/sasl/exchange.h"
 

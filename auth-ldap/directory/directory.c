@@ -1,11 +1,11 @@
 /* Users, domains and senders, out of the directory sections. The auth server and the socketmap ask;
- * ldap_pool.c carries the questions. A request walks through the sections that are asked about
+ * ldap/pool.c carries the questions. A request walks through the sections that are asked about
  * its domain, one at a time.
  *
  * Invariants: a name reaches the directory only after name_parse and escaped; a search for a user
  * must find exactly one entry; a password is checked by a bind and in no other way; a home is below
  * mail_root and belongs to one user. */
-#include "auth-ldap/directory_impl.h"
+#include "auth-ldap/directory/directory_impl.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -39,7 +39,7 @@ struct ldap_entry {
 
 enum ldap_op_type { LDAP_OP_SEARCH, LDAP_OP_BIND };
 
-/* A question and its answer. Made and kept by ldap_pool.c; everything lives in the arena, except
+/* A question and its answer. Made and kept by ldap/pool.c; everything lives in the arena, except
  * the password. */
 struct ldap_op {
 	struct list link; /* the connection's or the pool's list */

@@ -1,6 +1,6 @@
 /* What the connections of the three sockets have in common: they count against one limit and
  * end with the service. */
-#include "auth-ldap/service.h"
+#include "auth-ldap/server/service.h"
 
 #include <unistd.h>
 

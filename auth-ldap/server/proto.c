@@ -1,6 +1,6 @@
 /* Parsers of the auth, auth-userdb and directory sockets. Their servers call them with what any
  * local process may send; every line is taken whole or refused. */
-#include "auth-ldap/proto.h"
+#include "auth-ldap/server/proto.h"
 
 #include "core/authclient/wire.h"
 

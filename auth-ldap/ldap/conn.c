@@ -1,4 +1,4 @@
-/* One connection to a directory server. ldap_pool.c opens it, sends searches or binds, and gets the
+/* One connection to a directory server. ldap/pool.c opens it, sends searches or binds, and gets the
  * answers.
  *
  * libldap would block in connects and in its TLS hand-shake (SPIKES: Debian builds it on GnuTLS),
@@ -7,7 +7,7 @@
  * connection. The invariant: libldap never sees a socket that could make it wait, and a handle is
  * thrown away at the first error, because a second use could make it connect anew, anonymously. */
 #define LDAP_DEPRECATED 0
-#include "auth-ldap/ldap_conn.h"
+#include "auth-ldap/ldap/conn.h"
 
 #include <errno.h>
 #include <ldap.h>

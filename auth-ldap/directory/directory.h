@@ -1,8 +1,8 @@
 #ifndef POSTROOM_AUTH_DIRECTORY_H
 #define POSTROOM_AUTH_DIRECTORY_H
 
-#include "auth-ldap/ldap_pool.h"
-#include "auth-ldap/name.h"
+#include "auth-ldap/ldap/pool.h"
+#include "auth-ldap/directory/name.h"
 #include "config/settings.h"
 
 /* What is a user, a domain, an alias, a sender: the directory sections of the settings, asked in

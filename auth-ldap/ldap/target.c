@@ -1,8 +1,8 @@
-/* Where a directory server is: the URIs of the settings. Pure; ldap_pool.c calls it at start. Not
+/* Where a directory server is: the URIs of the settings. Pure; ldap/pool.c calls it at start. Not
  * libldap's own parser, which would take what we do not use (a DN, a filter) for granted. */
 #include <stdio.h>
 
-#include "auth-ldap/ldap_conn.h"
+#include "auth-ldap/ldap/conn.h"
 
 /* "%2Frun%2Fldapi" */
 static enum err

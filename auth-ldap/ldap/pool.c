@@ -1,9 +1,9 @@
-/* The connections to one directory and what waits for them. directory.c asks; ldap_conn.c speaks.
+/* The connections to one directory and what waits for them. directory.c asks; ldap/conn.c speaks.
  *
  * Invariants: a bind connection has one question in flight at most; a question is in exactly one
  * list (waiting, a connection's, or finished); callers are called from the loop only. What a
  * lost connection had in flight is asked once more, of the next server, then it is ERR_TEMP. */
-#include "auth-ldap/ldap_pool.h"
+#include "auth-ldap/ldap/pool.h"
 
 #include <stdio.h>
 #include <stdlib.h>

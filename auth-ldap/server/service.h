@@ -1,8 +1,8 @@
 #ifndef POSTROOM_AUTH_SERVICE_H
 #define POSTROOM_AUTH_SERVICE_H
 
-#include "auth-ldap/directory.h"
-#include "auth-ldap/proto.h"
+#include "auth-ldap/directory/directory.h"
+#include "auth-ldap/server/proto.h"
 #include "core/base/hmap.h"
 #include "core/event/listener.h"
 #include "core/event/stream.h"

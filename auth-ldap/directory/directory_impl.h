@@ -1,7 +1,7 @@
 #ifndef POSTROOM_AUTH_DIRECTORY_IMPL_H
 #define POSTROOM_AUTH_DIRECTORY_IMPL_H
 
-#include "auth-ldap/directory.h"
+#include "auth-ldap/directory/directory.h"
 #include "core/base/hmap.h"
 
 /* What directory.c, expand.c and sections.c share. Not for others. */

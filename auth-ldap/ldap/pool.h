@@ -1,7 +1,7 @@
 #ifndef POSTROOM_AUTH_LDAP_POOL_H
 #define POSTROOM_AUTH_LDAP_POOL_H
 
-#include "auth-ldap/ldap_conn.h"
+#include "auth-ldap/ldap/conn.h"
 
 /* All connections to one directory: one for searches, as the service account, with many
  * questions in flight, and a pool for password checks, one bind in flight on each, so that
@@ -33,7 +33,7 @@ ldap_pool_new(struct loop *l, const struct ldap_pool_options *o, struct ldap_poo
 void
 ldap_pool_free(struct ldap_pool *p);
 
-/* op: the answer, err as in ldap_conn.h; dies when fn returns. */
+/* op: the answer, err as in ldap/conn.h; dies when fn returns. */
 typedef void (*ldap_fn)(void *arg, const struct ldap_op *op);
 
 struct ldap_query {

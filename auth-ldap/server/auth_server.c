@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "auth-ldap/service.h"
+#include "auth-ldap/server/service.h"
 #include "core/authclient/wire.h"
 #include "core/base/clock.h"
 #include "core/base/codec.h"

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "auth-ldap/service.h"
+#include "auth-ldap/server/service.h"
 #include "core/authclient/wire.h"
 #include "core/base/log.h"
 #include "core/base/xalloc.h"

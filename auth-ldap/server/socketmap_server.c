@@ -4,7 +4,7 @@
  * Invariant: NOTFOUND is only said when the directory said so. */
 #include <stdlib.h>
 
-#include "auth-ldap/service.h"
+#include "auth-ldap/server/service.h"
 #include "core/base/clock.h"
 #include "core/base/log.h"
 #include "core/base/xalloc.h"

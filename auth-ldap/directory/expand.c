@@ -1,5 +1,5 @@
 /* Expansion of aliases and groups to final addresses, for the socketmap's alias maps. Called by
- * directory.c; asks ldap_pool.c.
+ * directory.c; asks ldap/pool.c.
  *
  * Work is a list of items (an address, or a member's DN), a bounded number of them being asked at
  * once. Invariants: no address and no DN is looked at twice, so loops end; depth and size have
@@ -7,7 +7,7 @@
  * never an answer. */
 #include <stdlib.h>
 
-#include "auth-ldap/directory_impl.h"
+#include "auth-ldap/directory/directory_impl.h"
 #include "core/base/log.h"
 #include "core/base/xalloc.h"
 

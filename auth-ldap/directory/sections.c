@@ -4,7 +4,7 @@
  * Invariant: a domain that a section names is no other section's to give users to. */
 #include <stdlib.h>
 
-#include "auth-ldap/directory_impl.h"
+#include "auth-ldap/directory/directory_impl.h"
 #include "core/base/log.h"
 #include "core/base/xalloc.h"
 
