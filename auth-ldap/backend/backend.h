@@ -22,7 +22,10 @@ struct auth_context {
 	struct str local_ip;
 	struct str sid;
 	bool secured;	     /* TLS, or the same machine */
-	struct trace *trace; /* kept until the question ends; NULL: no explanation wanted */
+	/* Kept until the question ends; NULL: no explanation wanted. A question with one is an
+	 * administrator's: it is asked of the backends whatever the caches say, and counts against
+	 * nobody. */
+	struct trace *trace;
 };
 
 enum ask_kind {

@@ -1,43 +1,13 @@
-/* `postroom lookup MAP KEY`: one question to the auth service over its directory socket, in the
- * socketmap protocol ("LEN:map key," and back). */
+/* `postroom lookup MAP KEY`: one question to the running auth service. As root it goes to the admin
+ * socket and shows every step; others of the group ask the directory socket, as Postfix does, in
+ * the socketmap protocol ("LEN:map key," and back). */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
-#include <sys/time.h>
-#include <sys/un.h>
 #include <unistd.h>
 
+#include "core/master/client.h"
 #include "core/master/commands.h"
-
-enum { REPLY_MAX = 16 * 1024 * 1024, WAIT_SEC = 30 };
-
-static int
-connect_to(const char *path)
-{
-	struct sockaddr_un un = { .sun_family = AF_UNIX };
-	struct timeval wait = { .tv_sec = WAIT_SEC };
-	size_t n = strlen(path);
-	int fd;
-
-	if (n >= sizeof un.sun_path) {
-		errno = ENAMETOOLONG;
-		return -1;
-	}
-	memcpy(un.sun_path, path, n);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -1;
-	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
-	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait);
-	if (connect(fd, (const struct sockaddr *)&un, sizeof un) == 0)
-		return fd;
-	int code = errno;
-
-	(void)close(fd);
-	errno = code;
-	return -1;
-}
 
 /* ERR_AGAIN while in holds less than one netstring. */
 static enum err
@@ -48,7 +18,7 @@ parse_reply(struct str in, struct str *out)
 
 	if (!str_cut(in, ':', &length, &rest))
 		return in.n > 10 ? ERR_SYNTAX : ERR_AGAIN;
-	if (str_to_u32(length, REPLY_MAX, &n) != ERR_OK)
+	if (str_to_u32(length, CLIENT_REPLY_MAX, &n) != ERR_OK)
 		return ERR_SYNTAX;
 	if (rest.n < (size_t)n + 1)
 		return ERR_AGAIN;
@@ -59,22 +29,10 @@ parse_reply(struct str in, struct str *out)
 static enum err
 ask(int fd, struct str question, struct buf *in, struct str *reply_out)
 {
-	enum err e = ERR_AGAIN;
+	enum err e = client_send(fd, question) ? ERR_AGAIN : ERR_TEMP;
 
-	while (question.n != 0) {
-		ssize_t n = send(fd, question.p, question.n, MSG_NOSIGNAL);
-		if (n <= 0)
-			return ERR_TEMP;
-		question = str_from(question, (size_t)n);
-	}
-	while (e == ERR_AGAIN) {
-		char *p = buf_reserve(in, 65536);
-		ssize_t n = p != NULL ? recv(fd, p, 65536, 0) : -1;
-		if (n <= 0)
-			return ERR_TEMP;
-		buf_commit(in, (size_t)n);
-		e = parse_reply(buf_str(in), reply_out);
-	}
+	while (e == ERR_AGAIN)
+		e = client_receive(fd, in) ? parse_reply(buf_str(in), reply_out) : ERR_TEMP;
 	return e;
 }
 
@@ -107,38 +65,61 @@ show(struct str reply)
 	return EXIT_UNAVAILABLE;
 }
 
-int
-command_lookup(const struct command_args *a)
+/* By the directory socket. */
+static int
+lookup_map(const struct settings *s, const char *map, const char *key)
 {
-	struct settings *s = command_settings(a, false);
-	struct buf path, question, in;
+	struct buf question, in;
 	struct str reply;
 	int fd, status = EXIT_TEMPFAIL;
 
-	if (s == NULL)
-		return EXIT_CONFIG;
-	buf_init(&path, 600);
 	buf_init(&question, 8192);
-	buf_init(&in, REPLY_MAX + 65536 + 16);
-	buf_addf(&path, "%.*s/directory", STR_FMT(s->runtime_dir));
-	buf_addf(&question, "%zu:%s %s,", strlen(a->argv[0]) + 1 + strlen(a->argv[1]), a->argv[0],
-		a->argv[1]);
+	buf_init(&in, CLIENT_REPLY_MAX + 65536 + 16);
+	buf_addf(&question, "%zu:%s %s,", strlen(map) + 1 + strlen(key), map, key);
 	if (buf_check(&question) != ERR_OK) {
 		(void)fprintf(stderr, "postroom: the key is too long\n");
 		status = EXIT_USAGE;
 	} else {
-		fd = connect_to(buf_z(&path));
+		fd = client_connect(s, "directory");
 		if (fd >= 0 && ask(fd, buf_str(&question), &in, &reply) == ERR_OK)
 			status = show(reply);
 		else
-			(void)fprintf(stderr, "postroom: %s: %s\n", buf_z(&path),
+			(void)fprintf(stderr, "postroom: %.*s/directory: %s\n",
+				STR_FMT(s->runtime_dir),
 				fd < 0 ? strerrordesc_np(errno) : "no answer");
 		if (fd >= 0)
 			(void)close(fd);
 	}
-	buf_fini(&path);
 	buf_fini(&question);
 	buf_fini(&in);
+	return status;
+}
+
+int
+command_lookup(const struct command_args *a)
+{
+	bool quiet = str_eq(str_of(a->argv[0]), STR("-q"));
+	char **arg = a->argv + (quiet ? 1 : 0);
+
+	if (a->argc - (quiet ? 1 : 0) != 2) {
+		(void)fprintf(stderr, "usage: postroom lookup [-q] MAP KEY\n");
+		return EXIT_USAGE;
+	}
+	struct settings *s = command_settings(a, false);
+	if (s == NULL)
+		return EXIT_CONFIG;
+	const struct str fields[] = { str_of(arg[0]), str_of(arg[1]) };
+	const struct admin_request r = {
+		.verb = "LOOKUP", .fields = fields, .fields_count = 2, .quiet = quiet
+	};
+	struct buf out;
+	buf_init(&out, CLIENT_REPLY_MAX);
+	int status = admin_ask(s, &r, &out);
+	if (status == 0)
+		(void)printf("%.*s\n", STR_FMT(buf_str(&out)));
+	else if (status < 0)
+		status = lookup_map(s, arg[0], arg[1]);
+	buf_fini(&out);
 	settings_free(s);
 	return status;
 }

@@ -11,7 +11,7 @@ print_help(FILE *to)
 {
 	(void)fprintf(to, "usage: postroom [--config FILE] COMMAND [ARGUMENTS]\n\n");
 	for (const struct command *c = commands; c->name != NULL; c++)
-		(void)fprintf(to, "  %-8s %-16s %s\n", c->name, c->usage, c->help);
+		(void)fprintf(to, "  %-8s %-18s %s\n", c->name, c->usage, c->help);
 	(void)fprintf(to,
 		"\n  --config FILE   instead of " POSTROOM_SYSCONFDIR "/postroom/postroom.conf\n"
 		"  --version       print the version\n  --help          print this\n");

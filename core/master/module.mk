@@ -1,11 +1,14 @@
 sbin_PROGRAMS += core/master/postroom
 core_master_postroom_SOURCES = \
+	core/master/auth.c \
 	core/master/check.c \
 	core/master/children.c core/master/children.h \
+	core/master/client.c core/master/client.h \
 	core/master/commands.c core/master/commands.h \
 	core/master/logsink.c core/master/logsink.h \
 	core/master/lookup.c \
 	core/master/main.c \
+	core/master/password.c core/master/password.h \
 	core/master/serve.c \
 	core/master/signal.c \
 	core/master/sockets.c core/master/sockets.h \

@@ -308,7 +308,7 @@ def test_lookup_speaks_socketmap(folder):
 def test_help_lists_every_command(folder):
     m = TinyMaster(folder)
     out = m.command("--help").stdout
-    for name in ("serve", "check", "config", "reload", "stop", "lookup", "store"):
+    for name in ("serve", "check", "config", "reload", "stop", "lookup", "auth", "store"):
         assert re.search(rf"^  {name} ", out, re.M)
     assert m.command("no-such-command").returncode == 2
     assert m.command("check").returncode == 0

@@ -119,9 +119,9 @@ listen "lmtp" {{ protocol = lmtp address = {{ "127.0.0.1:{self.lmtp_port}" }} }}
     def __exit__(self, *exc):
         self.stop()
 
-    def command(self, *args):
+    def command(self, *args, stdin=""):
         return subprocess.run([self.exe, "--config", self.conf, *args], capture_output=True,
-                              text=True, timeout=100)
+                              text=True, timeout=100, input=stdin)
 
     def stderr_text(self):
         p = self.dir / "stderr"
