@@ -150,6 +150,20 @@
 	X(bind_dn, STRING, "", 0, 1000, ROLE_AUTH, "Service account; anonymous when empty")        \
 	X(bind_password, SECRET, "", 0, 4096, ROLE_AUTH,                                           \
 		"File with the service account's password")                                        \
+	X(bind_method, STRING, "simple", 4, 8, ROLE_AUTH,                                          \
+		"How the service account binds: simple, external (SASL EXTERNAL: ldapi or a "      \
+		"client certificate), gssapi (Kerberos) or none (anonymous)")                      \
+	X(bind_keytab, STRING, "", 0, 1000, ROLE_AUTH,                                             \
+		"bind_method = gssapi: keytab file, readable by user_auth")                        \
+	X(bind_principal, STRING, "", 0, 500, ROLE_AUTH,                                           \
+		"bind_method = gssapi: principal in it, such as postroom@EXAMPLE.ORG; the "        \
+		"first one when empty")                                                            \
+	X(page_size, INT, 500, 0, 100000, ROLE_AUTH,                                               \
+		"Entries of one page of a long answer (RFC 2696); 0: never pages")                 \
+	X(referrals, BOOL, 0, 0, 1, ROLE_AUTH,                                                     \
+		"Follow referrals, to referral_hosts only; otherwise they are ignored")            \
+	X(referral_hosts, LIST, "", 0, 64, ROLE_AUTH,                                              \
+		"Hosts that referrals may lead to, such as dc2.example.org or *.example.org")      \
 	X(user_dn, STRING, "", 0, 1000, ROLE_AUTH,                                                 \
 		"DN of a user, such as uid=%{local},ou=people,dc=example,dc=org: a login binds "   \
 		"as it without a search")                                                          \

@@ -340,7 +340,7 @@ ask(struct item *i)
 		e = template_expand(&f, buf_str(&dir->address_filter), i->name, TEMPLATE_FILTER);
 	const struct ldap_query q = { .base = i->by_dn ? i->dn : s->base,
 		.filter = buf_str(&f),
-		.base_scope = i->by_dn,
+		.scope = i->by_dn ? SCOPE_BASE : SCOPE_SUB,
 		.attrs = attrs,
 		.attrs_count = n,
 		.size_limit = i->by_dn ? 1 : ENTRIES_MAX };

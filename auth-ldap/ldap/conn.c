@@ -55,6 +55,7 @@ struct ldap_conn {
 	int setup_msgid;
 	struct list flight;
 	int64_t heard_ms;
+	uint64_t id;
 	bool was_ready;
 	char why[REASON_MAX];
 	bool busy; /* inside a callback: freeing waits */
@@ -294,7 +295,7 @@ search_code(const struct ldap_op *op, int code)
 	case LDAP_NO_SUCH_OBJECT:
 	case LDAP_INVALID_DN_SYNTAX: /* a member value that is no DN */
 		/* A base that is not there is a mistake in the settings, never "no such user". */
-		return op->base_scope ? ERR_NOTFOUND : ERR_TEMP;
+		return op->scope == SCOPE_BASE ? ERR_NOTFOUND : ERR_TEMP;
 	default: /* a foreign library's codes */
 		return ERR_TEMP;
 	}
@@ -661,7 +662,9 @@ struct ldap_conn *
 ldap_conn_open(struct loop *l, const struct ldap_conn_options *o, const struct ldap_conn_ops *ops,
 	void *arg)
 {
+	static uint64_t last_id;
 	struct ldap_conn *c = xcalloc(1, sizeof *c);
+	c->id = ++last_id;
 	c->loop = l;
 	c->o = *o;
 	c->ops = ops;
@@ -681,6 +684,20 @@ ldap_conn_open(struct loop *l, const struct ldap_conn_options *o, const struct l
 
 /* ---- questions ---- */
 
+static int
+scope_of(enum ldap_scope s)
+{
+	switch (s) {
+	case SCOPE_SUB:
+		return LDAP_SCOPE_SUBTREE;
+	case SCOPE_BASE:
+		return LDAP_SCOPE_BASE;
+	case SCOPE_ONE:
+		return LDAP_SCOPE_ONELEVEL;
+	}
+	return LDAP_SCOPE_SUBTREE;
+}
+
 enum err
 ldap_conn_send(struct ldap_conn *c, struct ldap_op *op)
 {
@@ -697,8 +714,7 @@ ldap_conn_send(struct ldap_conn *c, struct ldap_op *op)
 		rc = ldap_sasl_bind(
 			c->ld, op->dn.p, LDAP_SASL_SIMPLE, &cred, NULL, NULL, &op->msgid);
 	} else {
-		rc = ldap_search_ext(c->ld, op->base.p,
-			op->base_scope ? LDAP_SCOPE_BASE : LDAP_SCOPE_SUBTREE, op->filter.p,
+		rc = ldap_search_ext(c->ld, op->base.p, scope_of(op->scope), op->filter.p,
 			op->attrs, 0, NULL, NULL, NULL, op->size_limit, &op->msgid);
 	}
 	if (rc == LDAP_FILTER_ERROR || rc == LDAP_PARAM_ERROR || rc == LDAP_ENCODING_ERROR)
@@ -726,6 +742,12 @@ ldap_conn_take(struct ldap_conn *c)
 	struct ldap_op *op = CONTAINER_OF(c->flight.next, struct ldap_op, link);
 	list_remove(&op->link);
 	return op;
+}
+
+uint64_t
+ldap_conn_id(const struct ldap_conn *c)
+{
+	return c->id;
 }
 
 int64_t

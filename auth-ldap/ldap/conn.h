@@ -1,16 +1,15 @@
 #ifndef POSTROOM_AUTH_LDAP_CONN_H
 #define POSTROOM_AUTH_LDAP_CONN_H
 
-#include "core/base/arena.h"
-#include "core/base/buf.h"
+#include "auth-ldap/ldap/op.h"
 #include "core/event/loop.h"
 #include "core/event/tls.h"
 
 /* One connection to a directory server, wholly asynchronous: connected by core/event/connect,
- * encrypted by core/event/tls (ldaps://, or StartTLS before anything else), identified by a simple
- * bind when the options name one; libldap only encodes and decodes, out of memory. The only
- * module that knows libldap. */
+ * encrypted by core/event/tls (ldaps://, or StartTLS before anything else), identified as the
+ * service account when the options name one; libldap only encodes and decodes, out of memory. */
 struct ldap_conn;
+struct ldap_gss;
 
 /* A server: "ldap://host[:port]", "ldaps://host[:port]", "ldapi://%2Fpath%2Fsocket". */
 struct ldap_target {
@@ -24,44 +23,12 @@ struct ldap_target {
 MUST_USE enum err
 ldap_target_parse(struct str uri, struct ldap_target *out);
 
-struct ldap_attr {
-	struct str name;
-	struct str *values;
-	size_t count;
-};
-
-struct ldap_entry {
-	struct ldap_entry *next;
-	struct str dn;
-	struct ldap_attr *attrs;
-	size_t attrs_count;
-};
-
-enum ldap_op_type { LDAP_OP_SEARCH, LDAP_OP_BIND };
-
-/* A question and its answer. Made and kept by ldap/pool.c; everything lives in the arena, except
- * the password. */
-struct ldap_op {
-	struct list link; /* the connection's or the pool's list */
-	enum ldap_op_type type;
-	int msgid;
-	int64_t sent_ms;
-	struct arena *arena;
-	/* search */
-	struct str base, filter;
-	bool base_scope; /* the entry itself; otherwise the whole tree below base */
-	char **attrs;	 /* ends with NULL */
-	int size_limit;	 /* 0: none */
-	/* bind */
-	struct str dn;
-	struct buf password;
-	/* answer */
-	struct ldap_entry *entries, **entries_end;
-	size_t entries_count;
-	enum err err;	/* ERR_OK, ERR_LIMIT (size limit: entries is a part), ERR_NOTFOUND (no such
-			   base), ERR_DENIED (bind refused), ERR_TEMP */
-	int code;	/* LDAP result code, for the log */
-	char text[160]; /* the server's diagnostic, or ours */
+/* How the service account says who it is. */
+enum ldap_bind_method {
+	LDAP_METHOD_SIMPLE,   /* bind_dn and bind_password; anonymous without bind_dn */
+	LDAP_METHOD_NONE,     /* anonymous */
+	LDAP_METHOD_EXTERNAL, /* SASL: the peer of ldapi, or the client's certificate */
+	LDAP_METHOD_GSSAPI,   /* SASL: Kerberos, see ldap/gss.h */
 };
 
 struct ldap_conn_ops {
@@ -78,7 +45,9 @@ struct ldap_conn_options {
 	const struct ldap_target *target; /* kept */
 	bool starttls;
 	struct tls_ctx *tls; /* kept */
-	struct str bind_dn;  /* empty: stays anonymous */
+	enum ldap_bind_method method;
+	struct ldap_gss *gss; /* kept; LDAP_METHOD_GSSAPI */
+	struct str bind_dn;   /* empty: stays anonymous */
 	struct str bind_password;
 	int64_t connect_ms; /* until TCP is connected */
 	int64_t setup_ms;   /* from then until ready */
@@ -105,15 +74,14 @@ ldap_conn_abandon(struct ldap_conn *c, struct ldap_op *op);
 /* The first op in flight, taken off the connection; NULL when there is none. */
 struct ldap_op *
 ldap_conn_take(struct ldap_conn *c);
+/* Unique in this process, never 0: pages of one search must go through one connection. */
+uint64_t
+ldap_conn_id(const struct ldap_conn *c);
 /* When the last answer of any kind came. */
 int64_t
 ldap_conn_heard_ms(const struct ldap_conn *c);
 /* "TLSv1.3 …" or "" */
 const char *
 ldap_conn_tls(const struct ldap_conn *c);
-
-/* The values of an attribute, by name without regard to case and options; NULL: none. */
-const struct ldap_attr *
-ldap_entry_attr(const struct ldap_entry *e, struct str name);
 
 #endif

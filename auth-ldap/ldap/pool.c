@@ -142,6 +142,8 @@ conn_options(const struct ldap_pool *p, const struct server *s, bool service)
 		.target = &s->target,
 		.starttls = p->o.starttls,
 		.tls = p->tls,
+		.method = service ? p->o.method : LDAP_METHOD_NONE,
+		.gss = p->o.gss,
 		.bind_dn = service ? p->o.bind_dn : STR_EMPTY,
 		.bind_password = service ? p->o.bind_password : STR_EMPTY,
 		.connect_ms = p->o.connect_ms,
@@ -414,6 +416,10 @@ search_pump(struct ldap_pool *p)
 		struct ask *a = CONTAINER_OF(p->search_waiting.next, struct ask, op.link);
 		list_remove(&a->op.link);
 		p->search_waiting_count--;
+		if (a->op.conn_id != 0 && a->op.conn_id != ldap_conn_id(p->search)) {
+			ask_fail(a, "the connection ended between two pages");
+			continue;
+		}
 		enum err e = ldap_conn_send(p->search, &a->op);
 		if (e == ERR_TEMP) { /* it died, on_dead is due */
 			list_push_front(&p->search_waiting, &a->op.link);
@@ -433,8 +439,10 @@ search_pump(struct ldap_pool *p)
 static enum err
 copy_query(struct ldap_op *op, const struct ldap_query *q)
 {
-	op->base_scope = q->base_scope;
+	op->scope = q->scope;
 	op->size_limit = q->size_limit;
+	op->page_size = q->page_size;
+	op->conn_id = q->conn_id;
 	op->attrs = arena_calloc(op->arena, q->attrs_count + 2, sizeof *op->attrs);
 	if (op->attrs == NULL)
 		return ERR_LIMIT;
@@ -451,6 +459,8 @@ copy_query(struct ldap_op *op, const struct ldap_query *q)
 	if (n == 0)
 		op->attrs[n] = none;
 	enum err e = arena_str(op->arena, q->base, &op->base);
+	if (e == ERR_OK)
+		e = arena_str(op->arena, q->page, &op->page);
 	return e == ERR_OK ? arena_str(op->arena, q->filter, &op->filter) : e;
 }
 

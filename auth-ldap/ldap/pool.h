@@ -18,7 +18,9 @@ struct ldap_pool_options {
 	size_t uris_count;
 	bool starttls, verify;
 	struct str ca_pem;
+	enum ldap_bind_method method; /* of the service account */
 	struct str bind_dn, bind_password;
+	struct ldap_gss *gss; /* kept; LDAP_METHOD_GSSAPI */
 	int64_t connect_ms, search_ms, bind_ms;
 	unsigned binds_min, binds_max;
 	unsigned bind_queue_max;
@@ -39,10 +41,17 @@ typedef void (*ldap_fn)(void *arg, const struct ldap_op *op);
 struct ldap_query {
 	struct str base;
 	struct str filter;
-	bool base_scope;
+	enum ldap_scope scope;
 	const struct str *attrs;
 	size_t attrs_count;
 	int size_limit; /* 0: none */
+	/* for ldap/search.h */
+	bool many;   /* a long list is expected */
+	bool stream; /* with many: hand out page by page */
+	/* by ldap/search.c */
+	int page_size;
+	struct str page;
+	uint64_t conn_id; /* only through this connection, ERR_TEMP when it is gone; 0: any */
 };
 /* Copies q. */
 struct ldap_op *
