@@ -62,7 +62,38 @@
 	X(failure_delay, TIME, 2000, 0, 60000, ROLE_AUTH,                                     \
 		"A failed login is answered no earlier than this")                            \
 	X(sasl_mechanisms, LIST, "PLAIN LOGIN", 1, 16, ROLE_AUTH | ROLE_GATE | ROLE_SMTP,     \
-		"Mechanisms offered")
+		"Mechanisms offered")                                                         \
+	X(idle_timeout, TIME, 1800000, 1000, 86400000, ROLE_AUTH,                             \
+		"A connection of somebody else's (Postfix, Exim) that is silent for this long is closed") \
+	X(backends, LIST, "", 0, 64, ROLE_AUTH,                                               \
+		"Titles of the sections that know users, in the order in which they are asked; empty: directories first, then the others as in the file") \
+	X(cache_size, SIZE, 67108864, 0, 68719476736, ROLE_AUTH,                              \
+		"Memory for answers of the backends; 0: remember nothing")                    \
+	X(cache_ttl, TIME, 60000, 0, 86400000, ROLE_AUTH,                                     \
+		"A found user or address is not asked about again for this long")             \
+	X(cache_negative_ttl, TIME, 10000, 0, 86400000, ROLE_AUTH,                            \
+		"The same for one that was not found: a new user can log in after this")      \
+	X(cache_login_ttl, TIME, 60000, 0, 86400000, ROLE_AUTH,                               \
+		"A login with the password that was right before is let in without a question for this long: when a password was changed, the old one stops after this") \
+	X(wrong_password_ttl, TIME, 60000, 0, 60000, ROLE_AUTH,                               \
+		"The same wrong password of the same user is refused without a question for this long") \
+	X(outage_login, TIME, 0, 0, 2592000000, ROLE_AUTH,                                    \
+		"While no backend answers, users may log in with a password that was right within this time; 0: never") \
+	X(outage_lookup, TIME, 3600000, 0, 2592000000, ROLE_AUTH,                             \
+		"While no backend answers, users and addresses found within this time are still known") \
+	X(trusted_networks, LIST, "", 0, 256, ROLE_AUTH,                                      \
+		"Proxies and webmail servers, whose own addresses are never blocked")         \
+	X(penalty_delay_max, TIME, 15000, 0, 60000, ROLE_AUTH,                                \
+		"Longest delay of a refusal; it doubles with each failure from auth.failure_delay on") \
+	X(penalty_address, INT, 50, 0, 1000000, ROLE_AUTH,                                    \
+		"Failures after which an address (IPv6: a /64) is blocked; users who logged in from there raise it; 0: never") \
+	X(penalty_user, INT, 10, 0, 1000000, ROLE_AUTH,                                       \
+		"Failures of one user after which one address may not try that user; 0: never") \
+	X(penalty_window, TIME, 1800000, 1000, 86400000, ROLE_AUTH,                           \
+		"So many failures are forgotten in this time")                                \
+	X(penalty_block, TIME, 60000, 1000, 86400000, ROLE_AUTH,                              \
+		"The first block of an address; each further one lasts twice as long")        \
+	X(penalty_block_max, TIME, 3600000, 1000, 604800000, ROLE_AUTH, "The longest block")
 
 #define SETTINGS_IMAP(X)                                                                          \
 	X(workers, INT, 0, 0, 256, ROLE_GATE, "imap processes; 0: one a core")                    \
