@@ -1,7 +1,7 @@
 # What this folder builds; see Makefile.am.
 noinst_LIBRARIES += auth-ldap/libauth.a
 auth_ldap_libauth_a_SOURCES = \
-	auth-ldap/backend/backend.h \
+	auth-ldap/backend/backend.h auth-ldap/backend/kinds.h \
 	auth-ldap/backend/reason.c auth-ldap/backend/reason.h \
 	auth-ldap/backend/trace.c auth-ldap/backend/trace.h \
 	auth-ldap/backend/user.c auth-ldap/backend/user.h \

@@ -125,8 +125,11 @@ settings_cross_check(const struct settings *s, struct buf *err_out)
 		complain(&c, "store.sync_directories must be yes, no or auto");
 	if (s->queue.retry_min > s->queue.retry_max)
 		complain(&c, "queue.retry_min is larger than queue.retry_max");
-	if (s->directories_count == 0)
-		complain(&c, "no directory section: where do the users come from?");
+	if (s->directories_count + settings_worker_sections(s) == 0)
+		complain(&c, "no directory section, nor passwd_file, pam or sql: where do the "
+			     "users come from?");
+	if (settings_check_backends(s, err_out) != ERR_OK)
+		c.failed = true;
 	for (size_t i = 0; i < s->listens_count; i++)
 		check_listen(s, &s->listens[i], &c);
 	for (size_t i = 0; i < s->directories_count; i++)

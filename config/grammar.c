@@ -7,7 +7,7 @@
 
 #include "core/base/xalloc.h"
 
-enum { LIST_VALUES_MAX = 1024 };
+enum { LIST_VALUES_MAX = 1024, SECTIONS_MAX = 64 };
 
 /* libConfuse's error hook has no argument of ours. Parsing happens in one thread at start. */
 static struct {
@@ -77,7 +77,7 @@ grammar_parse(
 	const char *path, struct str text, const struct grammar_sink *sink, struct buf *err_out)
 {
 	/* option arrays end with a zeroed one */
-	cfg_opt_t *subs[16] = { NULL };
+	cfg_opt_t *subs[SECTIONS_MAX] = { NULL };
 	size_t root_rows = setting_sections[0].rows_count;
 	cfg_opt_t *root = xcalloc(root_rows + setting_sections_count + 1, sizeof *root);
 

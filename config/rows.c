@@ -25,23 +25,30 @@
 		.help = (help_),                                   \
 		.offset = offsetof(st, name_) },
 
-#define ROW_GLOBAL(...)	   ROW(struct settings, __VA_ARGS__)
-#define ROW_LOG(...)	   ROW(struct settings_log, __VA_ARGS__)
-#define ROW_TLS(...)	   ROW(struct settings_tls, __VA_ARGS__)
-#define ROW_AUTH(...)	   ROW(struct settings_auth, __VA_ARGS__)
-#define ROW_IMAP(...)	   ROW(struct settings_imap, __VA_ARGS__)
-#define ROW_SMTP(...)	   ROW(struct settings_smtp, __VA_ARGS__)
-#define ROW_LMTP(...)	   ROW(struct settings_lmtp, __VA_ARGS__)
-#define ROW_QUEUE(...)	   ROW(struct settings_queue, __VA_ARGS__)
-#define ROW_STORE(...)	   ROW(struct settings_store, __VA_ARGS__)
-#define ROW_DIRECTORY(...) ROW(struct settings_directory, __VA_ARGS__)
-#define ROW_LISTEN(...)	   ROW(struct settings_listen, __VA_ARGS__)
+#define ROW_GLOBAL(...)	     ROW(struct settings, __VA_ARGS__)
+#define ROW_LOG(...)	     ROW(struct settings_log, __VA_ARGS__)
+#define ROW_TLS(...)	     ROW(struct settings_tls, __VA_ARGS__)
+#define ROW_AUTH(...)	     ROW(struct settings_auth, __VA_ARGS__)
+#define ROW_IMAP(...)	     ROW(struct settings_imap, __VA_ARGS__)
+#define ROW_SMTP(...)	     ROW(struct settings_smtp, __VA_ARGS__)
+#define ROW_LMTP(...)	     ROW(struct settings_lmtp, __VA_ARGS__)
+#define ROW_QUEUE(...)	     ROW(struct settings_queue, __VA_ARGS__)
+#define ROW_STORE(...)	     ROW(struct settings_store, __VA_ARGS__)
+#define ROW_DIRECTORY(...)   ROW(struct settings_directory, __VA_ARGS__)
+#define ROW_WORKER(...)	     ROW(struct settings_worker, __VA_ARGS__)
+#define ROW_PASSWD_FILE(...) ROW(struct settings_passwd_file, __VA_ARGS__)
+#define ROW_PAM(...)	     ROW(struct settings_pam, __VA_ARGS__)
+#define ROW_SQL(...)	     ROW(struct settings_sql, __VA_ARGS__)
+#define ROW_LISTEN(...)	     ROW(struct settings_listen, __VA_ARGS__)
 
 static const struct setting_row rows_global[] = { SETTINGS_GLOBAL(ROW_GLOBAL) };
 #define ROWS(section, SECTION) \
 	static const struct setting_row rows_##section[] = { SETTINGS_##SECTION(ROW_##SECTION) };
 SETTINGS_SECTIONS(ROWS)
 static const struct setting_row rows_directory[] = { SETTINGS_DIRECTORY(ROW_DIRECTORY) };
+static const struct setting_row rows_passwd_file[] = { SETTINGS_PASSWD_FILE(ROW_PASSWD_FILE) };
+static const struct setting_row rows_pam[] = { SETTINGS_PAM(ROW_PAM) };
+static const struct setting_row rows_sql[] = { SETTINGS_SQL(ROW_SQL) };
 static const struct setting_row rows_listen[] = { SETTINGS_LISTEN(ROW_LISTEN) };
 
 #define SECTION(section, SECTION)                          \
@@ -51,32 +58,27 @@ static const struct setting_row rows_listen[] = { SETTINGS_LISTEN(ROW_LISTEN) };
 		.size = sizeof(struct settings_##section), \
 		.offset = offsetof(struct settings, section) },
 
+#define TITLED(section, array)                             \
+	{ .name = #section,                                \
+		.titled = true,                            \
+		.rows = rows_##section,                    \
+		.rows_count = ARRAY_LEN(rows_##section),   \
+		.size = sizeof(struct settings_##section), \
+		.offset = offsetof(struct settings, array) },
+
 const struct setting_section setting_sections[] = {
 	{ .name = "", .rows = rows_global, .rows_count = ARRAY_LEN(rows_global) },
-	SETTINGS_SECTIONS(SECTION){ .name = "directory",
-		.titled = true,
-		.rows = rows_directory,
-		.rows_count = ARRAY_LEN(rows_directory),
-		.size = sizeof(struct settings_directory),
-		.offset = offsetof(struct settings, directories) },
-	{ .name = "listen",
-		.titled = true,
-		.rows = rows_listen,
-		.rows_count = ARRAY_LEN(rows_listen),
-		.size = sizeof(struct settings_listen),
-		.offset = offsetof(struct settings, listens) },
+	SETTINGS_SECTIONS(SECTION) SETTINGS_TITLED(TITLED)
 };
 const size_t setting_sections_count = ARRAY_LEN(setting_sections);
 
 /* An array's element count lies right behind its pointer in struct settings. */
-_Static_assert(offsetof(struct settings, directories_count) ==
-		       offsetof(struct settings, directories) + sizeof(void *),
-	"pointer, then count");
-_Static_assert(offsetof(struct settings, listens_count) ==
-		       offsetof(struct settings, listens) + sizeof(void *),
-	"pointer, then count");
-_Static_assert(offsetof(struct settings_directory, title) == 0, "the title comes first");
-_Static_assert(offsetof(struct settings_listen, title) == 0, "the title comes first");
+#define CHECK_TITLED(section, array)                                              \
+	_Static_assert(offsetof(struct settings, array##_count) ==                \
+			       offsetof(struct settings, array) + sizeof(void *), \
+		"pointer, then count");                                           \
+	_Static_assert(offsetof(struct settings_##section, title) == 0, "the title comes first");
+SETTINGS_TITLED(CHECK_TITLED)
 
 void *
 settings_instance(struct settings *s, const struct setting_section *section, size_t instance)
@@ -188,4 +190,10 @@ struct settings *
 settings_defaults(void)
 {
 	return settings_new();
+}
+
+size_t
+settings_worker_sections(const struct settings *s)
+{
+	return s->passwd_files_count + s->pams_count + s->sqls_count;
 }

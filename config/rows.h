@@ -70,6 +70,9 @@ setting_default(const struct setting_row *row, struct arena *a, void *field);
  * to err_out. */
 MUST_USE enum err
 settings_cross_check(const struct settings *s, struct buf *err_out);
+/* The part of it for the passwd_file, pam, sql and worker sections. */
+MUST_USE enum err
+settings_check_backends(const struct settings *s, struct buf *err_out);
 struct settings *
 settings_new(void);
 

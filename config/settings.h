@@ -14,9 +14,11 @@ enum {
 	ROLE_LMTP = 1 << 3,
 	ROLE_SMTP = 1 << 4,
 	ROLE_QUEUE = 1 << 5,
+	ROLE_AUTHWORKER = 1 << 6,
 	ROLE_STORE = ROLE_IMAP | ROLE_LMTP,
 	ROLE_TLS = ROLE_GATE | ROLE_SMTP,
-	ROLE_ALL = (1 << 6) - 1,
+	ROLE_AUTHS = ROLE_AUTH | ROLE_AUTHWORKER,
+	ROLE_ALL = (1 << 7) - 1,
 };
 
 struct str_list {
@@ -44,6 +46,18 @@ struct settings_directory {
 	struct str title;
 	SETTINGS_DIRECTORY(SETTINGS_FIELD)
 };
+struct settings_passwd_file {
+	struct str title;
+	SETTINGS_PASSWD_FILE(SETTINGS_FIELD)
+};
+struct settings_pam {
+	struct str title;
+	SETTINGS_PAM(SETTINGS_FIELD)
+};
+struct settings_sql {
+	struct str title;
+	SETTINGS_SQL(SETTINGS_FIELD)
+};
 struct settings_listen {
 	struct str title;
 	SETTINGS_LISTEN(SETTINGS_FIELD)
@@ -55,6 +69,12 @@ struct settings {
 	SETTINGS_SECTIONS(SETTINGS_MEMBER)
 	struct settings_directory *directories;
 	size_t directories_count;
+	struct settings_passwd_file *passwd_files;
+	size_t passwd_files_count;
+	struct settings_pam *pams;
+	size_t pams_count;
+	struct settings_sql *sqls;
+	size_t sqls_count;
 	struct settings_listen *listens;
 	size_t listens_count;
 	struct setting_source *sources; /* what the file said; config/ only */
@@ -67,6 +87,9 @@ struct settings {
  * ERR_SYNTAX, ERR_LIMIT, ERR_DENIED, ERR_NOTFOUND (no such file), ERR_TEMP. */
 MUST_USE enum err
 settings_load(const char *path, bool read_files, struct settings **out, struct buf *err_out);
+/* Sections whose questions go to the helper processes: passwd_file, pam, sql. */
+size_t
+settings_worker_sections(const struct settings *s);
 /* All defaults: for tests. */
 struct settings *
 settings_defaults(void);

@@ -29,10 +29,12 @@
 	X(spool_dir, STRING, "/var/spool/postroom", 1, 1000, ROLE_QUEUE,                           \
 		"Folder of accepted messages that wait for delivery")                              \
 	X(group, STRING, "postroom", 1, 32, ROLE_ALL, "Group that may use the sockets")            \
-	X(user_auth, STRING, "postroom-auth", 1, 32, ROLE_AUTH, "System user of the auth service") \
+	X(user_auth, STRING, "postroom-auth", 1, 32, ROLE_AUTHS, "System user of the auth service") \
 	X(user_gate, STRING, "postroom-gate", 1, 32, ROLE_ALL, "System user of the gate")          \
 	X(user_smtp, STRING, "postroom-smtp", 1, 32, ROLE_ALL, "System user of smtp")              \
 	X(user_queue, STRING, "postroom-queue", 1, 32, ROLE_ALL, "System user of the queue")       \
+	X(user_worker, STRING, "postroom-worker", 1, 32, ROLE_AUTHWORKER,                          \
+		"System user of the helper processes of auth (passwd_file, pam, sql)")             \
 	X(user_mail, STRING, "vmail", 1, 32, ROLE_ALL,                                             \
 		"System user of imap and lmtp, owner of the mail")                                 \
 	X(libexec_dir, STRING, "", 0, 1000, 0, "Folder of the role programs; empty: as installed") \
@@ -51,7 +53,7 @@
 	X(min_version, STRING, "1.2", 3, 3, ROLE_TLS, "Oldest TLS version spoken: 1.2 or 1.3")
 
 #define SETTINGS_AUTH(X)                                                                      \
-	X(default_domain, STRING, "", 0, 255, ROLE_AUTH | ROLE_SMTP | ROLE_QUEUE,             \
+	X(default_domain, STRING, "", 0, 255, ROLE_AUTHS | ROLE_SMTP | ROLE_QUEUE,             \
 		"Domain of a login name or recipient that has none")                          \
 	X(listen_tcp, STRING, "", 0, 100, 0, "TCP address for the auth socket as well")       \
 	X(extra_socket, LIST, "", 0, 16, 0,                                                   \
@@ -238,6 +240,87 @@
 	X(bind_queue_max, INT, 1000, 1, 100000, ROLE_AUTH,                                         \
 		"Logins that may wait for a connection; more fail at once")
 
+/* Helper processes of auth, for what may block: started when a passwd_file, pam or sql section
+ * is there. */
+#define SETTINGS_WORKER(X)                                                                         \
+	X(processes, INT, 4, 1, 64, ROLE_AUTH,                                                     \
+		"Helper processes; each answers one question at a time")                           \
+	X(timeout, TIME, 15000, 200, 300000, ROLE_AUTHS,                                           \
+		"A question without an answer ends as a temporary failure, and a helper that "     \
+		"works on one for this long is started anew")                                      \
+	X(queue_max, INT, 1000, 1, 100000, ROLE_AUTH,                                              \
+		"Questions that may wait for a helper; more fail at once")                         \
+	X(groups, LIST, "", 0, 16, ROLE_AUTHWORKER,                                                \
+		"Further system groups of the helpers, such as shadow for pam_unix")               \
+	X(root, BOOL, 0, 0, 1, ROLE_AUTHWORKER,                                                    \
+		"The helpers stay root: only for PAM modules that do not work otherwise")
+
+/* passwd_file "local" { path = "/etc/postroom/users" } */
+#define SETTINGS_PASSWD_FILE(X)                                                                    \
+	X(domains, LIST, "", 0, 1000, ROLE_AUTH,                                                   \
+		"Domains that only this file is asked about; empty: any")                          \
+	X(path, STRING, "", 0, 1000, ROLE_AUTHWORKER,                                              \
+		"File of lines user:{SCHEME}hash:uid:gid:gecos:home:shell:fields; read again when "\
+		"it changes, refused when others can read it")                                     \
+	X(default_scheme, STRING, "CRYPT", 1, 32, ROLE_AUTHWORKER,                                 \
+		"Scheme of a password without {SCHEME} in front")
+
+/* pam "system" { service = "postroom" } */
+#define SETTINGS_PAM(X)                                                                            \
+	X(domains, LIST, "", 0, 1000, ROLE_AUTHS,                                                  \
+		"Domains that only PAM is asked about; empty: any")                                \
+	X(service, STRING, "postroom", 1, 100, ROLE_AUTHWORKER,                                    \
+		"Name of PAM's service; may hold %{service}: imap, smtp")                          \
+	X(config_dir, STRING, "", 0, 1000, ROLE_AUTHWORKER,                                        \
+		"Folder of PAM's service files; empty: the system's")                              \
+	X(username, STRING, "", 0, 200, ROLE_AUTHWORKER,                                           \
+		"Whom PAM is asked about, such as %{address}; empty: the name before the @, and "  \
+		"only for names of auth.default_domain and names without a domain")                \
+	X(users, STRING, "system", 3, 6, ROLE_AUTHWORKER,                                          \
+		"Which users exist: system (those that NSS knows), all (every name) or none")      \
+	X(uid_min, INT, 1000, 0, 4294967294, ROLE_AUTHWORKER,                                      \
+		"System users with a smaller uid, such as root, are unknown here")
+
+/* sql "accounts" { driver = pgsql ... }
+ * In queries: %{user} %{local} %{domain} %{address} %{service} %{remote_ip} %{local_ip}, each a
+ * parameter of the prepared statement: without quotes, and never pasted into the text. */
+#define SETTINGS_SQL(X)                                                                            \
+	X(domains, LIST, "", 0, 1000, ROLE_AUTH,                                                   \
+		"Domains that only this database is asked about; empty: any")                      \
+	X(driver, STRING, "", 0, 16, ROLE_AUTHWORKER, "mysql (MariaDB as well) or pgsql")          \
+	X(host, STRING, "", 0, 255, ROLE_AUTHWORKER,                                               \
+		"Name or address of the server, or the path of its socket (pgsql: the socket's "   \
+		"folder)")                                                                         \
+	X(port, INT, 0, 0, 65535, ROLE_AUTHWORKER, "TCP port; 0: the usual one")                   \
+	X(database, STRING, "", 0, 200, ROLE_AUTHWORKER, "Name of the database")                   \
+	X(user, STRING, "", 0, 200, ROLE_AUTHWORKER, "Account in the database")                    \
+	X(password, SECRET, "", 0, 4096, ROLE_AUTHWORKER, "File with the account's password")      \
+	X(tls, STRING, "verify", 4, 7, ROLE_AUTHWORKER,                                            \
+		"verify (certificate and name are checked), require (unchecked) or none; a "       \
+		"socket never has TLS")                                                            \
+	X(ca, STRING, "", 0, 1000, ROLE_AUTHWORKER,                                                \
+		"Path of a PEM file of trusted CAs; the system's when empty")                      \
+	X(connect_timeout, TIME, 3000, 1000, 60000, ROLE_AUTHWORKER,                               \
+		"A silent server is given up after this (whole seconds)")                          \
+	X(query_timeout, TIME, 5000, 1000, 300000, ROLE_AUTHWORKER,                                \
+		"A query without an answer ends as a temporary failure (whole seconds)")           \
+	X(rows_max, INT, 50000, 1, 10000000, ROLE_AUTHWORKER,                                      \
+		"Rows of one answer; more is an error (list_query has no limit)")                  \
+	X(default_scheme, STRING, "CRYPT", 1, 32, ROLE_AUTHWORKER,                                 \
+		"Scheme of a password without {SCHEME} in front")                                  \
+	X(user_query, STRING, "", 0, 4000, ROLE_AUTHWORKER,                                        \
+		"A user by login name, one row with the columns password, user and, if wanted, "   \
+		"home, quota, enabled, expires, services, networks, display_name, mail_host, "     \
+		"aliases")                                                                         \
+	X(mailbox_query, STRING, "", 0, 4000, ROLE_AUTHWORKER,                                     \
+		"The user who gets the mail of an address, same columns; empty: user_query")       \
+	X(alias_query, STRING, "", 0, 4000, ROLE_AUTHWORKER,                                       \
+		"The addresses that an alias stands for, one a row or comma separated")            \
+	X(domain_query, STRING, "", 0, 4000, ROLE_AUTHWORKER, "Any row: the domain is ours")       \
+	X(sender_query, STRING, "", 0, 4000, ROLE_AUTHWORKER,                                      \
+		"The users who may send as an address, one a row; empty: mailbox_query")           \
+	X(list_query, STRING, "", 0, 4000, ROLE_AUTHWORKER, "Every user, columns as in user_query")
+
 /* listen "submission" { protocol = submission ... } */
 #define SETTINGS_LISTEN(X)                                                     \
 	X(protocol, STRING, "", 1, 16, 0, "imap, submission or lmtp")          \
@@ -254,6 +337,15 @@
 	S(smtp, SMTP)        \
 	S(lmtp, LMTP)        \
 	S(queue, QUEUE)      \
-	S(store, STORE)
+	S(store, STORE)      \
+	S(worker, WORKER)
+
+/* X(section, array): the sections with a name. */
+#define SETTINGS_TITLED(X)            \
+	X(directory, directories)     \
+	X(passwd_file, passwd_files)  \
+	X(pam, pams)                  \
+	X(sql, sqls)                  \
+	X(listen, listens)
 
 #endif

@@ -20,7 +20,7 @@ enum {
 	BACKOFF_MIN_MS = 100,
 	LIFE_MS = 30000, /* who lived as long starts over with the shortest wait */
 	KILL_MS = 15000,
-	PHASES = 4,
+	PHASES = 5,
 };
 
 struct spec {
@@ -31,6 +31,7 @@ struct spec {
 
 static const struct spec specs[] = {
 	{ "auth", ROLE_AUTH, 3 },
+	{ "authworker", ROLE_AUTHWORKER, 4 },
 	{ "lmtp", ROLE_LMTP, 2 },
 	{ "imap", ROLE_IMAP, 0 }, /* with the gate: imap says good-bye, the gate carries it */
 	{ "queue", ROLE_QUEUE, 1 },
@@ -74,6 +75,8 @@ count_of(const struct settings *s, unsigned bit)
 		return (unsigned)s->smtp.workers;
 	case ROLE_LMTP:
 		return (unsigned)s->lmtp.workers;
+	case ROLE_AUTHWORKER:
+		return settings_worker_sections(s) != 0 ? (unsigned)s->worker.processes : 0;
 	}
 	return 1;
 }

@@ -28,7 +28,8 @@ children_free(struct children *c);
 /* New settings for all that run, and for all that start from now on. */
 void
 children_settings(struct children *c, const struct settings *s);
-/* smtp and gate first, then queue, imap, lmtp, auth; who does not leave within 15 s is killed. */
+/* smtp and gate first, then queue, imap, lmtp, auth, its helpers; who does not leave within 15 s
+ * is killed. */
 void
 children_stop(struct children *c);
 /* Collects the dead: call it on SIGCHLD. */

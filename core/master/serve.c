@@ -80,9 +80,12 @@ warn_fixed(const struct settings *old, const struct settings *new)
 		str_eq(old->runtime_dir, new->runtime_dir) && str_eq(old->group, new->group) &&
 		old->imap.workers == new->imap.workers &&
 		old->imap.gate_workers == new->imap.gate_workers &&
-		old->smtp.workers == new->smtp.workers &&
-		old->lmtp.workers == new->lmtp.workers &&str_eq(old->user_auth, new->user_auth) &&
-		str_eq(old->user_gate, new->user_gate) && str_eq(old->user_smtp, new->user_smtp) &&
+		old->smtp.workers == new->smtp.workers && old->lmtp.workers == new->lmtp.workers &&
+		old->worker.processes == new->worker.processes &&
+		(settings_worker_sections(old) != 0) == (settings_worker_sections(new) != 0) &&
+		str_eq(old->user_worker, new->user_worker) &&
+		str_eq(old->user_auth, new->user_auth) && str_eq(old->user_gate, new->user_gate) &&
+		str_eq(old->user_smtp, new->user_smtp) &&
 		str_eq(old->user_queue, new->user_queue) &&
 		str_eq(old->user_mail, new->user_mail) && old->listens_count == new->listens_count;
 
@@ -114,6 +117,7 @@ keep_fixed(const struct settings *old, struct settings *new)
 		{ &old->user_gate, &new->user_gate },
 		{ &old->user_smtp, &new->user_smtp },
 		{ &old->user_queue, &new->user_queue },
+		{ &old->user_worker, &new->user_worker },
 		{ &old->user_mail, &new->user_mail },
 	};
 	enum err e = ERR_OK;

@@ -86,8 +86,13 @@ add_runtime(struct binding *b, unsigned imap_workers)
 		{ "seqpacket", "slots", { .protocol = "slots", .role = ROLE_QUEUE, .worker = -1 },
 			MODE_OWNER, ids->smtp },
 	};
+	const struct bound worker = {
+		.protocol = "auth-worker", .role = ROLE_AUTHWORKER, .worker = -1
+	};
 	enum err e = ERR_OK;
 
+	if (settings_worker_sections(b->s) != 0)
+		e = add_own(b, "unix", "auth-worker", &worker, MODE_OWNER, ids->auth);
 	for (size_t i = 0; e == ERR_OK && i < ARRAY_LEN(table); i++)
 		e = add_own(b, table[i].prefix, table[i].name, &table[i].like, table[i].mode,
 			table[i].uid);

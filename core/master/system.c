@@ -65,6 +65,7 @@ enum err
 system_find_ids(const struct settings *s, struct system_ids *out, struct buf *why)
 {
 	enum err e = ERR_OK;
+	uid_t worker;
 
 	*out = (struct system_ids){ .root = geteuid() == 0,
 		.group = (gid_t)-1,
@@ -85,7 +86,9 @@ system_find_ids(const struct settings *s, struct system_ids *out, struct buf *wh
 		find_user(s->user_gate, &out->gate, why) != ERR_OK ||
 		find_user(s->user_smtp, &out->smtp, why) != ERR_OK ||
 		find_user(s->user_queue, &out->queue, why) != ERR_OK ||
-		find_user(s->user_mail, &out->mail, why) != ERR_OK)
+		find_user(s->user_mail, &out->mail, why) != ERR_OK ||
+		(settings_worker_sections(s) != 0 &&
+			find_user(s->user_worker, &worker, why) != ERR_OK))
 		e = ERR_NOTFOUND;
 	return e;
 }

@@ -20,7 +20,7 @@
 
 #include "core/base/xalloc.h"
 
-enum { MESSAGE_EXTRA = 2 * 1024 * 1024 };
+enum { MESSAGE_EXTRA = 2 * 1024 * 1024, GROUPS_MAX = 32 };
 
 #define LANDLOCK_TRUNCATE (1ULL << 14) /* kernel 6.2 */
 #define LANDLOCK_BASE	  ((1ULL << 13) - 1)
@@ -90,15 +90,36 @@ look_up(struct cage_plan *p, uid_t *uid_out, gid_t *gid_out, gid_t *shared_out)
 }
 
 static enum err
+look_up_groups(struct cage_plan *p, gid_t *groups, size_t *count)
+{
+	const struct str_list *l = p->cage->groups;
+	char name[64];
+
+	for (size_t i = 0; i < l->n; i++) {
+		(void)snprintf(name, sizeof name, "%.*s", STR_FMT(l->v[i]));
+		const struct group *gr = getgrnam(name);
+		if (gr == NULL || *count == GROUPS_MAX) {
+			(void)snprintf(p->reason, sizeof p->reason, "no system group %s", name);
+			return ERR_TEMP;
+		}
+		groups[(*count)++] = gr->gr_gid;
+	}
+	return ERR_OK;
+}
+
+static enum err
 leave_root(struct cage_plan *p)
 {
+	gid_t gid = 0, groups[GROUPS_MAX] = { 0 };
+	size_t groups_count = 1;
 	uid_t uid = 0;
-	gid_t gid = 0, shared = 0;
 	enum err e;
 
-	if (geteuid() != 0)
+	if (geteuid() != 0 || p->cage->stay_root)
 		return ERR_OK;
-	e = look_up(p, &uid, &gid, &shared);
+	e = look_up(p, &uid, &gid, &groups[0]);
+	if (e == ERR_OK && p->cage->groups != NULL)
+		e = look_up_groups(p, groups, &groups_count);
 	if (e != ERR_OK)
 		return e;
 	if (p->cage->chroot_below_runtime != NULL) {
@@ -109,7 +130,7 @@ leave_root(struct cage_plan *p)
 			return failed(p, path, errno);
 		p->chrooted = true;
 	}
-	if (setgroups(1, &shared) != 0 || setresgid(gid, gid, gid) != 0 ||
+	if (setgroups(groups_count, groups) != 0 || setresgid(gid, gid, gid) != 0 ||
 		setresuid(uid, uid, uid) != 0)
 		return failed(p, "giving up root", errno);
 	if (setuid(0) == 0 || setgid(0) == 0)
@@ -227,10 +248,13 @@ add_allowed(scmp_filter_ctx f, const struct role_cage *cage)
 
 /* Without a list: no sockets but unix ones, and no other program. */
 static int
-add_denied(scmp_filter_ctx f)
+add_denied(scmp_filter_ctx f, bool no_inet)
 {
-	int rc = seccomp_rule_add_array(f, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(socket), 1, &not_unix);
+	int rc = 0;
 
+	if (no_inet)
+		rc = seccomp_rule_add_array(
+			f, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(socket), 1, &not_unix);
 	if (rc == 0)
 		rc = seccomp_rule_add(f, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(execve), 0);
 	if (rc == 0)
@@ -246,12 +270,12 @@ filter_syscalls(struct cage_plan *p)
 	scmp_filter_ctx f;
 	int rc;
 
-	if (!listed && !cage->no_inet)
+	if (!listed && !cage->no_inet && !cage->no_exec)
 		return ERR_OK;
 	f = seccomp_init(listed ? SCMP_ACT_ERRNO(EPERM) : SCMP_ACT_ALLOW);
 	if (f == NULL)
 		return failed(p, "seccomp", ENOMEM);
-	rc = listed ? add_allowed(f, cage) : add_denied(f);
+	rc = listed ? add_allowed(f, cage) : add_denied(f, cage->no_inet);
 	if (rc == 0)
 		rc = seccomp_attr_set(f, SCMP_FLTATR_CTL_TSYNC, 1);
 	if (rc == 0)

@@ -368,11 +368,15 @@ prepare_process(void)
 static enum err
 enter(struct role_ctx *c)
 {
+	struct role_cage cage = c->role->cage;
 	struct cage_plan plan = {
-		.cage = &c->role->cage, .settings = c->settings, .user = c->role->user(c->settings)
+		.cage = &cage, .settings = c->settings, .user = c->role->user(c->settings)
 	};
-	enum err e = cage_enter(&plan);
+	enum err e;
 
+	if (c->role->cage_of != NULL)
+		c->role->cage_of(c->settings, &cage);
+	e = cage_enter(&plan);
 	if (e != ERR_OK) {
 		log_event(LVL_ERROR, "role.cage", log_z("reason", plan.reason));
 		return e;

@@ -36,6 +36,9 @@ struct role_cage {
 				      NULL: no list. The common ones: descriptors, sockets,
 				      memory, threads, time; no open, no execve. */
 	bool no_inet;		   /* socket() only AF_UNIX; without a list, no execve either */
+	bool no_exec;		   /* no other program */
+	bool stay_root;		   /* keep the user that master runs as */
+	const struct str_list *groups; /* more supplementary groups; NULL: none */
 };
 /* Ready lists for allow_syscalls: nothing more; opening, renaming, linking, watching files. */
 extern const int role_syscalls_common[];
@@ -47,6 +50,8 @@ struct role {
 	/* The system user's name out of the settings. */
 	struct str (*user)(const struct settings *s);
 	struct role_cage cage;
+	/* Changes a copy of cage by what the settings need. NULL: as it is. */
+	void (*cage_of)(const struct settings *s, struct role_cage *cage);
 	/* Before the cage: open files, load certificates. */
 	enum err (*init)(struct role_ctx *c);
 	/* In the cage, with the loop there: take role_listeners and begin. */
