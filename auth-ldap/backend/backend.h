@@ -21,7 +21,7 @@ struct auth_context {
 	struct str remote_ip; /* "192.0.2.7"; empty: unknown */
 	struct str local_ip;
 	struct str sid;
-	bool secured;	     /* TLS, or the same machine */
+	bool secured; /* TLS, or the same machine */
 	/* Kept until the question ends; NULL: no explanation wanted. A question with one is an
 	 * administrator's: it is asked of the backends whatever the caches say, and counts against
 	 * nobody. */
@@ -34,14 +34,17 @@ enum ask_kind {
 	ASK_ADDRESS,	 /* name, an address: whose mailbox is it? user */
 	ASK_CERTIFICATE, /* other, the subject of a client's certificate (RFC 4514): user */
 	ASK_SECRET,	 /* name: user, and secret when there is a usable one */
-	ASK_MASTER,    /* other, where: may the user whom user.source names act for others? ERR_OK,
-			  ERR_DENIED */
-	ASK_DOMAIN,    /* name.domain: is it ours? value */
-	ASK_MEMBERS,   /* name, or other (a reference that this backend gave): members */
-	ASK_SENDER,    /* name, an address: who may send as it? value: users, comma separated */
+	ASK_MASTER,   /* other, where: may the user whom user.source names act for others? ERR_OK,
+			 ERR_DENIED */
+	ASK_DOMAIN,   /* name.domain: is it ours? value */
+	ASK_MEMBERS,  /* name, an address; or other, a reference that this backend gave, with name
+			 the  address that was asked about first: members, owner */
+	ASK_CATCHALL, /* name: who gets what is sent to unknown addresses of name.domain? members */
+	ASK_SENDER,   /* name, an address: who may send as it? value: users, comma separated; or
+			 members, which are followed as those of ASK_MEMBERS are */
 	ASK_TRANSPORT, /* name, an address: value, "smtp:[host]:port", "lmtp:…" */
-	ASK_POST, /* name: a group's address, other: a sender's: may it post? ERR_OK, ERR_DENIED;
-		     ERR_NOTFOUND: no such group */
+	ASK_POST, /* name: a group's address, other: a sender's: may it post? ERR_OK, ERR_DENIED; or
+		     ERR_OK with members: only those may. ERR_NOTFOUND: no such group */
 	ASK_LIST, /* every user; then ERR_EOF, or ERR_TEMP when the list is not whole */
 };
 
@@ -50,6 +53,7 @@ struct auth_question {
 	const struct name *name; /* lower case, checked; may be NULL for the kinds that name none */
 	struct str password;
 	struct str other;
+	bool people; /* ASK_MEMBERS: users stand for themselves, wherever their mail is forwarded */
 	const struct auth_context *context; /* never NULL */
 };
 
@@ -58,7 +62,10 @@ enum member_kind {
 	MEMBER_USER,	/* value: a user's canonical address: an end */
 	MEMBER_ADDRESS, /* value: an address that is to be asked about again, of all backends */
 	MEMBER_FINAL,	/* value: an address that is not asked about again */
-	MEMBER_REF,	/* value: something that only this backend understands (a DN) */
+	MEMBER_REF, /* value: something that only this backend understands (a DN); case and blanks
+		       behind commas make no other one */
+	MEMBER_EVERYONE,   /* ASK_POST: whoever it is */
+	MEMBER_EVERY_USER, /* ASK_POST: every user of any backend */
 };
 struct auth_member {
 	enum member_kind kind;

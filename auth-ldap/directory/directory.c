@@ -48,7 +48,7 @@ static void
 request_free(struct dir_request *r)
 {
 	ldap_op_cancel(r->op);
-	expansion_cancel(r->expansion);
+	dir_expansion_cancel(r->expansion);
 	loop_task_cancel(&r->task);
 	buf_fini(&r->password);
 	buf_fini(&r->home);
@@ -582,7 +582,7 @@ dir_lookup(struct dirs *d, enum dir_map map, struct str key, dir_fn fn, void *ar
 	if (e != ERR_OK || r->name.domain.n == 0)
 		finish_soon(r, ERR_NOTFOUND, "not an address");
 	else if (map == DIR_ALIAS)
-		r->expansion = expansion_start(d, &r->name, on_expanded, r);
+		r->expansion = dir_expansion_start(d, &r->name, on_expanded, r);
 	else
 		step(r);
 	return r;

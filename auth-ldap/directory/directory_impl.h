@@ -46,8 +46,8 @@ entry_user(
 /* The expansion of an alias or group (expand.c). */
 struct expansion;
 struct expansion *
-expansion_start(struct dirs *d, const struct name *address, dir_fn fn, void *arg);
+dir_expansion_start(struct dirs *d, const struct name *address, dir_fn fn, void *arg);
 void
-expansion_cancel(struct expansion *x);
+dir_expansion_cancel(struct expansion *x);
 
 #endif

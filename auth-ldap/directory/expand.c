@@ -82,7 +82,7 @@ expansion_free(struct expansion *x)
 }
 
 void
-expansion_cancel(struct expansion *x)
+dir_expansion_cancel(struct expansion *x)
 {
 	if (x != NULL)
 		expansion_free(x);
@@ -371,7 +371,7 @@ pump(struct expansion *x)
 }
 
 struct expansion *
-expansion_start(struct dirs *d, const struct name *address, dir_fn fn, void *arg)
+dir_expansion_start(struct dirs *d, const struct name *address, dir_fn fn, void *arg)
 {
 	struct expansion *x = xcalloc(1, sizeof *x);
 	x->d = dirs_ref(d);

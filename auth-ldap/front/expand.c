@@ -1,0 +1,701 @@
+/* Expansion of aliases and groups to final addresses, of an address to those who may send as it,
+ * and of a group to those who may post to it. Called by front/; asks the backends.
+ *
+ * Work is a list of items (an address, or a backend's reference), a bounded number of them being
+ * asked at once. Invariants: no address and no reference is looked at twice, so loops end; depth
+ * and size have limits; one failing answer makes the whole expansion temporary, because a part of a
+ * group is never an answer. */
+#include "auth-ldap/front/expand.h"
+
+#include <stdlib.h>
+
+#include "core/base/arena.h"
+#include "core/base/log.h"
+#include "core/base/xalloc.h"
+
+enum {
+	FLIGHT_ADDRESSES = 64, /* questions of one expansion at once: others want to ask too */
+	FLIGHT_REFS = 1024,    /* more: a backend may answer many of them by one search */
+	OUT_MAX = 8 * 1024 * 1024,
+	KEY_MAX = 16 * 1024,
+	ITEM_BYTES = 1024, /* of memory for one result, names and all: generous */
+	ARENA_BYTES = 16 * 1024 * 1024,
+	RESULTS_MAX = 50000, /* where no directory section has limits */
+	DEPTH_MAX = 50,
+};
+
+enum item_kind {
+	ITEM_FIRST, /* the address that was asked for */
+	ITEM_ADDRESS,
+	ITEM_REF,
+	ITEM_CATCHALL, /* of text's domain */
+	ITEM_WHO,      /* the sender who wants to post */
+};
+
+struct item {
+	struct list link; /* x->todo or x->asked, x->todo_refs or x->asked_refs, or a catch-all's */
+	struct expansion *x;
+	struct backend_request *request;
+	enum item_kind kind;
+	unsigned depth;
+	size_t backend; /* ITEM_REF: whose; otherwise: who is asked */
+	bool tag_cut;
+	struct str text; /* an address with its domain, or a reference */
+};
+
+struct seen {
+	struct hmap_node node;
+};
+
+struct catchall {
+	struct hmap_node node; /* 'c' + domain */
+	struct list waiting;   /* items of unknown addresses */
+	bool known, exists;
+};
+
+struct expansion {
+	struct backends *b;
+	size_t results_max;
+	unsigned depth_max;
+	enum expansion_kind kind;
+	auth_fn fn;
+	void *arg;
+	struct arena *arena;
+	struct auth_context context;
+	struct list todo, asked, todo_refs, asked_refs;
+	unsigned asked_count, asked_refs_count;
+	struct hmap seen; /* 'd' + backend + reference, 'a' + address looked up, 'r' + address in
+			     out, 'w' + what the sender is */
+	struct hmap catchalls;
+	struct buf out;
+	size_t out_count;
+	bool only_self; /* every address of out is the one that was asked for */
+	bool known;	/* a backend knows the address */
+	bool circle;	/* something stands for what was looked at before */
+	bool allowed, for_users;
+	struct name self;
+	struct str owner;
+	struct loop_task task;
+	enum err err;
+	enum auth_reason reason;
+	char detail[160];
+};
+
+static void
+pump(struct expansion *x);
+
+static void
+items_drop(struct expansion *x, struct list *items)
+{
+	while (!list_empty(items)) {
+		struct item *i = CONTAINER_OF(items->next, struct item, link);
+		list_remove(&i->link);
+		if (i->request != NULL)
+			x->b->v[i->backend]->ops->cancel(i->request);
+		i->request = NULL;
+	}
+}
+
+static void
+items_drop_all(struct expansion *x)
+{
+	items_drop(x, &x->todo);
+	items_drop(x, &x->todo_refs);
+	items_drop(x, &x->asked);
+	items_drop(x, &x->asked_refs);
+	x->asked_count = x->asked_refs_count = 0;
+}
+
+static void
+expansion_free(struct expansion *x)
+{
+	items_drop_all(x);
+	loop_task_cancel(&x->task);
+	hmap_fini(&x->seen);
+	hmap_fini(&x->catchalls);
+	buf_fini(&x->out);
+	arena_free(x->arena); /* items, keys and nodes */
+	backends_unref(x->b);
+	free(x);
+}
+
+void
+expansion_cancel(struct expansion *x)
+{
+	if (x != NULL)
+		expansion_free(x);
+}
+
+static void
+fail(struct expansion *x, enum err e, enum auth_reason reason, struct str detail)
+{
+	if (x->err != ERR_OK)
+		return;
+	x->err = e;
+	x->reason = reason;
+	size_t n = detail.n < sizeof x->detail ? detail.n : sizeof x->detail - 1;
+	memcpy(x->detail, detail.p, n);
+	x->detail[n] = '\0';
+	trace_addf(x->context.trace, "%.*s: ends, %s %.*s", STR_FMT(x->self.address),
+		reason_text(reason), STR_FMT(detail));
+	items_drop_all(x);
+	loop_task_queue(&x->task);
+}
+
+static void
+fail_size(struct expansion *x)
+{
+	fail(x, ERR_DENIED, REASON_LIMIT, STR("stands for too many"));
+}
+
+/* ---- what was seen ---- */
+
+static void
+key_make(struct buf *b, char kind, size_t backend, struct str key)
+{
+	buf_addc(b, kind);
+	if (kind == 'd')
+		buf_addf(b, "%zu ", backend);
+	for (size_t i = 0; i < key.n; i++)
+		if (kind != 'd' || key.p[i] != ' ' || i == 0 || key.p[i - 1] != ',')
+			buf_addc(b, (char)ascii_lower((unsigned char)key.p[i]));
+}
+
+/* True when the key is new. */
+static bool
+mark(struct expansion *x, char kind, size_t backend, struct str key)
+{
+	struct buf b;
+	bool fresh = false;
+	buf_init(&b, KEY_MAX);
+	key_make(&b, kind, backend, key);
+	if (buf_check(&b) != ERR_OK) {
+		log_event(LVL_WARN, "auth.alias", log_s("key", x->self.address),
+			log_s("member", key), log_z("reason", "too long: left out"));
+	} else if (hmap_get(&x->seen, buf_str(&b)) == NULL) {
+		struct seen *s = arena_calloc(x->arena, 1, sizeof *s);
+		struct str copy;
+		if (s == NULL || arena_str(x->arena, buf_str(&b), &copy) != ERR_OK) {
+			fail_size(x);
+		} else {
+			hmap_put(&x->seen, &s->node, copy);
+			fresh = true;
+		}
+	}
+	buf_fini(&b);
+	return fresh;
+}
+
+/* ---- items ---- */
+
+static struct item *
+item_new(struct expansion *x, enum item_kind kind, struct str text, unsigned depth)
+{
+	struct item *i = arena_calloc(x->arena, 1, sizeof *i);
+	if (i == NULL || x->seen.n / 2 > x->results_max + 50 ||
+		arena_str(x->arena, text, &i->text) != ERR_OK) {
+		fail_size(x);
+		return NULL;
+	}
+	i->x = x;
+	i->kind = kind;
+	i->depth = depth;
+	list_init(&i->link);
+	return i;
+}
+
+static void
+item_todo(struct item *i)
+{
+	if (i->x->err == ERR_OK)
+		list_push_back(i->kind == ITEM_REF ? &i->x->todo_refs : &i->x->todo, &i->link);
+}
+
+/* The name that an item asks about; what was an address once is one again. */
+static bool
+item_name(const struct item *i, struct name *out)
+{
+	const struct expansion *x = i->x;
+	if (i->kind == ITEM_REF) {
+		name_copy(out, &x->self);
+		return true;
+	}
+	if (name_parse(i->text, x->b->settings->auth.default_domain, out) != ERR_OK)
+		return false;
+	return !i->tag_cut || name_cut_tag(out, x->b->settings->recipient_delimiter.p[0]);
+}
+
+static void
+left_out(struct expansion *x, enum log_level level, struct str member, const char *why)
+{
+	log_event(level, "auth.alias", log_z("sid", x->context.sid.n > 0 ? x->context.sid.p : ""),
+		log_s("key", x->self.address), log_s("member", member), log_z("reason", why));
+	trace_addf(x->context.trace, "%.*s: %s", STR_FMT(member), why);
+}
+
+/* text: as it was written; out: checked. The spelling of the local part is kept for what is sent
+ * elsewhere. */
+static bool
+address_check(struct expansion *x, struct str text, struct name *out, struct str *shown)
+{
+	if (name_parse(text, x->b->settings->auth.default_domain, out) != ERR_OK ||
+		out->domain.n == 0) {
+		left_out(x, LVL_WARN, text, "not an address: left out");
+		return false;
+	}
+	*shown = out->has_domain ? text : out->address;
+	return true;
+}
+
+static void
+add_address(struct expansion *x, struct str address, unsigned depth)
+{
+	struct name n;
+	struct str shown;
+	if (!address_check(x, address, &n, &shown))
+		return;
+	if (!mark(x, 'a', 0, n.address)) {
+		x->circle = true;
+		return;
+	}
+	struct item *i = item_new(x, ITEM_ADDRESS, shown, depth);
+	if (i != NULL)
+		item_todo(i);
+}
+
+static void
+add_ref(struct expansion *x, size_t backend, struct str ref, unsigned depth)
+{
+	if (!mark(x, 'd', backend, ref)) {
+		x->circle = true;
+		return;
+	}
+	struct item *i = item_new(x, ITEM_REF, ref, depth);
+	if (i == NULL)
+		return;
+	i->backend = backend;
+	item_todo(i);
+}
+
+static void
+add_result(struct expansion *x, struct str address)
+{
+	struct name n;
+	struct str shown;
+	if (!address_check(x, address, &n, &shown) || !mark(x, 'r', 0, n.address))
+		return;
+	if (x->out_count > 0)
+		buf_addc(&x->out, ',');
+	buf_add(&x->out, shown);
+	x->out_count++;
+	if (!str_eq(n.address, x->self.address))
+		x->only_self = false;
+	if (buf_check(&x->out) != ERR_OK || x->out_count > x->results_max)
+		fail_size(x);
+}
+
+/* ---- answers ---- */
+
+/* A user that was found by an address without its tag gets the tag again: delivery wants it. */
+static void
+add_user(struct item *i, struct str user, bool alone)
+{
+	struct expansion *x = i->x;
+	struct name whole, cut;
+	struct str local, domain;
+	if (x->kind != EXPAND_ALIAS || !i->tag_cut || !alone ||
+		!str_cut(user, '@', &local, &domain) ||
+		name_parse(i->text, x->b->settings->auth.default_domain, &whole) != ERR_OK ||
+		!item_name(i, &cut)) {
+		add_result(x, user);
+		return;
+	}
+	struct buf b;
+	buf_init(&b, 2 * NAME_MAX_BYTES);
+	buf_add(&b, local);
+	buf_add(&b, str_from(whole.local, cut.local.n));
+	buf_addc(&b, '@');
+	buf_add(&b, domain);
+	add_result(x, buf_check(&b) == ERR_OK ? buf_str(&b) : user);
+	buf_fini(&b);
+}
+
+static void
+trace_member(const struct item *i, const struct auth_member *m)
+{
+	static const char *const kinds[] = { [MEMBER_USER] = "user",
+		[MEMBER_ADDRESS] = "address",
+		[MEMBER_FINAL] = "final address",
+		[MEMBER_REF] = "entry",
+		[MEMBER_EVERYONE] = "everyone",
+		[MEMBER_EVERY_USER] = "every user" };
+	trace_addf(i->x->context.trace, "%.*s: stands for %s %.*s", STR_FMT(i->text),
+		kinds[m->kind], STR_FMT(m->value));
+}
+
+/* Only what the sender itself is counts, not what it stands for. */
+static void
+take_who(struct item *i, const struct auth_answer *a)
+{
+	i->x->known = true;
+	for (size_t k = 0; k < a->members_count; k++)
+		if (a->members[k].kind == MEMBER_USER) {
+			trace_member(i, &a->members[k]);
+			i->x->for_users = true;
+			(void)mark(i->x, 'w', 0, a->members[k].value);
+		}
+}
+
+static void
+take_member(struct item *i, const struct auth_member *m, bool alone)
+{
+	struct expansion *x = i->x;
+	trace_member(i, m);
+	bool deeper = m->kind == MEMBER_ADDRESS || m->kind == MEMBER_REF;
+	if (deeper && i->depth >= x->depth_max) {
+		fail(x, ERR_DENIED, REASON_LIMIT, STR("aliases inside each other too deep"));
+		return;
+	}
+	switch (m->kind) {
+	case MEMBER_USER:
+		add_user(i, m->value, alone);
+		break;
+	case MEMBER_ADDRESS:
+		add_address(x, m->value, i->depth + 1);
+		break;
+	case MEMBER_FINAL:
+		if (x->kind != EXPAND_SENDER)
+			add_result(x, m->value);
+		break;
+	case MEMBER_REF:
+		add_ref(x, i->backend, m->value, i->depth + 1);
+		break;
+	case MEMBER_EVERYONE:
+	case MEMBER_EVERY_USER:
+		if (x->kind == EXPAND_POST && i->kind == ITEM_FIRST)
+			(void)mark(x, m->kind == MEMBER_EVERYONE ? 'E' : 'U', 0, STR_EMPTY);
+		break;
+	}
+}
+
+static void
+take(struct item *i, const struct auth_answer *a)
+{
+	struct expansion *x = i->x;
+	struct str rest = a->value, one;
+	if (i->kind == ITEM_WHO) {
+		take_who(i, a);
+		return;
+	}
+	if (i->kind == ITEM_FIRST) {
+		x->known = true;
+		if (a->owner.n > 0 && arena_str(x->arena, a->owner, &x->owner) != ERR_OK)
+			fail_size(x);
+		if (x->kind == EXPAND_POST && a->members_count == 0)
+			(void)mark(x, 'E', 0, STR_EMPTY);
+		while (x->kind == EXPAND_SENDER && rest.n > 0) {
+			(void)str_cut(rest, ',', &one, &rest);
+			add_result(x, one);
+		}
+	}
+	if (a->members_count == 0)
+		trace_addf(x->context.trace, "%.*s: stands for nobody", STR_FMT(i->text));
+	for (size_t k = 0; k < a->members_count && x->err == ERR_OK; k++)
+		take_member(i, &a->members[k], a->members_count == 1);
+}
+
+/* ---- nobody knows the address ---- */
+
+/* The end of an address: somewhere else, or unknown: that is the queue's part. */
+static void
+end_unknown(struct item *i)
+{
+	trace_addf(i->x->context.trace, "%.*s: %s", STR_FMT(i->text),
+		i->depth > 0 ? "no backend knows it: stays as it is" : "no backend knows it");
+	if (i->depth > 0 && i->x->kind != EXPAND_SENDER)
+		add_result(i->x, i->text);
+}
+
+static struct catchall *
+catchall_find(struct expansion *x, struct str domain)
+{
+	struct hmap_node *node = hmap_get(&x->catchalls, domain);
+	return node != NULL ? CONTAINER_OF(node, struct catchall, node) : NULL;
+}
+
+static void
+catchall_ask(struct item *i, struct str domain)
+{
+	struct expansion *x = i->x;
+	struct catchall *c = catchall_find(x, domain);
+	if (c == NULL) {
+		struct item *question = item_new(x, ITEM_CATCHALL, i->text, i->depth);
+		struct str key;
+		c = arena_calloc(x->arena, 1, sizeof *c);
+		if (question == NULL || c == NULL || arena_str(x->arena, domain, &key) != ERR_OK) {
+			fail_size(x);
+			return;
+		}
+		list_init(&c->waiting);
+		hmap_put(&x->catchalls, &c->node, key);
+		item_todo(question);
+	}
+	if (!c->known)
+		list_push_back(&c->waiting, &i->link);
+	else if (!c->exists)
+		end_unknown(i);
+}
+
+static void
+catchall_done(struct item *i, bool exists)
+{
+	struct expansion *x = i->x;
+	struct name n;
+	struct catchall *c = item_name(i, &n) ? catchall_find(x, n.domain) : NULL;
+	if (c == NULL)
+		return;
+	c->known = true;
+	c->exists = exists;
+	while (!list_empty(&c->waiting)) {
+		struct item *w = CONTAINER_OF(c->waiting.next, struct item, link);
+		list_remove(&w->link);
+		if (!exists)
+			end_unknown(w);
+		else if (w->depth == 0)
+			x->known = true;
+	}
+}
+
+/* No backend knows the address: as it is, without its tag, by its domain. */
+static void
+unknown_address(struct item *i)
+{
+	struct expansion *x = i->x;
+	struct name n;
+	if (i->kind == ITEM_CATCHALL) {
+		catchall_done(i, false);
+		return;
+	}
+	if (!i->tag_cut && x->b->settings->recipient_delimiter.n > 0) {
+		i->tag_cut = true;
+		/* what stands for others is not asked twice, whatever its tag */
+		if (item_name(i, &n) && (i->kind == ITEM_WHO || mark(x, 'a', 0, n.address))) {
+			i->backend = 0;
+			item_todo(i);
+			return;
+		}
+		i->tag_cut = false;
+	}
+	i->tag_cut = false;
+	if (i->kind == ITEM_WHO)
+		return;
+	if (x->kind == EXPAND_ALIAS && item_name(i, &n))
+		catchall_ask(i, n.domain);
+	else
+		end_unknown(i);
+}
+
+/* ---- questions ---- */
+
+static void
+on_answer(void *arg, const struct auth_answer *a)
+{
+	struct item *i = arg;
+	struct expansion *x = i->x;
+	i->request = NULL;
+	list_remove(&i->link);
+	if (i->kind == ITEM_REF)
+		x->asked_refs_count--;
+	else
+		x->asked_count--;
+	if (a->err == ERR_OK) {
+		if (i->kind == ITEM_CATCHALL)
+			catchall_done(i, true);
+		take(i, a);
+	} else if (a->err == ERR_NOTFOUND && i->kind == ITEM_REF) {
+		left_out(x, LVL_DEBUG, i->text, "no such member");
+	} else if (a->err == ERR_NOTFOUND) {
+		i->backend++;
+		item_todo(i);
+	} else if (a->err == ERR_DENIED) {
+		fail(x, ERR_DENIED, a->reason != REASON_NONE ? a->reason : REASON_AUTHZ, a->detail);
+	} else {
+		fail(x, ERR_TEMP, a->reason != REASON_NONE ? a->reason : REASON_DIRECTORY,
+			a->detail);
+	}
+	pump(x);
+}
+
+static enum ask_kind
+item_ask_kind(const struct item *i)
+{
+	static const enum ask_kind first[] = {
+		[EXPAND_ALIAS] = ASK_MEMBERS, [EXPAND_SENDER] = ASK_SENDER, [EXPAND_POST] = ASK_POST
+	};
+	if (i->kind == ITEM_CATCHALL)
+		return ASK_CATCHALL;
+	return i->kind == ITEM_FIRST ? first[i->x->kind] : ASK_MEMBERS;
+}
+
+static void
+ask(struct item *i, const struct name *n)
+{
+	struct expansion *x = i->x;
+	struct backend *b = x->b->v[i->backend];
+	const struct auth_question q = { .kind = item_ask_kind(i),
+		.name = n,
+		.other = i->kind == ITEM_REF ? i->text : STR_EMPTY,
+		.people = x->kind != EXPAND_ALIAS,
+		.context = &x->context };
+	bool ref = i->kind == ITEM_REF;
+	list_push_back(ref ? &x->asked_refs : &x->asked, &i->link);
+	if (ref)
+		x->asked_refs_count++;
+	else
+		x->asked_count++;
+	i->request = b->ops->ask(b, &q, on_answer, i);
+}
+
+static void
+next_address(struct expansion *x)
+{
+	struct item *i = CONTAINER_OF(x->todo.next, struct item, link);
+	struct name n;
+	list_remove(&i->link);
+	if (!item_name(i, &n))
+		return;
+	i->backend = backends_next(x->b, i->backend, n.domain);
+	if (i->backend < x->b->n)
+		ask(i, &n);
+	else
+		unknown_address(i);
+}
+
+static void
+pump(struct expansion *x)
+{
+	while (x->err == ERR_OK && x->asked_count < FLIGHT_ADDRESSES && !list_empty(&x->todo))
+		next_address(x);
+	while (x->err == ERR_OK && x->asked_refs_count < FLIGHT_REFS &&
+		!list_empty(&x->todo_refs)) {
+		struct item *i = CONTAINER_OF(x->todo_refs.next, struct item, link);
+		list_remove(&i->link);
+		ask(i, &x->self);
+	}
+	if (x->err == ERR_OK && x->asked_count + x->asked_refs_count == 0)
+		loop_task_queue(&x->task);
+}
+
+/* ---- the end ---- */
+
+/* Is the sender among those who may? */
+static bool
+may_post(const struct expansion *x)
+{
+	if (hmap_get(&x->seen, STR("E")) != NULL ||
+		(x->for_users && hmap_get(&x->seen, STR("U")) != NULL))
+		return true;
+	for (struct hmap_node *n = hmap_next(&x->seen, NULL); n != NULL;
+		n = hmap_next(&x->seen, n)) {
+		if (n->key.p[0] != 'w')
+			continue;
+		struct buf b;
+		buf_init(&b, KEY_MAX);
+		buf_addc(&b, 'r');
+		buf_add(&b, str_from(n->key, 1));
+		bool listed = hmap_get(&x->seen, buf_str(&b)) != NULL;
+		buf_fini(&b);
+		if (listed)
+			return true;
+	}
+	return false;
+}
+
+static void
+on_done(struct loop_task *t)
+{
+	struct expansion *x = t->arg;
+	struct auth_answer a = { .err = x->err,
+		.reason = x->reason,
+		.detail = str_of(x->detail),
+		.owner = x->owner,
+		.password_expires_sec = -1,
+		.grace_logins = -1 };
+	if (a.err == ERR_OK && !x->known) {
+		a.err = ERR_NOTFOUND;
+		a.reason = REASON_UNKNOWN;
+	} else if (a.err == ERR_OK && x->kind == EXPAND_POST) {
+		a.err = may_post(x) ? ERR_OK : ERR_DENIED;
+		a.reason = a.err == ERR_OK ? REASON_NONE : REASON_AUTHZ;
+	} else if (a.err == ERR_OK &&
+		   (x->out_count == 0 || (x->kind == EXPAND_ALIAS && x->only_self))) {
+		a.err = ERR_NOTFOUND;
+		a.reason = x->out_count == 0 && x->circle ? REASON_LOOP : REASON_NONE;
+		a.detail = x->out_count == 0 ? STR("stands for nobody") : STR("no alias");
+	} else if (a.err == ERR_OK) {
+		a.value = buf_str(&x->out);
+	}
+	trace_addf(x->context.trace, "%.*s: %zu at the end, %s", STR_FMT(x->self.address),
+		x->out_count, err_name(a.err));
+	x->fn(x->arg, &a);
+	expansion_free(x);
+}
+
+static void
+context_copy(struct expansion *x, const struct auth_context *c)
+{
+	x->context = *c;
+	if (arena_str(x->arena, c->service, &x->context.service) != ERR_OK ||
+		arena_str(x->arena, c->remote_ip, &x->context.remote_ip) != ERR_OK ||
+		arena_str(x->arena, c->local_ip, &x->context.local_ip) != ERR_OK ||
+		arena_str(x->arena, c->sid, &x->context.sid) != ERR_OK)
+		fail_size(x);
+}
+
+/* What other, who wants to post, is: itself, and the user whose address it is. */
+static void
+start_who(struct expansion *x, struct str other)
+{
+	struct name n;
+	if (name_parse(other, x->b->settings->auth.default_domain, &n) != ERR_OK || n.domain.n == 0)
+		return; /* "<>" and the like: whoever may post is not this */
+	(void)mark(x, 'w', 0, n.address);
+	struct item *i = item_new(x, ITEM_WHO, n.address, 0);
+	if (i != NULL)
+		item_todo(i);
+}
+
+struct expansion *
+expansion_start(struct backends *b, enum expansion_kind kind, const struct name *address,
+	struct str other, const struct auth_context *c, auth_fn fn, void *arg)
+{
+	struct expansion *x = xcalloc(1, sizeof *x);
+	const struct settings *s = b->settings;
+	bool limits = s->directories_count > 0;
+	x->b = backends_ref(b);
+	x->results_max = limits ? (size_t)s->directories[0].expansion_max : RESULTS_MAX;
+	x->depth_max = limits ? (unsigned)s->directories[0].depth_max : DEPTH_MAX;
+	x->kind = kind;
+	x->fn = fn;
+	x->arg = arg;
+	x->arena = arena_new(ARENA_BYTES + x->results_max * ITEM_BYTES);
+	x->only_self = true;
+	list_init(&x->todo);
+	list_init(&x->asked);
+	list_init(&x->todo_refs);
+	list_init(&x->asked_refs);
+	hmap_init(&x->seen);
+	hmap_init(&x->catchalls);
+	buf_init(&x->out, OUT_MAX);
+	name_copy(&x->self, address);
+	loop_task_init(&x->task, b->loop, on_done, x);
+	context_copy(x, c);
+	(void)mark(x, 'a', 0, address->address);
+	struct item *i = item_new(x, ITEM_FIRST, address->address, 0);
+	if (i != NULL)
+		item_todo(i);
+	if (kind == EXPAND_POST)
+		start_who(x, other);
+	pump(x);
+	return x;
+}
