@@ -7,6 +7,7 @@ auth_ldap_libauth_a_SOURCES = \
 	auth-ldap/backend/user.c auth-ldap/backend/user.h \
 	auth-ldap/front/expand.c auth-ldap/front/expand.h \
 	auth-ldap/front/backends.h auth-ldap/front/front.h auth-ldap/front/walk.h \
+	auth-ldap/server/access.c auth-ldap/server/access.h \
 	auth-ldap/server/auth_server.c \
 	auth-ldap/directory/directory.c auth-ldap/directory/directory.h auth-ldap/directory/directory_impl.h \
 	auth-ldap/directory/expand.c \

@@ -1,6 +1,7 @@
 /* What single values cannot show: that listeners, directories and paths fit together. Used by
  * settings_load, so that `postroom check` and a start refuse the same things. */
 #include "config/rows.h"
+#include "core/base/cidr.h"
 
 struct checking {
 	struct buf *out;
@@ -54,6 +55,17 @@ check_home(struct str template, struct checking *c)
 		"mail_home: \"%.*s\" would give several users one home; it needs %%{local} and "
 		"%%{domain}, or %%{user}",
 		STR_FMT(template));
+}
+
+static void
+check_networks(const struct str_list *networks, const char *name, struct checking *c)
+{
+	struct cidr net;
+
+	for (size_t i = 0; i < networks->n; i++)
+		if (cidr_parse(networks->v[i], &net) != ERR_OK)
+			complain(c, "%s: \"%.*s\" is no network such as 192.0.2.0/24", name,
+				STR_FMT(networks->v[i]));
 }
 
 static void
@@ -125,6 +137,8 @@ settings_cross_check(const struct settings *s, struct buf *err_out)
 		complain(&c, "store.sync_directories must be yes, no or auto");
 	if (s->queue.retry_min > s->queue.retry_max)
 		complain(&c, "queue.retry_min is larger than queue.retry_max");
+	check_networks(&s->auth.networks, "auth.networks", &c);
+	check_networks(&s->lmtp.networks, "lmtp.networks", &c);
 	if (s->directories_count + settings_worker_sections(s) == 0)
 		complain(&c, "no directory section, nor passwd_file, pam or sql: where do the "
 			     "users come from?");

@@ -56,6 +56,12 @@
 	X(default_domain, STRING, "", 0, 255, ROLE_AUTHS | ROLE_SMTP | ROLE_QUEUE,             \
 		"Domain of a login name or recipient that has none")                          \
 	X(listen_tcp, STRING, "", 0, 100, 0, "TCP address for the auth socket as well")       \
+	X(listen_tcp_userdb, STRING, "", 0, 100, 0,                                           \
+		"TCP address for the auth-userdb socket as well: it gives away every user's name and home") \
+	X(listen_tcp_directory, STRING, "", 0, 100, 0,                                        \
+		"TCP address for the directory socket as well")                               \
+	X(networks, LIST, "127.0.0.0/8 ::1/128", 0, 256, ROLE_AUTH,                           \
+		"Networks that may connect to these TCP addresses")                           \
 	X(extra_socket, LIST, "", 0, 16, 0,                                                   \
 		"More auth sockets, as path:mode:user:group, such as Postfix's private/auth") \
 	X(clients_max, INT, 1000, 1, 100000, ROLE_AUTH,                                       \

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "auth-ldap/server/access.h"
 #include "auth-ldap/server/service.h"
 #include "core/authclient/wire.h"
 #include "core/base/clock.h"
@@ -506,9 +507,13 @@ write_greeting(struct auth_conn *c)
 }
 
 void
-auth_server_accept(void *arg, int fd, const struct peer *peer UNUSED)
+auth_server_accept(void *arg, int fd, const struct peer *peer)
 {
 	struct service *s = arg;
+	if (!access_allowed(s->settings, peer, "auth")) {
+		close(fd);
+		return;
+	}
 	struct auth_conn *c = xcalloc(1, sizeof *c);
 	if (!conn_open(&c->c, s, fd, &auth_ops, AUTH_LINE_MAX + 1024, auth_conn_end)) {
 		free(c);

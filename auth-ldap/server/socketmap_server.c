@@ -3,7 +3,9 @@
  *
  * Invariant: NOTFOUND is only said when the directory said so. */
 #include <stdlib.h>
+#include <unistd.h>
 
+#include "auth-ldap/server/access.h"
 #include "auth-ldap/server/service.h"
 #include "core/base/clock.h"
 #include "core/base/log.h"
@@ -179,9 +181,13 @@ static const struct stream_ops map_ops = {
 };
 
 void
-socketmap_server_accept(void *arg, int fd, const struct peer *peer UNUSED)
+socketmap_server_accept(void *arg, int fd, const struct peer *peer)
 {
 	struct service *s = arg;
+	if (!access_allowed(s->settings, peer, "directory")) {
+		close(fd);
+		return;
+	}
 	struct map_conn *c = xcalloc(1, sizeof *c);
 	if (!conn_open(&c->c, s, fd, &map_ops, 64 * 1024, map_conn_end)) {
 		free(c);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "auth-ldap/server/access.h"
 #include "auth-ldap/server/service.h"
 #include "core/authclient/wire.h"
 #include "core/base/log.h"
@@ -231,7 +232,7 @@ static bool
 peer_allowed(const struct service *s, const struct peer *peer)
 {
 	if (!peer->is_unix)
-		return false;
+		return access_allowed(s->settings, peer, "auth-userdb");
 	if (peer->uid == 0)
 		return true;
 	for (size_t i = 0; i < s->userdb_uids_count; i++)

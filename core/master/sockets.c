@@ -191,13 +191,24 @@ sockets_bind(struct sockets *k, const struct settings *s, const struct system_id
 {
 	struct binding b = { .k = k, .s = s, .ids = ids, .why = why };
 	const struct bound auth = { .protocol = "auth", .role = ROLE_AUTH, .worker = -1 };
+	const struct bound userdb = { .protocol = "auth-userdb", .role = ROLE_AUTH, .worker = -1 };
+	const struct bound directory = { .protocol = "directory", .role = ROLE_AUTH, .worker = -1 };
 	const struct bound lmtp = { .protocol = "lmtp", .role = ROLE_LMTP, .worker = -1 };
 	enum err e;
 
 	*k = (struct sockets){ .n = 0 };
 	e = add_runtime(&b, imap_workers);
-	if (e == ERR_OK && s->auth.listen_tcp.n != 0)
-		e = add(&b, s->auth.listen_tcp, &auth, 0, (uid_t)-1, (gid_t)-1);
+	const struct {
+		struct str address;
+		const struct bound *like;
+	} tcp[] = {
+		{ s->auth.listen_tcp, &auth },
+		{ s->auth.listen_tcp_userdb, &userdb },
+		{ s->auth.listen_tcp_directory, &directory },
+	};
+	for (size_t i = 0; e == ERR_OK && i < ARRAY_LEN(tcp); i++)
+		if (tcp[i].address.n != 0)
+			e = add(&b, tcp[i].address, tcp[i].like, 0, (uid_t)-1, (gid_t)-1);
 	for (size_t i = 0; e == ERR_OK && i < s->auth.extra_socket.n; i++)
 		e = add_extra(&b, s->auth.extra_socket.v[i], &auth);
 	for (size_t i = 0; e == ERR_OK && i < s->lmtp.extra_socket.n; i++)
