@@ -13,6 +13,7 @@ auth_ldap_libauth_a_SOURCES = \
 	auth-ldap/directory/expand.c \
 	auth-ldap/ldap/conn.c auth-ldap/ldap/conn.h \
 	auth-ldap/ldap/op.h auth-ldap/ldap/search.h auth-ldap/ldap/reason.h \
+	auth-ldap/ldap/options.c auth-ldap/ldap/options.h \
 	auth-ldap/ldap/pool.c auth-ldap/ldap/pool.h \
 	auth-ldap/ldap/target.c \
 	auth-ldap/directory/name.c auth-ldap/directory/name.h \

@@ -101,9 +101,19 @@ static void
 check_directory(const struct settings_directory *d, struct checking *c)
 {
 	static const char *const schemes[] = { "ldap://", "ldaps://", "ldapi://", NULL };
+	static const char *const versions[] = { "1.2", "1.3", NULL };
 
-	if (d->uris.n == 0)
-		complain(c, "directory \"%.*s\": uris is missing", STR_FMT(d->title));
+	if (d->uris.n == 0 && d->srv_domain.n == 0)
+		complain(c, "directory \"%.*s\": uris is missing (or srv_domain)",
+			STR_FMT(d->title));
+	if (d->uris.n > 0 && d->srv_domain.n > 0)
+		complain(c, "directory \"%.*s\": uris and srv_domain exclude each other",
+			STR_FMT(d->title));
+	if (d->srv_site.n > 0 && d->srv_domain.n == 0)
+		complain(c, "directory \"%.*s\": srv_site needs srv_domain", STR_FMT(d->title));
+	if (!one_of(d->tls_min_version, versions))
+		complain(c, "directory \"%.*s\": tls_min_version must be 1.2 or 1.3",
+			STR_FMT(d->title));
 	for (size_t i = 0; i < d->uris.n; i++) {
 		bool known = false;
 		for (const char *const *w = schemes; *w != NULL; w++)

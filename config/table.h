@@ -41,7 +41,12 @@
 	X(restart_wait_max, TIME, 10000, 100, 3600000, 0,                                          \
 		"Longest wait before a role that keeps dying is started again")                    \
 	X(recipient_delimiter, STRING, "+", 0, 1, ROLE_ALL,                                        \
-		"Character between a user and a tag in addresses; empty: no tags")
+		"Character between a user and a tag in addresses; empty: no tags")                 \
+	X(dns_servers, LIST, "", 0, 16, ROLE_AUTH,                                                 \
+		"DNS servers asked for SRV records and what they name, as 192.0.2.1 or "           \
+		"192.0.2.1@5353; empty: those of /etc/resolv.conf")                                \
+	X(dns_trust_anchor, FILE, "", 0, 65536, ROLE_AUTH,                                         \
+		"File with DNSSEC trust anchors (DS or DNSKEY records); empty: no DNSSEC")
 
 #define SETTINGS_LOG(X)                                                        \
 	X(level, STRING, "info", 1, 8, ROLE_ALL, "error, warn, info or debug") \
@@ -182,9 +187,22 @@
 		"Domains that only this directory is asked about; empty: any")                     \
 	X(uris, LIST, "", 1, 16, ROLE_AUTH,                                                        \
 		"ldap://, ldaps:// and ldapi:// servers, tried in this order")                     \
+	X(srv_domain, STRING, "", 0, 253, ROLE_AUTH,                                               \
+		"Find the servers by the SRV records _ldap._tcp of this domain, instead of uris")  \
+	X(srv_site, STRING, "", 0, 63, ROLE_AUTH,                                                  \
+		"Active Directory site, whose servers (_ldap._tcp.SITE._sites) are asked first")   \
+	X(srv_ldaps_port, INT, 0, 0, 65535, ROLE_AUTH,                                             \
+		"Port on which servers found by SRV speak ldaps; 0: ldap:// on their own port")    \
+	X(srv_targets, LIST, "", 0, 64, ROLE_AUTH,                                                 \
+		"Domains in which servers found by SRV must lie; empty: srv_domain")               \
 	X(starttls, BOOL, 1, 0, 1, ROLE_AUTH, "StartTLS on ldap:// before anything else")          \
 	X(ca, FILE, "", 0, 1048576, ROLE_AUTH, "PEM file of trusted CAs; the system's when empty") \
 	X(verify, BOOL, 1, 0, 1, ROLE_AUTH, "Check the servers' certificates and names")           \
+	X(tls_min_version, STRING, "1.2", 3, 3, ROLE_AUTH,                                         \
+		"Oldest TLS version spoken with the servers: 1.2 or 1.3")                          \
+	X(client_certificate, FILE, "", 0, 65536, ROLE_AUTH,                                       \
+		"PEM file: our certificate and its chain, for servers that ask for one")           \
+	X(client_key, SECRET, "", 0, 65536, ROLE_AUTH, "PEM file: the key of client_certificate")  \
 	X(base, STRING, "", 0, 1000, ROLE_AUTH, "Where searches start")                            \
 	X(bind_dn, STRING, "", 0, 1000, ROLE_AUTH, "Service account; anonymous when empty")        \
 	X(bind_password, SECRET, "", 0, 4096, ROLE_AUTH,                                           \
@@ -234,7 +252,12 @@
 	X(expansion_max, INT, 50000, 1, 10000000, ROLE_AUTH, "Addresses of one expanded alias")    \
 	X(depth_max, INT, 50, 1, 1000, ROLE_AUTH, "Groups and aliases inside each other")          \
 	X(connect_timeout, TIME, 1000, 50, 60000, ROLE_AUTH,                                       \
-		"A silent server is given up after this")                                          \
+		"A server that does not take a connection is given up after this")                 \
+	X(setup_timeout, TIME, 5000, 50, 300000, ROLE_AUTH,                                        \
+		"TLS and the service account's bind end after this; the next server is tried "     \
+		"much earlier")                                                                    \
+	X(failback_after, TIME, 5000, 0, 86400000, ROLE_AUTH,                                      \
+		"A better server that came back is used again once it was well for this long")     \
 	X(search_timeout, TIME, 5000, 50, 300000, ROLE_AUTH,                                       \
 		"A lookup without an answer ends as a temporary failure")                          \
 	X(bind_timeout, TIME, 30000, 50, 300000, ROLE_AUTH,                                        \

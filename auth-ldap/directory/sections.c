@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "auth-ldap/directory/directory_impl.h"
+#include "auth-ldap/ldap/options.h"
 #include "core/base/log.h"
 #include "core/base/xalloc.h"
 
@@ -91,26 +92,9 @@ section_new(
 	buf_init(&dir->address_filter, FILTER_MAX);
 	buf_addf(&dir->address_filter, "(|%.*s%.*s)", STR_FMT(s->mailbox_filter),
 		STR_FMT(s->alias_filter));
-	const struct ldap_pool_options o = {
-		.name = s->title,
-		.uris = s->uris.v,
-		.uris_count = s->uris.n,
-		.starttls = s->starttls,
-		.verify = s->verify,
-		.ca_pem = s->ca,
-		.bind_dn = s->bind_dn,
-		.bind_password = s->bind_password,
-		.connect_ms = s->connect_timeout,
-		.search_ms = s->search_timeout,
-		.bind_ms = s->bind_timeout,
-		.binds_min = (unsigned)s->bind_connections_min,
-		.binds_max = (unsigned)s->bind_connections_max,
-		.bind_queue_max = (unsigned)s->bind_queue_max,
-	};
+	struct ldap_pool_options o;
 	const char *text = NULL;
-	if (!s->verify)
-		log_event(LVL_WARN, "auth.directory", log_s("directory", s->title),
-			log_z("reason", "verify = no: whoever is on the way can read passwords"));
+	ldap_options_of(d->settings, s, &o);
 	e = ldap_pool_new(d->loop, &o, &dir->pool, &text);
 	if (e != ERR_OK)
 		buf_addf(err_out, "directory \"%.*s\": %s", STR_FMT(s->title),

@@ -76,10 +76,12 @@ struct ldap_op {
 	bool more;	  /* ldap/search.h: another call of fn follows */
 	uint64_t conn_id; /* the connection that answered */
 	struct ldap_bind_facts facts; /* bind: why, and what else was said; ldap/reason.h */
-	enum err err;	/* ERR_OK, ERR_LIMIT (size limit: entries is a part), ERR_NOTFOUND (no such
-			   base), ERR_DENIED (bind refused), ERR_TEMP */
-	int code;	/* LDAP result code, for the log */
-	char text[160]; /* the server's diagnostic, or ours */
+	enum err err;	 /* ERR_OK, ERR_LIMIT (size limit: entries is a part), ERR_NOTFOUND (no such
+			    base), ERR_DENIED (bind refused), ERR_TEMP */
+	int code;	 /* LDAP result code, for the log */
+	const char *uri; /* who answered, or was asked last; NULL: nobody. Filled by the pool */
+	int64_t ms;	 /* from the question to its end, the wait for a connection included */
+	char text[160];	 /* the server's diagnostic, or ours */
 };
 
 #endif

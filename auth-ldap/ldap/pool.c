@@ -147,7 +147,7 @@ conn_options(const struct ldap_pool *p, const struct server *s, bool service)
 		.bind_dn = service ? p->o.bind_dn : STR_EMPTY,
 		.bind_password = service ? p->o.bind_password : STR_EMPTY,
 		.connect_ms = p->o.connect_ms,
-		.setup_ms = p->o.search_ms,
+		.setup_ms = p->o.setup_ms,
 	};
 }
 
@@ -637,9 +637,11 @@ ldap_pool_new(struct loop *l, const struct ldap_pool_options *o, struct ldap_poo
 	list_init(&p->finished);
 	loop_task_init(&p->task, l, on_finished, p);
 	loop_timer_init(&p->probe, l, on_probe, p);
-	const struct tls_client_options tls = {
-		.ca_pem = o->ca_pem, .min_version = 12, .insecure = !o->verify
-	};
+	const struct tls_client_options tls = { .ca_pem = o->ca_pem,
+		.certificate_pem = o->client_certificate_pem,
+		.key_pem = o->client_key_pem,
+		.min_version = o->tls_min_version,
+		.insecure = !o->verify };
 	enum err e = tls_ctx_new_client(&tls, &p->tls, err_out);
 	for (size_t i = 0; e == ERR_OK && i < o->uris_count && i < SERVERS_MAX; i++) {
 		*err_out = "a URI is no ldap://, ldaps:// or ldapi:// one";
@@ -700,4 +702,12 @@ ldap_pool_status(const struct ldap_pool *p, struct ldap_pool_status *out)
 		.searches_waiting = p->search_waiting_count,
 		.searches_sent = p->search_flight,
 		.search_ready = p->search_ready };
+}
+
+void
+ldap_pool_status_text(const struct ldap_pool *p, struct buf *out)
+{
+	for (size_t i = 0; i < p->servers_count; i++)
+		buf_addf(out, "directory=%.*s uri=%s state=%s\n", STR_FMT(p->o.name),
+			p->servers[i].target.uri, p->servers[i].down ? "down" : "up");
 }

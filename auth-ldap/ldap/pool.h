@@ -5,23 +5,36 @@
 
 /* All connections to one directory: one for searches, as the service account, with many
  * questions in flight, and a pool for password checks, one bind in flight on each, so that
- * waiting binds never hold up a lookup. Servers are tried in order; one that fails rests, from
- * 100 ms to 1 s, and is probed again every second.
+ * waiting binds never hold up a lookup.
+ *
+ * Servers, as the settings name them or DNS does, are used in their order. One that fails rests,
+ * from 100 ms to 1 s, and is tried again about every second; one that is slow to say it is ready,
+ * or silent, is overtaken by the next within a second; a better one that came back is used again
+ * once it was well for failback_ms.
  *
  * Every question ends in exactly one call of its fn, from the loop, or in ldap_op_cancel. No
  * server, no answer in time, a full queue: ERR_TEMP. */
 struct ldap_pool;
 
+/* ldap/options.h makes one from a section of the settings. */
 struct ldap_pool_options {
 	struct str name; /* for the log: the directory section's */
 	const struct str *uris;
 	size_t uris_count;
+	struct str srv_domain, srv_site; /* instead of uris */
+	const struct str *srv_targets; /* domains in which SRV targets must lie; none: srv_domain */
+	size_t srv_targets_count;
+	unsigned srv_ldaps_port; /* 0: ldap:// on the port that SRV says */
+	const struct str *dns_servers;
+	size_t dns_servers_count;
+	struct str dns_trust_anchor;
 	bool starttls, verify;
-	struct str ca_pem;
+	struct str ca_pem, client_certificate_pem, client_key_pem;
+	int tls_min_version;	      /* 12 or 13 */
 	enum ldap_bind_method method; /* of the service account */
 	struct str bind_dn, bind_password;
 	struct ldap_gss *gss; /* kept; LDAP_METHOD_GSSAPI */
-	int64_t connect_ms, search_ms, bind_ms;
+	int64_t connect_ms, setup_ms, search_ms, bind_ms, failback_ms;
 	unsigned binds_min, binds_max;
 	unsigned bind_queue_max;
 };
@@ -70,5 +83,9 @@ struct ldap_pool_status {
 };
 void
 ldap_pool_status(const struct ldap_pool *p, struct ldap_pool_status *out);
+/* Lines for `postroom auth status`, one for the pool and one for each server:
+ * "directory=main uri=ldap://a state=up active=yes since_sec=17 connections=3 in_flight=1 …\n". */
+void
+ldap_pool_status_text(const struct ldap_pool *p, struct buf *out);
 
 #endif
