@@ -1,7 +1,7 @@
 # What this folder builds; see Makefile.am.
 noinst_LIBRARIES += auth-ldap/libauth.a
 auth_ldap_libauth_a_SOURCES = \
-	auth-ldap/backend/backend.h auth-ldap/backend/kinds.h \
+	auth-ldap/backend/backend.c auth-ldap/backend/backend.h auth-ldap/backend/kinds.h \
 	auth-ldap/backend/reason.c auth-ldap/backend/reason.h \
 	auth-ldap/backend/trace.c auth-ldap/backend/trace.h \
 	auth-ldap/backend/user.c auth-ldap/backend/user.h \
@@ -17,6 +17,8 @@ auth_ldap_libauth_a_SOURCES = \
 	auth-ldap/ldap/pool.c auth-ldap/ldap/pool.h \
 	auth-ldap/ldap/target.c \
 	auth-ldap/directory/name.c auth-ldap/directory/name.h \
+	auth-ldap/directory/section.h auth-ldap/directory/section_impl.h \
+	auth-ldap/directory/template.c auth-ldap/directory/template.h \
 	auth-ldap/server/proto.c auth-ldap/server/proto.h \
 	auth-ldap/directory/sections.c \
 	auth-ldap/server/service.c auth-ldap/server/service.h \

@@ -102,7 +102,26 @@ check_directory(const struct settings_directory *d, struct checking *c)
 {
 	static const char *const schemes[] = { "ldap://", "ldaps://", "ldapi://", NULL };
 	static const char *const versions[] = { "1.2", "1.3", NULL };
+	static const char *const schemas[] = { "openldap", "freeipa", "389ds", "active-directory",
+		NULL };
+	static const char *const scopes[] = { "sub", "one", "base", NULL };
+	static const char *const formats[] = { "auto", "days", "seconds", "filetime",
+		"generalized-time", NULL };
 
+	if (!one_of(d->schema, schemas))
+		complain(c,
+			"directory \"%.*s\": schema must be openldap, freeipa, 389ds or "
+			"active-directory",
+			STR_FMT(d->title));
+	if (!one_of(d->scope, scopes))
+		complain(
+			c, "directory \"%.*s\": scope must be sub, one or base", STR_FMT(d->title));
+	if (!one_of(d->expiry_format, formats))
+		complain(c,
+			"directory \"%.*s\": expiry_format must be auto, days, seconds, filetime "
+			"or "
+			"generalized-time",
+			STR_FMT(d->title));
 	if (d->uris.n == 0 && d->srv_domain.n == 0)
 		complain(c, "directory \"%.*s\": uris is missing (or srv_domain)",
 			STR_FMT(d->title));

@@ -97,7 +97,8 @@ print_row(const struct settings *s, const struct setting_section *sec, size_t in
 
 	buf_init(&now, 1 << 20);
 	buf_init(&dflt, 1 << 20);
-	setting_default(row, a, field);
+	if (setting_preset(s, sec, instance, row, a, field) != ERR_OK)
+		setting_default(row, a, field);
 	print_value(&dflt, row, field);
 	if (row->type == SETTING_FILE || row->type == SETTING_SECRET) {
 		path = source_path(s, sec, instance, row);
@@ -138,7 +139,7 @@ settings_print(const struct settings *s, bool only_changed, struct buf *out)
 	}
 }
 
-static void
+void
 manual_text(struct buf *out, const char *z)
 {
 	/* a line of mdoc must not begin with a control character, and \ is its escape */
@@ -200,4 +201,5 @@ settings_manual(struct buf *out)
 			manual_row(&sec->rows[r], out);
 		buf_addz(out, ".El\n");
 	}
+	presets_manual(out);
 }

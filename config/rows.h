@@ -66,6 +66,20 @@ setting_convert(const struct setting_row *row, const struct str *values, size_t 
 /* The row's default into field. */
 void
 setting_default(const struct setting_row *row, struct arena *a, void *field);
+/* The same where another setting decides it: a directory section's schema. ERR_NOTFOUND, and
+ * nothing in field: no preset of that name. */
+MUST_USE enum err
+setting_preset(const struct settings *s, const struct setting_section *section, size_t instance,
+	const struct setting_row *row, struct arena *a, void *field);
+/* Every row that the file did not set gets what setting_preset says. */
+void
+settings_apply_presets(struct settings *s);
+/* z, fit for a line of mdoc. */
+void
+manual_text(struct buf *out, const char *z);
+/* The presets as mdoc. */
+void
+presets_manual(struct buf *out);
 /* What settings_load promises beyond single values: listeners, directories, paths. Adds lines
  * to err_out. */
 MUST_USE enum err

@@ -219,6 +219,7 @@ settings_load(const char *path, bool read_files, struct settings **out, struct b
 	if (e != ERR_OK)
 		goto out;
 	set_hostname(l.s);
+	settings_apply_presets(l.s);
 	e = settings_cross_check(l.s, err_out);
 out:
 	scan_free(l.scan);

@@ -178,10 +178,8 @@
 	X(sync_directories, STRING, "auto", 2, 4, ROLE_STORE,                    \
 		"Sync folders after a rename: yes, no, or auto (not on ext4 and xfs)")
 
-/* One section each, with a name: directory "main" { ... }
- * In templates and filters: %{user} the name as given, %{local} and %{domain} its two halves
- * (auth.default_domain where it has none), %{address} both with "@". Values are escaped for the
- * place where they stand. */
+/* One section each, with a name: directory "main" { ... }. The defaults are the preset openldap;
+ * the other presets stand in config/schema.c. */
 #define SETTINGS_DIRECTORY(X)                                                                      \
 	X(domains, LIST, "", 0, 1000, ROLE_AUTH,                                                   \
 		"Domains that only this directory is asked about; empty: any")                     \
@@ -203,7 +201,21 @@
 	X(client_certificate, FILE, "", 0, 65536, ROLE_AUTH,                                       \
 		"PEM file: our certificate and its chain, for servers that ask for one")           \
 	X(client_key, SECRET, "", 0, 65536, ROLE_AUTH, "PEM file: the key of client_certificate")  \
-	X(base, STRING, "", 0, 1000, ROLE_AUTH, "Where searches start")                            \
+	X(schema, STRING, "openldap", 1, 32, ROLE_AUTH,                                            \
+		"What the entries look like: openldap, freeipa, 389ds or active-directory. Gives " \
+		"every filter and attribute below that the file does not set; see PRESETS")        \
+	X(base, STRING, "", 0, 1000, ROLE_AUTH,                                                    \
+		"Where searches start; a template, as the other bases, in which every value is "   \
+		"escaped as a part of a DN: ou=people,%{domain|dc}")                               \
+	X(scope, STRING, "sub", 3, 4, ROLE_AUTH,                                                   \
+		"How far searches for users, groups and domains go: sub (the whole tree below "    \
+		"the base), one (its children) or base (it alone)")                                \
+	X(user_base, STRING, "", 0, 1000, ROLE_AUTH,                                               \
+		"Where searches for users start; empty: base. %{base} stands for base")            \
+	X(group_base, STRING, "", 0, 1000, ROLE_AUTH,                                              \
+		"Where searches for groups and aliases start; empty: base")                        \
+	X(domain_base, STRING, "", 0, 1000, ROLE_AUTH,                                             \
+		"Where searches for domains start; empty: base")                                   \
 	X(bind_dn, STRING, "", 0, 1000, ROLE_AUTH, "Service account; anonymous when empty")        \
 	X(bind_password, SECRET, "", 0, 4096, ROLE_AUTH,                                           \
 		"File with the service account's password")                                        \
@@ -221,9 +233,17 @@
 		"Follow referrals, to referral_hosts only; otherwise they are ignored")            \
 	X(referral_hosts, LIST, "", 0, 64, ROLE_AUTH,                                              \
 		"Hosts that referrals may lead to, such as dc2.example.org or *.example.org")      \
+	X(login_domains, LIST, "", 0, 1000, ROLE_AUTH,                                             \
+		"Further domains of login names that this directory is asked about, such as "      \
+		"suffixes of userPrincipalName that are no mail domains; counts beside domains")   \
+	X(netbios_domain, STRING, "", 0, 15, ROLE_AUTH,                                            \
+		"Logins as NAME\\user, with this NAME, are asked of this directory only")          \
 	X(user_dn, STRING, "", 0, 1000, ROLE_AUTH,                                                 \
 		"DN of a user, such as uid=%{local},ou=people,dc=example,dc=org: a login binds "   \
 		"as it without a search")                                                          \
+	X(user_dn_read, BOOL, 1, 0, 1, ROLE_AUTH,                                                  \
+		"After a login by user_dn read the entry as the service account (where there is "  \
+		"one), for its home, quota and whether it may log in; no: none of these is known") \
 	X(user_filter, STRING,                                                                     \
 		"(&(objectClass=inetOrgPerson)(|(uid=%{user})(mail=%{user})(mailLocalAddress=%{"   \
 		"user})))",                                                                        \
@@ -231,8 +251,51 @@
 	X(user_attribute, STRING, "mail", 1, 100, ROLE_AUTH,                                       \
 		"Attribute with the user's one name; without a domain it gets "                    \
 		"auth.default_domain")                                                             \
+	X(user_attribute_fallback, STRING, "", 0, 100, ROLE_AUTH,                                  \
+		"Attribute with the name of users who have no user_attribute")                     \
 	X(home_attribute, STRING, "postroomHome", 0, 100, ROLE_AUTH,                               \
 		"Attribute with the user's home; where it is missing mail_home counts")            \
+	X(alias_attributes, LIST, "mail mailLocalAddress", 0, 16, ROLE_AUTH,                       \
+		"Attributes with the user's further addresses; a prefix smtp: is cut, values "     \
+		"with another prefix are left out")                                                \
+	X(display_name_attribute, STRING, "displayName", 0, 100, ROLE_AUTH,                        \
+		"Attribute with the user's name for people")                                       \
+	X(quota_attribute, STRING, "mailQuota", 0, 100, ROLE_AUTH,                                 \
+		"Attribute with the size of the user's mail store")                                \
+	X(mail_host_attribute, STRING, "mailHost", 0, 100, ROLE_AUTH,                              \
+		"Attribute with the server that keeps the user's mail")                            \
+	X(enabled_attribute, STRING, "pwdAccountLockedTime", 0, 100, ROLE_AUTH,                    \
+		"Attribute that says whether the account is on; an entry without it is")           \
+	X(enabled_values, LIST, "*", 0, 16, ROLE_AUTH,                                             \
+		"Its values that mean on, without regard to case; *: all that are not among "      \
+		"disabled_values")                                                                 \
+	X(disabled_values, LIST, "000001010000Z", 0, 16, ROLE_AUTH,                                \
+		"Its values that mean off; bit:2 means every number with this bit. A value of "    \
+		"neither list refuses the login")                                                  \
+	X(expiry_attribute, STRING, "shadowExpire", 0, 100, ROLE_AUTH,                             \
+		"Attribute with the time at which the account ends")                               \
+	X(expiry_format, STRING, "days", 4, 16, ROLE_AUTH,                                         \
+		"How it is written: days (since 1970, shadowExpire), seconds (since 1970), "       \
+		"filetime (Active Directory), generalized-time, or auto (told by its look; a "     \
+		"zero is refused then)")                                                           \
+	X(services_attribute, STRING, "", 0, 100, ROLE_AUTH,                                       \
+		"Attribute with the services that the user may use: imap, smtp, or !smtp for all " \
+		"but this one; an entry without it may use all")                                   \
+	X(networks_attribute, STRING, "", 0, 100, ROLE_AUTH,                                       \
+		"Attribute with the networks from which the user may log in, such as "             \
+		"192.0.2.0/24; an entry without it may from anywhere")                             \
+	X(userdb_attributes, LIST, "", 0, 32, ROLE_AUTH,                                           \
+		"More for whoever asks auth-userdb, as key=attribute")                             \
+	X(certificate_filter, STRING, "", 0, 4000, ROLE_AUTH,                                      \
+		"The user whom a client's certificate names, with %{certificate} for its subject " \
+		"and %{certificate_cn}, %{certificate_uid}, %{certificate_mail} for parts of "     \
+		"it; empty: certificates log nobody in")                                           \
+	X(secret_attributes, LIST, "", 0, 8, ROLE_AUTH,                                            \
+		"Attributes with keys for SCRAM, such as authPassword (RFC 5803) or userPassword " \
+		"with {SCRAM-SHA-256}; empty: no SCRAM with this directory's users")               \
+	X(master_filter, STRING, "", 0, 4000, ROLE_AUTH,                                           \
+		"Must match the entry of a user who acts for another one (%{other}), such as "     \
+		"(memberOf=cn=mail-masters,ou=groups,dc=example,dc=org); empty: nobody may")       \
 	X(domain_filter, STRING, "(associatedDomain=%{domain})", 0, 4000, ROLE_AUTH,               \
 		"Is this domain ours?")                                                            \
 	X(mailbox_filter, STRING,                                                                  \

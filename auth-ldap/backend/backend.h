@@ -119,8 +119,17 @@ struct backend {
 	struct str title;	   /* of its section */
 	const struct str *domains; /* the only ones it is asked about; none: any */
 	size_t domains_count;
+	/* Further domains of login names only. */
+	const struct str *login_domains;
+	size_t login_domains_count;
+	struct str netbios; /* logins with this name->netbios are asked of it alone; empty: none */
 	/* What an answer about a user depends on beside the name (for cache keys). */
 	bool by_service, by_remote_ip, by_local_ip;
 };
+
+/* Is b to be asked about n? login: the question begins with a login name (ASK_LOGIN, ASK_USER,
+ * ASK_SECRET), so that login_domains and netbios count. */
+bool
+backend_takes(const struct backend *b, const struct name *n, bool login);
 
 #endif

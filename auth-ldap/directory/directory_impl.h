@@ -2,6 +2,7 @@
 #define POSTROOM_AUTH_DIRECTORY_IMPL_H
 
 #include "auth-ldap/directory/directory.h"
+#include "auth-ldap/directory/template.h"
 #include "core/base/hmap.h"
 
 /* What directory.c, expand.c and sections.c share. Not for others. */

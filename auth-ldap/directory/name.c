@@ -43,6 +43,7 @@ name_point(struct name *n, size_t text_bytes, size_t user_bytes)
 {
 	struct str all = str_n(n->text, text_bytes);
 	n->address = all;
+	n->netbios = STR_EMPTY;
 	n->user = str_sub(all, 0, user_bytes);
 	(void)str_cut(all, '@', &n->local, &n->domain);
 }
@@ -71,12 +72,54 @@ name_parse(struct str raw, struct str default_domain, struct name *out)
 	return ERR_OK;
 }
 
+static bool
+netbios_ok(struct str s)
+{
+	if (s.n == 0 || s.n > NETBIOS_MAX_BYTES)
+		return false;
+	for (size_t i = 0; i < s.n; i++)
+		if (!ascii_is_alnum((unsigned char)s.p[i]) &&
+			(s.p[i] == '\0' || strchr("-_.&$", s.p[i]) == NULL))
+			return false;
+	return true;
+}
+
+/* It stands behind the rest in text, at any address. */
+static void
+name_set_netbios(struct name *n, struct str netbios)
+{
+	char *at = n->text + sizeof n->text - NETBIOS_MAX_BYTES;
+	if (netbios.n > 0)
+		memmove(at, netbios.p, netbios.n);
+	for (size_t i = 0; i < netbios.n; i++)
+		at[i] = (char)ascii_lower((unsigned char)at[i]);
+	n->netbios = netbios.n > 0 ? str_n(at, netbios.n) : STR_EMPTY;
+}
+
+enum err
+name_parse_login(struct str raw, struct str default_domain, struct name *out)
+{
+	struct str netbios, rest;
+	if (!str_cut(raw, '\\', &netbios, &rest))
+		return name_parse(raw, default_domain, out);
+	if (!netbios_ok(netbios))
+		return ERR_SYNTAX;
+	enum err e = name_parse(rest, STR_EMPTY, out);
+	if (e != ERR_OK)
+		return e;
+	if (out->has_domain)
+		return ERR_SYNTAX;
+	name_set_netbios(out, netbios);
+	return ERR_OK;
+}
+
 void
 name_copy(struct name *to, const struct name *from)
 {
 	memcpy(to->text, from->text, from->address.n);
 	to->has_domain = from->has_domain;
 	name_point(to, from->address.n, from->user.n);
+	name_set_netbios(to, from->netbios);
 }
 
 bool
@@ -88,117 +131,10 @@ name_cut_tag(struct name *n, char delimiter)
 	size_t cut = n->local.n - at;
 	size_t rest = n->address.n - n->local.n;
 	memmove(n->text + at, n->text + n->local.n, rest);
+	struct str netbios = n->netbios;
 	name_point(n, at + rest, n->user.n - cut);
+	n->netbios = netbios;
 	return true;
-}
-
-static void
-escape_byte(struct buf *out, unsigned char c)
-{
-	static const char hex[] = "0123456789abcdef";
-	buf_addc(out, '\\');
-	buf_addc(out, hex[c >> 4]);
-	buf_addc(out, hex[c & 15]);
-}
-
-static void
-escape(struct buf *out, struct str value, const char *plain)
-{
-	for (size_t i = 0; i < value.n; i++) {
-		unsigned char c = (unsigned char)value.p[i];
-		if (ascii_is_alnum(c) || (c != 0 && strchr(plain, c) != NULL))
-			buf_addc(out, (char)c);
-		else
-			escape_byte(out, c);
-	}
-}
-
-void
-escape_filter(struct buf *out, struct str value)
-{
-	escape(out, value, "@.-_+=,:/' ");
-}
-
-void
-escape_dn(struct buf *out, struct str value)
-{
-	escape(out, value, "@.-_");
-}
-
-static enum err
-add_value(struct buf *out, struct str value, enum template_use use)
-{
-	switch (use) {
-	case TEMPLATE_FILTER:
-		escape_filter(out, value);
-		return ERR_OK;
-	case TEMPLATE_DN:
-		escape_dn(out, value);
-		return ERR_OK;
-	case TEMPLATE_ALL:
-		buf_addc(out, '*');
-		return ERR_OK;
-	case TEMPLATE_PATH:
-		if (value.n == 0 || value.p[0] == '.' || str_chr(value, '/') < value.n ||
-			str_has_nul(value))
-			return ERR_DENIED;
-		buf_add(out, value);
-		return ERR_OK;
-	}
-	return ERR_BUG;
-}
-
-/* The value of one variable; n NULL: only whether there is such a variable. */
-static bool
-variable(struct str key, const struct name *n, struct str *out)
-{
-	static const struct {
-		const char *key;
-		size_t offset;
-	} table[] = {
-		{ "user", offsetof(struct name, user) },
-		{ "local", offsetof(struct name, local) },
-		{ "domain", offsetof(struct name, domain) },
-		{ "address", offsetof(struct name, address) },
-	};
-	for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
-		if (str_eq(key, str_of(table[i].key))) {
-			if (n != NULL)
-				memcpy(out, (const char *)n + table[i].offset, sizeof *out);
-			return true;
-		}
-	return false;
-}
-
-enum err
-template_expand(struct buf *out, struct str t, const struct name *n, enum template_use use)
-{
-	while (t.n > 0) {
-		size_t at = str_chr(t, '%');
-		if (n != NULL)
-			buf_add(out, str_sub(t, 0, at));
-		t = str_from(t, at);
-		if (t.n == 0)
-			break;
-		if (str_starts(t, STR("%%"))) {
-			if (n != NULL)
-				buf_addc(out, '%');
-			t = str_from(t, 2);
-			continue;
-		}
-		size_t end = str_chr(t, '}');
-		struct str value;
-		if (!str_starts(t, STR("%{")) || end == t.n ||
-			!variable(str_sub(t, 2, end - 2), n, &value))
-			return ERR_SYNTAX;
-		if (n != NULL) {
-			enum err e = add_value(out, value, use);
-			if (e != ERR_OK)
-				return e;
-		}
-		t = str_from(t, end + 1);
-	}
-	return n != NULL ? buf_check(out) : ERR_OK;
 }
 
 bool

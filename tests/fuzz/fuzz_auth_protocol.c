@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "auth-ldap/directory/name.h"
+#include "auth-ldap/directory/template.h"
 #include "auth-ldap/server/proto.h"
 #include "core/authclient/wire.h"
 #include "core/base/codec.h"

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "auth-ldap/directory/name.h"
+#include "auth-ldap/directory/template.h"
 #include "auth-ldap/server/proto.h"
 
 int

@@ -9,6 +9,7 @@
 #include "auth-ldap/ldap/conn.h"
 #include "auth-ldap/directory/directory.h"
 #include "auth-ldap/directory/name.h"
+#include "auth-ldap/directory/template.h"
 #include "core/base/xalloc.h"
 
 static void

@@ -1,0 +1,119 @@
+#ifndef POSTROOM_AUTH_DIRECTORY_SECTION_IMPL_H
+#define POSTROOM_AUTH_DIRECTORY_SECTION_IMPL_H
+
+#include "auth-ldap/directory/section.h"
+#include "auth-ldap/directory/template.h"
+#include "auth-ldap/ldap/pool.h"
+
+/* What the files of a directory section share: section.c (the backend and its requests), users.c
+ * (who is a user), members.c (what an address stands for). Not for others. */
+
+enum {
+	MATCHES_SHOWN = 5, /* entries that a search for one user may find */
+	FILTER_MAX = 32 * 1024,
+	VALUE_MAX = 8 * 1024 * 1024,
+};
+
+struct section {
+	struct backend base;
+	struct loop *loop;
+	const struct settings *settings;
+	const struct settings_directory *s;
+	struct ldap_pool *pool;
+};
+
+struct user_state;    /* users.c */
+struct members_state; /* members.c */
+
+/* A question that is being answered. */
+struct backend_request {
+	struct section *section;
+	enum ask_kind kind;
+	struct name name;  /* empty strings when the question has none */
+	struct buf memory; /* other, service, remote_ip, local_ip, sid point into it */
+	struct str other, service, remote_ip, local_ip, sid;
+	struct buf password;
+	bool secured;
+	struct trace *trace;
+	struct ldap_op *op;	       /* the one question under way; cancelled with the request */
+	struct template_vars vars;     /* of the above; steps add home, dn, more */
+	struct user_state *user;       /* freed by user_state_free */
+	struct members_state *members; /* freed by members_state_free */
+	/* section.c's own */
+	struct loop_task task;
+	struct auth_answer early;
+	struct buf early_detail;
+	void (*found)(struct backend_request *r, const struct ldap_op *op);
+	int64_t asked_ms;
+	auth_fn fn;
+	void *arg;
+};
+
+/* Begin to answer, by kind; runs inside ask, so it answers with section_finish_soon at the
+ * earliest. A row of the table in section.c for each kind; one without is ERR_NOTFOUND. */
+typedef void (*section_fn)(struct backend_request *r);
+void
+section_login(struct backend_request *r); /* users.c */
+void
+section_user(struct backend_request *r); /* users.c: ASK_USER, ASK_ADDRESS */
+void
+section_certificate(struct backend_request *r); /* users.c */
+void
+section_secret(struct backend_request *r); /* users.c */
+void
+section_master(struct backend_request *r); /* users.c */
+void
+section_list(struct backend_request *r); /* users.c */
+void
+section_domain(struct backend_request *r); /* users.c */
+
+/* Answer and free r. Not inside ask. */
+void
+section_finish(struct backend_request *r, const struct auth_answer *a);
+void
+section_finish_error(
+	struct backend_request *r, enum err e, enum auth_reason reason, struct str detail);
+/* The same from the loop; detail is copied. */
+void
+section_finish_soon(
+	struct backend_request *r, enum err e, enum auth_reason reason, struct str detail);
+/* ERR_TEMP with what the directory said. */
+void
+section_finish_failed(struct backend_request *r, const struct ldap_op *op);
+
+/* A search with templates, traced; fn gets every answer, also a failed one. One at a time (r->op).
+ * What cannot be expanded ends r with an error. */
+struct section_search {
+	struct str base;       /* template; empty: the settings' base */
+	bool base_is_dn;       /* base as it is, not a template */
+	bool entry_only;       /* the base itself, whatever scope says */
+	struct str filter;     /* template */
+	enum template_use use; /* of the filter: TEMPLATE_FILTER or TEMPLATE_ALL */
+	const struct str *attrs;
+	size_t attrs_count;
+	int size_limit; /* 0: none */
+};
+void
+section_search(struct backend_request *r, const struct section_search *q,
+	void (*fn)(struct backend_request *r, const struct ldap_op *op));
+/* One line of explanation for a search that a file sent by itself. */
+void
+section_trace_search(struct backend_request *r, struct str base, const char *scope,
+	struct str filter, const struct ldap_op *op, int64_t ms);
+
+/* The user's canonical name out of an entry: user_attribute or its fallback, with the section's
+ * domain where it has none. ERR_NOTFOUND: neither is there; ERR_DENIED: several values, or one that
+ * is no name. */
+MUST_USE enum err
+entry_user(const struct section *s, const struct ldap_entry *e, struct name *out);
+/* The domain of names without one: auth.default_domain, or the section's first when it lists
+ * domains and not that one. */
+struct str
+section_domain_default(const struct section *s);
+bool
+section_lists_domain(const struct section *s, struct str domain);
+
+void
+user_state_free(struct user_state *u);
+
+#endif
