@@ -145,6 +145,100 @@ check_directory(const struct settings_directory *d, struct checking *c)
 	}
 }
 
+static bool
+lists(const struct str_list *l, struct str word)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (str_ieq(l->v[i], word))
+			return true;
+	return false;
+}
+
+/* Every mechanism of l is one of ours and stands in all as well. */
+static void
+check_mechanisms(
+	const struct str_list *l, const struct str_list *all, const char *name, struct checking *c)
+{
+	static const char *const known[] = { "PLAIN", "LOGIN", "SCRAM-SHA-256", "SCRAM-SHA-1",
+		"GSSAPI", "EXTERNAL", "OAUTHBEARER", "XOAUTH2", NULL };
+
+	for (size_t i = 0; i < l->n; i++) {
+		bool ours = false;
+		for (const char *const *w = known; *w != NULL; w++)
+			ours |= str_ieq(l->v[i], str_of(*w));
+		if (!ours)
+			complain(c, "%s: \"%.*s\" is no mechanism that we know", name,
+				STR_FMT(l->v[i]));
+		else if (!lists(all, l->v[i]))
+			complain(c, "%s: \"%.*s\" is not in auth.sasl_mechanisms", name,
+				STR_FMT(l->v[i]));
+	}
+}
+
+static bool
+url_ok(struct str url)
+{
+	static const char *const starts[] = { "https://", "http://127.0.0.1", "http://[::1]",
+		"http://localhost", NULL };
+
+	for (const char *const *w = starts; *w != NULL; w++) {
+		struct str rest = str_from(url, str_of(*w).n);
+		if (!str_istarts(url, str_of(*w)))
+			continue;
+		if (str_ends(str_of(*w), STR("/")))
+			return rest.n > 0 && rest.p[0] != '/';
+		return rest.n == 0 || rest.p[0] == '/' || rest.p[0] == ':';
+	}
+	return false;
+}
+
+static bool
+source_has(const struct settings *s, const char *section, const char *row)
+{
+	for (const struct setting_source *src = s->sources; src != NULL; src = src->next)
+		if (str_eq(str_of(src->section->name), str_of(section)) &&
+			str_eq(str_of(src->row->name), str_of(row)))
+			return true;
+	return false;
+}
+
+/* What a mechanism needs beside its name. */
+static void
+check_sasl(const struct settings *s, struct checking *c)
+{
+	const struct str_list *all = &s->auth.sasl_mechanisms;
+	static const char *const clear[] = { "SCRAM-SHA-256", "SCRAM-SHA-1", "GSSAPI", NULL };
+
+	check_mechanisms(all, all, "auth.sasl_mechanisms", c);
+	check_mechanisms(&s->auth.sasl_without_tls, all, "auth.sasl_without_tls", c);
+	check_mechanisms(&s->imap.sasl_mechanisms, all, "imap.sasl_mechanisms", c);
+	check_mechanisms(&s->smtp.sasl_mechanisms, all, "smtp.sasl_mechanisms", c);
+	for (size_t i = 0; i < s->auth.sasl_without_tls.n; i++)
+		if (!one_of(s->auth.sasl_without_tls.v[i], clear))
+			complain(c, "auth.sasl_without_tls: \"%.*s\" needs TLS",
+				STR_FMT(s->auth.sasl_without_tls.v[i]));
+	if (lists(all, STR("GSSAPI")) && s->auth.gssapi_keytab.n == 0)
+		complain(c, "auth.sasl_mechanisms: GSSAPI needs auth.gssapi_keytab");
+	if (s->auth.gssapi_keytab.n > 0)
+		check_absolute(s->auth.gssapi_keytab, "auth.gssapi_keytab", c);
+	for (size_t i = 0; i < s->auth.gssapi_domains.n; i++) {
+		struct str realm, domain;
+		if (!str_cut(s->auth.gssapi_domains.v[i], '=', &realm, &domain) || realm.n == 0 ||
+			domain.n == 0)
+			complain(c, "auth.gssapi_domains: \"%.*s\" is not REALM=domain",
+				STR_FMT(s->auth.gssapi_domains.v[i]));
+	}
+	if ((lists(all, STR("OAUTHBEARER")) || lists(all, STR("XOAUTH2"))) &&
+		s->auth.oauth_introspection_url.n == 0)
+		complain(c, "auth.sasl_mechanisms: OAUTHBEARER and XOAUTH2 need "
+			    "auth.oauth_introspection_url");
+	if (s->auth.oauth_introspection_url.n > 0 && !url_ok(s->auth.oauth_introspection_url))
+		complain(c, "auth.oauth_introspection_url: must begin with https:// "
+			    "(http:// only on this machine)");
+	if (lists(all, STR("EXTERNAL")) && !source_has(s, "tls", "client_ca"))
+		complain(c, "auth.sasl_mechanisms: EXTERNAL needs tls.client_ca");
+}
+
 enum err
 settings_cross_check(const struct settings *s, struct buf *err_out)
 {
@@ -166,6 +260,7 @@ settings_cross_check(const struct settings *s, struct buf *err_out)
 		complain(&c, "store.sync_directories must be yes, no or auto");
 	if (s->queue.retry_min > s->queue.retry_max)
 		complain(&c, "queue.retry_min is larger than queue.retry_max");
+	check_sasl(s, &c);
 	check_networks(&s->auth.networks, "auth.networks", &c);
 	check_networks(&s->lmtp.networks, "lmtp.networks", &c);
 	if (s->directories_count + settings_worker_sections(s) == 0)

@@ -55,7 +55,9 @@
 #define SETTINGS_TLS(X)                                                                         \
 	X(certificate, FILE, "", 0, 65536, ROLE_TLS, "PEM file: the certificate and its chain") \
 	X(key, SECRET, "", 0, 65536, ROLE_TLS, "PEM file: the private key")                     \
-	X(min_version, STRING, "1.2", 3, 3, ROLE_TLS, "Oldest TLS version spoken: 1.2 or 1.3")
+	X(min_version, STRING, "1.2", 3, 3, ROLE_TLS, "Oldest TLS version spoken: 1.2 or 1.3") \
+	X(client_ca, FILE, "", 0, 1048576, ROLE_TLS,                                            \
+		"PEM file of the CAs whose client certificates count for EXTERNAL; empty: none is asked for")
 
 #define SETTINGS_AUTH(X)                                                                      \
 	X(default_domain, STRING, "", 0, 255, ROLE_AUTHS | ROLE_SMTP | ROLE_QUEUE,             \
@@ -75,7 +77,37 @@
 	X(failure_delay, TIME, 2000, 0, 60000, ROLE_AUTH,                                     \
 		"A failed login is answered no earlier than this")                            \
 	X(sasl_mechanisms, LIST, "PLAIN LOGIN", 1, 16, ROLE_AUTH | ROLE_GATE | ROLE_SMTP,     \
-		"Mechanisms offered")                                                         \
+		"Mechanisms offered: PLAIN, LOGIN, SCRAM-SHA-256, SCRAM-SHA-1, GSSAPI, EXTERNAL, OAUTHBEARER, XOAUTH2") \
+	X(sasl_without_tls, LIST, "", 0, 16, ROLE_AUTH | ROLE_GATE | ROLE_SMTP,               \
+		"Those of them that are offered without TLS as well: SCRAM-SHA-256, SCRAM-SHA-1, GSSAPI") \
+	X(plaintext_login, BOOL, 0, 0, 1, ROLE_AUTH,                                          \
+		"Let Postfix or Exim ask with passwords that came without TLS from another machine") \
+	X(scram_seed, SECRET, "", 0, 4096, ROLE_AUTH,                                         \
+		"File with random bytes from which users without SCRAM keys get a salt, so that nobody can tell; the same on servers that stand in for each other; empty: /etc/machine-id") \
+	X(scram_iterations, INT, 4096, 1, 10000000, ROLE_AUTH,                                \
+		"Iteration count shown for users without SCRAM keys: that of the others")     \
+	X(gssapi_keytab, STRING, "", 0, 1000, ROLE_AUTH,                                      \
+		"Keytab with the keys of imap/HOST and smtp/HOST, readable for user_auth")    \
+	X(gssapi_hostname, STRING, "", 0, 255, ROLE_AUTH,                                     \
+		"HOST in those principals; empty: hostname")                                  \
+	X(gssapi_domains, LIST, "", 0, 100, ROLE_AUTH,                                        \
+		"Kerberos realms and the domains of their users, as REALM=domain; empty: the machine's realm and auth.default_domain") \
+	X(oauth_introspection_url, STRING, "", 0, 1000, ROLE_AUTH,                            \
+		"Where OAUTHBEARER and XOAUTH2 tokens are examined (RFC 7662): https://, or http:// on this machine") \
+	X(oauth_client_id, STRING, "", 0, 1000, ROLE_AUTH, "Our name there")                  \
+	X(oauth_client_secret, SECRET, "", 0, 4096, ROLE_AUTH, "File with our password there") \
+	X(oauth_ca, FILE, "", 0, 1048576, ROLE_AUTH,                                          \
+		"PEM file of CAs trusted there; the system's when empty")                     \
+	X(oauth_user_claim, STRING, "username", 1, 100, ROLE_AUTH,                            \
+		"Member of the answer with the login name")                                   \
+	X(oauth_scope, STRING, "", 0, 255, ROLE_AUTH, "Scope that a token must have")         \
+	X(oauth_audience, STRING, "", 0, 255, ROLE_AUTH, "Audience that a token must have")   \
+	X(oauth_discovery_url, STRING, "", 0, 1000, ROLE_AUTH,                                \
+		"OpenID configuration that clients are pointed at when their token is refused") \
+	X(oauth_timeout, TIME, 5000, 50, 60000, ROLE_AUTH,                                    \
+		"A token without an answer ends as a temporary failure")                      \
+	X(oauth_cache, TIME, 60000, 0, 3600000, ROLE_AUTH,                                    \
+		"A token that was good is not examined again within this time") \
 	X(idle_timeout, TIME, 1800000, 1000, 86400000, ROLE_AUTH,                             \
 		"A connection of somebody else's (Postfix, Exim) that is silent for this long is closed") \
 	X(backends, LIST, "", 0, 64, ROLE_AUTH,                                               \
@@ -127,7 +159,9 @@
 	X(mailboxes_default, LIST,                                                                \
 		"Drafts:\\Drafts Junk:\\Junk Sent:\\Sent Trash:\\Trash Archive:\\Archive", 0, 64, \
 		ROLE_STORE, "Mailboxes that every new home gets, as name:special-use")            \
-	X(plaintext_login, BOOL, 0, 0, 1, ROLE_GATE, "Let clients log in without TLS from anywhere")
+	X(plaintext_login, BOOL, 0, 0, 1, ROLE_GATE, "Let clients log in without TLS from anywhere") \
+	X(sasl_mechanisms, LIST, "", 0, 16, ROLE_AUTH | ROLE_GATE,                                \
+		"Those of auth.sasl_mechanisms that IMAP offers; empty: all")
 
 #define SETTINGS_SMTP(X)                                                                           \
 	X(workers, INT, 0, 0, 256, ROLE_SMTP, "smtp processes; 0: one a core")                     \
@@ -142,7 +176,9 @@
 	X(data_timeout, TIME, 180000, 1000, 3600000, ROLE_SMTP, "Wait for more of a message")      \
 	X(login_timeout, TIME, 60000, 1000, 3600000, ROLE_SMTP, "Time before login")               \
 	X(hops_max, INT, 50, 5, 1000, ROLE_SMTP,                                                   \
-		"Received lines before a message counts as looping")
+		"Received lines before a message counts as looping") \
+	X(sasl_mechanisms, LIST, "", 0, 16, ROLE_AUTH | ROLE_SMTP,                                 \
+		"Those of auth.sasl_mechanisms that submission offers; empty: all")
 
 #define SETTINGS_LMTP(X)                                                                         \
 	X(workers, INT, 0, 0, 256, ROLE_LMTP, "lmtp processes; 0: one a core")                   \
