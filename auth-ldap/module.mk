@@ -16,6 +16,8 @@ auth_ldap_libauth_a_SOURCES = \
 	auth-ldap/ldap/options.c auth-ldap/ldap/options.h \
 	auth-ldap/ldap/pool.c auth-ldap/ldap/pool.h \
 	auth-ldap/ldap/target.c \
+	auth-ldap/ldap/url.c auth-ldap/ldap/url.h \
+	auth-ldap/directory/result.c auth-ldap/directory/result.h \
 	auth-ldap/directory/name.c auth-ldap/directory/name.h \
 	auth-ldap/directory/section.h auth-ldap/directory/section_impl.h \
 	auth-ldap/directory/template.c auth-ldap/directory/template.h \
@@ -58,3 +60,16 @@ tests_fuzz_replay_auth_protocol_SOURCES = tests/fuzz/replay.c tests/fuzz/fuzz_au
 tests_fuzz_replay_auth_protocol_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LIBSASL) $(LDAP_LIBS)
 tests_fuzz_replay_socketmap_SOURCES = tests/fuzz/replay.c tests/fuzz/fuzz_socketmap.c
 tests_fuzz_replay_socketmap_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LDAP_LIBS)
+
+check_PROGRAMS += tests/unit/test_auth_result
+tests_unit_test_auth_result_SOURCES = tests/unit/test_auth_result.c
+tests_unit_test_auth_result_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LDAP_LIBS) $(CMOCKA_LIBS)
+
+FUZZ_TARGETS += tests/fuzz/fuzz_ldap_url
+tests_fuzz_fuzz_ldap_url_SOURCES = tests/fuzz/fuzz_ldap_url.c
+tests_fuzz_fuzz_ldap_url_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LDAP_LIBS)
+tests_fuzz_fuzz_ldap_url_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+EXTRA_DIST += tests/fuzz/ldap_url.dict tests/fuzz/corpus/ldap_url
+check_PROGRAMS += tests/fuzz/replay_ldap_url
+tests_fuzz_replay_ldap_url_SOURCES = tests/fuzz/replay.c tests/fuzz/fuzz_ldap_url.c
+tests_fuzz_replay_ldap_url_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LDAP_LIBS)
