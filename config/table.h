@@ -350,6 +350,66 @@
 	X(mail_attribute, STRING, "mail", 1, 100, ROLE_AUTH, "Attribute with a member's address")  \
 	X(expansion_max, INT, 50000, 1, 10000000, ROLE_AUTH, "Addresses of one expanded alias")    \
 	X(depth_max, INT, 50, 1, 1000, ROLE_AUTH, "Groups and aliases inside each other")          \
+	X(catch_all_filter, STRING, "", 0, 4000, ROLE_AUTH,                                        \
+		"Who gets what is sent to unknown addresses of a domain, such as "                 \
+		"(mailLocalAddress=@%{domain}); empty: nobody")                                    \
+	X(group_classes, LIST,                                                                     \
+		"groupOfNames groupOfUniqueNames groupOfURLs groupOfEntries posixGroup group "     \
+		"mailGroup nisMailAlias postroomAlias",                                            \
+		0, 32, ROLE_AUTH,                                                                  \
+		"Object classes of groups and aliases: such an entry without members stands for "  \
+		"nobody, never for a mailbox")                                                     \
+	X(url_attributes, LIST, "memberURL", 0, 16, ROLE_AUTH,                                     \
+		"Attributes of a group with LDAP URLs that find its members (RFC 4516)")           \
+	X(member_name_attributes, LIST, "memberUid", 0, 16, ROLE_AUTH,                             \
+		"Attributes of a group with its members' names")                                   \
+	X(member_name_filter, STRING, "(&(objectClass=inetOrgPerson)(uid=%{user}))", 0, 4000,      \
+		ROLE_AUTH, "The member whom such a name means")                                    \
+	X(members_filter, STRING, "", 0, 4000, ROLE_AUTH,                                          \
+		"Members of a group are the entries that match, with %{dn} for the group's DN, "   \
+		"such as (memberOf=%{dn}) or, for Active Directory to look into groups inside "    \
+		"groups by itself, (memberOf:1.2.840.113556.1.4.1941:=%{dn}); member_attributes "  \
+		"are not read then. Empty: not so")                                                \
+	X(member_batch, INT, 50, 0, 1000, ROLE_AUTH,                                               \
+		"Members below one parent that are asked about by one search; 0: each by itself")  \
+	X(terminal_result, LIST, "", 0, 16, ROLE_AUTH,                                             \
+		"Result templates, such as %{maildrop}: an entry that has a result stands for "    \
+		"these addresses, and nothing else of it counts; see RESULT TEMPLATES")            \
+	X(alias_result, LIST, "", 0, 16, ROLE_AUTH,                                                \
+		"Result templates of addresses that an entry stands for, beside those in "         \
+		"forward_attributes, such as %{uid}@%{domain}")                                    \
+	X(leaf_result, LIST, "", 0, 16, ROLE_AUTH,                                                 \
+		"Result templates for entries that have no members and no forwarding; the first "  \
+		"with a result counts. Empty: user_attribute, or else mail_attribute")             \
+	X(forward_keep_attribute, STRING, "", 0, 100, ROLE_AUTH,                                   \
+		"Attribute that keeps a copy of forwarded mail in the user's own mailbox when it " \
+		"is TRUE or mailbox (mailDeliveryOption); a user's own address among the "         \
+		"addresses in forward_attributes does so too")                                     \
+	X(routing_attribute, STRING, "mailRoutingAddress", 0, 100, ROLE_AUTH,                      \
+		"Attribute with the address that an entry's mail is sent on to")                   \
+	X(local_hosts, LIST, "", 0, 64, ROLE_AUTH,                                                 \
+		"Names of this server, beside hostname, in mail_host_attribute: mail stays here")  \
+	X(transport_filter, STRING, "", 0, 4000, ROLE_AUTH,                                        \
+		"Entries that say where an address's mail goes; empty: those of mailbox_filter, "  \
+		"alias_filter and routing_attribute")                                              \
+	X(transport_result, LIST, "", 0, 16, ROLE_AUTH,                                            \
+		"Result templates of transports, such as smtp:[%{mailHost}]:25; the first with a " \
+		"result counts. Empty: smtp:[host] for a mail_host_attribute that is not here")    \
+	X(sender_attributes, LIST, "postroomSender", 0, 16, ROLE_AUTH,                             \
+		"Attributes of a user or group with those who may send as it too: DNs, addresses " \
+		"or names; a group's name stands for its members")                                 \
+	X(group_send_as, STRING, "no", 2, 100, ROLE_AUTH,                                          \
+		"May members of a group send as its address? yes, no, or the attribute of the "    \
+		"group that says TRUE")                                                            \
+	X(post_attributes, LIST, "postroomPoster", 0, 16, ROLE_AUTH,                               \
+		"Attributes of a group with those who may post to it: DNs, addresses, LDAP URLs, " \
+		"or the words everyone, users, members, owner, nobody; a group without them "      \
+		"takes mail from everyone")                                                        \
+	X(post_users_attribute, STRING, "", 0, 100, ROLE_AUTH,                                     \
+		"Attribute that lets users of ours only post to a group when it is TRUE")          \
+	X(owner_attributes, LIST, "owner", 0, 16, ROLE_AUTH,                                       \
+		"Attributes of a group with its owner's DN or address, to whom errors of its "     \
+		"mail go")                                                                         \
 	X(connect_timeout, TIME, 1000, 50, 60000, ROLE_AUTH,                                       \
 		"A server that does not take a connection is given up after this")                 \
 	X(setup_timeout, TIME, 5000, 50, 300000, ROLE_AUTH,                                        \
