@@ -40,6 +40,8 @@ command_lookup(const struct command_args *a);
 int
 command_auth(const struct command_args *a);
 int
+command_pw(const struct command_args *a);
+int
 command_store(const struct command_args *a);
 
 /* The settings, or NULL after the errors went to stderr. read_files: secrets and certificates

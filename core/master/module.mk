@@ -9,9 +9,10 @@ core_master_postroom_SOURCES = \
 	core/master/lookup.c \
 	core/master/main.c \
 	core/master/password.c core/master/password.h \
+	core/master/pw.c \
 	core/master/serve.c \
 	core/master/signal.c \
 	core/master/sockets.c core/master/sockets.h \
 	core/master/store.c \
 	core/master/system.c core/master/system.h
-core_master_postroom_LDADD = $(LIBAUTHCLIENT) $(LIBROLE) $(LIBSTORE_ALL)
+core_master_postroom_LDADD = $(LIBPASSWD) $(LIBAUTHCLIENT) $(LIBROLE) $(LIBSTORE_ALL)
