@@ -9,6 +9,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from harness import instance as instance_module  # noqa: E402
 from harness.certs import Certs  # noqa: E402
+from harness.samba_ad import SambaAd  # noqa: E402
 from harness.slapd import Slapd  # noqa: E402
 
 CORPUS = Path(__file__).resolve().parents[3] / "shared" / "corpus"
@@ -44,6 +45,16 @@ def postroom(work, slapd, certs):
     i.start()
     yield i
     i.stop()
+
+
+@pytest.fixture(scope="session")
+def samba_ad(certs):
+    """A running Active Directory domain controller, shared by all modules: what a test changes
+    there, it changes back."""
+    d = instance_module.temp_dir("postroom-ad-")
+    with SambaAd(d, certs) as ad:
+        yield ad
+    instance_module.remove(d)
 
 
 @pytest.fixture
