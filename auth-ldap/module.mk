@@ -18,6 +18,7 @@ auth_ldap_libauth_a_SOURCES = \
 	auth-ldap/ldap/target.c \
 	auth-ldap/ldap/url.c auth-ldap/ldap/url.h \
 	auth-ldap/directory/result.c auth-ldap/directory/result.h \
+	auth-ldap/directory/members.h \
 	auth-ldap/directory/name.c auth-ldap/directory/name.h \
 	auth-ldap/directory/section.h auth-ldap/directory/section_impl.h \
 	auth-ldap/directory/template.c auth-ldap/directory/template.h \

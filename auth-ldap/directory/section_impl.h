@@ -5,6 +5,8 @@
 #include "auth-ldap/directory/template.h"
 #include "auth-ldap/ldap/pool.h"
 
+struct members_section; /* members.c */
+
 /* What the files of a directory section share: section.c (the backend and its requests), users.c
  * (who is a user), members.c (what an address stands for). Not for others. */
 
@@ -20,6 +22,7 @@ struct section {
 	const struct settings *settings;
 	const struct settings_directory *s;
 	struct ldap_pool *pool;
+	struct members_section *members; /* made by members.c, freed by members_section_free */
 };
 
 struct user_state;    /* users.c */
@@ -33,7 +36,7 @@ struct backend_request {
 	struct buf memory; /* other, service, remote_ip, local_ip, sid point into it */
 	struct str other, service, remote_ip, local_ip, sid;
 	struct buf password;
-	bool secured;
+	bool secured, people; /* people: auth_question's */
 	struct trace *trace;
 	struct ldap_op *op;	       /* the one question under way; cancelled with the request */
 	struct template_vars vars;     /* of the above; steps add home, dn, more */
