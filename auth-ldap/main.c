@@ -37,7 +37,7 @@ setup_sasl(const struct settings *s)
 {
 	struct str missing = STR_EMPTY;
 	const struct str_list *m = &s->auth.sasl_mechanisms;
-	enum err e = sasl_exchange_setup(m->v, m->n, &missing);
+	enum err e = sasl_exchange_setup(m->v, m->n, s->auth.gssapi_keytab, &missing);
 	if (e != ERR_OK)
 		log_event(LVL_ERROR, "auth.start", log_e("res", e), log_s("mechanism", missing),
 			log_z("reason", "SASL mechanism without a plug-in of Cyrus SASL"));

@@ -61,7 +61,7 @@ foreign() {
 		grep -vE "^($2):")"
 }
 foreign 'ev\.h' 'core/event/loop\.c'
-foreign 'openssl/' 'core/event/tls\.c|core/passwd/digest\.c|bench/[a-z_]*\.c'
+foreign 'openssl/' 'core/event/tls\.c|core/passwd/digest\.c|bench/[a-z_]*\.c|tests/unit/test_sasl\.c'
 foreign 'unbound' 'core/dns/dns\.c'
 foreign 'lmdb\.h' 'core/store/kv_lmdb\.c|delivery/queue/state\.c'
 foreign 'ldap|lber' 'auth-ldap/ldap/[a-z_]*\.[ch]'
@@ -74,7 +74,7 @@ foreign 'confuse' 'config/[a-z_]*\.[ch]'
 foreign 'unicode/' 'core/mail/charset[a-z_]*\.c'
 foreign '(seccomp|linux/seccomp|linux/landlock)\.h' 'core/role/cage\.c'
 foreign 'sys/epoll\.h' 'core/event/loop\.c|bench/[a-z_]*\.c'
-foreign 'pthread\.h' 'core/event/(pool|connect)\.c|core/base/(codec|hmap)\.c|delivery/queue/state\.c|tests/.*|bench/.*'
+foreign 'pthread\.h' 'core/event/(pool|connect)\.c|core/sasl/exchange\.c|core/base/(codec|hmap)\.c|delivery/queue/state\.c|tests/.*|bench/.*'
 foreign 'cmocka\.h' 'tests/unit/[a-z0-9_]*\.[ch]'
 
 # sizes: what outgrows these is split

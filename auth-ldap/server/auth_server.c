@@ -275,6 +275,9 @@ login_step(struct login *l, struct str response)
 		loop_timer_start(&l->timer, ANSWER_MS);
 		return;
 	case ERR_DENIED:
+		login_refuse(l, "proof refused");
+		return;
+	case ERR_NOTFOUND:
 		login_refuse(l, "empty name or password");
 		return;
 	case ERR_SYNTAX:
@@ -282,7 +285,6 @@ login_step(struct login *l, struct str response)
 		login_refuse(l, "malformed response");
 		return;
 	case ERR_EOF:
-	case ERR_NOTFOUND:
 	case ERR_EXISTS:
 	case ERR_BUSY:
 	case ERR_TEMP:
@@ -357,7 +359,11 @@ login_start(struct auth_conn *c, const struct auth_line *line)
 	copy_field(l->sid, sizeof l->sid, line->session);
 	copy_field(l->service, sizeof l->service, line->service);
 	copy_field(l->remote, sizeof l->remote, line->remote);
-	enum err e = sasl_exchange_new(line->mechanism, l->service, &l->exchange);
+	const struct sasl_client client = { .service = str_of(l->service), .secured = true };
+	const struct sasl_options o = { .service = l->service };
+	enum err e = ERR_NOTFOUND;
+	if (sasl_offered(s->settings, &client, line->mechanism))
+		e = sasl_exchange_new(line->mechanism, &o, &l->exchange);
 	if (e == ERR_OK) {
 		login_response(l, line->response);
 	} else if (e == ERR_NOTFOUND) {

@@ -64,21 +64,38 @@ check_name(struct str raw)
 	buf_fini(&b);
 }
 
+/* Any mechanism, with any responses. Keys and tokens are always there, and never right. */
 static void
 exchange(const char *mechanism, struct str in)
 {
+	const struct sasl_options o = { .service = "imap", .certificate = STR("CN=anna") };
+	const struct sasl_keys keys = { .salt = STR("salt"),
+		.stored_key = STR("stored"),
+		.server_key = STR("server"),
+		.iterations = 4096 };
 	struct sasl_exchange *s;
 	struct str part, challenge;
 	enum err e = ERR_AGAIN;
-	CHECK(sasl_exchange_new(str_of(mechanism), "imap", &s) == ERR_OK);
+	CHECK(sasl_exchange_new(str_of(mechanism), &o, &s) == ERR_OK);
+	enum sasl_family family = sasl_exchange_mechanism(s)->family;
+	const struct sasl_claim *c = sasl_exchange_claim(s);
 	for (int steps = 0; e == ERR_AGAIN && steps < 4; steps++) {
 		(void)str_cut(in, '\n', &part, &in);
 		e = sasl_exchange_step(s, part, &challenge);
+		if (e == ERR_BUSY && family == SASL_SCRAM) {
+			CHECK(c->name.n > 0 && !str_has_nul(c->name));
+			check_name(c->name);
+			e = sasl_exchange_keys(s, &keys, &challenge);
+		} else if (e == ERR_BUSY) {
+			CHECK(c->token.n > 0 && !str_has_nul(c->token) && !str_has_8bit(c->token));
+			e = sasl_exchange_token(s, STR("anna"));
+		}
 	}
+	CHECK(e != ERR_OK || family != SASL_SCRAM);
 	if (e == ERR_OK) {
-		const struct sasl_claim *c = sasl_exchange_claim(s);
-		CHECK(c->name.n > 0 && c->password.n > 0);
+		CHECK(c->name.n > 0 && (c->password.n > 0) == (family == SASL_PASSWORD));
 		CHECK(!str_has_nul(c->name) && !str_has_nul(c->password));
+		CHECK(!str_has_nul(c->authzid));
 		check_name(c->name);
 	}
 	sasl_exchange_free(s);
@@ -134,16 +151,17 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static bool ready;
 	struct buf in;
 	if (!ready) {
-		const struct str mechanisms[] = { STR("PLAIN"), STR("LOGIN") };
+		const struct str mechanisms[] = { STR("PLAIN"), STR("LOGIN"), STR("SCRAM-SHA-256"),
+			STR("EXTERNAL"), STR("OAUTHBEARER"), STR("XOAUTH2") };
 		struct str missing;
-		CHECK(sasl_exchange_setup(mechanisms, 2, &missing) == ERR_OK);
+		CHECK(sasl_exchange_setup(mechanisms, 6, STR_EMPTY, &missing) == ERR_OK);
 		ready = true;
 	}
 	if (size < 1 || size > INPUT_MAX)
 		return 0;
 	buf_init(&in, 1024 * 1024);
 	buf_add(&in, str_n(data + 1, size - 1));
-	switch (data[0] % 5) {
+	switch (data[0] % 9) {
 	case 0:
 		auth_lines(&in);
 		break;
@@ -155,6 +173,18 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		break;
 	case 3:
 		exchange("LOGIN", buf_str(&in));
+		break;
+	case 5:
+		exchange("SCRAM-SHA-256", buf_str(&in));
+		break;
+	case 6:
+		exchange("OAUTHBEARER", buf_str(&in));
+		break;
+	case 7:
+		exchange("XOAUTH2", buf_str(&in));
+		break;
+	case 8:
+		exchange("EXTERNAL", buf_str(&in));
 		break;
 	default:
 		check_name(buf_str(&in));

@@ -168,7 +168,7 @@ setup(void **state)
 	hmap_init(&w->service.auth_conns);
 	list_init(&w->service.conns);
 	*state = w;
-	return sasl_exchange_setup(mechanisms, ARRAY_LEN(mechanisms), &missing) == ERR_OK ? 0 : -1;
+	return sasl_exchange_setup(mechanisms, ARRAY_LEN(mechanisms), STR_EMPTY, &missing) == ERR_OK ? 0 : -1;
 }
 
 static int
