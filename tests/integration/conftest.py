@@ -9,6 +9,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from harness import instance as instance_module  # noqa: E402
 from harness.certs import Certs  # noqa: E402
+from harness.ds389 import Ds389  # noqa: E402
 from harness.samba_ad import SambaAd  # noqa: E402
 from harness.slapd import Slapd  # noqa: E402
 
@@ -54,6 +55,16 @@ def samba_ad(certs):
     d = instance_module.temp_dir("postroom-ad-")
     with SambaAd(d, certs) as ad:
         yield ad
+    instance_module.remove(d)
+
+
+@pytest.fixture(scope="session")
+def ds389(certs):
+    """A running 389 Directory Server, shared by all modules: what a test changes there, it changes
+    back."""
+    d = instance_module.temp_dir("postroom-389-")
+    with Ds389(d, certs) as ds:
+        yield ds
     instance_module.remove(d)
 
 
