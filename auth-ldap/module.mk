@@ -1,7 +1,11 @@
 # What this folder builds; see Makefile.am.
 noinst_LIBRARIES += auth-ldap/libauth.a
 auth_ldap_libauth_a_SOURCES = \
-	auth-ldap/backend/backend.c auth-ldap/backend/backend.h auth-ldap/backend/kinds.h \
+	auth-ldap/backend/backend.c auth-ldap/backend/backend.h \
+	auth-ldap/backend/kinds.c auth-ldap/backend/kinds.h \
+	auth-ldap/backend/worker_backend.c \
+	auth-ldap/backend/worker_wire.c auth-ldap/backend/worker_wire.h \
+	auth-ldap/backend/workers.c auth-ldap/backend/workers.h \
 	auth-ldap/backend/reason.c auth-ldap/backend/reason.h \
 	auth-ldap/backend/trace.c auth-ldap/backend/trace.h \
 	auth-ldap/backend/user.c auth-ldap/backend/user.h \

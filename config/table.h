@@ -496,11 +496,11 @@
 		"Rows of one answer; more is an error (list_query has no limit)")                  \
 	X(default_scheme, STRING, "CRYPT", 1, 32, ROLE_AUTHWORKER,                                 \
 		"Scheme of a password without {SCHEME} in front")                                  \
-	X(user_query, STRING, "", 0, 4000, ROLE_AUTHWORKER,                                        \
+	X(user_query, STRING, "", 0, 4000, ROLE_AUTHS,                                        \
 		"A user by login name, one row with the columns password, user and, if wanted, "   \
 		"home, quota, enabled, expires, services, networks, display_name, mail_host, "     \
 		"aliases")                                                                         \
-	X(mailbox_query, STRING, "", 0, 4000, ROLE_AUTHWORKER,                                     \
+	X(mailbox_query, STRING, "", 0, 4000, ROLE_AUTHS,                                     \
 		"The user who gets the mail of an address, same columns; empty: user_query")       \
 	X(alias_query, STRING, "", 0, 4000, ROLE_AUTHWORKER,                                       \
 		"The addresses that an alias stands for, one a row or comma separated")            \

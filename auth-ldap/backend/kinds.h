@@ -29,7 +29,7 @@ struct workers;
 
 struct workers *
 workers_new(struct loop *l, const struct settings *s);
-/* After the backends. */
+/* After the backends. NULL is allowed. */
 void
 workers_free(struct workers *w);
 /* "workers processes=4 busy=1 …\n" for `postroom auth status`. */
