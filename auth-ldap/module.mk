@@ -24,7 +24,9 @@ auth_ldap_libauth_a_SOURCES = \
 	auth-ldap/directory/result.c auth-ldap/directory/result.h \
 	auth-ldap/directory/members.h \
 	auth-ldap/directory/name.c auth-ldap/directory/name.h \
-	auth-ldap/directory/section.h auth-ldap/directory/section_impl.h \
+	auth-ldap/directory/attributes.c auth-ldap/directory/attributes.h \
+	auth-ldap/directory/entry.c auth-ldap/directory/users.c \
+	auth-ldap/directory/section.c auth-ldap/directory/section.h auth-ldap/directory/section_impl.h \
 	auth-ldap/directory/template.c auth-ldap/directory/template.h \
 	auth-ldap/server/proto.c auth-ldap/server/proto.h \
 	auth-ldap/directory/sections.c \

@@ -13,6 +13,7 @@ struct members_section; /* members.c */
 enum {
 	MATCHES_SHOWN = 5, /* entries that a search for one user may find */
 	FILTER_MAX = 32 * 1024,
+	BASE_MAX = 8 * 1024,
 	VALUE_MAX = 8 * 1024 * 1024,
 };
 
@@ -22,11 +23,12 @@ struct section {
 	const struct settings *settings;
 	const struct settings_directory *s;
 	struct ldap_pool *pool;
+	struct str *user_attrs; /* what is read of a user; the names are the settings' */
+	size_t user_attrs_count;
 	struct members_section *members; /* made by members.c, freed by members_section_free */
 };
 
-struct user_state;    /* users.c */
-struct members_state; /* members.c */
+struct user_state; /* users.c */
 
 /* A question that is being answered. */
 struct backend_request {
@@ -42,12 +44,12 @@ struct backend_request {
 	struct template_vars vars;     /* of the above; steps add home, dn, more */
 	struct user_state *user;       /* freed by user_state_free */
 	struct members_state *members; /* freed by members_state_free */
+	bool *cancelled; /* set when r dies while its fn runs: for answers of several calls */
 	/* section.c's own */
 	struct loop_task task;
 	struct auth_answer early;
 	struct buf early_detail;
 	void (*found)(struct backend_request *r, const struct ldap_op *op);
-	int64_t asked_ms;
 	auth_fn fn;
 	void *arg;
 };
@@ -70,6 +72,9 @@ section_list(struct backend_request *r); /* users.c */
 void
 section_domain(struct backend_request *r); /* users.c */
 
+/* An answer with nothing else in it. */
+struct auth_answer
+section_answer(enum err e, enum auth_reason reason, struct str detail);
 /* Answer and free r. Not inside ask. */
 void
 section_finish(struct backend_request *r, const struct auth_answer *a);
@@ -80,6 +85,9 @@ section_finish_error(
 void
 section_finish_soon(
 	struct backend_request *r, enum err e, enum auth_reason reason, struct str detail);
+/* ERR_OK with value, which must live as long as r. */
+void
+section_finish_value_soon(struct backend_request *r, struct str value);
 /* ERR_TEMP with what the directory said. */
 void
 section_finish_failed(struct backend_request *r, const struct ldap_op *op);
@@ -95,14 +103,20 @@ struct section_search {
 	const struct str *attrs;
 	size_t attrs_count;
 	int size_limit; /* 0: none */
+	bool many; /* a long list; fn is called for each part, op->more with all but the last */
 };
 void
 section_search(struct backend_request *r, const struct section_search *q,
 	void (*fn)(struct backend_request *r, const struct ldap_op *op));
-/* One line of explanation for a search that a file sent by itself. */
+/* Where searches of a kind start, appended to out: kind_base ("" for base) with the variables of v.
+ * ERR_DENIED: a value is missing; ERR_LIMIT. */
+MUST_USE enum err
+section_base(const struct section *s, struct str kind_base, const struct template_vars *v,
+	struct buf *out);
+/* The lines of explanation for a search that a file sent by itself. */
 void
-section_trace_search(struct backend_request *r, struct str base, const char *scope,
-	struct str filter, const struct ldap_op *op, int64_t ms);
+section_trace_search(
+	struct backend_request *r, const struct ldap_query *q, const struct ldap_op *op);
 
 /* The user's canonical name out of an entry: user_attribute or its fallback, with the section's
  * domain where it has none. ERR_NOTFOUND: neither is there; ERR_DENIED: several values, or one that
@@ -115,6 +129,17 @@ struct str
 section_domain_default(const struct section *s);
 bool
 section_lists_domain(const struct section *s, struct str domain);
+
+/* entry.c: section->user_attrs out of the settings. */
+void
+section_user_attrs(struct section *s);
+/* The user that an entry describes. ERR_OK: out, one reference the caller's; ERR_NOTFOUND: it has
+ * no name; ERR_DENIED: a value that cannot be used, which one in why: reason_out is REASON_ENTRY or
+ * REASON_HOME. e may be NULL: a user of that name and dn of whom no more is known. */
+MUST_USE enum err
+entry_to_user(const struct section *s, const struct ldap_entry *e, const struct name *name,
+	struct str dn, struct auth_user **out, bool *home_given_out, enum auth_reason *reason_out,
+	struct buf *why);
 
 void
 user_state_free(struct user_state *u);

@@ -1,0 +1,599 @@
+/* Who is a user: the questions about logins, names, addresses, certificates, masters, domains and
+ * the list of a directory section. Begun by section.c.
+ *
+ * Invariants: a search for a user must find exactly one entry; a password is checked by a bind and
+ * in no other way; a home that the directory gives is one entry's only. */
+#include <stdlib.h>
+
+#include "auth-ldap/directory/section_impl.h"
+#include "core/base/log.h"
+#include "core/base/xalloc.h"
+
+struct user_state {
+	struct auth_user *user;
+	struct buf dn;
+	bool home_given; /* by the directory */
+	bool bound;
+	int64_t password_expires_sec;
+	int grace_logins;
+};
+
+static const struct str no_attributes[] = { { "1.1", 3 } };
+
+void
+user_state_free(struct user_state *u)
+{
+	if (u == NULL)
+		return;
+	auth_user_unref(u->user);
+	buf_fini(&u->dn);
+	free(u);
+}
+
+static struct user_state *
+state_of(struct backend_request *r)
+{
+	if (r->user == NULL) {
+		r->user = xcalloc(1, sizeof *r->user);
+		r->user->password_expires_sec = -1;
+		r->user->grace_logins = -1;
+		buf_init(&r->user->dn, 64 * 1024);
+	}
+	return r->user;
+}
+
+/* Is this a question whose "no" keeps somebody out, and does not bounce mail? */
+static bool
+is_login(const struct backend_request *r)
+{
+	return r->kind == ASK_LOGIN || r->kind == ASK_CERTIFICATE || r->kind == ASK_SECRET;
+}
+
+/* ---- the end ---- */
+
+static void
+user_done(struct backend_request *r)
+{
+	struct user_state *u = r->user;
+	struct auth_answer a = section_answer(ERR_OK, REASON_NONE, STR_EMPTY);
+	a.user = u->user;
+	a.value = u->user->user;
+	a.password_expires_sec = u->password_expires_sec;
+	a.grace_logins = u->grace_logins;
+	trace_addf(r->trace, "directory \"%.*s\": user %.*s home %.*s",
+		STR_FMT(r->section->base.title), STR_FMT(u->user->user), STR_FMT(u->user->home));
+	section_finish(r, &a);
+}
+
+static void
+on_home_checked(struct backend_request *r, const struct ldap_op *op)
+{
+	if (op->err == ERR_OK && op->entries_count == 1)
+		user_done(r);
+	else if ((op->err == ERR_OK && op->entries_count > 1) || op->err == ERR_LIMIT)
+		section_finish_error(r, ERR_TEMP, REASON_HOME, r->user->user->home);
+	else if (op->err == ERR_OK || op->err == ERR_NOTFOUND)
+		/* Nobody: it was changed between the two searches. */
+		section_finish_error(r, ERR_TEMP, REASON_ENTRY, r->user->user->source);
+	else
+		section_finish_failed(r, op);
+}
+
+/* A home that the directory gave must be one entry's only. */
+static void
+user_check_home(struct backend_request *r)
+{
+	struct section *s = r->section;
+	struct buf filter;
+	if (!r->user->home_given) {
+		user_done(r);
+		return;
+	}
+	buf_init(&filter, FILTER_MAX);
+	buf_addf(&filter, "(%.*s=%%{home})", STR_FMT(s->s->home_attribute));
+	r->vars.home = r->user->user->home;
+	const struct section_search q = { .base = s->s->user_base,
+		.filter = buf_str(&filter),
+		.use = TEMPLATE_FILTER,
+		.attrs = no_attributes,
+		.attrs_count = 1,
+		.size_limit = 2 };
+	section_search(r, &q, on_home_checked);
+	buf_fini(&filter);
+}
+
+/* ---- binds ---- */
+
+static void
+trace_bind(struct backend_request *r, const struct ldap_op *op)
+{
+	if (r->trace == NULL)
+		return;
+	trace_addf(r->trace, "directory \"%.*s\": bind at %s as \"%.*s\": %s, code %d, %lld ms%s%s",
+		STR_FMT(r->section->base.title), op->uri != NULL ? op->uri : "no server",
+		STR_FMT(buf_str(&r->user->dn)), err_name(op->err), op->code, (long long)op->ms,
+		op->text[0] != '\0' ? ": " : "", op->text);
+}
+
+static enum auth_reason
+reason_of(const struct ldap_bind_facts *f)
+{
+	switch (f->reason) {
+	case LDAP_BIND_FINE:
+	case LDAP_BIND_PASSWORD:
+	case LDAP_BIND_REFUSED:
+		return REASON_PASSWORD;
+	case LDAP_BIND_UNKNOWN:
+		return REASON_UNKNOWN;
+	case LDAP_BIND_LOCKED:
+		return REASON_LOCKED;
+	case LDAP_BIND_DISABLED:
+		return REASON_DISABLED;
+	case LDAP_BIND_ACCOUNT_EXPIRED:
+		return REASON_ACCOUNT_EXPIRED;
+	case LDAP_BIND_PASSWORD_EXPIRED:
+		return REASON_PASSWORD_EXPIRED;
+	case LDAP_BIND_MUST_CHANGE:
+		return REASON_MUST_CHANGE;
+	case LDAP_BIND_HOURS:
+		return REASON_HOURS;
+	case LDAP_BIND_WORKSTATION:
+		return REASON_WORKSTATION;
+	}
+	return REASON_PASSWORD;
+}
+
+static bool
+by_template(const struct backend_request *r)
+{
+	return r->section->s->user_dn.n > 0;
+}
+
+static void
+finish_refused(struct backend_request *r, const struct ldap_op *op)
+{
+	const struct ldap_bind_facts *f = &op->facts;
+	enum auth_reason reason = reason_of(f);
+	struct buf detail;
+	buf_init(&detail, 1024);
+	/* What a wrong password gets as well says nothing about this one: a client hears of no
+	 * reason with a code then, but the log does. */
+	if (!f->after_right_password && reason_code(reason)[0] != '\0') {
+		buf_addf(&detail, "%s (as the directory says to any password): ",
+			ldap_bind_reason_text(f->reason));
+		reason = REASON_PASSWORD;
+	}
+	buf_addz(&detail, op->text);
+	/* By a DN template nobody can tell an unknown user from a wrong password. */
+	bool unknown = by_template(r) && (reason == REASON_PASSWORD || reason == REASON_UNKNOWN) &&
+		       !f->after_right_password;
+	struct auth_answer a =
+		section_answer(unknown ? ERR_NOTFOUND : ERR_DENIED, reason, buf_str(&detail));
+	a.user = r->user->user;
+	section_finish(r, &a);
+	buf_fini(&detail);
+}
+
+static void
+template_read(struct backend_request *r);
+
+static void
+on_bound(void *arg, const struct ldap_op *op)
+{
+	struct backend_request *r = arg;
+	r->op = NULL;
+	buf_release(&r->password);
+	trace_bind(r, op);
+	r->user->bound = true;
+	r->user->password_expires_sec = op->facts.expires_sec;
+	r->user->grace_logins = op->facts.grace;
+	if (op->err == ERR_DENIED || (op->err == ERR_OK && op->facts.reason != LDAP_BIND_FINE))
+		finish_refused(r, op);
+	else if (op->err != ERR_OK)
+		section_finish_failed(r, op);
+	else if (by_template(r))
+		template_read(r);
+	else
+		user_check_home(r);
+}
+
+static void
+start_bind(struct backend_request *r)
+{
+	r->op = ldap_pool_bind(
+		r->section->pool, buf_str(&r->user->dn), buf_str(&r->password), on_bound, r);
+}
+
+/* ---- entries ---- */
+
+/* More than one entry: say which. */
+static void
+finish_ambiguous(struct backend_request *r, const struct ldap_op *op)
+{
+	struct buf dns;
+	size_t shown = 0;
+	buf_init(&dns, 4096);
+	for (const struct ldap_entry *e = op->entries; e != NULL && shown < MATCHES_SHOWN;
+		e = e->next, shown++) {
+		buf_addz(&dns, shown > 0 ? " | " : "");
+		buf_add(&dns, e->dn);
+	}
+	section_finish_error(r, ERR_DENIED, REASON_AMBIGUOUS, buf_str(&dns));
+	buf_fini(&dns);
+}
+
+/* The names of the attributes that were there, for the explanation. */
+static void
+trace_entry(struct backend_request *r, const struct ldap_entry *e)
+{
+	struct buf names;
+	if (r->trace == NULL)
+		return;
+	buf_init(&names, 2048);
+	for (size_t i = 0; i < r->section->user_attrs_count; i++) {
+		struct str name = r->section->user_attrs[i];
+		const struct ldap_attr *a = ldap_entry_attr(e, name);
+		if (a == NULL || a->count == 0)
+			continue;
+		buf_addf(&names, " %.*s=%.*s", STR_FMT(name),
+			STR_FMT(str_sub(a->values[0], 0, 100)));
+		if (a->count > 1)
+			buf_addf(&names, " (+%zu)", a->count - 1);
+	}
+	trace_addf(r->trace, "directory \"%.*s\":   read%.*s", STR_FMT(r->section->base.title),
+		STR_FMT(buf_str(&names)));
+	buf_fini(&names);
+}
+
+/* The record of e, into r->user. False: r is finished. name: NULL, or whose it is known to be. */
+static bool
+take_entry(struct backend_request *r, const struct ldap_entry *e, const struct name *name)
+{
+	struct user_state *u = state_of(r);
+	enum auth_reason reason;
+	struct buf why;
+	trace_entry(r, e);
+	buf_init(&why, 2048);
+	auth_user_unref(u->user);
+	u->user = NULL;
+	buf_reset(&u->dn);
+	buf_add(&u->dn, e->dn);
+	enum err err =
+		entry_to_user(r->section, e, name, e->dn, &u->user, &u->home_given, &reason, &why);
+	if (err == ERR_OK)
+		err = buf_check(&u->dn);
+	if (err != ERR_OK) {
+		buf_addf(&why, " (%.*s)", STR_FMT(e->dn));
+		/* Mail waits for the administrator; a login does not, unless the home is wrong,
+		 * which is nobody's guess. */
+		bool refused = reason == REASON_ENTRY && is_login(r);
+		section_finish_error(r, refused ? ERR_DENIED : ERR_TEMP, reason, buf_str(&why));
+	}
+	buf_fini(&why);
+	return err == ERR_OK;
+}
+
+/* The one entry of a search for a user; NULL: r is finished. */
+static const struct ldap_entry *
+one_entry(struct backend_request *r, const struct ldap_op *op)
+{
+	if (op->entries_count > 1 && (op->err == ERR_OK || op->err == ERR_LIMIT))
+		finish_ambiguous(r, op);
+	else if (op->err == ERR_NOTFOUND || (op->err == ERR_OK && op->entries_count == 0))
+		section_finish_error(r, ERR_NOTFOUND, REASON_UNKNOWN, STR_EMPTY);
+	else if (op->err != ERR_OK)
+		section_finish_failed(r, op);
+	else
+		return op->entries;
+	return NULL;
+}
+
+static void
+on_user_searched(struct backend_request *r, const struct ldap_op *op)
+{
+	const struct ldap_entry *e = one_entry(r, op);
+	if (e == NULL || !take_entry(r, e, NULL))
+		return;
+	if (r->kind == ASK_LOGIN)
+		start_bind(r);
+	else
+		user_check_home(r);
+}
+
+static void
+search_user(struct backend_request *r, struct str filter,
+	void (*fn)(struct backend_request *r, const struct ldap_op *op))
+{
+	struct section *s = r->section;
+	const struct section_search q = { .base = s->s->user_base,
+		.filter = filter,
+		.use = TEMPLATE_FILTER,
+		.attrs = s->user_attrs,
+		.attrs_count = s->user_attrs_count,
+		.size_limit = MATCHES_SHOWN };
+	section_search(r, &q, fn);
+}
+
+/* "EXAMPLE\anna" of another domain is nobody here. */
+static bool
+foreign_netbios(struct backend_request *r)
+{
+	if (r->name.netbios.n == 0 || str_ieq(r->name.netbios, r->section->s->netbios_domain))
+		return false;
+	section_finish_soon(
+		r, ERR_NOTFOUND, REASON_UNKNOWN, STR("another directory's NetBIOS domain"));
+	return true;
+}
+
+/* ---- logins by template ---- */
+
+/* The canonical name of a login by user_dn. Where the DN does not hold the domain, the directory
+ * does not vouch for it: it must be one of the section's, and every one of them ends in one name.
+ */
+static enum err
+template_user(struct backend_request *r, struct name *out)
+{
+	const struct settings_directory *s = r->section->s;
+	struct str own = section_domain_default(r->section);
+	if (template_uses(s->user_dn, "domain") || template_uses(s->user_dn, "address")) {
+		name_copy(out, &r->name);
+		return r->name.domain.n > 0 ? ERR_OK : ERR_DENIED;
+	}
+	bool ours = r->name.netbios.n > 0 || str_ieq(r->name.domain, own);
+	if (s->domains.n > 0)
+		ours |= section_lists_domain(r->section, r->name.domain);
+	if (!ours)
+		return ERR_DENIED;
+	enum err e = name_parse(r->name.local, own, out);
+	return e == ERR_OK && out->domain.n == 0 ? ERR_DENIED : e;
+}
+
+static void
+login_by_template(struct backend_request *r)
+{
+	struct section *s = r->section;
+	struct user_state *u = state_of(r);
+	struct name name;
+	enum auth_reason reason;
+	struct buf why;
+	if (template_user(r, &name) != ERR_OK) {
+		section_finish_soon(
+			r, ERR_NOTFOUND, REASON_UNKNOWN, STR("not a domain of this directory"));
+		return;
+	}
+	/* A directory may take two spellings of other scripts for the same name. */
+	if (str_has_8bit(r->name.address)) {
+		section_finish_soon(
+			r, ERR_NOTFOUND, REASON_NAME, STR("a name for user_dn must be ASCII"));
+		return;
+	}
+	buf_init(&why, 2048);
+	if (section_base(s, s->s->user_dn, &r->vars, &u->dn) != ERR_OK)
+		section_finish_soon(r, ERR_NOTFOUND, REASON_NAME, STR("no DN can be made of it"));
+	else if (entry_to_user(s, NULL, &name, buf_str(&u->dn), &u->user, &u->home_given, &reason,
+			 &why) != ERR_OK)
+		section_finish_soon(r, ERR_TEMP, reason, buf_str(&why));
+	else
+		start_bind(r);
+	buf_fini(&why);
+}
+
+static void
+on_template_read(struct backend_request *r, const struct ldap_op *op)
+{
+	struct name name;
+	if (op->err == ERR_NOTFOUND || (op->err == ERR_OK && op->entries_count != 1)) {
+		/* It bound, so it is there: the service account may not see it. */
+		section_finish_error(r, ERR_TEMP, REASON_ENTRY,
+			STR("the service account cannot read the user's entry"));
+		return;
+	}
+	if (op->err != ERR_OK) {
+		section_finish_failed(r, op);
+		return;
+	}
+	/* The name stays what the template made it. */
+	if (name_parse(r->user->user->user, STR_EMPTY, &name) != ERR_OK) {
+		section_finish_error(r, ERR_TEMP, REASON_INTERNAL, STR_EMPTY);
+		return;
+	}
+	if (take_entry(r, op->entries, &name))
+		user_check_home(r);
+}
+
+/* After the bind: what the entry says about its owner. */
+static void
+template_read(struct backend_request *r)
+{
+	struct section *s = r->section;
+	bool account = s->s->bind_dn.n > 0 || !(str_eq(s->s->bind_method, STR("simple")) ||
+						      str_eq(s->s->bind_method, STR("none")));
+	if (!s->s->user_dn_read || !account) {
+		user_done(r);
+		return;
+	}
+	const struct section_search q = { .base = buf_str(&r->user->dn),
+		.base_is_dn = true,
+		.entry_only = true,
+		.filter = STR("(objectClass=*)"),
+		.use = TEMPLATE_FILTER,
+		.attrs = s->user_attrs,
+		.attrs_count = s->user_attrs_count };
+	section_search(r, &q, on_template_read);
+}
+
+/* ---- the questions ---- */
+
+void
+section_login(struct backend_request *r)
+{
+	if (r->password.n == 0)
+		section_finish_soon(r, ERR_DENIED, REASON_EMPTY, STR_EMPTY);
+	else if (str_has_nul(buf_str(&r->password)))
+		section_finish_soon(r, ERR_DENIED, REASON_PASSWORD, STR("a NUL in the password"));
+	else if (foreign_netbios(r))
+		return;
+	else if (by_template(r))
+		login_by_template(r);
+	else
+		search_user(r, r->section->s->user_filter, on_user_searched);
+}
+
+void
+section_user(struct backend_request *r)
+{
+	const struct settings_directory *s = r->section->s;
+	struct str filter = r->kind == ASK_ADDRESS ? s->mailbox_filter : s->user_filter;
+	if (foreign_netbios(r))
+		return;
+	if (filter.n == 0)
+		section_finish_soon(r, ERR_NOTFOUND, REASON_UNKNOWN, STR_EMPTY);
+	else
+		search_user(r, filter, on_user_searched);
+}
+
+void
+section_certificate(struct backend_request *r)
+{
+	struct str filter = r->section->s->certificate_filter;
+	r->vars.certificate = r->other;
+	if (filter.n == 0 || r->other.n == 0)
+		section_finish_soon(r, ERR_NOTFOUND, REASON_UNKNOWN,
+			filter.n == 0 ? STR("no certificate_filter") : STR("an empty subject"));
+	else
+		search_user(r, filter, on_user_searched);
+}
+
+static void
+on_master_searched(struct backend_request *r, const struct ldap_op *op)
+{
+	if (op->err == ERR_OK && op->entries_count == 1)
+		section_finish_error(r, ERR_OK, REASON_NONE, STR_EMPTY);
+	else if (op->err == ERR_OK || op->err == ERR_NOTFOUND)
+		section_finish_error(r, ERR_DENIED, REASON_AUTHZ, r->other);
+	else
+		section_finish_failed(r, op);
+}
+
+void
+section_master(struct backend_request *r)
+{
+	struct str filter = r->section->s->master_filter;
+	if (filter.n == 0 || r->other.n == 0) {
+		section_finish_soon(r, ERR_DENIED, REASON_AUTHZ, STR("no master_filter"));
+		return;
+	}
+	const struct section_search q = { .base = r->other,
+		.base_is_dn = true,
+		.entry_only = true,
+		.filter = filter,
+		.use = TEMPLATE_FILTER,
+		.attrs = no_attributes,
+		.attrs_count = 1 };
+	r->vars.dn = r->other;
+	r->vars.other = r->name.address;
+	section_search(r, &q, on_master_searched);
+}
+
+static void
+on_domain_searched(struct backend_request *r, const struct ldap_op *op)
+{
+	struct auth_answer a = section_answer(ERR_OK, REASON_NONE, STR_EMPTY);
+	a.value = r->name.domain;
+	if (op->entries_count > 0 && (op->err == ERR_OK || op->err == ERR_LIMIT))
+		section_finish(r, &a);
+	else if (op->err == ERR_OK || op->err == ERR_NOTFOUND)
+		section_finish_error(r, ERR_NOTFOUND, REASON_UNKNOWN, STR_EMPTY);
+	else
+		section_finish_failed(r, op);
+}
+
+void
+section_domain(struct backend_request *r)
+{
+	const struct settings_directory *s = r->section->s;
+	const struct section_search q = { .base = s->domain_base,
+		.filter = s->domain_filter,
+		.use = TEMPLATE_FILTER,
+		.attrs = no_attributes,
+		.attrs_count = 1,
+		.size_limit = 1 };
+	if (section_lists_domain(r->section, r->name.domain)) {
+		trace_addf(r->trace, "directory \"%.*s\": the settings list %.*s",
+			STR_FMT(s->title), STR_FMT(r->name.domain));
+		section_finish_value_soon(r, r->name.domain);
+	} else if (s->domains.n > 0 || s->domain_filter.n == 0 || r->name.domain.n == 0) {
+		section_finish_soon(r, ERR_NOTFOUND, REASON_UNKNOWN, STR_EMPTY);
+	} else {
+		section_search(r, &q, on_domain_searched);
+	}
+}
+
+/* ---- the list ---- */
+
+/* A user whose entry cannot be used is left out with a line of its own: one mistake in the
+ * directory must not hide everybody else. */
+static void
+list_one(struct backend_request *r, const struct ldap_entry *e)
+{
+	struct auth_user *u = NULL;
+	enum auth_reason reason;
+	bool home_given;
+	struct buf why;
+	buf_init(&why, 2048);
+	enum err err = entry_to_user(r->section, e, NULL, e->dn, &u, &home_given, &reason, &why);
+	if (err == ERR_OK) {
+		struct auth_answer a = section_answer(ERR_OK, REASON_NONE, STR_EMPTY);
+		a.user = u;
+		a.value = u->user;
+		r->fn(r->arg, &a);
+	} else if (err != ERR_NOTFOUND) {
+		log_event(LVL_WARN, "auth.list", log_s("directory", r->section->base.title),
+			log_s("dn", e->dn), log_z("reason", reason_text(reason)),
+			log_s("detail", buf_str(&why)));
+	}
+	auth_user_unref(u);
+	buf_fini(&why);
+}
+
+static void
+on_listed(struct backend_request *r, const struct ldap_op *op)
+{
+	bool cancelled = false;
+	r->cancelled = &cancelled;
+	for (const struct ldap_entry *e = op->entries; e != NULL && !cancelled; e = e->next)
+		list_one(r, e);
+	if (cancelled)
+		return;
+	r->cancelled = NULL;
+	if (op->more)
+		return;
+	if (op->err == ERR_OK)
+		section_finish_error(r, ERR_EOF, REASON_NONE, STR_EMPTY);
+	else
+		section_finish_error(r, ERR_TEMP, REASON_DIRECTORY, str_of(op->text));
+}
+
+void
+section_list(struct backend_request *r)
+{
+	const struct settings_directory *s = r->section->s;
+	const struct section_search q = { .base = s->user_base,
+		.filter = s->user_filter,
+		.use = TEMPLATE_ALL,
+		.attrs = r->section->user_attrs,
+		.attrs_count = r->section->user_attrs_count,
+		.many = true };
+	if (template_varies(s->base) || template_varies(s->user_base)) {
+		section_finish_soon(r, ERR_TEMP, REASON_INTERNAL,
+			STR("base or user_base depends on the user: nobody can list them"));
+		return;
+	}
+	section_search(r, &q, on_listed);
+}
+
+void
+section_secret(struct backend_request *r)
+{
+	section_finish_soon(r, ERR_NOTFOUND, REASON_UNKNOWN, STR_EMPTY);
+}
