@@ -10,6 +10,11 @@
     d.stop(); d.start()    # the data stay
     d.log_text()           # slapd's "stats" log: every bind, search and result
 
+More of slapd: overlays=("memberof", "ppolicy", "dynlist") loads these, and with them the entries of
+OVERLAY_LDIF; client_certs="try" or "demand" asks clients for a certificate; settings= are further
+lines for the head of slapd.conf, database_settings= for its end (limits, overlays). Several
+instances of the same entries are replicas that a test may stop one by one.
+
 Everybody's password is secret-<uid>; the service account is SERVICE_DN with
 SERVICE_PASSWORD. Also a program, for ./quickstart:
 
@@ -42,6 +47,56 @@ SCHEMA_DIR = "/etc/ldap/schema"
 MODULE_DIR = "/usr/lib/ldap"
 
 
+OVERLAYS = {
+    # writes memberOf when a group is written, so not for the entries that slapadd loads
+    "memberof": ("", "overlay memberof\nmemberof-refint TRUE\n"),
+    "ppolicy": ("", f"overlay ppolicy\nppolicy_default cn=default,ou=policies,{BASE}\n"
+                    "ppolicy_use_lockout\n"),
+    "dynlist": ("include @SCHEMADIR@/dyngroup.schema\n",
+                "overlay dynlist\ndynlist-attrset groupOfURLs memberURL member\n"),
+}
+LOCKOUT = 5
+
+# Accounts of which ppolicy has something to say, by uid; the password is secret-<uid>:
+# dora   switched off by the administrator       lena   nothing, until LOCKOUT wrong passwords
+# fritz  password expired                        grete  expired, but two more logins are granted
+# gerda  password expires within the day         mona   must change the password
+PPOLICY_PEOPLE = {
+    "dora": "pwdAccountLockedTime: 000001010000Z\n",
+    "fritz": "pwdChangedTime: 20200101000000Z\n",
+    "grete": f"pwdChangedTime: 20200101000000Z\npwdPolicySubentry: cn=grace,ou=policies,{BASE}\n",
+    "gerda": "pwdChangedTime: @SOON@\n",
+    "lena": "",
+    "mona": "pwdReset: TRUE\n",
+}
+
+
+def _policy(name, more=""):
+    return (f"dn: cn={name},ou=policies,{BASE}\nobjectClass: device\nobjectClass: pwdPolicy\n"
+            f"cn: {name}\npwdAttribute: userPassword\npwdLockout: TRUE\n"
+            f"pwdMaxFailure: {LOCKOUT}\npwdLockoutDuration: 0\npwdMustChange: TRUE\n"
+            f"pwdMaxAge: 8640000\npwdExpireWarning: 86400\n{more}\n")
+
+
+def overlay_ldif(overlay):
+    """Entries for an overlay; they are loaded with slapadd, so operational attributes are given."""
+    if overlay == "ppolicy":
+        # half a day before the end of pwdMaxAge
+        soon = time.strftime("%Y%m%d%H%M%SZ", time.gmtime(time.time() - 8640000 + 43200))
+        text = f"dn: ou=policies,{BASE}\nobjectClass: organizationalUnit\nou: policies\n\n" \
+            + _policy("default") + _policy("grace", "pwdGraceAuthnLimit: 2\n")
+        for uid, more in PPOLICY_PEOPLE.items():
+            text += (f"dn: {user_dn(uid)}\nobjectClass: inetOrgPerson\nuid: {uid}\n"
+                     f"cn: {uid.capitalize()}\nsn: {uid.capitalize()}\nmail: {uid}@{DOMAIN}\n"
+                     f"userPassword: {ssha(password_of(uid))}\n{more.replace('@SOON@', soon)}\n")
+        return text
+    if overlay == "dynlist":
+        return (f"dn: cn=norway,ou=groups,{BASE}\nobjectClass: groupOfURLs\n"
+                f"objectClass: postroomGroup\ncn: norway\nmail: norway@{DOMAIN}\n"
+                f"memberURL: ldap:///ou=people,{BASE}??one?(uid=tove.nilsen)\n\n")
+    return ""
+
+
 def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
@@ -71,7 +126,8 @@ class Slapd:
     """One instance below `directory`, which is made. ca, cert, key: PEM files of TLS."""
 
     def __init__(self, directory, ca=None, cert=None, key=None, port=None, tls_port=None,
-                 ldif=None, host="localhost"):
+                 ldif=None, host="localhost", overlays=(), client_certs=None, settings="",
+                 database_settings=""):
         self.dir = Path(directory)
         self.ca, self.cert, self.key = ca, cert, key
         self.host = host
@@ -80,6 +136,9 @@ class Slapd:
         self.log_path = self.dir / "slapd.log"
         self.conf = self.dir / "slapd.conf"
         self.ldif = Path(ldif) if ldif else LDAP_FILES / "example.ldif"
+        self.overlays = overlays
+        self.client_certs = client_certs
+        self.settings, self.database_settings = settings, database_settings
         self.process = None
         self._prepare()
 
@@ -104,7 +163,13 @@ class Slapd:
             tls = f"TLSCertificateFile {self.cert}\nTLSCertificateKeyFile {self.key}\n"
             if self.ca:
                 tls += f"TLSCACertificateFile {self.ca}\n"
+            if self.client_certs:
+                tls += f"TLSVerifyClient {self.client_certs}\n"
         text = (LDAP_FILES / "slapd.conf.in").read_text()
+        head = "".join(f"{OVERLAYS[o][0]}moduleload {o}\n" for o in self.overlays)
+        text = text.replace("@TLS@", f"{head}{self.settings}\n@TLS@")
+        # after the access rules: an overlay ends the part of the database itself
+        text += "\n" + self.database_settings + "".join(OVERLAYS[o][1] for o in self.overlays)
         for name, value in {"DIR": self.dir, "TLS": tls, "SCHEMADIR": SCHEMA_DIR,
                             "MODULEDIR": MODULE_DIR, "ADMIN_PASSWORD": ADMIN_PASSWORD,
                             "POSTROOM_SCHEMA": LDAP_FILES / "postroom.schema"}.items():
@@ -113,6 +178,11 @@ class Slapd:
         os.chmod(self.conf, 0o600)
         if not (data / "data.mdb").exists():
             self._load(self.ldif)
+            more = "".join(overlay_ldif(o) for o in self.overlays)
+            if more:
+                path = self.dir / "overlays.ldif"
+                path.write_text(more)
+                self._load(path)
 
     def _load(self, ldif):
         done = subprocess.run(["/usr/sbin/slapadd", "-q", "-f", self.conf, "-l", ldif],
