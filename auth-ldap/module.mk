@@ -16,8 +16,9 @@ auth_ldap_libauth_a_SOURCES = \
 	auth-ldap/directory/directory.c auth-ldap/directory/directory.h auth-ldap/directory/directory_impl.h \
 	auth-ldap/directory/expand.c \
 	auth-ldap/ldap/conn.c auth-ldap/ldap/conn.h \
-	auth-ldap/ldap/op.h auth-ldap/ldap/search.h auth-ldap/ldap/reason.h \
 	auth-ldap/ldap/options.c auth-ldap/ldap/options.h \
+	auth-ldap/ldap/op.h auth-ldap/ldap/search.h \
+	auth-ldap/ldap/reason.c auth-ldap/ldap/reason.h \
 	auth-ldap/ldap/pool.c auth-ldap/ldap/pool.h \
 	auth-ldap/ldap/target.c \
 	auth-ldap/ldap/url.c auth-ldap/ldap/url.h \
@@ -82,3 +83,5 @@ EXTRA_DIST += tests/fuzz/ldap_url.dict tests/fuzz/corpus/ldap_url
 check_PROGRAMS += tests/fuzz/replay_ldap_url
 tests_fuzz_replay_ldap_url_SOURCES = tests/fuzz/replay.c tests/fuzz/fuzz_ldap_url.c
 tests_fuzz_replay_ldap_url_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LDAP_LIBS)
+
+include auth-ldap/ldap/module.mk

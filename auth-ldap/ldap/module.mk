@@ -1,0 +1,14 @@
+# The LDAP client's own tests; see ../module.mk.
+check_PROGRAMS += tests/unit/test_ldap_reason
+tests_unit_test_ldap_reason_SOURCES = tests/unit/test_ldap_reason.c
+tests_unit_test_ldap_reason_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(CMOCKA_LIBS)
+
+FUZZ_TARGETS += tests/fuzz/fuzz_ldap_reason
+tests_fuzz_fuzz_ldap_reason_SOURCES = tests/fuzz/fuzz_ldap_reason.c
+tests_fuzz_fuzz_ldap_reason_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT)
+tests_fuzz_fuzz_ldap_reason_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+EXTRA_DIST += tests/fuzz/ldap_reason.dict tests/fuzz/corpus/ldap_reason
+
+check_PROGRAMS += tests/fuzz/replay_ldap_reason
+tests_fuzz_replay_ldap_reason_SOURCES = tests/fuzz/replay.c tests/fuzz/fuzz_ldap_reason.c
+tests_fuzz_replay_ldap_reason_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT)
