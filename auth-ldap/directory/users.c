@@ -5,6 +5,7 @@
  * in no other way; a home that the directory gives is one entry's only. */
 #include <stdlib.h>
 
+#include "auth-ldap/directory/secret.h"
 #include "auth-ldap/directory/section_impl.h"
 #include "core/base/log.h"
 #include "core/base/xalloc.h"
@@ -13,9 +14,9 @@ struct user_state {
 	struct auth_user *user;
 	struct buf dn;
 	bool home_given; /* by the directory */
-	bool bound;
 	int64_t password_expires_sec;
 	int grace_logins;
+	struct secret_keys keys;
 };
 
 static const struct str no_attributes[] = { { "1.1", 3 } };
@@ -26,6 +27,7 @@ user_state_free(struct user_state *u)
 	if (u == NULL)
 		return;
 	auth_user_unref(u->user);
+	secret_keys_fini(&u->keys);
 	buf_fini(&u->dn);
 	free(u);
 }
@@ -38,6 +40,7 @@ state_of(struct backend_request *r)
 		r->user->password_expires_sec = -1;
 		r->user->grace_logins = -1;
 		buf_init(&r->user->dn, 64 * 1024);
+		secret_keys_init(&r->user->keys);
 	}
 	return r->user;
 }
@@ -60,6 +63,7 @@ user_done(struct backend_request *r)
 	a.value = u->user->user;
 	a.password_expires_sec = u->password_expires_sec;
 	a.grace_logins = u->grace_logins;
+	a.secret = secret_keys_any(&u->keys) ? &u->keys.secret : NULL;
 	trace_addf(r->trace, "directory \"%.*s\": user %.*s home %.*s",
 		STR_FMT(r->section->base.title), STR_FMT(u->user->user), STR_FMT(u->user->home));
 	section_finish(r, &a);
@@ -184,7 +188,6 @@ on_bound(void *arg, const struct ldap_op *op)
 	r->op = NULL;
 	buf_release(&r->password);
 	trace_bind(r, op);
-	r->user->bound = true;
 	r->user->password_expires_sec = op->facts.expires_sec;
 	r->user->grace_logins = op->facts.grace;
 	if (op->err == ERR_DENIED || (op->err == ERR_OK && op->facts.reason != LDAP_BIND_FINE))
@@ -301,17 +304,24 @@ on_user_searched(struct backend_request *r, const struct ldap_op *op)
 }
 
 static void
+search_user_attrs(struct backend_request *r, struct str filter, const struct str *attrs,
+	size_t attrs_count, void (*fn)(struct backend_request *r, const struct ldap_op *op))
+{
+	const struct section_search q = { .base = r->section->s->user_base,
+		.filter = filter,
+		.use = TEMPLATE_FILTER,
+		.attrs = attrs,
+		.attrs_count = attrs_count,
+		.size_limit = MATCHES_SHOWN };
+	section_search(r, &q, fn);
+}
+
+static void
 search_user(struct backend_request *r, struct str filter,
 	void (*fn)(struct backend_request *r, const struct ldap_op *op))
 {
 	struct section *s = r->section;
-	const struct section_search q = { .base = s->s->user_base,
-		.filter = filter,
-		.use = TEMPLATE_FILTER,
-		.attrs = s->user_attrs,
-		.attrs_count = s->user_attrs_count,
-		.size_limit = MATCHES_SHOWN };
-	section_search(r, &q, fn);
+	search_user_attrs(r, filter, s->user_attrs, s->user_attrs_count, fn);
 }
 
 /* "EXAMPLE\anna" of another domain is nobody here. */
@@ -592,8 +602,55 @@ section_list(struct backend_request *r)
 	section_search(r, &q, on_listed);
 }
 
+/* ---- keys of SCRAM ---- */
+
+/* The values of the secret attributes, wiped once they were read. */
+static void
+take_secrets(struct backend_request *r, const struct ldap_entry *e)
+{
+	const struct str_list *list = &r->section->s->secret_attributes;
+	size_t bad = 0;
+	for (size_t i = 0; i < list->n; i++) {
+		const struct ldap_attr *a = ldap_entry_attr(e, list->v[i]);
+		for (size_t k = 0; a != NULL && k < a->count; k++) {
+			bad += secret_keys_add(&r->user->keys, a->values[k]) == ERR_SYNTAX;
+			explicit_bzero((void *)(uintptr_t)a->values[k].p, a->values[k].n);
+		}
+	}
+	if (bad > 0)
+		log_event(LVL_WARN, "auth.secret", log_s("sid", r->sid), log_s("dn", e->dn),
+			log_z("reason", "a SCRAM value in the directory is not of its form"));
+}
+
+static void
+on_secret_searched(struct backend_request *r, const struct ldap_op *op)
+{
+	const struct ldap_entry *e = one_entry(r, op);
+	if (e == NULL || !take_entry(r, e, NULL))
+		return;
+	take_secrets(r, e);
+	trace_addf(r->trace, "directory \"%.*s\": keys for SCRAM: SHA-256 %s, SHA-1 %s",
+		STR_FMT(r->section->base.title),
+		r->user->keys.secret.sha256.stored_key.n > 0 ? "yes" : "no",
+		r->user->keys.secret.sha1.stored_key.n > 0 ? "yes" : "no");
+	user_check_home(r);
+}
+
 void
 section_secret(struct backend_request *r)
 {
-	section_finish_soon(r, ERR_NOTFOUND, REASON_UNKNOWN, STR_EMPTY);
+	struct section *s = r->section;
+	if (foreign_netbios(r))
+		return;
+	if (s->s->secret_attributes.n == 0) {
+		search_user(r, s->s->user_filter, on_user_searched);
+		return;
+	}
+	size_t n = s->user_attrs_count + s->s->secret_attributes.n;
+	struct str *attrs = xcalloc(n, sizeof *attrs);
+	memcpy(attrs, s->user_attrs, s->user_attrs_count * sizeof *attrs);
+	memcpy(attrs + s->user_attrs_count, s->s->secret_attributes.v,
+		s->s->secret_attributes.n * sizeof *attrs);
+	search_user_attrs(r, s->s->user_filter, attrs, n, on_secret_searched);
+	free(attrs);
 }
