@@ -224,8 +224,7 @@ on_batch(void *arg, const struct ldap_op *op)
 	b->op = NULL;
 	b->answering = true;
 	if (!list_empty(&b->members))
-		section_trace_search(first(&b->members)->r, op->base, b->single ? "base" : "one",
-			op->filter, op, clock_ms() - b->sent_ms);
+		section_trace_search(first(&b->members)->r, op);
 	if (b->single && !list_empty(&b->members)) {
 		on_single(b, op);
 	} else if (!b->single) {

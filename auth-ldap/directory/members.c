@@ -302,7 +302,7 @@ on_probe(void *arg, const struct ldap_op *op)
 	struct members_state *m = r->members;
 	p->op = NULL;
 	list_remove(&p->link);
-	section_trace_search(r, op->base, p->scope, op->filter, op, clock_ms() - p->sent_ms);
+	section_trace_search(r, op);
 	if (op->err == ERR_LIMIT) {
 		section_finish_error(r, ERR_DENIED, REASON_LIMIT, STR("too many entries match"));
 		return;

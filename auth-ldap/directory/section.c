@@ -124,15 +124,14 @@ scope_of(const struct section *s)
 }
 
 void
-section_trace_search(
-	struct backend_request *r, const struct ldap_query *q, const struct ldap_op *op)
+section_trace_search(struct backend_request *r, const struct ldap_op *op)
 {
 	struct str title = r->section->base.title;
 	if (r->trace == NULL)
 		return;
 	trace_addf(r->trace, "directory \"%.*s\": search at %s: base \"%.*s\" scope %s filter %.*s",
-		STR_FMT(title), op->uri != NULL ? op->uri : "no server", STR_FMT(q->base),
-		scope_name(q->scope), STR_FMT(q->filter));
+		STR_FMT(title), op->uri != NULL ? op->uri : "no server", STR_FMT(op->base),
+		scope_name(op->scope), STR_FMT(op->filter));
 	trace_addf(r->trace, "directory \"%.*s\": %s, %zu %s, %lld ms%s%s", STR_FMT(title),
 		err_name(op->err), op->entries_count, op->entries_count == 1 ? "entry" : "entries",
 		(long long)op->ms, op->text[0] != '\0' ? ": " : "", op->text);
@@ -148,8 +147,7 @@ on_found(void *arg, const struct ldap_op *op)
 {
 	struct backend_request *r = arg;
 	r->op = NULL;
-	const struct ldap_query q = { .base = op->base, .filter = op->filter, .scope = op->scope };
-	section_trace_search(r, &q, op);
+	section_trace_search(r, op);
 	r->found(r, op);
 }
 

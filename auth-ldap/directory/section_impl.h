@@ -115,8 +115,7 @@ section_base(const struct section *s, struct str kind_base, const struct templat
 	struct buf *out);
 /* The lines of explanation for a search that a file sent by itself. */
 void
-section_trace_search(
-	struct backend_request *r, const struct ldap_query *q, const struct ldap_op *op);
+section_trace_search(struct backend_request *r, const struct ldap_op *op);
 
 /* The user's canonical name out of an entry: user_attribute or its fallback, with the section's
  * domain where it has none. ERR_NOTFOUND: neither is there; ERR_DENIED: several values, or one that
