@@ -363,42 +363,32 @@ on_challenge(void *session, struct str challenge)
 	s->exchange = true;
 }
 
-/* RFC 5530 3. The one place where a login's end becomes a reply. */
-static const char *
-failure_text(enum auth_fail why)
-{
-	switch (why) {
-	case AUTH_FAIL_CREDENTIALS:
-		return "[AUTHENTICATIONFAILED] Authentication failed";
-	case AUTH_FAIL_TEMP:
-		return "[UNAVAILABLE] Logins are not possible now, try again later";
-	case AUTH_FAIL_EXPIRED:
-		return "[EXPIRED] The password has expired";
-	case AUTH_FAIL_DISABLED:
-		return "[CONTACTADMIN] This account is locked";
-	case AUTH_FAIL_AUTHZ:
-		return "[AUTHORIZATIONFAILED] Not allowed to act as this user";
-	case AUTH_FAIL_MECHANISM:
-		return "[CANNOT] This mechanism is not offered";
-	}
-	return "[SERVERBUG] Authentication failed";
-}
+/* RFC 5530 3. The one place where a login's end becomes a reply: code, and text where the directory
+ * gives none. */
+static const struct failure {
+	const char *code, *text;
+	bool told; /* the right password was there: the reason may be said */
+} FAILURES[] = {
+	[AUTH_FAIL_CREDENTIALS] = { "AUTHENTICATIONFAILED", "Authentication failed", false },
+	[AUTH_FAIL_TEMP] = { "UNAVAILABLE", "Logins are not possible now, try again later", false },
+	[AUTH_FAIL_EXPIRED] = { "EXPIRED", "The password has expired", true },
+	[AUTH_FAIL_DISABLED] = { "CONTACTADMIN", "This account is locked", true },
+	[AUTH_FAIL_AUTHZ] = { "AUTHORIZATIONFAILED", "Not allowed", true },
+	[AUTH_FAIL_MECHANISM] = { "CANNOT", "This mechanism is not offered", false },
+};
 
 static void
 on_failed(void *session, enum auth_fail why, struct str reason)
 {
 	struct session *s = session;
-	struct str tag = buf_str(&s->tag);
+	const struct failure *f = &FAILURES[why];
 	s->exchange = false;
-	/* What the directory says to a user who knew the password, if it can be one line. */
-	bool tell = (why == AUTH_FAIL_EXPIRED || why == AUTH_FAIL_DISABLED) && reason.n > 0 &&
-		    reason.n < 400 && !str_has_8bit(reason) && str_chr(reason, '\n') == reason.n &&
+	/* If it can be one line. */
+	bool tell = f->told && reason.n > 0 && reason.n < 400 && !str_has_8bit(reason) &&
+		    !str_has_nul(reason) && str_chr(reason, '\n') == reason.n &&
 		    str_chr(reason, '\r') == reason.n;
-	if (tell)
-		gate_writef(s->conn, "%.*s NO [%s] %.*s\r\n", STR_FMT(tag),
-			why == AUTH_FAIL_EXPIRED ? "EXPIRED" : "CONTACTADMIN", STR_FMT(reason));
-	else
-		gate_writef(s->conn, "%.*s NO %s\r\n", STR_FMT(tag), failure_text(why));
+	gate_writef(s->conn, "%.*s NO [%s] %.*s\r\n", STR_FMT(buf_str(&s->tag)), f->code,
+		STR_FMT(tell ? reason : str_of(f->text)));
 	if (++s->failures >= FAILURES_MAX)
 		say_bye(s, "Too many failed logins");
 }

@@ -3,6 +3,7 @@
 
 #include "core/base/xalloc.h"
 #include "core/gate/gate.h"
+#include "core/sasl/mechanism.h"
 
 static bool
 always(const struct gate_conn *c)
@@ -42,28 +43,26 @@ static const struct {
 	{ "AUTH=", some_mechanism, "test_exchange" },
 };
 
-/* The password itself crosses the line. */
-static bool
-is_plaintext(struct str mechanism)
+static struct sasl_client
+client_of(const struct gate_conn *c)
 {
-	return str_ieq(mechanism, STR("PLAIN")) || str_ieq(mechanism, STR("LOGIN"));
+	return (struct sasl_client){ .service = STR("imap"),
+		.secured = gate_is_secure(c),
+		.certificate = gate_has_certificate(c) };
 }
 
 bool
 gate_mechanism_known(const struct gate_conn *c, struct str mechanism)
 {
-	const struct str_list *list = &gate_settings(c)->auth.sasl_mechanisms;
-	for (size_t i = 0; i < list->n; i++)
-		if (str_ieq(list->v[i], mechanism))
-			return true;
-	return false;
+	struct sasl_client client = client_of(c);
+	return sasl_offered_with_tls(gate_settings(c), &client, mechanism);
 }
 
 bool
 gate_mechanism_offered(const struct gate_conn *c, struct str mechanism)
 {
-	return gate_mechanism_known(c, mechanism) &&
-	       (gate_is_secure(c) || !is_plaintext(mechanism));
+	struct sasl_client client = client_of(c);
+	return sasl_offered(gate_settings(c), &client, mechanism);
 }
 
 static void

@@ -11,7 +11,7 @@ struct gate_conn;
 void
 gate_capabilities(const struct gate_conn *c, struct buf *out);
 
-/* The mechanism (any case) is on offer to this client now: AUTH= names it. */
+/* The mechanism (any case) is on offer to this client now: AUTH= names it. core/sasl/mechanism.h */
 bool
 gate_mechanism_offered(const struct gate_conn *c, struct str mechanism);
 /* It would be, with TLS. */

@@ -411,6 +411,9 @@ build_line(struct buf *b, uint32_t id, const struct auth_login *l)
 		buf_addf(b, "\tlport=%u", l->local_port);
 	if (l->remote_port != 0)
 		buf_addf(b, "\trport=%u", l->remote_port);
+	if (l->certificate.n > 0)
+		buf_addz(b, "\tvalid-client-cert");
+	add_field(b, "cert_username", l->certificate);
 	if (l->has_initial) {
 		buf_addz(b, "\tresp=");
 		base64_encode(b, l->initial);

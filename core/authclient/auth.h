@@ -28,7 +28,8 @@ enum auth_fail {
 	AUTH_FAIL_TEMP,	       /* nobody could say: the directory or the service is away */
 	AUTH_FAIL_EXPIRED,     /* right password, but it has expired (or must be changed) */
 	AUTH_FAIL_DISABLED,    /* right password, but the account is locked */
-	AUTH_FAIL_AUTHZ,       /* may not act as the authorisation identity */
+	AUTH_FAIL_AUTHZ,       /* right password, but not allowed: this service, from there, at
+				  this time, or to act as another user */
 	AUTH_FAIL_MECHANISM,   /* the service does not offer this mechanism */
 };
 
@@ -40,7 +41,7 @@ struct auth_ops {
 	 * escaped (auth_field reads them). r is dead afterwards. */
 	void (*on_ok)(void *arg, struct auth_request *r, struct str user, struct str fields,
 		const struct auth_ticket *ticket);
-	/* reason: text for the client, mostly empty. r is dead afterwards. */
+	/* reason: text that the client may see, mostly empty. r is dead afterwards. */
 	void (*on_fail)(void *arg, struct auth_request *r, enum auth_fail why, struct str reason);
 };
 
@@ -63,9 +64,10 @@ struct auth_login {
 	struct str session;   /* session id for the log */
 	struct str local_addr, remote_addr;
 	uint16_t local_port, remote_port;
-	bool secured;	    /* TLS, or the peer is on this machine */
-	bool has_initial;   /* an initial response was given, which may be empty */
-	struct str initial; /* decoded bytes */
+	bool secured;		/* TLS, or the peer is on this machine */
+	bool has_initial;	/* an initial response was given, which may be empty */
+	struct str initial;	/* decoded bytes */
+	struct str certificate; /* subject of the client's, verified by TLS; empty: none */
 };
 
 enum { AUTH_RESPONSE_MAX = 16 * 1024 }; /* decoded bytes of one response */

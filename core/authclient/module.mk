@@ -5,8 +5,9 @@ core_authclient_libauthclient_a_SOURCES = \
 	core/authclient/socketmap.c core/authclient/socketmap.h \
 	core/authclient/userdb.c core/authclient/userdb.h \
 	core/authclient/wire.c core/authclient/wire.h
-# What links this folder: the archive and what lies below it.
-LIBAUTHCLIENT = core/authclient/libauthclient.a $(LIBEVENT)
+# What links this folder: the archive and what lies below it (of core/sasl only the table of
+# mechanisms, which needs no library).
+LIBAUTHCLIENT = core/authclient/libauthclient.a core/sasl/libsasl.a $(LIBEVENT)
 
 check_PROGRAMS += tests/unit/test_authclient
 tests_unit_test_authclient_SOURCES = tests/unit/test_authclient.c tests/unit/scripted.h

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "core/base/buf.h"
 #include "core/base/xalloc.h"
 #include "core/event/loop.h"
 
@@ -153,6 +154,36 @@ finish_ctx(SSL_CTX *ssl, const char *wrong, struct tls_ctx **out, const char **e
 	return ERR_OK;
 }
 
+/* The check goes on whatever it finds; tls_peer_subject asks for its result. */
+static int
+note_only(int ok, X509_STORE_CTX *store)
+{
+	(void)ok;
+	(void)store;
+	return 1;
+}
+
+static enum err
+ask_client(SSL_CTX *ssl, struct str ca_pem)
+{
+	BIO *b;
+	X509 *x;
+
+	if (ca_pem.n == 0)
+		return ERR_OK;
+	if (use_authorities(ssl, ca_pem) != ERR_OK)
+		return ERR_SYNTAX;
+	b = bio_of(ca_pem);
+	while (b != NULL && (x = PEM_read_bio_X509(b, NULL, no_passphrase, NULL)) != NULL) {
+		(void)SSL_CTX_add_client_CA(ssl, x);
+		X509_free(x);
+	}
+	BIO_free(b);
+	ERR_clear_error();
+	SSL_CTX_set_verify(ssl, SSL_VERIFY_PEER, note_only);
+	return ERR_OK;
+}
+
 enum err
 tls_ctx_new_server(const struct tls_server_options *o, struct tls_ctx **out, const char **err_out)
 {
@@ -167,6 +198,8 @@ tls_ctx_new_server(const struct tls_server_options *o, struct tls_ctx **out, con
 		wrong = "private key";
 	else if (SSL_CTX_check_private_key(ssl) != 1)
 		wrong = "the key does not belong to the certificate";
+	else if (ask_client(ssl, o->client_ca_pem) != ERR_OK)
+		wrong = "CA certificates for clients";
 	return finish_ctx(ssl, wrong, out, err_out);
 }
 
@@ -425,4 +458,27 @@ tls_description(const struct tls *t)
 	(void)snprintf(
 		own->description, sizeof own->description, "%s %s", tls_version(t), tls_cipher(t));
 	return own->description;
+}
+
+enum err
+tls_peer_subject(const struct tls *t, struct buf *out)
+{
+	X509 *x = SSL_get0_peer_certificate(t->ssl);
+	BIO *b;
+	char *text = NULL;
+	long n;
+
+	if (!SSL_is_server(t->ssl) || x == NULL || SSL_get_verify_result(t->ssl) != X509_V_OK)
+		return ERR_NOTFOUND;
+	b = BIO_new(BIO_s_mem());
+	if (b == NULL || X509_NAME_print_ex(b, X509_get_subject_name(x), 0,
+				 XN_FLAG_RFC2253 & ~ASN1_STRFLGS_ESC_MSB) < 0)
+		n = 0;
+	else
+		n = BIO_get_mem_data(b, &text);
+	if (n > 0)
+		buf_add(out, str_n(text, (size_t)n));
+	BIO_free(b);
+	ERR_clear_error();
+	return n > 0 ? buf_check(out) : ERR_NOTFOUND;
 }

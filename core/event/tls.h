@@ -11,6 +11,9 @@ struct tls_server_options {
 	struct str certificate_pem; /* chain, leaf first; kept by copy */
 	struct str key_pem;	    /* RSA or ECDSA */
 	int min_version;	    /* 12 or 13 */
+	/* Clients are asked for a certificate of one of these, but may have none; one that is not
+	 * verified ends nothing, and tls_peer_subject knows none. Empty: they are not asked. */
+	struct str client_ca_pem;
 };
 /* No tickets, no session cache, buffers released while idle (14 KiB a connection,
  * SPIKES.md 5). ERR_SYNTAX with text in err_out (static or thread storage). */
@@ -67,5 +70,10 @@ const char *
 tls_version(const struct tls *t);
 const char *
 tls_cipher(const struct tls *t);
+/* The subject of the client's certificate, if one came and was verified, added to out:
+ * "CN=Anna Berg,O=Example" (RFC 4514, UTF-8). ERR_NOTFOUND; ERR_LIMIT: out is full. */
+struct buf;
+MUST_USE enum err
+tls_peer_subject(const struct tls *t, struct buf *out);
 
 #endif

@@ -24,6 +24,7 @@ enum {
 	LINGER_MS = 10000,	 /* for the last words to a client before login */
 	RELAY_LINGER_MS = 60000, /* for what imap wrote before it hung up */
 	TAG_MAX = 1024,
+	SUBJECT_MAX = 1000,
 	LISTENERS_MAX = 64,
 };
 
@@ -52,7 +53,8 @@ struct prelogin {
 	struct handover_offer *offer;
 	struct auth_ticket ticket;
 	struct buf tag, user;
-	int relay_fd; /* our end of the socketpair, while the offer is out */
+	struct buf subject; /* of the client's certificate */
+	int relay_fd;	    /* our end of the socketpair, while the offer is out */
 	size_t offered_bytes;
 	int64_t login_ms;
 	enum listen_tls listen_tls;
@@ -148,6 +150,7 @@ prelogin_free(struct gate_conn *c)
 		close(p->relay_fd);
 	buf_fini(&p->tag);
 	buf_fini(&p->user);
+	buf_fini(&p->subject);
 	free(p);
 }
 
@@ -408,6 +411,7 @@ gate_login(struct gate_conn *c, struct str tag, struct str mechanism, bool has_i
 		.secured = gate_is_secure(c),
 		.has_initial = has_initial,
 		.initial = initial,
+		.certificate = buf_str(&p->subject),
 	};
 	buf_reset(&p->tag);
 	buf_add(&p->tag, tag);
@@ -490,8 +494,11 @@ on_tls(struct stream *s, void *arg)
 {
 	struct gate_conn *c = arg;
 	c->tls = true;
+	if (tls_peer_subject(stream_tls(s), &c->pre->subject) != ERR_OK)
+		buf_reset(&c->pre->subject);
 	log_event(LVL_DEBUG, "gate.tls", log_z("sid", c->sid),
-		log_z("tls", tls_description(stream_tls(s))));
+		log_z("tls", tls_description(stream_tls(s))),
+		log_s("certificate", buf_str(&c->pre->subject)));
 	conn_open(c);
 }
 
@@ -537,6 +544,7 @@ conn_new(struct gate *g, int fd, const struct peer *peer, struct gate_address *a
 	p->listen_tls = tls;
 	buf_init(&p->tag, TAG_MAX);
 	buf_init(&p->user, 1024);
+	buf_init(&p->subject, SUBJECT_MAX);
 	loop_timer_init(&p->timer, g->o.loop, on_login_timeout, c);
 	loop_timer_start(&p->timer, g->o.settings->imap.login_timeout);
 	list_push_back(&g->conns, &c->link);
@@ -634,6 +642,12 @@ gate_is_secure(const struct gate_conn *c)
 	return c->tls || c->pre->peer.is_unix || str_starts(addr, STR("127.")) ||
 	       str_starts(addr, STR("::ffff:127.")) || str_eq(addr, STR("::1")) ||
 	       c->gate->o.settings->imap.plaintext_login;
+}
+
+bool
+gate_has_certificate(const struct gate_conn *c)
+{
+	return c->pre->subject.n > 0;
 }
 
 const char *

@@ -49,6 +49,9 @@ gate_has_tls(const struct gate_conn *c);
 /* STARTTLS may be offered: a certificate is there, no TLS yet. */
 bool
 gate_offers_tls(const struct gate_conn *c);
+/* The client showed a certificate that TLS verified. */
+bool
+gate_has_certificate(const struct gate_conn *c);
 /* Passwords may be typed here: TLS, or a client on this machine, or plaintext_login. */
 bool
 gate_is_secure(const struct gate_conn *c);

@@ -30,6 +30,7 @@ load_tls(const struct settings *s, struct tls_ctx **out)
 	struct tls_server_options o = {
 		.certificate_pem = s->tls.certificate,
 		.key_pem = s->tls.key,
+		.client_ca_pem = s->tls.client_ca,
 		.min_version = str_eq(s->tls.min_version, STR("1.3")) ? 13 : 12,
 	};
 	*out = NULL;

@@ -38,6 +38,7 @@ load_tls(struct smtp_role *r, const struct settings *s)
 {
 	struct tls_server_options o = { .certificate_pem = s->tls.certificate,
 		.key_pem = s->tls.key,
+		.client_ca_pem = s->tls.client_ca,
 		.min_version = str_eq(s->tls.min_version, STR("1.3")) ? 13 : 12 };
 	struct tls_ctx *fresh = NULL;
 	const char *text = "";
@@ -105,8 +106,7 @@ options_of(const struct smtp_role *r, const struct settings *s)
 		.hostname = str_of(r->hostname),
 		.default_domain = s->auth.default_domain,
 		.delimiter = s->recipient_delimiter.n > 0 ? s->recipient_delimiter.p[0] : '\0',
-		.mechanisms = s->auth.sasl_mechanisms.v,
-		.mechanisms_count = s->auth.sasl_mechanisms.n,
+		.settings = s,
 		.message_max = (uint64_t)s->smtp.message_max,
 		.header_max = (uint64_t)s->smtp.header_max,
 		.recipients_max = (unsigned)s->smtp.recipients_max,
@@ -195,12 +195,13 @@ smtp_start(struct role_ctx *c)
 	return ERR_OK;
 }
 
-/* Certificates change under live sessions; the limits stay until the next start. */
+/* Certificates and mechanisms change under live sessions; the limits stay until the next start. */
 static void
 smtp_reload(struct role_ctx *c)
 {
 	struct smtp_role *r = role_data(c);
 
+	smtp_server_set_settings(r->server, role_settings(c));
 	if (load_tls(r, role_settings(c)) == ERR_OK)
 		smtp_server_set_tls(r->server, r->tls);
 }

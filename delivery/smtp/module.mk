@@ -35,13 +35,13 @@ tests_fuzz_fuzz_smtp_data_LDADD = $(LIBSMTP) $(LIBMAIL) $(LIBBASE) $(ICU_LIBS)
 check_PROGRAMS += tests/unit/test_smtp_session
 tests_unit_test_smtp_session_SOURCES = tests/unit/test_smtp_session.c \
 	tests/unit/smtp_fakes.c tests/unit/smtp_fakes.h
-tests_unit_test_smtp_session_LDADD = $(LIBSMTP) $(LIBMAIL) $(LIBEVENT) $(ICU_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_smtp_session_LDADD = $(LIBSMTP) $(LIBMAIL) core/sasl/libsasl.a $(LIBEVENT) $(ICU_LIBS) $(CMOCKA_LIBS)
 
 FUZZ_TARGETS += tests/fuzz/fuzz_smtp_session
 tests_fuzz_fuzz_smtp_session_SOURCES = tests/fuzz/fuzz_smtp_session.c \
 	tests/unit/smtp_fakes.c tests/unit/smtp_fakes.h
 tests_fuzz_fuzz_smtp_session_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
-tests_fuzz_fuzz_smtp_session_LDADD = $(LIBSMTP) $(LIBMAIL) $(LIBEVENT) $(ICU_LIBS)
+tests_fuzz_fuzz_smtp_session_LDADD = $(LIBSMTP) $(LIBMAIL) core/sasl/libsasl.a $(LIBEVENT) $(ICU_LIBS)
 
 # The targets' own corpora, replayed by make check.
 check_PROGRAMS += tests/fuzz/replay_smtp_command tests/fuzz/replay_smtp_data tests/fuzz/replay_smtp_session
@@ -50,7 +50,7 @@ tests_fuzz_replay_smtp_command_LDADD = $(LIBSMTP) $(LIBMAIL) $(LIBBASE) $(ICU_LI
 tests_fuzz_replay_smtp_data_SOURCES = tests/fuzz/replay.c tests/fuzz/fuzz_smtp_data.c
 tests_fuzz_replay_smtp_data_LDADD = $(LIBSMTP) $(LIBMAIL) $(LIBBASE) $(ICU_LIBS)
 tests_fuzz_replay_smtp_session_SOURCES = tests/fuzz/replay.c tests/fuzz/fuzz_smtp_session.c tests/unit/smtp_fakes.c tests/unit/smtp_fakes.h
-tests_fuzz_replay_smtp_session_LDADD = $(LIBSMTP) $(LIBMAIL) $(LIBEVENT) $(ICU_LIBS)
+tests_fuzz_replay_smtp_session_LDADD = $(LIBSMTP) $(LIBMAIL) core/sasl/libsasl.a $(LIBEVENT) $(ICU_LIBS)
 EXTRA_DIST += tests/fuzz/smtp_command.dict \
 	tests/fuzz/corpus/smtp_command \
 	tests/fuzz/smtp_data.dict \

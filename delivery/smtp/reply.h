@@ -58,12 +58,15 @@
 	X(AUTH_AGAIN, 503, "5.5.1", "Already authenticated", "sequence")                           \
 	X(BDAT_BROKEN, 503, "5.5.1", "A chunk of this message was refused, send RSET", "sequence") \
 	X(AUTH_MECHANISM, 504, "5.5.4", "Authentication mechanism is not available", "mechanism")  \
-	X(USER_DISABLED, 525, "5.7.13", "Account is disabled", "account disabled")                 \
 	X(NEED_TLS, 530, "5.7.0", "Must issue a STARTTLS command first", "no tls")                 \
 	X(NEED_AUTH, 530, "5.7.0", "Authentication required", "no auth")                           \
 	X(AUTH_FAILED, 535, "5.7.8", "Authentication credentials invalid", "credentials")          \
+	X(NOT_AUTHORISED, 535, "5.7.8", "Not allowed for this account, service or place",          \
+		"not authorised")                                                                  \
 	X(PASSWORD_EXPIRED, 535, "5.7.8", "Password has expired, change it first",                 \
 		"password expired")                                                                \
+	X(USER_DISABLED, 535, "5.7.8", "Account is disabled, ask the administrator",               \
+		"account disabled")                                                                \
 	X(UNKNOWN_RCPT, 550, "5.1.1", "No such user here", "unknown recipient")                    \
 	X(RELAYING, 550, "5.7.1", "Relaying not available, this server sends to its own domains",  \
 		"foreign domain")                                                                  \

@@ -74,6 +74,12 @@ smtp_server_free(struct smtp_server *v)
 }
 
 void
+smtp_server_set_settings(struct smtp_server *v, const struct settings *s)
+{
+	v->o.settings = s;
+}
+
+void
 smtp_server_set_tls(struct smtp_server *v, struct tls_ctx *tls)
 {
 	if (v->peers.tls != NULL)

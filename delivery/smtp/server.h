@@ -1,6 +1,7 @@
 #ifndef POSTROOM_SMTP_SERVER_H
 #define POSTROOM_SMTP_SERVER_H
 
+#include "config/settings.h"
 #include "core/authclient/auth.h"
 #include "core/authclient/socketmap.h"
 #include "core/event/listener.h"
@@ -29,9 +30,8 @@ smtp_policy_find(struct str protocol, bool implicit_tls);
 struct smtp_options {
 	struct str hostname;
 	struct str default_domain;
-	char delimiter; /* of tags; '\0': none */
-	const struct str *mechanisms;
-	size_t mechanisms_count;
+	char delimiter;			 /* of tags; '\0': none */
+	const struct settings *settings; /* who is offered which mechanism */
 	uint64_t message_max;
 	uint64_t header_max;
 	unsigned recipients_max;
@@ -55,7 +55,7 @@ struct smtp_peers {
 
 struct smtp_server;
 
-/* Copies o; its strings are kept (they live as long as the settings). */
+/* Copies o; its strings are kept (they live as long as the settings), and so are the settings. */
 struct smtp_server *
 smtp_server_new(const struct smtp_options *o, const struct smtp_peers *peers);
 /* Ends every session at once. */
@@ -64,6 +64,9 @@ smtp_server_free(struct smtp_server *v);
 /* New certificates for connections from now on; counted by the server. */
 void
 smtp_server_set_tls(struct smtp_server *v, struct tls_ctx *tls);
+/* Other mechanisms from now on; the limits stay. */
+void
+smtp_server_set_settings(struct smtp_server *v, const struct settings *s);
 /* Takes fd. */
 void
 smtp_server_accept(

@@ -12,6 +12,7 @@ enum {
 	LINE_MAX_BYTES = 2048,	     /* RFC 5321 4.5.3.1.4 and room for parameters */
 	AUTH_LINE_MAX_BYTES = 12288, /* RFC 4954 4 */
 	INPUT_MAX = 64 * 1024,
+	SUBJECT_MAX = 1000,
 	COMMANDS_A_TURN = 64,
 	LINGER_MS = 5000,
 	PROGRESS_BYTES = 1024, /* what counts as progress of a message */
@@ -68,6 +69,7 @@ session_free(struct smtp_session *s)
 	loop_timer_stop(&s->timer);
 	stream_close(s->stream, LINGER_MS);
 	buf_fini(&s->user);
+	buf_fini(&s->subject);
 	server_session_gone(v, s);
 	free(s);
 }
@@ -98,11 +100,13 @@ hello(struct smtp_session *s, const struct smtp_cmd *c)
 		STR_FMT(o->hostname), (unsigned long long)o->message_max);
 	if (!s->tls && s->server->peers.tls != NULL)
 		stream_write(s->stream, STR("250-STARTTLS\r\n"));
-	if (auth && o->mechanisms_count > 0) {
-		stream_write(s->stream, STR("250-AUTH"));
-		for (size_t i = 0; i < o->mechanisms_count; i++)
-			stream_writef(s->stream, " %.*s", STR_FMT(o->mechanisms[i]));
-		stream_write(s->stream, STR("\r\n"));
+	if (auth) {
+		struct buf mechanisms;
+		buf_init(&mechanisms, 1024);
+		session_mechanisms(s, &mechanisms);
+		if (mechanisms.n > 0)
+			stream_writef(s->stream, "250-AUTH%.*s\r\n", STR_FMT(buf_str(&mechanisms)));
+		buf_fini(&mechanisms);
 	}
 	stream_write(s->stream, STR("250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n250 CHUNKING\r\n"));
 }
@@ -393,8 +397,11 @@ on_tls(struct stream *stream, void *arg)
 	struct smtp_session *s = arg;
 
 	s->tls = true;
+	if (tls_peer_subject(stream_tls(stream), &s->subject) != ERR_OK)
+		buf_reset(&s->subject);
 	log_event(LVL_INFO, "smtp.tls", log_z("sid", s->sid),
-		log_z("tls", tls_description(stream_tls(stream))));
+		log_z("tls", tls_description(stream_tls(stream))),
+		log_s("certificate", buf_str(&s->subject)));
 	s->helo[0] = '\0';
 	if (s->policy->implicit_tls)
 		greet(s);
@@ -433,6 +440,7 @@ session_start(
 	s->peer = *peer;
 	rand_id(s->sid);
 	buf_init(&s->user, 1024);
+	buf_init(&s->subject, SUBJECT_MAX);
 	s->stream = stream_new(v->peers.loop, fd, &stream_ops, s, &so);
 	s->started_ms = loop_now_ms(v->peers.loop);
 	loop_timer_init(&s->timer, v->peers.loop, on_timer, s);

@@ -77,7 +77,8 @@ struct smtp_session {
 	bool swallow;  /* the rest of a line that was too long */
 	bool stopping; /* 421 when the message is done */
 	char helo[256];
-	struct buf user; /* login name, "" before AUTH */
+	struct buf user;    /* login name, "" before AUTH */
+	struct buf subject; /* of the client's certificate, verified */
 	unsigned errors, failed_logins, messages;
 	int64_t started_ms;
 	int64_t moved_ms; /* last progress */
@@ -142,6 +143,9 @@ void
 session_auth(struct smtp_session *s, const struct smtp_cmd *c);
 void
 session_auth_line(struct smtp_session *s, struct str line);
+/* EHLO's line " PLAIN LOGIN …" for this client as it is now; empty: nothing is on offer. */
+void
+session_mechanisms(const struct smtp_session *s, struct buf *out);
 
 /* session_mail.c */
 void

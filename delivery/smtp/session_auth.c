@@ -3,6 +3,7 @@
  * fails while the client owes a line is answered at that line; responses pass through wiped memory
  * only. */
 #include "core/base/codec.h"
+#include "core/sasl/mechanism.h"
 #include "delivery/smtp/session.h"
 
 static void
@@ -57,8 +58,9 @@ reply_of(enum auth_fail why)
 {
 	switch (why) {
 	case AUTH_FAIL_CREDENTIALS:
-	case AUTH_FAIL_AUTHZ:
 		return REPLY_AUTH_FAILED;
+	case AUTH_FAIL_AUTHZ:
+		return REPLY_NOT_AUTHORISED;
 	case AUTH_FAIL_TEMP:
 		return REPLY_AUTH_TEMP;
 	case AUTH_FAIL_EXPIRED:
@@ -95,12 +97,21 @@ static const struct auth_ops auth_ops = {
 };
 
 static bool
-offered(const struct smtp_options *o, struct str mechanism)
+offered(const struct smtp_session *s, struct str mechanism)
 {
-	for (size_t i = 0; i < o->mechanisms_count; i++)
-		if (str_ieq(o->mechanisms[i], mechanism))
-			return true;
-	return false;
+	const struct sasl_client client = {
+		.service = STR("smtp"), .secured = s->tls, .certificate = s->subject.n > 0
+	};
+	return sasl_offered(s->server->o.settings, &client, mechanism);
+}
+
+void
+session_mechanisms(const struct smtp_session *s, struct buf *out)
+{
+	const struct str_list *all = &s->server->o.settings->auth.sasl_mechanisms;
+	for (size_t i = 0; i < all->n; i++)
+		if (offered(s, all->v[i]))
+			buf_addf(out, " %.*s", STR_FMT(all->v[i]));
 }
 
 /* initial: decoded. */
@@ -118,6 +129,7 @@ begin(struct smtp_session *s, const struct smtp_cmd *c, struct str initial)
 		.secured = s->tls,
 		.has_initial = c->has_initial,
 		.initial = initial,
+		.certificate = buf_str(&s->subject),
 	};
 
 	for (size_t i = 0; i < c->arg.n && i < sizeof(upper) - 1; i++)
@@ -144,7 +156,7 @@ session_auth(struct smtp_session *s, const struct smtp_cmd *c)
 		refuse(s, REPLY_BAD_SEQUENCE, c->arg);
 		return;
 	}
-	if (!offered(&s->server->o, c->arg)) {
+	if (!offered(s, c->arg)) {
 		refuse(s, REPLY_AUTH_MECHANISM, c->arg);
 		return;
 	}

@@ -400,12 +400,12 @@ void
 fakes_start(void (*change)(struct smtp_options *o))
 {
 	static const struct str mechanisms[] = { { "PLAIN", 5 }, { "LOGIN", 5 } };
+	static struct settings settings;
 	struct smtp_options o = {
 		.hostname = STR("mx.ok.org"),
 		.default_domain = STR("ok.org"),
 		.delimiter = '+',
-		.mechanisms = mechanisms,
-		.mechanisms_count = 2,
+		.settings = &settings,
 		.message_max = 20000,
 		.header_max = 4000,
 		.recipients_max = 5,
@@ -420,6 +420,8 @@ fakes_start(void (*change)(struct smtp_options *o))
 		.slot_timeout_ms = 20,
 	};
 
+	settings.auth.sasl_mechanisms.v = (struct str *)(uintptr_t)mechanisms;
+	settings.auth.sasl_mechanisms.n = ARRAY_LEN(mechanisms);
 	log_set_level(LVL_ERROR);
 	memset(&fakes, 0, sizeof(fakes));
 	fakes.loop = loop_new();

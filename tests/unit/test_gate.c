@@ -611,7 +611,7 @@ test_failures(void **state)
 			"NO [EXPIRED] The password has expired\r\n" },
 		{ "FAIL\t%s\tuser_disabled\n", "NO [CONTACTADMIN] This account is locked\r\n" },
 		{ "FAIL\t%s\tauthz\n",
-			"NO [AUTHORIZATIONFAILED] Not allowed to act as this user\r\n" },
+			"NO [AUTHORIZATIONFAILED] Not allowed\r\n" },
 		{ "rubbish%s\n",
 			"NO [UNAVAILABLE] Logins are not possible now, try again later\r\n" },
 	};
