@@ -17,6 +17,7 @@ struct smtp_policy {
 	const char *protocol;	/* "submission" */
 	bool implicit_tls;	/* 465 */
 	bool require_tls;	/* nothing but EHLO, STARTTLS, NOOP, QUIT before it */
+	bool clear_auth;	/* AUTH is as safe here without TLS as with it */
 	bool require_auth;	/* no MAIL without */
 	bool check_sender;	/* MAIL FROM, From and Sender must be the user's own */
 	bool normalise_newline; /* a bare CR or LF becomes CR LF; otherwise the message is refused

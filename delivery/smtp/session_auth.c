@@ -99,9 +99,9 @@ static const struct auth_ops auth_ops = {
 static bool
 offered(const struct smtp_session *s, struct str mechanism)
 {
-	const struct sasl_client client = {
-		.service = STR("smtp"), .secured = s->tls, .certificate = s->subject.n > 0
-	};
+	const struct sasl_client client = { .service = STR("smtp"),
+		.secured = s->tls || s->policy->clear_auth,
+		.certificate = s->subject.n > 0 };
 	return sasl_offered(s->server->o.settings, &client, mechanism);
 }
 
@@ -126,7 +126,7 @@ begin(struct smtp_session *s, const struct smtp_cmd *c, struct str initial)
 		.remote_addr = str_of(s->peer.addr),
 		.local_port = s->peer.local_port,
 		.remote_port = s->peer.port,
-		.secured = s->tls,
+		.secured = s->tls || s->policy->clear_auth,
 		.has_initial = c->has_initial,
 		.initial = initial,
 		.certificate = buf_str(&s->subject),

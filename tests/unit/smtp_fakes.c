@@ -458,7 +458,8 @@ fakes_stop(void)
 void
 fakes_connect(void)
 {
-	static const struct smtp_policy policy = { .protocol = "submission",
+	static const struct smtp_policy policy = { .clear_auth = true,
+		.protocol = "submission",
 		.require_auth = true,
 		.check_sender = true,
 		.normalise_newline = true };

@@ -610,8 +610,7 @@ test_failures(void **state)
 		{ "FAIL\t%s\tpass_expired\treason=a\001nb OK\n",
 			"NO [EXPIRED] The password has expired\r\n" },
 		{ "FAIL\t%s\tuser_disabled\n", "NO [CONTACTADMIN] This account is locked\r\n" },
-		{ "FAIL\t%s\tauthz\n",
-			"NO [AUTHORIZATIONFAILED] Not allowed\r\n" },
+		{ "FAIL\t%s\tauthz\n", "NO [AUTHORIZATIONFAILED] Not allowed\r\n" },
 		{ "rubbish%s\n",
 			"NO [UNAVAILABLE] Logins are not possible now, try again later\r\n" },
 	};
