@@ -86,3 +86,16 @@ tests_fuzz_replay_ldap_url_SOURCES = tests/fuzz/replay.c tests/fuzz/fuzz_ldap_ur
 tests_fuzz_replay_ldap_url_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LDAP_LIBS)
 
 include auth-ldap/ldap/module.mk
+
+check_PROGRAMS += tests/unit/test_auth_template
+tests_unit_test_auth_template_SOURCES = tests/unit/test_auth_template.c tests/unit/ldap_syntax.h
+tests_unit_test_auth_template_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LDAP_LIBS) $(CMOCKA_LIBS)
+
+FUZZ_TARGETS += tests/fuzz/fuzz_template
+tests_fuzz_fuzz_template_SOURCES = tests/fuzz/fuzz_template.c tests/unit/ldap_syntax.h
+tests_fuzz_fuzz_template_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LDAP_LIBS)
+tests_fuzz_fuzz_template_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+EXTRA_DIST += tests/fuzz/template.dict tests/fuzz/corpus/template
+check_PROGRAMS += tests/fuzz/replay_template
+tests_fuzz_replay_template_SOURCES = tests/fuzz/replay.c tests/fuzz/fuzz_template.c
+tests_fuzz_replay_template_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LDAP_LIBS)
