@@ -97,7 +97,7 @@ is_own_address(const struct forwarding *f, const struct name *n)
 		const struct ldap_attr *a = ldap_entry_attr(f->e, s->s->alias_attributes.v[i]);
 		struct str v;
 		for (size_t k = 0; a != NULL && k < a->count; k++)
-			if (address_value(a->values[k], &v) && str_ieq(v, n->address))
+			if (address_in_value(a->values[k], &v) && str_ieq(v, n->address))
 				return true;
 	}
 	return false;
@@ -114,7 +114,7 @@ forward_to(struct forwarding *f, struct str raw, enum member_kind kind)
 		members_add(m, MEMBER_REF, raw);
 		return;
 	}
-	if (!address_value(raw, &v))
+	if (!address_in_value(raw, &v))
 		return;
 	if (name_parse(v, section_domain_default(f->r->section), &n) == ERR_OK &&
 		is_own_address(f, &n)) {
@@ -214,7 +214,7 @@ on_final_result(void *arg, struct str value)
 {
 	struct backend_request *r = arg;
 	struct str address;
-	if (address_value(value, &address))
+	if (address_in_value(value, &address))
 		members_add(r->members, MEMBER_FINAL, address);
 }
 

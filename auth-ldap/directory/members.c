@@ -8,7 +8,6 @@
 #include <stdlib.h>
 
 #include "auth-ldap/ldap/url.h"
-#include "core/base/clock.h"
 #include "core/base/log.h"
 #include "core/base/xalloc.h"
 
@@ -111,8 +110,8 @@ check_results(const char *name, const struct str_list *l, struct buf *err_out)
 	return ERR_OK;
 }
 
-enum err
-members_check(const struct settings_directory *s, struct buf *err_out)
+static enum err
+check_settings(const struct settings_directory *s, struct buf *err_out)
 {
 	const struct {
 		const char *name;
@@ -143,6 +142,17 @@ members_check(const struct settings_directory *s, struct buf *err_out)
 		e = check_results("leaf_result", &s->leaf_result, err_out);
 	if (e == ERR_OK)
 		e = check_results("transport_result", &s->transport_result, err_out);
+	return e;
+}
+
+enum err
+members_check(const struct settings_directory *s, struct buf *err_out)
+{
+	size_t before = err_out->n;
+	buf_addf(err_out, "directory \"%.*s\": ", STR_FMT(s->title));
+	enum err e = check_settings(s, err_out);
+	if (e == ERR_OK)
+		buf_truncate(err_out, before);
 	return e;
 }
 
@@ -254,7 +264,7 @@ members_add_any(struct members_state *m, struct str value)
 		members_add(m, MEMBER_REF, value);
 		return true;
 	}
-	if (!address_value(value, &address) || name_parse(address, STR_EMPTY, &n) != ERR_OK)
+	if (!address_in_value(value, &address) || name_parse(address, STR_EMPTY, &n) != ERR_OK)
 		return false;
 	members_add(m, MEMBER_ADDRESS, address);
 	return true;
@@ -329,9 +339,6 @@ static struct probe *
 probe_start(struct backend_request *r, struct str base, enum ldap_scope scope, struct str filter,
 	int size_limit, bool many)
 {
-	static const char *const scopes[] = {
-		[SCOPE_SUB] = "sub", [SCOPE_BASE] = "base", [SCOPE_ONE] = "one"
-	};
 	struct members_section *ms = r->section->members;
 	struct probe *p = arena_calloc(r->members->arena, 1, sizeof *p);
 	if (p == NULL)
@@ -344,8 +351,6 @@ probe_start(struct backend_request *r, struct str base, enum ldap_scope scope, s
 		.size_limit = size_limit,
 		.many = many };
 	p->r = r;
-	p->scope = scopes[scope];
-	p->sent_ms = clock_ms();
 	list_push_back(&r->members->probes, &p->link);
 	ms->searches_count++;
 	p->op = ldap_pool_search(r->section->pool, &q, on_probe, p);
@@ -360,24 +365,6 @@ members_search(struct backend_request *r, struct str base, enum ldap_scope scope
 		members_fail(r->members, ERR_TEMP, REASON_LIMIT, STR("too many searches"));
 }
 
-/* A base of the settings: a template, in which %{base} is the section's own. */
-static enum err
-base_expand(struct backend_request *r, struct str t, struct buf *out)
-{
-	struct template_vars vars = r->vars;
-	struct buf own;
-	buf_init(&own, FILTER_MAX);
-	vars.base = STR_EMPTY;
-	enum err e = template_expand_vars(&own, r->section->s->base, &vars, TEMPLATE_DN);
-	vars.base = buf_str(&own);
-	if (e == ERR_OK && t.n == 0)
-		buf_add(out, buf_str(&own));
-	else if (e == ERR_OK)
-		e = template_expand_vars(out, t, &vars, TEMPLATE_DN);
-	buf_fini(&own);
-	return e == ERR_OK ? buf_check(out) : e;
-}
-
 static enum ldap_scope
 scope_of(const struct settings_directory *s)
 {
@@ -386,29 +373,52 @@ scope_of(const struct settings_directory *s)
 	return str_ieq(s->scope, STR("base")) ? SCOPE_BASE : SCOPE_SUB;
 }
 
+/* The base and the filter of a search. ERR_DENIED: the name lacks what they are made of, so no
+ * entry can be its. */
+static enum err
+search_expand(struct backend_request *r, struct str base, struct str filter,
+	const struct template_vars *v, struct buf *base_out, struct buf *filter_out)
+{
+	struct template_vars vars = *v;
+	enum err e = section_base(r->section, base, v, base_out);
+	vars.base = buf_str(base_out);
+	return e == ERR_OK ? template_expand_vars(filter_out, filter, &vars, TEMPLATE_FILTER) : e;
+}
+
 /* Answers are only given from the loop: what fails before a search ends as section.c's task. */
 static void
-fail_soon(struct backend_request *r, struct str detail)
+fail_soon(struct backend_request *r, enum err e)
 {
-	section_finish_soon(r, ERR_TEMP, REASON_INTERNAL, detail);
+	if (e == ERR_DENIED)
+		section_finish_soon(r, ERR_NOTFOUND, REASON_UNKNOWN,
+			STR("the name lacks what the base is made of"));
+	else
+		section_finish_soon(
+			r, ERR_TEMP, REASON_INTERNAL, STR("the filter or base is too long"));
+}
+
+static void
+search_template(struct backend_request *r, struct str base, enum ldap_scope scope,
+	struct str filter, const struct template_vars *v, int size_limit, bool many)
+{
+	struct buf b, f;
+	buf_init(&b, BASE_MAX);
+	buf_init(&f, FILTER_MAX);
+	enum err e = search_expand(r, base, filter, v, &b, &f);
+	if (e == ERR_OK)
+		members_search(r, buf_str(&b), scope, buf_str(&f), size_limit, many);
+	else if (e != ERR_DENIED)
+		members_fail(r->members, ERR_TEMP, REASON_INTERNAL, STR("the filter is too long"));
+	buf_fini(&b);
+	buf_fini(&f);
+	if (list_empty(&r->members->probes))
+		fail_soon(r, e);
 }
 
 void
 members_search_template(struct backend_request *r, struct str base, struct str filter)
 {
-	struct buf b, f;
-	buf_init(&b, FILTER_MAX);
-	buf_init(&f, FILTER_MAX);
-	if (base_expand(r, base, &b) != ERR_OK ||
-		template_expand_vars(&f, filter, &r->vars, TEMPLATE_FILTER) != ERR_OK)
-		members_fail(r->members, ERR_TEMP, REASON_LIMIT, STR("the filter is too long"));
-	else
-		members_search(
-			r, buf_str(&b), scope_of(r->section->s), buf_str(&f), ENTRIES_MAX, false);
-	buf_fini(&b);
-	buf_fini(&f);
-	if (r->members->err != ERR_OK && list_empty(&r->members->probes))
-		fail_soon(r, r->members->detail);
+	search_template(r, base, scope_of(r->section->s), filter, &r->vars, ENTRIES_MAX, false);
 }
 
 void
@@ -449,7 +459,7 @@ ask_owner(struct backend_request *r, const struct ldap_entry *e)
 				p->owner = true;
 			return;
 		}
-		if (address_value(a->values[0], &address) &&
+		if (address_in_value(a->values[0], &address) &&
 			arena_str(m->arena, address, &m->owner) != ERR_OK)
 			m->owner = STR_EMPTY;
 	}
@@ -522,15 +532,17 @@ ask_url(struct backend_request *r)
 		return;
 	}
 	struct buf b;
-	buf_init(&b, FILTER_MAX);
+	enum err e = ERR_OK;
+	buf_init(&b, BASE_MAX);
 	if (u.dn.n > 0)
 		buf_add(&b, u.dn);
-	else if (base_expand(r, STR_EMPTY, &b) != ERR_OK)
-		buf_reset(&b);
-	members_search(r, buf_str(&b), u.scope, u.filter, (int)s->expansion_max, true);
+	else
+		e = section_base(r->section, STR_EMPTY, &r->vars, &b);
+	if (e == ERR_OK)
+		members_search(r, buf_str(&b), u.scope, u.filter, (int)s->expansion_max, true);
 	buf_fini(&b);
 	if (list_empty(&r->members->probes))
-		fail_soon(r, STR("out of memory for a URL"));
+		fail_soon(r, e);
 }
 
 static void
@@ -538,19 +550,11 @@ ask_members_filter(struct backend_request *r, struct str dn)
 {
 	const struct settings_directory *s = r->section->s;
 	struct template_vars vars = r->vars;
-	struct buf b, f;
 	members_begin(r, take_found, done_found);
 	r->members->by_filter = true;
-	buf_init(&b, FILTER_MAX);
-	buf_init(&f, FILTER_MAX);
 	vars.dn = dn;
-	if (base_expand(r, STR_EMPTY, &b) == ERR_OK &&
-		template_expand_vars(&f, s->members_filter, &vars, TEMPLATE_FILTER) == ERR_OK)
-		members_search(r, buf_str(&b), SCOPE_SUB, buf_str(&f), (int)s->expansion_max, true);
-	buf_fini(&b);
-	buf_fini(&f);
-	if (list_empty(&r->members->probes))
-		fail_soon(r, STR("members_filter is too long"));
+	search_template(
+		r, STR_EMPTY, SCOPE_SUB, s->members_filter, &vars, (int)s->expansion_max, true);
 }
 
 static void
@@ -563,11 +567,10 @@ ask_name(struct backend_request *r, struct str value)
 		section_finish_soon(r, ERR_NOTFOUND, REASON_NAME, value);
 		return;
 	}
-	/* the key keeps its place in result templates */
-	const struct name *key = r->vars.name;
-	r->vars.name = &n;
-	members_search_template(r, s->user_base, s->member_name_filter);
-	r->vars.name = key;
+	struct template_vars vars = r->vars;
+	vars.name = &n;
+	search_template(
+		r, s->user_base, scope_of(s), s->member_name_filter, &vars, MATCHES_SHOWN, false);
 }
 
 static void

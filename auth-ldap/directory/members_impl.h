@@ -21,9 +21,7 @@ struct probe {
 	struct list link; /* members_state.probes */
 	struct backend_request *r;
 	struct ldap_op *op;
-	int64_t sent_ms;
-	const char *scope; /* for the trace */
-	bool owner;	   /* asks for a group's owner, not for members */
+	bool owner; /* asks for a group's owner, not for members */
 };
 
 struct members_state {

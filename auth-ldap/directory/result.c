@@ -191,7 +191,7 @@ result_expand(
 }
 
 bool
-address_value(struct str raw, struct str *out)
+address_in_value(struct str raw, struct str *out)
 {
 	size_t colon = str_chr(raw, ':');
 	*out = raw;

@@ -31,6 +31,6 @@ result_expand(
  * the prefix without regard to case), "mailto:anna@example.org". False: another prefix, which is no
  * address of ours ("X400:…", "SIP:…"). */
 bool
-address_value(struct str raw, struct str *out);
+address_in_value(struct str raw, struct str *out);
 
 #endif

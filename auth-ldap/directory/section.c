@@ -4,7 +4,7 @@
  *
  * Invariants: fn is called from the loop, never inside ask; a request has one question at the
  * directory under way, which ends with it; values reach the directory only through templates. */
-#include "auth-ldap/directory/section_impl.h"
+#include "auth-ldap/directory/members.h"
 
 #include <stdlib.h>
 
@@ -23,6 +23,11 @@ static const section_fn begin_table[] = {
 	[ASK_SECRET] = section_secret,
 	[ASK_MASTER] = section_master,
 	[ASK_DOMAIN] = section_domain,
+	[ASK_MEMBERS] = section_members,
+	[ASK_CATCHALL] = section_members,
+	[ASK_SENDER] = section_sender,
+	[ASK_TRANSPORT] = section_transport,
+	[ASK_POST] = section_post,
 	[ASK_LIST] = section_list,
 };
 
@@ -34,6 +39,7 @@ request_free(struct backend_request *r)
 	ldap_op_cancel(r->op);
 	loop_task_cancel(&r->task);
 	user_state_free(r->user);
+	members_state_free(r->members);
 	buf_fini(&r->password);
 	buf_fini(&r->memory);
 	buf_fini(&r->early_detail);
@@ -282,6 +288,7 @@ static void
 section_free(struct backend *b)
 {
 	struct section *s = CONTAINER_OF(b, struct section, base);
+	members_section_free(s->members);
 	ldap_pool_free(s->pool);
 	free(s->user_attrs);
 	free(s);
@@ -352,7 +359,7 @@ section_check(const struct settings_directory *s, struct buf *err_out)
 	for (size_t i = 0; i < s->userdb_attributes.n; i++)
 		if (str_chr(s->userdb_attributes.v[i], '=') >= s->userdb_attributes.v[i].n)
 			return complain(s, err_out, "userdb_attributes: each is a key=attribute");
-	return ERR_OK;
+	return members_check(s, err_out);
 }
 
 /* What an answer about a user may depend on. */

@@ -62,7 +62,7 @@ check_result(struct str in)
 		CHECK(result_expand(t, &e, &key, on_result, &n) == n);
 		CHECK(n <= 2);
 	}
-	if (address_value(value, &address))
+	if (address_in_value(value, &address))
 		CHECK(address.n > 0 && address.p + address.n == value.p + value.n);
 }
 

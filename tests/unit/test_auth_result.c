@@ -119,7 +119,7 @@ test_address_values(void **state)
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		struct str out;
-		bool ok = address_value(str_of(cases[i].raw), &out);
+		bool ok = address_in_value(str_of(cases[i].raw), &out);
 		assert_int_equal(ok, cases[i].want != NULL);
 		if (ok)
 			assert_true(str_eq(out, str_of(cases[i].want)));
