@@ -101,4 +101,4 @@ tests_fuzz_replay_template_SOURCES = tests/fuzz/replay.c tests/fuzz/fuzz_templat
 tests_fuzz_replay_template_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LDAP_LIBS)
 check_PROGRAMS += tests/unit/test_auth_expand
 tests_unit_test_auth_expand_SOURCES = tests/unit/test_auth_expand.c
-tests_unit_test_auth_expand_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LDAP_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_auth_expand_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LIBCONFIG) $(LIBBASE) $(LDAP_LIBS) $(CONFUSE_LIBS) $(CMOCKA_LIBS)

@@ -242,8 +242,10 @@ members_add_prefixed(
 		members_fail(m, ERR_DENIED, REASON_LIMIT, STR("stands for too many"));
 		return;
 	}
-	memcpy(p, prefix.p, prefix.n);
-	memcpy(p + prefix.n, value.p, value.n);
+	if (prefix.n > 0)
+		memcpy(p, prefix.p, prefix.n);
+	if (value.n > 0)
+		memcpy(p + prefix.n, value.p, value.n);
 	m->v[m->n++] = (struct auth_member){ kind, str_n(p, prefix.n + value.n) };
 }
 

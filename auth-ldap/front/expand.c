@@ -134,7 +134,8 @@ fail(struct expansion *x, enum err e, enum auth_reason reason, struct str detail
 	x->err = e;
 	x->reason = reason;
 	size_t n = detail.n < sizeof x->detail ? detail.n : sizeof x->detail - 1;
-	memcpy(x->detail, detail.p, n);
+	if (n > 0)
+		memcpy(x->detail, detail.p, n);
 	x->detail[n] = '\0';
 	trace_addf(x->context.trace, "%.*s: ends, %s %.*s", STR_FMT(x->self.address),
 		reason_text(reason), STR_FMT(detail));
@@ -337,7 +338,6 @@ trace_member(const struct item *i, const struct auth_member *m)
 static void
 take_who(struct item *i, const struct auth_answer *a)
 {
-	i->x->known = true;
 	for (size_t k = 0; k < a->members_count; k++)
 		if (a->members[k].kind == MEMBER_USER) {
 			trace_member(i, &a->members[k]);

@@ -377,8 +377,8 @@ static const struct row rows_one[] = {
 	{ "a sales@x", "u:anna@x r:bilal r:gone a:carmen@x", "boss@x" },
 	{ "r bilal", "u:bilal@x", NULL },
 	{ "a carmen@x", "u:carmen@x", NULL },
-	{ "a red@x", "u:r@x r:cn=Blue,  dc=x", NULL },
-	{ "r cn=Blue,  dc=x", "u:s@x r:red", NULL },
+	{ "a red@x", "u:r@x r:cn=Blue,dc=x", NULL },
+	{ "r cn=Blue,dc=x", "u:s@x r:red", NULL },
 	{ "r red", "u:r@x r:CN=blue,dc=X", NULL },
 	{ "r CN=blue,dc=X", "!temp", NULL }, /* never asked: it is cn=Blue again */
 	{ "a ping@x", "a:pong@x", NULL },
