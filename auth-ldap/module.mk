@@ -72,6 +72,10 @@ tests_fuzz_replay_auth_protocol_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LIBSASL) $
 tests_fuzz_replay_socketmap_SOURCES = tests/fuzz/replay.c tests/fuzz/fuzz_socketmap.c
 tests_fuzz_replay_socketmap_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LDAP_LIBS)
 
+check_PROGRAMS += tests/unit/test_auth_expand
+tests_unit_test_auth_expand_SOURCES = tests/unit/test_auth_expand.c
+tests_unit_test_auth_expand_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LIBCONFIG) $(LIBBASE) $(LDAP_LIBS) $(CONFUSE_LIBS) $(CMOCKA_LIBS)
+
 check_PROGRAMS += tests/unit/test_auth_result
 tests_unit_test_auth_result_SOURCES = tests/unit/test_auth_result.c
 tests_unit_test_auth_result_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LDAP_LIBS) $(CMOCKA_LIBS)
@@ -99,6 +103,3 @@ EXTRA_DIST += tests/fuzz/template.dict tests/fuzz/corpus/template
 check_PROGRAMS += tests/fuzz/replay_template
 tests_fuzz_replay_template_SOURCES = tests/fuzz/replay.c tests/fuzz/fuzz_template.c
 tests_fuzz_replay_template_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LDAP_LIBS)
-check_PROGRAMS += tests/unit/test_auth_expand
-tests_unit_test_auth_expand_SOURCES = tests/unit/test_auth_expand.c
-tests_unit_test_auth_expand_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LIBCONFIG) $(LIBBASE) $(LDAP_LIBS) $(CONFUSE_LIBS) $(CMOCKA_LIBS)
