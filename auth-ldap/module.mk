@@ -19,7 +19,10 @@ auth_ldap_libauth_a_SOURCES = \
 	auth-ldap/ldap/options.c auth-ldap/ldap/options.h \
 	auth-ldap/ldap/op.h auth-ldap/ldap/search.h \
 	auth-ldap/ldap/reason.c auth-ldap/ldap/reason.h \
-	auth-ldap/ldap/pool.c auth-ldap/ldap/pool.h \
+	auth-ldap/ldap/binders.c \
+	auth-ldap/ldap/pool.c auth-ldap/ldap/pool.h auth-ldap/ldap/pool_impl.h \
+	auth-ldap/ldap/searches.c auth-ldap/ldap/servers.c \
+	auth-ldap/ldap/srv.c auth-ldap/ldap/srv.h \
 	auth-ldap/ldap/target.c \
 	auth-ldap/ldap/url.c auth-ldap/ldap/url.h \
 	auth-ldap/directory/result.c auth-ldap/directory/result.h \
@@ -37,7 +40,7 @@ auth_ldap_libauth_a_SOURCES = \
 	auth-ldap/server/service.c auth-ldap/server/service.h \
 	auth-ldap/server/socketmap_server.c \
 	auth-ldap/server/userdb_server.c
-LIBAUTH = auth-ldap/libauth.a
+LIBAUTH = auth-ldap/libauth.a $(LIBDNS)
 
 pkglibexec_PROGRAMS += postroom-auth
 postroom_auth_SOURCES = auth-ldap/main.c

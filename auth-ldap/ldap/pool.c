@@ -1,142 +1,26 @@
-/* The connections to one directory and what waits for them. directory.c asks; ldap/conn.c speaks.
+/* The questions to one directory: made here, waiting here, answered from here. directory/ and
+ * ldap/search.c ask; searches.c and binders.c carry them, servers.c says to whom.
  *
- * Invariants: a bind connection has one question in flight at most; a question is in exactly one
- * list (waiting, a connection's, or finished); callers are called from the loop only. What a
- * lost connection had in flight is asked once more, of the next server, then it is ERR_TEMP. */
+ * Invariants: a question is in exactly one list (waiting, a connection's, or finished); callers are
+ * called from the loop only. What a lost connection had in flight is asked once more, of the
+ * server that is in use then, and after that it is ERR_TEMP. */
 #include "auth-ldap/ldap/pool.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "auth-ldap/ldap/pool_impl.h"
 #include "core/base/clock.h"
 #include "core/base/log.h"
 #include "core/base/xalloc.h"
 
 enum {
-	SERVERS_MAX = 16,
-	CONNECTING_MAX = 8,	   /* bind connections on their way at once */
-	FLIGHT_MAX = 900,	   /* slapd's conn_max_pending_auth is 1,000 */
-	FLIGHT_MAX_ANONYMOUS = 90, /* and conn_max_pending 100 */
 	SEARCH_QUEUE_MAX = 20000,
-	BACKOFF_MIN_MS = 100,
-	BACKOFF_MAX_MS = 1000,
-	PROBE_MS = 1000,
-	STEADY_MS = 1000,
-	IDLE_MS = 60000, /* bind connections beyond the minimum are closed */
-	ATTEMPTS_MAX = 2,
 	ARENA_MAX = 32 * 1024 * 1024,
 };
 
-/* The pool's side of a question. op must be first: the connection hands that back. */
-struct ask {
-	struct ldap_op op;
-	struct ldap_pool *pool;
-	ldap_fn fn;
-	void *arg;
-	struct loop_timer deadline;
-	struct binder *binder;	/* the bind connection that has it */
-	struct ldap_conn *conn; /* the connection that has it */
-	unsigned attempts;
-	bool finished; /* in pool->finished */
-};
-
-struct server {
-	struct ldap_target target;
-	int64_t down_until_ms;
-	int64_t backoff_ms;
-	bool down;
-};
-
-struct binder {
-	struct list link;
-	struct ldap_pool *pool;
-	struct server *server;
-	struct ldap_conn *conn;
-	struct ask *ask;
-	bool ready;
-	int64_t idle_since_ms;
-};
-
-struct ldap_pool {
-	struct loop *loop;
-	struct ldap_pool_options o;
-	struct tls_ctx *tls;
-	struct server servers[SERVERS_MAX];
-	size_t servers_count;
-	/* searches */
-	struct ldap_conn *search;
-	struct server *search_server;
-	bool search_ready;
-	int64_t search_ready_ms; /* since when */
-	unsigned search_flight, search_waiting_count;
-	struct list search_waiting;
-	/* binds */
-	struct list binders;
-	unsigned binders_count, connecting_count, bind_waiting_count;
-	struct list bind_waiting;
-	/* answers on their way to the callers */
-	struct list finished;
-	struct loop_task task;
-	struct loop_timer probe;
-};
-
-static void
-search_pump(struct ldap_pool *p);
-static void
-bind_pump(struct ldap_pool *p);
-
-/* ---- servers ---- */
-
-static struct server *
-server_pick(struct ldap_pool *p)
-{
-	int64_t now = clock_ms();
-	for (size_t i = 0; i < p->servers_count; i++)
-		if (!p->servers[i].down || p->servers[i].down_until_ms <= now)
-			return &p->servers[i];
-	return NULL;
-}
-
-static void
-server_failed(struct ldap_pool *p, struct server *s, const char *why)
-{
-	if (!s->down) {
-		s->backoff_ms = BACKOFF_MIN_MS;
-		log_event(LVL_WARN, "auth.directory", log_s("directory", p->o.name),
-			log_z("res", "down"), log_z("uri", s->target.uri), log_z("reason", why));
-	} else if (s->down_until_ms <= clock_ms()) {
-		s->backoff_ms =
-			s->backoff_ms * 2 < BACKOFF_MAX_MS ? s->backoff_ms * 2 : BACKOFF_MAX_MS;
-	}
-	s->down = true;
-	s->down_until_ms = clock_ms() + s->backoff_ms;
-}
-
-static void
-server_works(struct ldap_pool *p, struct server *s, const struct ldap_conn *c)
-{
-	if (s->down)
-		log_event(LVL_INFO, "auth.directory", log_s("directory", p->o.name),
-			log_z("res", "up"), log_z("uri", s->target.uri),
-			log_z("tls", ldap_conn_tls(c)));
-	s->down = false;
-}
-
-/* Where every server is known to be down, one attempt to reach one is all that a question waits
- * for. */
-static int64_t
-deadline_ms(const struct ldap_pool *p, int64_t normal_ms)
-{
-	if (p->search_ready || p->binders_count > p->connecting_count)
-		return normal_ms;
-	for (size_t i = 0; i < p->servers_count; i++)
-		if (!p->servers[i].down)
-			return normal_ms;
-	return normal_ms < p->o.connect_ms ? normal_ms : p->o.connect_ms;
-}
-
-static struct ldap_conn_options
-conn_options(const struct ldap_pool *p, const struct server *s, bool service)
+struct ldap_conn_options
+pool_conn_options(const struct ldap_pool *p, const struct ldap_server *s, bool service)
 {
 	return (struct ldap_conn_options){
 		.target = &s->target,
@@ -149,6 +33,14 @@ conn_options(const struct ldap_pool *p, const struct server *s, bool service)
 		.connect_ms = p->o.connect_ms,
 		.setup_ms = p->o.setup_ms,
 	};
+}
+
+/* Where every server is known to be down, one attempt to reach one is all that a question waits
+ * for. */
+static int64_t
+deadline_ms(const struct ldap_pool *p, int64_t normal_ms)
+{
+	return normal_ms > p->o.connect_ms && servers_all_down(p) ? p->o.connect_ms : normal_ms;
 }
 
 /* ---- questions ---- */
@@ -168,11 +60,12 @@ ask_new(struct ldap_pool *p, enum ldap_op_type type, ldap_fn fn, void *arg)
 	a->pool = p;
 	a->fn = fn;
 	a->arg = arg;
+	a->begin_ms = clock_ms();
 	loop_timer_init(&a->deadline, p->loop, on_ask_deadline, a);
 	return a;
 }
 
-static void
+void
 ask_free(struct ask *a)
 {
 	loop_timer_stop(&a->deadline);
@@ -182,19 +75,23 @@ ask_free(struct ask *a)
 	free(a);
 }
 
-/* The answer is known: the caller hears of it from the loop. a is in no list. */
-static void
+void
 ask_finish(struct ask *a)
 {
 	loop_timer_stop(&a->deadline);
+	if (a->fn == NULL) {
+		ask_free(a);
+		return;
+	}
 	a->finished = true;
 	a->binder = NULL;
-	a->conn = NULL;
+	a->server = NULL;
+	a->op.ms = clock_ms() - a->begin_ms;
 	list_push_back(&a->pool->finished, &a->op.link);
 	loop_task_queue(&a->pool->task);
 }
 
-static void
+void
 ask_fail(struct ask *a, const char *why)
 {
 	a->op.err = ERR_TEMP;
@@ -222,120 +119,29 @@ on_finished(struct loop_task *t)
 	}
 }
 
-/* Take a out of its waiting list, or tell its connection. */
-static void
-ask_withdraw(struct ask *a)
-{
-	struct ldap_pool *p = a->pool;
-	if (a->op.type == LDAP_OP_SEARCH) {
-		if (a->conn != NULL) {
-			ldap_conn_abandon(a->conn, &a->op);
-			p->search_flight--;
-		} else {
-			list_remove(&a->op.link);
-			p->search_waiting_count--;
-		}
-	} else if (a->conn == NULL) {
-		list_remove(&a->op.link);
-		p->bind_waiting_count--;
-	}
-	a->conn = NULL;
-}
-
-static void
-binder_free(struct binder *b)
-{
-	if (!b->ready)
-		b->pool->connecting_count--;
-	b->pool->binders_count--;
-	list_remove(&b->link);
-	ldap_conn_free(b->conn);
-	free(b);
-}
-
-/* A bind cannot be taken back (RFC 4511 4.11): its connection ends with it. */
-static void
-ask_drop_binder(struct ask *a)
-{
-	struct binder *b = a->binder;
-	if (b == NULL)
-		return;
-	while (ldap_conn_take(b->conn) != NULL)
-		;
-	a->binder = NULL;
-	binder_free(b);
-}
-
-static void
-on_ask_deadline(struct loop_timer *t)
-{
-	struct ask *a = t->arg;
-	struct ldap_pool *p = a->pool;
-	struct ldap_conn *c = a->conn;
-	bool silent = c != NULL && ldap_conn_heard_ms(c) < a->op.sent_ms;
-	bool search = a->op.type == LDAP_OP_SEARCH;
-	if (search || a->binder == NULL)
-		ask_withdraw(a);
-	else
-		ask_drop_binder(a);
-	ask_fail(a, c != NULL ? "no answer in time" : "waited too long for a connection");
-	if (search && silent && c == p->search) {
-		/* Not one byte since the question: what still waits there goes to the next server.
-		 */
-		server_failed(p, p->search_server, "silent");
-		struct ldap_op *op;
-		while ((op = ldap_conn_take(c)) != NULL) {
-			struct ask *other = CONTAINER_OF(op, struct ask, op);
-			other->conn = NULL;
-			list_push_back(&p->search_waiting, &op->link);
-			p->search_waiting_count++;
-		}
-		p->search_flight = 0;
-		p->search_ready = false;
-		p->search = NULL;
-		ldap_conn_free(c);
-	}
-	search_pump(p);
-	bind_pump(p);
-}
-
 void
-ldap_op_cancel(struct ldap_op *op)
-{
-	if (op == NULL)
-		return;
-	struct ask *a = CONTAINER_OF(op, struct ask, op);
-	struct ldap_pool *p = a->pool;
-	if (!a->finished && a->op.type == LDAP_OP_BIND && a->binder != NULL) {
-		ask_drop_binder(a);
-		bind_pump(p);
-	} else if (!a->finished) {
-		ask_withdraw(a);
-	}
-	ask_free(a);
-}
-
-/* A connection died with this question in flight. */
-static void
 ask_again(struct ask *a, struct list *waiting, unsigned *count, const char *why)
 {
-	a->conn = NULL;
+	a->server = NULL;
 	a->binder = NULL;
-	if (a->attempts >= ATTEMPTS_MAX) {
-		list_init(&a->op.link);
+	list_init(&a->op.link);
+	if (a->attempts >= ATTEMPTS_MAX || a->fn == NULL) {
 		ask_fail(a, why);
 		return;
 	}
 	a->op.err = ERR_OK;
+	a->op.uri = NULL;
 	a->op.entries = NULL;
 	a->op.entries_end = &a->op.entries;
 	a->op.entries_count = 0;
+	a->op.references = NULL;
+	a->op.referred = false;
 	list_push_front(waiting, &a->op.link);
 	(*count)++;
 }
 
-static void
-fail_all(struct list *waiting, unsigned *count, const char *why)
+void
+ask_fail_all(struct list *waiting, unsigned *count, const char *why)
 {
 	while (!list_empty(waiting)) {
 		struct ask *a = CONTAINER_OF(waiting->next, struct ask, op.link);
@@ -345,95 +151,60 @@ fail_all(struct list *waiting, unsigned *count, const char *why)
 	}
 }
 
-/* ---- searches ---- */
-
+/* Take a, which no bind connection has, out of its waiting list, or tell its connection. */
 static void
-search_on_ready(void *arg, struct ldap_conn *c)
+ask_withdraw(struct ask *a)
 {
-	struct ldap_pool *p = arg;
-	p->search_ready = true;
-	p->search_ready_ms = clock_ms();
-	server_works(p, p->search_server, c);
-	log_event(LVL_DEBUG, "auth.connected", log_s("directory", p->o.name),
-		log_z("uri", p->search_server->target.uri), log_z("tls", ldap_conn_tls(c)));
-	search_pump(p);
-	bind_pump(p);
-}
-
-static void
-search_on_done(void *arg, struct ldap_conn *c UNUSED, struct ldap_op *op)
-{
-	struct ldap_pool *p = arg;
-	p->search_flight--;
-	ask_finish(CONTAINER_OF(op, struct ask, op));
-	search_pump(p);
-}
-
-static void
-search_on_dead(void *arg, struct ldap_conn *c, bool was_ready, const char *why)
-{
-	struct ldap_pool *p = arg;
-	struct server *s = p->search_server;
-	struct ldap_op *op;
-	/* One that worked is tried again at once: servers end idle connections. But not one that
-	 * ends what it has just begun, again and again. */
-	if (!was_ready || clock_ms() - p->search_ready_ms < STEADY_MS)
-		server_failed(p, s, why);
-	else
-		log_event(LVL_INFO, "auth.disconnected", log_s("directory", p->o.name),
-			log_z("uri", s->target.uri), log_z("reason", why));
-	p->search = NULL;
-	p->search_ready = false;
-	p->search_flight = 0;
-	while ((op = ldap_conn_take(c)) != NULL)
-		ask_again(CONTAINER_OF(op, struct ask, op), &p->search_waiting,
-			&p->search_waiting_count, why);
-	ldap_conn_free(c);
-	search_pump(p);
-}
-
-static const struct ldap_conn_ops search_ops = { search_on_ready, search_on_done, search_on_dead };
-
-static void
-search_connect(struct ldap_pool *p)
-{
-	p->search_server = server_pick(p);
-	if (p->search_server == NULL) {
-		fail_all(&p->search_waiting, &p->search_waiting_count, "no directory answers");
+	struct ldap_pool *p = a->pool;
+	if (a->server != NULL) {
+		ldap_conn_abandon(a->server->conn, &a->op);
+		if (--a->server->flight == 0)
+			a->server->drained_ms = clock_ms();
+		a->server = NULL;
 		return;
 	}
-	const struct ldap_conn_options o = conn_options(p, p->search_server, true);
-	p->search = ldap_conn_open(p->loop, &o, &search_ops, p);
+	list_remove(&a->op.link);
+	if (a->op.type == LDAP_OP_SEARCH)
+		p->search_waiting_count--;
+	else
+		p->bind_waiting_count--;
 }
 
 static void
-search_pump(struct ldap_pool *p)
+on_ask_deadline(struct loop_timer *t)
 {
-	unsigned limit = p->o.bind_dn.n > 0 ? FLIGHT_MAX : FLIGHT_MAX_ANONYMOUS;
-	if (p->search == NULL)
-		search_connect(p);
-	while (p->search_ready && p->search_flight < limit && !list_empty(&p->search_waiting)) {
-		struct ask *a = CONTAINER_OF(p->search_waiting.next, struct ask, op.link);
-		list_remove(&a->op.link);
-		p->search_waiting_count--;
-		if (a->op.conn_id != 0 && a->op.conn_id != ldap_conn_id(p->search)) {
-			ask_fail(a, "the connection ended between two pages");
-			continue;
-		}
-		enum err e = ldap_conn_send(p->search, &a->op);
-		if (e == ERR_TEMP) { /* it died, on_dead is due */
-			list_push_front(&p->search_waiting, &a->op.link);
-			p->search_waiting_count++;
-			break;
-		}
-		if (e != ERR_OK) {
-			ask_fail(a, "the filter is none");
-			continue;
-		}
-		a->attempts++;
-		a->conn = p->search;
-		p->search_flight++;
+	struct ask *a = t->arg;
+	struct ldap_pool *p = a->pool;
+	struct ldap_server *s = a->server;
+	bool asked = s != NULL || a->binder != NULL;
+	/* not one byte since the question */
+	bool silent = s != NULL && ldap_conn_heard_ms(s->conn) < a->op.sent_ms;
+	p->late_total++;
+	if (a->binder != NULL)
+		binder_drop(a);
+	else
+		ask_withdraw(a);
+	ask_fail(a, asked ? "no answer in time" : "waited too long for a connection");
+	if (silent) {
+		search_disconnect(s, "silent");
+		server_failed(s, "silent");
 	}
+	servers_drive(p);
+}
+
+void
+ldap_op_cancel(struct ldap_op *op)
+{
+	if (op == NULL)
+		return;
+	struct ask *a = CONTAINER_OF(op, struct ask, op);
+	if (a->binder != NULL) {
+		a->fn = NULL; /* its connection is free again with the answer, or at the deadline */
+		return;
+	}
+	if (!a->finished)
+		ask_withdraw(a);
+	ask_free(a);
 }
 
 static enum err
@@ -464,122 +235,37 @@ copy_query(struct ldap_op *op, const struct ldap_query *q)
 	return e == ERR_OK ? arena_str(op->arena, q->filter, &op->filter) : e;
 }
 
+static struct ask *
+refuse(struct ask *a, const char *why)
+{
+	a->pool->refused_total++;
+	ask_fail(a, why);
+	return a;
+}
+
 struct ldap_op *
 ldap_pool_search(struct ldap_pool *p, const struct ldap_query *q, ldap_fn fn, void *arg)
 {
 	struct ask *a = ask_new(p, LDAP_OP_SEARCH, fn, arg);
-	if (copy_query(&a->op, q) != ERR_OK || str_has_nul(q->base) || str_has_nul(q->filter)) {
-		ask_fail(a, "the question is too large");
-		return &a->op;
-	}
-	if (p->search_waiting_count >= SEARCH_QUEUE_MAX) {
-		ask_fail(a, "too many lookups wait");
-		return &a->op;
-	}
+	p->searches_total++;
+	if (copy_query(&a->op, q) != ERR_OK || str_has_nul(q->base) || str_has_nul(q->filter))
+		return &refuse(a, "the question is too large")->op;
+	if (p->search_waiting_count >= SEARCH_QUEUE_MAX)
+		return &refuse(a, "too many lookups wait")->op;
 	loop_timer_start(&a->deadline, deadline_ms(p, p->o.search_ms));
 	list_push_back(&p->search_waiting, &a->op.link);
 	p->search_waiting_count++;
 	search_pump(p);
+	if (p->search_waiting_count > 0)
+		servers_drive(p);
 	return &a->op;
-}
-
-/* ---- binds ---- */
-
-static void
-binder_on_ready(void *arg, struct ldap_conn *c)
-{
-	struct binder *b = arg;
-	b->ready = true;
-	b->idle_since_ms = clock_ms();
-	b->pool->connecting_count--;
-	server_works(b->pool, b->server, c);
-	bind_pump(b->pool);
-}
-
-static void
-binder_on_done(void *arg, struct ldap_conn *c UNUSED, struct ldap_op *op UNUSED)
-{
-	struct binder *b = arg;
-	struct ask *a = b->ask;
-	b->ask = NULL;
-	b->idle_since_ms = clock_ms();
-	if (a != NULL)
-		ask_finish(a);
-	bind_pump(b->pool);
-}
-
-static void
-binder_on_dead(void *arg, struct ldap_conn *c, bool was_ready, const char *why)
-{
-	struct binder *b = arg;
-	struct ldap_pool *p = b->pool;
-	if (!was_ready)
-		server_failed(p, b->server, why);
-	while (ldap_conn_take(c) != NULL)
-		;
-	if (b->ask != NULL)
-		ask_again(b->ask, &p->bind_waiting, &p->bind_waiting_count, why);
-	binder_free(b);
-	bind_pump(p);
-}
-
-static const struct ldap_conn_ops binder_ops = { binder_on_ready, binder_on_done, binder_on_dead };
-
-static bool
-binder_new(struct ldap_pool *p)
-{
-	struct server *s = server_pick(p);
-	if (s == NULL)
-		return false;
-	struct binder *b = xcalloc(1, sizeof *b);
-	b->pool = p;
-	b->server = s;
-	list_push_back(&p->binders, &b->link);
-	p->binders_count++;
-	p->connecting_count++;
-	const struct ldap_conn_options o = conn_options(p, s, false);
-	b->conn = ldap_conn_open(p->loop, &o, &binder_ops, b);
-	return true;
-}
-
-static void
-bind_send(struct binder *b, struct ask *a)
-{
-	list_remove(&a->op.link);
-	if (ldap_conn_send(b->conn, &a->op) != ERR_OK) {
-		/* It died, on_dead is due. */
-		list_push_front(&b->pool->bind_waiting, &a->op.link);
-		return;
-	}
-	b->pool->bind_waiting_count--;
-	a->attempts++;
-	a->conn = b->conn;
-	a->binder = b;
-	b->ask = a;
-}
-
-static void
-bind_pump(struct ldap_pool *p)
-{
-	LIST_FOREACH (l, &p->binders) {
-		struct binder *b = CONTAINER_OF(l, struct binder, link);
-		if (list_empty(&p->bind_waiting))
-			return;
-		if (b->ready && b->ask == NULL)
-			bind_send(b, CONTAINER_OF(p->bind_waiting.next, struct ask, op.link));
-	}
-	while (p->bind_waiting_count > p->connecting_count &&
-		p->connecting_count < CONNECTING_MAX && p->binders_count < p->o.binds_max)
-		if (!binder_new(p))
-			break;
-	if (p->binders_count == 0)
-		fail_all(&p->bind_waiting, &p->bind_waiting_count, "no directory answers");
 }
 
 struct ldap_op *
 ldap_pool_bind(struct ldap_pool *p, struct str dn, struct str password, ldap_fn fn, void *arg)
 {
 	struct ask *a = ask_new(p, LDAP_OP_BIND, fn, arg);
+	p->binds_total++;
 	buf_add(&a->op.password, password);
 	if (dn.n == 0 || password.n == 0 || str_has_nul(dn) ||
 		buf_check(&a->op.password) != ERR_OK ||
@@ -589,40 +275,18 @@ ldap_pool_bind(struct ldap_pool *p, struct str dn, struct str password, ldap_fn 
 		ask_finish(a);
 		return &a->op;
 	}
-	if (p->bind_waiting_count >= p->o.bind_queue_max) {
-		ask_fail(a, "too many logins wait");
-		return &a->op;
-	}
+	if (p->bind_waiting_count >= p->o.bind_queue_max)
+		return &refuse(a, "too many logins wait")->op;
 	loop_timer_start(&a->deadline, deadline_ms(p, p->o.bind_ms));
 	list_push_back(&p->bind_waiting, &a->op.link);
 	p->bind_waiting_count++;
 	bind_pump(p);
+	if (p->active == NULL)
+		servers_drive(p);
 	return &a->op;
 }
 
 /* ---- the pool ---- */
-
-/* Once a second: keep the search connection and the least bind connections, so that a server that
- * came back is found before somebody waits for it; close bind connections that idle. */
-static void
-on_probe(struct loop_timer *t)
-{
-	struct ldap_pool *p = t->arg;
-	int64_t now = clock_ms();
-	if (p->search == NULL)
-		search_connect(p);
-	LIST_FOREACH (l, &p->binders) {
-		struct binder *b = CONTAINER_OF(l, struct binder, link);
-		if (p->binders_count > p->o.binds_min && b->ready && b->ask == NULL &&
-			now - b->idle_since_ms > IDLE_MS)
-			binder_free(b);
-	}
-	/* Without a search connection there is no server worth a second attempt. */
-	while (p->search_ready && p->binders_count < p->o.binds_min)
-		if (!binder_new(p))
-			break;
-	loop_timer_start(&p->probe, PROBE_MS);
-}
 
 enum err
 ldap_pool_new(struct loop *l, const struct ldap_pool_options *o, struct ldap_pool **out,
@@ -631,33 +295,25 @@ ldap_pool_new(struct loop *l, const struct ldap_pool_options *o, struct ldap_poo
 	struct ldap_pool *p = xcalloc(1, sizeof *p);
 	p->loop = l;
 	p->o = *o;
-	list_init(&p->search_waiting);
-	list_init(&p->binders);
-	list_init(&p->bind_waiting);
-	list_init(&p->finished);
+	struct list *lists[] = { &p->search_waiting, &p->bind_waiting, &p->connecting, &p->idle,
+		&p->busy, &p->finished };
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
+		list_init(lists[i]);
 	loop_task_init(&p->task, l, on_finished, p);
-	loop_timer_init(&p->probe, l, on_probe, p);
 	const struct tls_client_options tls = { .ca_pem = o->ca_pem,
 		.certificate_pem = o->client_certificate_pem,
 		.key_pem = o->client_key_pem,
 		.min_version = o->tls_min_version,
 		.insecure = !o->verify };
 	enum err e = tls_ctx_new_client(&tls, &p->tls, err_out);
-	for (size_t i = 0; e == ERR_OK && i < o->uris_count && i < SERVERS_MAX; i++) {
-		*err_out = "a URI is no ldap://, ldaps:// or ldapi:// one";
-		e = ldap_target_parse(o->uris[i], &p->servers[p->servers_count].target);
-		p->servers_count++;
-	}
-	if (e == ERR_OK && p->servers_count == 0) {
-		*err_out = "no URI";
-		e = ERR_SYNTAX;
-	}
 	if (e != ERR_OK) {
-		tls_ctx_unref(p->tls);
 		free(p);
-		return e == ERR_SYNTAX ? e : ERR_SYNTAX;
+		return ERR_SYNTAX;
 	}
-	on_probe(&p->probe);
+	if (servers_init(p, err_out) != ERR_OK) {
+		ldap_pool_free(p);
+		return ERR_SYNTAX;
+	}
 	*out = p;
 	return ERR_OK;
 }
@@ -672,26 +328,20 @@ drop_all(struct list *asks)
 void
 ldap_pool_free(struct ldap_pool *p)
 {
-	struct ldap_op *op;
 	if (p == NULL)
 		return;
-	loop_timer_stop(&p->probe);
+	/* what is in flight comes back into the lists of those that wait */
+	binders_fini(p);
+	servers_fini(p);
 	loop_task_cancel(&p->task);
-	while (p->search != NULL && (op = ldap_conn_take(p->search)) != NULL)
-		ask_free(CONTAINER_OF(op, struct ask, op));
-	ldap_conn_free(p->search);
-	while (!list_empty(&p->binders)) {
-		struct binder *b = CONTAINER_OF(p->binders.next, struct binder, link);
-		while ((op = ldap_conn_take(b->conn)) != NULL)
-			ask_free(CONTAINER_OF(op, struct ask, op));
-		binder_free(b);
-	}
 	drop_all(&p->search_waiting);
 	drop_all(&p->bind_waiting);
 	drop_all(&p->finished);
 	tls_ctx_unref(p->tls);
 	free(p);
 }
+
+/* ---- status ---- */
 
 void
 ldap_pool_status(const struct ldap_pool *p, struct ldap_pool_status *out)
@@ -700,14 +350,64 @@ ldap_pool_status(const struct ldap_pool *p, struct ldap_pool_status *out)
 		.binds_ready = p->binders_count - p->connecting_count,
 		.binds_waiting = p->bind_waiting_count,
 		.searches_waiting = p->search_waiting_count,
-		.searches_sent = p->search_flight,
-		.search_ready = p->search_ready };
+		.search_ready = p->active != NULL && p->active->ready };
+	for (size_t i = 0; i < p->servers_count; i++)
+		out->searches_sent += p->servers[i]->flight;
+}
+
+static const char *
+state_name(enum server_state s)
+{
+	switch (s) {
+	case SERVER_UNTRIED:
+		return "untried";
+	case SERVER_UP:
+		return "up";
+	case SERVER_DOWN:
+		return "down";
+	}
+	return "";
+}
+
+static void
+add_quoted(struct buf *out, const char *z)
+{
+	for (; *z != '\0'; z++) {
+		unsigned char c = (unsigned char)*z;
+		buf_addc(out, c < ' ' || c == 0x7f ? ' ' : c == '"' ? '\'' : *z);
+	}
 }
 
 void
 ldap_pool_status_text(const struct ldap_pool *p, struct buf *out)
 {
-	for (size_t i = 0; i < p->servers_count; i++)
-		buf_addf(out, "directory=%.*s uri=%s state=%s\n", STR_FMT(p->o.name),
-			p->servers[i].target.uri, p->servers[i].down ? "down" : "up");
+	buf_addf(out,
+		"directory=%.*s servers=%zu used=%s searches_waiting=%u binds_waiting=%u "
+		"bind_connections=%u binds_in_flight=%u searches_total=%llu binds_total=%llu "
+		"refused_total=%llu late_total=%llu\n",
+		STR_FMT(p->o.name), p->servers_count,
+		p->active != NULL ? p->active->target.uri : "none", p->search_waiting_count,
+		p->bind_waiting_count, p->binders_count, p->bind_flight,
+		(unsigned long long)p->searches_total, (unsigned long long)p->binds_total,
+		(unsigned long long)p->refused_total, (unsigned long long)p->late_total);
+	if (p->srv != NULL && ldap_srv_error(p->srv)[0] != '\0') {
+		buf_addf(out, "directory=%.*s discovery=failing error=\"", STR_FMT(p->o.name));
+		add_quoted(out, ldap_srv_error(p->srv));
+		buf_addz(out, "\"\n");
+	}
+	for (size_t i = 0; i < p->servers_count; i++) {
+		const struct ldap_server *s = p->servers[i];
+		buf_addf(out,
+			"directory=%.*s uri=%s address=%s state=%s used=%s since_sec=%lld "
+			"connections=%u searches_in_flight=%u attempts_total=%llu "
+			"failures_total=%llu answers_total=%llu tls=\"%s\"",
+			STR_FMT(p->o.name), s->target.uri, s->target.address,
+			s->gone ? "leaving" : state_name(s->state), s == p->active ? "yes" : "no",
+			(long long)(clock_ms() - s->since_ms) / 1000, s->binders + s->ready,
+			s->flight, (unsigned long long)s->attempts, (unsigned long long)s->failures,
+			(unsigned long long)s->answers, s->ready ? ldap_conn_tls(s->conn) : "");
+		buf_addz(out, " error=\"");
+		add_quoted(out, s->state == SERVER_DOWN ? s->error : "");
+		buf_addz(out, "\"\n");
+	}
 }

@@ -128,6 +128,7 @@ def test_bind_deadline_is_temporary(work, slapd, certs):
         text = two_sections(slapd, certs, f"ldap://127.0.0.1:{proxy.port}",
                             "bind_timeout = 1s\n\tsearch_timeout = 10s")
         with Authd(work / "deadline", text) as a, a.auth() as c:
+            a.wait_log("directory=slow res=used")  # the service account's bind took its 3 s
             begin = time.monotonic()
             assert c.plain("anna.berg@example.com", "secret-anna.berg").temporary
             assert 0.9 < time.monotonic() - begin < 2.5
