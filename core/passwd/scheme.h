@@ -1,6 +1,7 @@
 #ifndef POSTROOM_PASSWD_SCHEME_H
 #define POSTROOM_PASSWD_SCHEME_H
 
+#include "core/passwd/digest.h"
 #include "core/passwd/passwd.h"
 
 /* One scheme. Private to core/passwd. */
@@ -16,19 +17,8 @@ struct scheme {
 	size_t digest_bytes; /* plain digests: base64 or hex, salt behind; else 0 */
 };
 
-enum digest { DIGEST_MD5, DIGEST_SHA1, DIGEST_SHA256, DIGEST_SHA512 };
-enum { DIGEST_BYTES_MAX = 64 };
 /* param of argon2.c's schemes */
 enum { SCHEME_ARGON2I, SCHEME_ARGON2ID };
-
-/* out: DIGEST_BYTES_MAX. */
-MUST_USE enum err
-digest_bytes(enum digest d, struct str a, struct str b, unsigned char *out);
-MUST_USE enum err
-digest_hmac(enum digest d, struct str key, struct str text, unsigned char *out);
-MUST_USE enum err
-digest_pbkdf2(enum digest d, struct str password, struct str salt, uint32_t rounds, size_t n,
-	unsigned char *out);
 
 /* crypt.c: crypt(3). form is its prefix. */
 MUST_USE enum err
