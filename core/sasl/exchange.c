@@ -513,6 +513,10 @@ sasl_exchange_step(struct sasl_exchange *s, struct str response, struct str *cha
 	*challenge_out = STR_EMPTY;
 	if (response.n > SASL_RESPONSE_MAX)
 		return ERR_LIMIT;
+	/* Exim always has an initial response, an empty one when its client gave none; LOGIN begins
+	 * with a question. */
+	if (s->login && !s->started && response.n == 0)
+		response = (struct str){ NULL, 0 };
 	if (s->login && response.p != NULL) {
 		enum err e = login_check(s, response);
 		if (e != ERR_OK)
