@@ -15,7 +15,9 @@ auth_ldap_libauth_a_SOURCES = \
 	auth-ldap/server/auth_server.c \
 	auth-ldap/directory/directory.c auth-ldap/directory/directory.h auth-ldap/directory/directory_impl.h \
 	auth-ldap/directory/expand.c \
-	auth-ldap/ldap/conn.c auth-ldap/ldap/conn.h \
+	auth-ldap/ldap/bind.c auth-ldap/ldap/entry.c auth-ldap/ldap/wire.c \
+	auth-ldap/ldap/conn.c auth-ldap/ldap/conn.h auth-ldap/ldap/conn_impl.h \
+	auth-ldap/ldap/gss.c auth-ldap/ldap/gss.h \
 	auth-ldap/ldap/options.c auth-ldap/ldap/options.h \
 	auth-ldap/ldap/op.h auth-ldap/ldap/search.h \
 	auth-ldap/ldap/reason.c auth-ldap/ldap/reason.h \

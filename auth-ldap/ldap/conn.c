@@ -7,63 +7,25 @@
  * connection. The invariant: libldap never sees a socket that could make it wait, and a handle is
  * thrown away at the first error, because a second use could make it connect anew, anonymously. */
 #define LDAP_DEPRECATED 0
-#include "auth-ldap/ldap/conn.h"
+#include "auth-ldap/ldap/conn_impl.h"
 
 #include <errno.h>
-#include <ldap.h>
 #include <openldap.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "auth-ldap/ldap/gss.h"
 #include "core/base/clock.h"
 #include "core/base/xalloc.h"
-#include "core/event/connect.h"
 
 enum {
 	IN_MAX = 64 * 1024,	    /* taken from the socket in one callback */
 	OUT_MAX = 8 * 1024 * 1024,  /* requests not yet sent; the pool sends fewer */
 	PDU_MAX = 16 * 1024 * 1024, /* one entry */
-	REASON_MAX = 256,
+	WHY_MAX = sizeof(((struct ldap_conn *)0)->why),
 };
-
-enum state {
-	ST_CONNECTING, /* connect_start runs */
-	ST_STARTTLS,   /* the extended operation was sent */
-	ST_HANDSHAKE,
-	ST_BINDING, /* as the service account */
-	ST_READY,
-	ST_DEAD, /* on_dead is due, or was called */
-};
-
-struct ldap_conn {
-	struct loop *loop;
-	struct ldap_conn_options o;
-	const struct ldap_conn_ops *ops;
-	void *arg;
-	enum state state;
-	struct connecting *connecting;
-	LDAP *ld; /* owns fd */
-	int fd;
-	struct tls *tls;
-	struct loop_io io;
-	struct loop_timer deadline; /* of the stages before ST_READY */
-	struct loop_task task;	    /* flush, or report death */
-	struct buf in, out;
-	bool in_eof;
-	int setup_msgid;
-	struct list flight;
-	int64_t heard_ms;
-	uint64_t id;
-	bool was_ready;
-	char why[REASON_MAX];
-	bool busy; /* inside a callback: freeing waits */
-	bool freed;
-};
-
-static void
-conn_update(struct ldap_conn *c);
 
 void
 ldap_conn_setup(void)
@@ -74,7 +36,7 @@ ldap_conn_setup(void)
 
 /* ---- death ---- */
 
-static void
+void
 conn_die(struct ldap_conn *c, const char *why)
 {
 	if (c->state == ST_DEAD)
@@ -86,6 +48,8 @@ conn_die(struct ldap_conn *c, const char *why)
 		connect_cancel(c->connecting);
 		c->connecting = NULL;
 	}
+	gss_bind_free(c->gss, true);
+	c->gss = NULL;
 	loop_timer_stop(&c->deadline);
 	if (c->fd >= 0)
 		loop_io_set(&c->io, 0);
@@ -97,6 +61,7 @@ conn_destroy(struct ldap_conn *c)
 {
 	if (c->connecting != NULL)
 		connect_cancel(c->connecting);
+	gss_bind_free(c->gss, false);
 	loop_timer_stop(&c->deadline);
 	loop_task_cancel(&c->task);
 	if (c->fd >= 0)
@@ -282,197 +247,16 @@ fill_in(struct ldap_conn *c)
 	return ERR_OK;
 }
 
-/* ---- answers ---- */
+/* ---- stages ---- */
 
-static enum err
-search_code(const struct ldap_op *op, int code)
-{
-	switch (code) {
-	case LDAP_SUCCESS:
-		return ERR_OK;
-	case LDAP_SIZELIMIT_EXCEEDED:
-		return ERR_LIMIT;
-	case LDAP_NO_SUCH_OBJECT:
-	case LDAP_INVALID_DN_SYNTAX: /* a member value that is no DN */
-		/* A base that is not there is a mistake in the settings, never "no such user". */
-		return op->scope == SCOPE_BASE ? ERR_NOTFOUND : ERR_TEMP;
-	default: /* a foreign library's codes */
-		return ERR_TEMP;
-	}
-}
-
-static enum err
-bind_code(int code)
-{
-	switch (code) {
-	case LDAP_SUCCESS:
-		return ERR_OK;
-	case LDAP_INVALID_CREDENTIALS:
-	case LDAP_NO_SUCH_OBJECT:
-	case LDAP_INVALID_DN_SYNTAX:
-	case LDAP_INAPPROPRIATE_AUTH:
-	case LDAP_INSUFFICIENT_ACCESS:
-	case LDAP_CONSTRAINT_VIOLATION:
-	case LDAP_UNWILLING_TO_PERFORM:
-		return ERR_DENIED;
-	default: /* busy, unavailable, "stronger authentication required": nobody checked */
-		return ERR_TEMP;
-	}
-}
-
-/* The result code and diagnostic of msg. */
-static int
-result_of(struct ldap_conn *c, LDAPMessage *msg, char *text, size_t text_size)
-{
-	int code = LDAP_OTHER;
-	char *diagnostic = NULL;
-	if (ldap_parse_result(c->ld, msg, &code, NULL, &diagnostic, NULL, NULL, 0) != LDAP_SUCCESS)
-		code = LDAP_PROTOCOL_ERROR;
-	bool some = diagnostic != NULL && diagnostic[0] != '\0';
-	(void)snprintf(text, text_size, "%s%s%s", ldap_err2string(code), some ? ": " : "",
-		some ? diagnostic : "");
-	ldap_memfree(diagnostic);
-	return code;
-}
-
-static bool
-copy_values(struct arena *a, const struct berval *values, struct ldap_attr *out)
-{
-	size_t n = 0;
-	while (values != NULL && values[n].bv_val != NULL)
-		n++;
-	out->values = arena_calloc(a, n > 0 ? n : 1, sizeof *out->values);
-	if (out->values == NULL)
-		return false;
-	for (size_t i = 0; i < n; i++)
-		if (arena_str(a, str_n(values[i].bv_val, values[i].bv_len), &out->values[i]) !=
-			ERR_OK)
-			return false;
-	out->count = n;
-	return true;
-}
-
-enum { ATTRS_MAX = 64 }; /* we ask for a handful by name */
-
-static bool
-copy_attrs(struct ldap_conn *c, struct arena *a, LDAPMessage *msg, BerElement *ber,
-	struct ldap_entry *e)
-{
-	e->attrs = arena_calloc(a, ATTRS_MAX, sizeof *e->attrs);
-	if (e->attrs == NULL)
-		return false;
-	for (;;) {
-		struct berval name = { 0 };
-		struct berval *values = NULL;
-		if (ldap_get_attribute_ber(c->ld, msg, ber, &name, &values) != LDAP_SUCCESS)
-			return false;
-		if (name.bv_val == NULL)
-			return true;
-		struct ldap_attr *at = &e->attrs[e->attrs_count];
-		bool ok = e->attrs_count < ATTRS_MAX &&
-			  arena_str(a, str_n(name.bv_val, name.bv_len), &at->name) == ERR_OK &&
-			  copy_values(a, values, at);
-		ber_memfree(values);
-		if (!ok)
-			return false;
-		e->attrs_count++;
-	}
-}
-
-/* False: over the arena's maximum, or no entry. */
-static bool
-copy_entry(struct ldap_conn *c, struct ldap_op *op, LDAPMessage *msg)
-{
-	BerElement *ber = NULL;
-	struct berval dn;
-	struct ldap_entry *e = arena_calloc(op->arena, 1, sizeof *e);
-	if (e == NULL || ldap_get_dn_ber(c->ld, msg, &ber, &dn) != LDAP_SUCCESS)
-		return false;
-	bool ok = arena_str(op->arena, str_n(dn.bv_val, dn.bv_len), &e->dn) == ERR_OK &&
-		  copy_attrs(c, op->arena, msg, ber, e);
-	ber_free(ber, 0);
-	if (!ok)
-		return false;
-	*op->entries_end = e;
-	op->entries_end = &e->next;
-	op->entries_count++;
-	return true;
-}
-
-static struct ldap_op *
-find_op(struct ldap_conn *c, int msgid)
-{
-	LIST_FOREACH (l, &c->flight) {
-		struct ldap_op *op = CONTAINER_OF(l, struct ldap_op, link);
-		if (op->msgid == msgid)
-			return op;
-	}
-	return NULL;
-}
-
-static void
-op_message(struct ldap_conn *c, LDAPMessage *msg)
-{
-	struct ldap_op *op = find_op(c, ldap_msgid(msg));
-	int type = ldap_msgtype(msg);
-	if (op == NULL) {
-		if (ldap_msgid(msg) == 0) {
-			char text[REASON_MAX];
-			(void)result_of(c, msg, text, sizeof text);
-			conn_die(c, text); /* notice of disconnection, RFC 4511 4.4.1 */
-		}
-		return; /* abandoned */
-	}
-	if (type == LDAP_RES_SEARCH_ENTRY && op->type == LDAP_OP_SEARCH) {
-		if (op->err == ERR_OK && !copy_entry(c, op, msg)) {
-			op->err = ERR_TEMP;
-			(void)snprintf(op->text, sizeof op->text, "the answer is too large");
-		}
-		return;
-	}
-	if (type == LDAP_RES_SEARCH_REFERENCE)
-		return; /* never followed */
-	const int want =
-		op->type == LDAP_OP_BIND ? (int)LDAP_RES_BIND : (int)LDAP_RES_SEARCH_RESULT;
-	if (type != want) {
-		conn_die(c, "an answer that nobody asked for");
-		return;
-	}
-	list_remove(&op->link);
-	if (op->err == ERR_OK) {
-		op->code = result_of(c, msg, op->text, sizeof op->text);
-		op->err =
-			op->type == LDAP_OP_BIND ? bind_code(op->code) : search_code(op, op->code);
-	}
-	c->ops->on_done(c->arg, c, op);
-}
-
-static void
+void
 conn_ready(struct ldap_conn *c)
 {
 	loop_timer_stop(&c->deadline);
+	gss_bind_free(c->gss, false);
+	c->gss = NULL;
 	c->state = ST_READY;
 	c->ops->on_ready(c->arg, c);
-}
-
-static void
-service_bind(struct ldap_conn *c)
-{
-	if (c->o.bind_dn.n == 0) {
-		conn_ready(c);
-		return;
-	}
-	c->state = ST_BINDING;
-	struct buf dn;
-	buf_init(&dn, 4096);
-	buf_add(&dn, c->o.bind_dn);
-	struct berval cred = { .bv_len = c->o.bind_password.n,
-		.bv_val = (char *)(uintptr_t)c->o.bind_password.p };
-	int rc = ldap_sasl_bind(
-		c->ld, buf_z(&dn), LDAP_SASL_SIMPLE, &cred, NULL, NULL, &c->setup_msgid);
-	buf_fini(&dn);
-	if (rc != LDAP_SUCCESS)
-		conn_die(c, ldap_err2string(rc));
 }
 
 static void
@@ -480,7 +264,7 @@ handshake_step(struct ldap_conn *c)
 {
 	enum err e = tls_handshake(c->tls);
 	if (e == ERR_OK)
-		service_bind(c);
+		service_bind_start(c);
 	else if (e != ERR_AGAIN)
 		conn_die(c,
 			e == ERR_EOF ? "the server ended the TLS hand-shake" : tls_error(c->tls));
@@ -495,21 +279,16 @@ start_handshake(struct ldap_conn *c)
 }
 
 static void
-setup_message(struct ldap_conn *c, LDAPMessage *msg)
+starttls_message(struct ldap_conn *c, LDAPMessage *msg)
 {
-	char text[REASON_MAX], why[REASON_MAX + 40];
-	if (ldap_msgid(msg) != c->setup_msgid) {
+	char text[WHY_MAX], why[WHY_MAX + 40];
+	if (ldap_msgid(msg) != c->setup_msgid || ldap_msgtype(msg) != LDAP_RES_EXTENDED) {
 		conn_die(c, "an answer that nobody asked for");
 		return;
 	}
-	int code = result_of(c, msg, text, sizeof text);
-	bool tls = c->state == ST_STARTTLS;
-	if (code != LDAP_SUCCESS) {
-		(void)snprintf(why, sizeof why, "%s: %s",
-			tls ? "StartTLS refused" : "service account refused", text);
+	if (wire_result(c, msg, text, sizeof text) != LDAP_SUCCESS) {
+		(void)snprintf(why, sizeof why, "StartTLS refused: %s", text);
 		conn_die(c, why);
-	} else if (!tls) {
-		conn_ready(c);
 	} else if (c->in.n > 0) {
 		conn_die(c, "bytes in clear behind the StartTLS answer");
 	} else {
@@ -532,9 +311,11 @@ decode(struct ldap_conn *c)
 			break;
 		}
 		if (c->state == ST_READY)
-			op_message(c, msg);
+			wire_message(c, msg);
+		else if (c->state == ST_BINDING)
+			service_bind_message(c, msg);
 		else
-			setup_message(c, msg);
+			starttls_message(c, msg);
 		ldap_msgfree(msg);
 		if (c->state == ST_HANDSHAKE)
 			break;
@@ -577,7 +358,7 @@ on_io(struct loop_io *io, int events UNUSED)
 }
 
 /* Watch what the state and the buffers ask for. */
-static void
+void
 conn_update(struct ldap_conn *c)
 {
 	int events = 0;
@@ -652,7 +433,7 @@ on_connected(void *arg, int fd, enum err e, const char *text)
 		if (rc != LDAP_SUCCESS)
 			conn_die(c, ldap_err2string(rc));
 	} else {
-		service_bind(c);
+		service_bind_start(c);
 	}
 	if (conn_leave(c))
 		conn_update(c);
@@ -683,48 +464,6 @@ ldap_conn_open(struct loop *l, const struct ldap_conn_options *o, const struct l
 }
 
 /* ---- questions ---- */
-
-static int
-scope_of(enum ldap_scope s)
-{
-	switch (s) {
-	case SCOPE_SUB:
-		return LDAP_SCOPE_SUBTREE;
-	case SCOPE_BASE:
-		return LDAP_SCOPE_BASE;
-	case SCOPE_ONE:
-		return LDAP_SCOPE_ONELEVEL;
-	}
-	return LDAP_SCOPE_SUBTREE;
-}
-
-enum err
-ldap_conn_send(struct ldap_conn *c, struct ldap_op *op)
-{
-	int rc;
-	if (c->state == ST_DEAD)
-		return ERR_TEMP;
-	if (op->type == LDAP_OP_BIND) {
-		struct str password = buf_str(&op->password);
-		struct berval cred = { .bv_len = password.n,
-			.bv_val = (char *)(uintptr_t)password.p };
-		/* An empty password would be an unauthenticated bind (RFC 4513 5.1.2). */
-		if (password.n == 0 || op->dn.n == 0)
-			return ERR_SYNTAX;
-		rc = ldap_sasl_bind(
-			c->ld, op->dn.p, LDAP_SASL_SIMPLE, &cred, NULL, NULL, &op->msgid);
-	} else {
-		rc = ldap_search_ext(c->ld, op->base.p, scope_of(op->scope), op->filter.p,
-			op->attrs, 0, NULL, NULL, NULL, op->size_limit, &op->msgid);
-	}
-	if (rc == LDAP_FILTER_ERROR || rc == LDAP_PARAM_ERROR || rc == LDAP_ENCODING_ERROR)
-		return ERR_SYNTAX;
-	op->sent_ms = clock_ms();
-	list_push_back(&c->flight, &op->link);
-	if (rc != LDAP_SUCCESS)
-		conn_die(c, ldap_err2string(rc));
-	return ERR_OK;
-}
 
 void
 ldap_conn_abandon(struct ldap_conn *c, struct ldap_op *op)
@@ -760,16 +499,4 @@ const char *
 ldap_conn_tls(const struct ldap_conn *c)
 {
 	return c->tls != NULL ? tls_description(c->tls) : "";
-}
-
-const struct ldap_attr *
-ldap_entry_attr(const struct ldap_entry *e, struct str name)
-{
-	for (size_t i = 0; i < e->attrs_count; i++) {
-		struct str base, options;
-		(void)str_cut(e->attrs[i].name, ';', &base, &options);
-		if (str_ieq(base, name) && e->attrs[i].count > 0)
-			return &e->attrs[i];
-	}
-	return NULL;
 }

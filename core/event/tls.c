@@ -482,3 +482,33 @@ tls_peer_subject(const struct tls *t, struct buf *out)
 	ERR_clear_error();
 	return n > 0 ? buf_check(out) : ERR_NOTFOUND;
 }
+
+enum err
+tls_server_end_point(const struct tls *t, unsigned char *out, size_t size, size_t *n_out)
+{
+	const X509 *x = SSL_is_server(t->ssl) ? SSL_get_certificate(t->ssl)
+					      : SSL_get0_peer_certificate(t->ssl);
+	unsigned char hash[EVP_MAX_MD_SIZE];
+	unsigned n = 0;
+	int digest = NID_undef;
+
+	if (x == NULL ||
+		X509_get_signature_info((X509 *)(uintptr_t)x, &digest, NULL, NULL, NULL) != 1 ||
+		digest == NID_undef) {
+		ERR_clear_error();
+		return ERR_NOTFOUND;
+	}
+	if (digest == NID_md5 || digest == NID_sha1)
+		digest = NID_sha256;
+	const EVP_MD *md = EVP_get_digestbynid(digest);
+
+	if (md == NULL || X509_digest(x, md, hash, &n) != 1) {
+		ERR_clear_error();
+		return ERR_NOTFOUND;
+	}
+	if (n > size)
+		return ERR_LIMIT;
+	memcpy(out, hash, n);
+	*n_out = n;
+	return ERR_OK;
+}

@@ -66,6 +66,12 @@ tls_error(const struct tls *t);
 /* "TLSv1.3 TLS_AES_256_GCM_SHA384"; dies with t. */
 const char *
 tls_description(const struct tls *t);
+/* The channel binding tls-server-end-point: the hash of the server's certificate, by the hash of
+ * its own signature, SHA-256 where that is weaker (RFC 5929 4.1). Both ends may ask once the
+ * hand-shake is over. ERR_NOTFOUND: no certificate, or a signature without one hash (Ed25519);
+ * ERR_LIMIT: size below 64 and too small. */
+MUST_USE enum err
+tls_server_end_point(const struct tls *t, unsigned char *out, size_t size, size_t *n_out);
 const char *
 tls_version(const struct tls *t);
 const char *
