@@ -63,7 +63,19 @@ static const struct {
 				  "(|(mail=%{address})(mailAlternateAddress=%{address})))",
 				  "(&(objectClass=group)(|" AD_MAIL "))" } },
 	{ "member_attributes", { NULL, "member", NULL, "member" } },
-	{ "forward_attributes", { NULL, "mgrpRFC822MailMember", "mgrpRFC822MailMember", "" } },
+	{ "forward_attributes", { NULL, "mailForwardingAddress mgrpRFC822MailMember",
+					"mailForwardingAddress mgrpRFC822MailMember "
+					"rfc822MailMember",
+					"altRecipient targetAddress" } },
+	{ "forward_keep_attribute", { NULL, NULL, NULL, "deliverAndRedirect" } },
+	{ "url_attributes", { NULL, "", "memberURL mgrpDeliverTo", "" } },
+	{ "member_name_attributes", { NULL, "", NULL, "" } },
+	{ "routing_attribute", { NULL, NULL, NULL, "" } },
+	{ "sender_attributes", { NULL, "", "", "publicDelegates" } },
+	{ "post_attributes", { NULL, "mgrpAllowedBroadcaster", "mgrpAllowedBroadcaster",
+				     "authOrig dLMemSubmitPerms" } },
+	{ "post_users_attribute", { NULL, NULL, NULL, "msExchRequireAuthToSendTo" } },
+	{ "owner_attributes", { NULL, "owner", "mgrpErrorsTo owner", "managedBy" } },
 };
 
 static const struct setting_section *

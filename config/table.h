@@ -339,14 +339,16 @@
 		0, 4000, ROLE_AUTH, "The user who gets the mail of an address")                    \
 	X(alias_filter, STRING,                                                                    \
 		"(&(|(objectClass=groupOfNames)(objectClass=groupOfUniqueNames)(objectClass="      \
-		"postroomAlias))(|(mail=%{address})(mailLocalAddress=%{address})))",               \
+		"groupOfURLs)(objectClass=posixGroup)(objectClass=postroomAlias))(|(mail=%{"       \
+		"address})(mailLocalAddress=%{address})))",                                        \
 		0, 4000, ROLE_AUTH, "Groups and aliases with this address")                        \
 	X(sender_filter, STRING, "", 0, 4000, ROLE_AUTH,                                           \
 		"The users who may send as an address; empty: mailbox_filter")                     \
 	X(member_attributes, LIST, "member uniqueMember", 0, 16, ROLE_AUTH,                        \
 		"Attributes of a group with its members' DNs")                                     \
-	X(forward_attributes, LIST, "postroomForward rfc822MailMember", 0, 16, ROLE_AUTH,          \
-		"Attributes of a group or alias with addresses")                                   \
+	X(forward_attributes, LIST, "postroomForward rfc822MailMember mailForwardingAddress", 0,   \
+		16, ROLE_AUTH,                                                                     \
+		"Attributes of a group, alias or user with addresses (or DNs) that get its mail")  \
 	X(mail_attribute, STRING, "mail", 1, 100, ROLE_AUTH, "Attribute with a member's address")  \
 	X(expansion_max, INT, 50000, 1, 10000000, ROLE_AUTH, "Addresses of one expanded alias")    \
 	X(depth_max, INT, 50, 1, 1000, ROLE_AUTH, "Groups and aliases inside each other")          \
@@ -381,7 +383,7 @@
 	X(leaf_result, LIST, "", 0, 16, ROLE_AUTH,                                                 \
 		"Result templates for entries that have no members and no forwarding; the first "  \
 		"with a result counts. Empty: user_attribute, or else mail_attribute")             \
-	X(forward_keep_attribute, STRING, "", 0, 100, ROLE_AUTH,                                   \
+	X(forward_keep_attribute, STRING, "mailDeliveryOption", 0, 100, ROLE_AUTH,                 \
 		"Attribute that keeps a copy of forwarded mail in the user's own mailbox when it " \
 		"is TRUE or mailbox (mailDeliveryOption); a user's own address among the "         \
 		"addresses in forward_attributes does so too")                                     \
