@@ -83,6 +83,7 @@ check_sql(struct complaints *c, const struct settings_sql *q)
 	check_query(c, "user_query", q->user_query);
 	check_query(c, "mailbox_query", q->mailbox_query);
 	check_query(c, "alias_query", q->alias_query);
+	check_query(c, "catchall_query", q->catchall_query);
 	check_query(c, "domain_query", q->domain_query);
 	check_query(c, "sender_query", q->sender_query);
 	check_query(c, "list_query", q->list_query);

@@ -506,6 +506,8 @@
 		"The user who gets the mail of an address, same columns; empty: user_query")       \
 	X(alias_query, STRING, "", 0, 4000, ROLE_AUTHWORKER,                                       \
 		"The addresses that an alias stands for, one a row or comma separated")            \
+	X(catchall_query, STRING, "", 0, 4000, ROLE_AUTHWORKER,                                    \
+		"The addresses that get what is sent to unknown addresses of %{domain}")           \
 	X(domain_query, STRING, "", 0, 4000, ROLE_AUTHWORKER, "Any row: the domain is ours")       \
 	X(sender_query, STRING, "", 0, 4000, ROLE_AUTHWORKER,                                      \
 		"The users who may send as an address, one a row; empty: mailbox_query")           \
