@@ -108,3 +108,7 @@ EXTRA_DIST += tests/fuzz/template.dict tests/fuzz/corpus/template
 check_PROGRAMS += tests/fuzz/replay_template
 tests_fuzz_replay_template_SOURCES = tests/fuzz/replay.c tests/fuzz/fuzz_template.c
 tests_fuzz_replay_template_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LDAP_LIBS)
+
+check_PROGRAMS += tests/unit/test_ldap_srv
+tests_unit_test_ldap_srv_SOURCES = tests/unit/test_ldap_srv.c
+tests_unit_test_ldap_srv_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LDAP_LIBS) $(CMOCKA_LIBS)

@@ -25,6 +25,7 @@ enum {
 	OUT_MAX = 8 * 1024 * 1024,  /* requests not yet sent; the pool sends fewer */
 	PDU_MAX = 16 * 1024 * 1024, /* one entry */
 	WHY_MAX = sizeof(((struct ldap_conn *)0)->why),
+	LOST_MS = 3000, /* bytes that the server's machine did not take */
 };
 
 void
@@ -417,6 +418,7 @@ on_connected(void *arg, int fd, enum err e, const char *text)
 		return;
 	}
 	c->fd = fd;
+	connect_watch_peer(fd, LOST_MS);
 	loop_io_init(&c->io, c->loop, fd, on_io, c);
 	if (!handle_new(c)) {
 		conn_die(c, "libldap refused the socket");

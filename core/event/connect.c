@@ -21,6 +21,7 @@
 
 #include "core/base/xalloc.h"
 
+enum { KEEP_IDLE_SEC = 30, KEEP_INTERVAL_SEC = 5, KEEP_COUNT = 3 };
 enum { ADDRESSES_MAX = 16, BACKLOG_RETRY_MS = 20, STACK_BYTES = 512 * 1024 };
 
 union address {
@@ -416,4 +417,18 @@ connect_start(struct loop *l, struct str address, int64_t timeout_ms, connect_fn
 	/* nothing happens inside this call: the owner has not stored c yet */
 	loop_task_queue(&c->task);
 	return c;
+}
+
+void
+connect_watch_peer(int fd, int64_t lost_ms)
+{
+	const int on = 1, idle = KEEP_IDLE_SEC, interval = KEEP_INTERVAL_SEC, count = KEEP_COUNT;
+	const unsigned lost = (unsigned)lost_ms;
+
+	/* each may fail: not TCP, or a kernel without it; then the deadlines of questions remain */
+	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &lost, sizeof lost);
 }

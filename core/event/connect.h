@@ -19,5 +19,9 @@ connect_start(struct loop *l, struct str address, int64_t timeout_ms, connect_fn
 /* fn will not be called. */
 void
 connect_cancel(struct connecting *c);
+/* For connections that idle long: a peer that vanished without a word is noticed within about
+ * 45 s, and lost_ms after something was sent that it did not take. Nothing on unix sockets. */
+void
+connect_watch_peer(int fd, int64_t lost_ms);
 
 #endif
