@@ -190,6 +190,8 @@ worker_init(struct role_ctx *r)
 	buf_init_secret(&w->out, OUT_BYTES);
 	w->question = arena_new(ARENA_BYTES);
 	w->answer = arena_new(ARENA_BYTES);
+	/* libpq would look there for certificates and more */
+	(void)setenv("HOME", "/nonexistent", 1);
 	/* one that the sanitizers' or PAM's libraries left must not catch it */
 	(void)signal(SIGALRM, SIG_DFL);
 	return role_uid(r, role_settings(r)->user_auth, &w->auth_uid);

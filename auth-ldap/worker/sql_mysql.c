@@ -31,8 +31,10 @@ my_close(struct db *d)
 }
 
 static bool
-set_options(MYSQL *my, const struct settings_sql *s, bool tls)
+set_options(MYSQL *my, const struct settings_sql *s, bool socket, bool tls)
 {
+	/* else "localhost" would be a socket of its own choice */
+	unsigned protocol = socket ? MYSQL_PROTOCOL_SOCKET : MYSQL_PROTOCOL_TCP;
 	unsigned connect_sec = (unsigned)((s->connect_timeout + 999) / 1000);
 	unsigned query_sec = (unsigned)((s->query_timeout + 999) / 1000);
 	bool verify = str_eq(s->tls, STR("verify"));
@@ -40,6 +42,7 @@ set_options(MYSQL *my, const struct settings_sql *s, bool tls)
 	unsigned none = 0;
 	int rc = mysql_options(my, MYSQL_OPT_CONNECT_TIMEOUT, &connect_sec);
 
+	rc |= mysql_options(my, MYSQL_OPT_PROTOCOL, &protocol);
 	rc |= mysql_options(my, MYSQL_OPT_READ_TIMEOUT, &query_sec);
 	rc |= mysql_options(my, MYSQL_OPT_WRITE_TIMEOUT, &query_sec);
 	rc |= mysql_options(my, MYSQL_SET_CHARSET_NAME, "utf8mb4");
@@ -68,7 +71,7 @@ my_open(const struct settings_sql *s, struct buf *why)
 		free(d);
 		return NULL;
 	}
-	if (set_options(d->my, s, !socket && !str_eq(s->tls, STR("none"))) &&
+	if (set_options(d->my, s, socket, !socket && !str_eq(s->tls, STR("none"))) &&
 		mysql_real_connect(d->my, socket ? "localhost" : s->host.p, s->user.p,
 			s->password.p, s->database.p, (unsigned)s->port, socket ? s->host.p : NULL,
 			0) != NULL)

@@ -87,6 +87,26 @@ def make_instance(slapd, certs):
 
 
 @pytest.fixture(scope="session")
+def mariadb(certs):
+    """A running MariaDB for all tests; each makes its own tables anew."""
+    from harness.mariadb import MariaDb
+    d = instance_module.temp_dir("postroom-mariadb-")
+    with MariaDb(d / "db", certs) as m:
+        yield m
+    instance_module.remove(d)
+
+
+@pytest.fixture(scope="session")
+def postgres(certs):
+    """A running PostgreSQL for all tests; each makes its own tables anew."""
+    from harness.postgres import Postgres
+    d = instance_module.temp_dir("postroom-postgres-")
+    with Postgres(d / "db", certs) as p:
+        yield p
+    instance_module.remove(d)
+
+
+@pytest.fixture(scope="session")
 def corpus():
     if not CORPUS.is_dir():
         pytest.skip("../shared/corpus is not there: nothing to compare")

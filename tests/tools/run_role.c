@@ -93,6 +93,7 @@ role_bit(const char *program)
 		unsigned bit;
 	} table[] = {
 		{ "auth", ROLE_AUTH },
+		{ "authworker", ROLE_AUTHWORKER },
 		{ "gate", ROLE_GATE },
 		{ "imap", ROLE_IMAP },
 		{ "lmtp", ROLE_LMTP },
