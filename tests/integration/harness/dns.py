@@ -1,0 +1,83 @@
+"""A private unbound on loopback with records of our own.
+
+    with Dns(work / "dns", ["_ldap._tcp.example.org. 1 IN SRV 0 0 389 dc1.example.org.",
+                            "dc1.example.org. 1 IN A 127.0.0.1"]) as d:
+        d.server                     # "127.0.0.1@40053", for dns_servers
+        d.replace([...])             # other records, at once
+"""
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+
+def free_port():
+    """Free for UDP and TCP."""
+    while True:
+        with socket.socket() as t, socket.socket(type=socket.SOCK_DGRAM) as u:
+            t.bind(("127.0.0.1", 0))
+            try:
+                u.bind(t.getsockname())
+                return t.getsockname()[1]
+            except OSError:
+                continue
+
+
+class Dns:
+    def __init__(self, directory, records, zones=("example.org",)):
+        self.dir = Path(directory)
+        self.dir.mkdir(parents=True, exist_ok=True)
+        self.port = free_port()
+        self.zones = zones
+        self.records = records
+        self.process = None
+
+    @property
+    def server(self):
+        return f"127.0.0.1@{self.port}"
+
+    def start(self):
+        zones = "".join(f'\tlocal-zone: "{z}." static\n' for z in self.zones)
+        data = "".join(f"\tlocal-data: '{r}'\n" for r in self.records)
+        conf = self.dir / "unbound.conf"
+        conf.write_text(
+            f'server:\n\tinterface: 127.0.0.1@{self.port}\n\tdo-daemonize: no\n\tusername: ""\n'
+            f'\tchroot: ""\n\tdirectory: "{self.dir}"\n\tpidfile: ""\n\tuse-syslog: no\n'
+            f'\tmodule-config: "iterator"\n\tnum-threads: 1\n\tdo-ip6: no\n{zones}{data}'
+            "remote-control:\n\tcontrol-enable: no\n")
+        with open(self.dir / "log", "ab") as log:
+            self.process = subprocess.Popen(["/usr/sbin/unbound", "-d", "-c", conf], stdout=log,
+                                            stderr=log, stdin=subprocess.DEVNULL)
+        until = time.monotonic() + 10
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+                return self
+            except OSError:
+                if self.process.poll() is not None or time.monotonic() > until:
+                    self.stop()
+                    raise RuntimeError("unbound: " + (self.dir / "log").read_text()) from None
+                time.sleep(0.05)
+
+    def stop(self):
+        if self.process is None:
+            return
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.process = None
+
+    def replace(self, records):
+        self.stop()
+        self.records = records
+        self.start()
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *exc):
+        self.stop()

@@ -1,0 +1,448 @@
+"""Several directory servers: the next one within a second, the better one again when it is well,
+without a lost question; found by SRV records; TLS that must be right."""
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+import pytest
+
+from harness import slapd as ldap
+from harness.authd import Authd
+from harness.certs import Certs
+from harness.dns import Dns
+from harness.instance import directory_section
+from harness.slowldap import Proxy
+
+WITHIN = 1.0  # seconds until the next server answers
+
+
+@pytest.fixture(scope="module")
+def other(work, certs):
+    """A replica: the same data, another slapd."""
+    with ldap.Slapd(work / "slapd-other", ca=certs.ca, cert=certs.cert, key=certs.key) as s:
+        yield s
+
+
+@pytest.fixture
+def first(work, certs, request):
+    """The preferred server, the test's own to kill."""
+    d = work / f"first-{request.node.name[:40].replace('[', '-').replace(']', '')}"
+    with ldap.Slapd(d, ca=certs.ca, cert=certs.cert, key=certs.key) as s:
+        yield s
+
+
+def section(slapd, *uris, extra=""):
+    """slapd's section with these URIs; its own when there is none."""
+    text = directory_section(slapd, extra=extra)
+    if uris:
+        text = text.replace(f'uris = {{ "{slapd.uri}" }}',
+                            "uris = { %s }" % ", ".join(f'"{u}"' for u in uris))
+    return text
+
+
+def searches(slapd):
+    return slapd.log_text().count("mail=director@example.org")
+
+
+class Traffic(threading.Thread):
+    """Lookups and logins, one after the other, each timed, until stop()."""
+
+    def __init__(self, auth):
+        super().__init__()
+        self.auth = auth
+        self.stopping = False
+        self.worst = 0.0
+        self.count = 0
+        self.wrong = []
+
+    def run(self):
+        with self.auth.directory() as m, self.auth.auth() as c:
+            while not self.stopping:
+                begin = time.monotonic()
+                found = m.lookup("alias", "director@example.org")
+                login = c.plain("anna.berg", "secret-anna.berg")
+                self.worst = max(self.worst, time.monotonic() - begin)
+                self.count += 1
+                if found != ("OK", "anna.berg@example.org"):
+                    self.wrong.append(found)
+                if login.verb != "OK":
+                    self.wrong.append(login)
+                time.sleep(0.005)
+
+    def stop(self):
+        self.stopping = True
+        self.join(30)
+        assert not self.is_alive()
+
+
+def uncached(text=""):
+    return "failure_delay = 0\n\tcache_size = 0" + text
+
+
+def test_killed_server(work, first, other):
+    text = section(first, first.uri, other.uri, extra="failback_after = 500ms")
+    with Authd(work / "killed", text, auth=uncached()) as a:
+        a.wait_log(f"res=used uri={first.uri}")
+        t = Traffic(a)
+        t.start()
+        time.sleep(0.3)
+        first.process.kill()
+        first.process.wait()
+        a.wait_log(f"res=used uri={other.uri}", timeout=WITHIN)
+        time.sleep(0.3)
+        first.process = None
+        first.start()
+        a.wait_log(f"res=used uri={first.uri} before={other.uri}", timeout=5)
+        before = searches(first)
+        time.sleep(0.5)
+        t.stop()
+        assert t.wrong == []
+        assert t.worst < WITHIN
+        assert searches(first) > before
+
+
+def test_stopped_server(work, first, other):
+    """SIGSTOP: its kernel still takes connections and bytes, and nothing ever comes back."""
+    text = section(first, first.uri, other.uri, extra="failback_after = 500ms")
+    with Authd(work / "stopped", text, auth=uncached()) as a:
+        a.wait_log(f"res=used uri={first.uri}")
+        t = Traffic(a)
+        t.start()
+        time.sleep(0.3)
+        first.process.send_signal(signal.SIGSTOP)
+        try:
+            a.wait_log(f"res=down uri={first.uri} reason=silent", timeout=2)
+            time.sleep(1)
+        finally:
+            first.process.send_signal(signal.SIGCONT)
+        a.wait_log(f"res=used uri={first.uri} before={other.uri}", timeout=10)
+        time.sleep(0.3)
+        t.stop()
+        assert t.wrong == []
+        assert t.worst < WITHIN + 0.2
+        assert t.count > 50
+
+
+def test_stopped_from_the_start(work, first, other):
+    first.process.send_signal(signal.SIGSTOP)
+    try:
+        with Authd(work / "stopped2", section(first, first.uri, other.uri)) as a, a.auth() as c:
+            begin = time.monotonic()
+            assert c.plain("anna.berg", "secret-anna.berg").verb == "OK"
+            assert time.monotonic() - begin < WITHIN
+    finally:
+        first.process.send_signal(signal.SIGCONT)
+
+
+def test_stopped_while_binds_run(work, first, other):
+    """Logins by DN only: no search tells that the server is silent, yet they move on."""
+    text = section(first, first.uri, other.uri,
+                   extra=f'user_dn = "uid=%{{local}},ou=people,{ldap.BASE}"')
+    with Authd(work / "stopped3", text, auth=uncached()) as a, a.auth() as c:
+        assert c.plain("anna.berg", "secret-anna.berg").verb == "OK"
+        first.process.send_signal(signal.SIGSTOP)
+        try:
+            begin = time.monotonic()
+            for i in range(20):
+                c.begin("PLAIN", b"\0anna.berg\0secret-anna.berg", number=100 + i)
+            assert all(c.reply().verb == "OK" for _ in range(20))
+            assert time.monotonic() - begin < WITHIN + 0.2
+        finally:
+            first.process.send_signal(signal.SIGCONT)
+
+
+def test_fail_back_waits_and_drops_nothing(work, first, other):
+    """The server in use answers late, so that questions are in flight when the better one is
+    taken back; it is taken back after failback_after, not before."""
+    port = first.port
+    first.stop()
+    with Proxy(other.port, delay=0.2) as slow:
+        text = section(first, first.uri, f"ldap://127.0.0.1:{slow.port}",
+                       extra="failback_after = 1500ms").replace("starttls = yes", "starttls = no")
+        with Authd(work / "failback", text, auth=uncached()) as a:
+            a.wait_log(f"res=used uri=ldap://127.0.0.1:{slow.port}")
+            runs = [Traffic(a) for _ in range(4)]
+            for t in runs:
+                t.start()
+            time.sleep(0.5)
+            assert first.port == port
+            first.start()
+            a.wait_log(f"res=up uri={first.uri}", timeout=3)
+            begin = time.monotonic()
+            a.wait_log(f"res=used uri={first.uri}", timeout=5)
+            took = time.monotonic() - begin
+            time.sleep(1)
+            for t in runs:
+                t.stop()
+            assert 1.2 < took < 3
+            assert [t.wrong for t in runs] == [[]] * 4
+
+
+def test_everybody_down_is_told_at_once(work, slapd):
+    text = section(slapd, "ldap://127.0.0.1:1", "ldap://127.0.0.1:2")
+    with Authd(work / "nobody", text) as a, a.auth() as c, a.directory() as m:
+        begin = time.monotonic()
+        for _ in range(5):
+            assert c.plain("anna.berg", "x").temporary
+            assert m.lookup("alias", "director@example.org")[0] == "TEMP"
+        assert time.monotonic() - begin < 3
+        a.wait_log("no directory answers")
+
+
+def test_no_storm_on_a_server_that_hangs_up(work, slapd):
+    """The preferred server resets every connection: few attempts, and nobody feels it."""
+    listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+    made = []
+
+    def serve():
+        while True:
+            try:
+                s, _ = listener.accept()
+            except OSError:
+                return
+            made.append(time.monotonic())
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            s.close()
+
+    threading.Thread(target=serve, daemon=True).start()
+    text = section(slapd, f"ldap://127.0.0.1:{listener.getsockname()[1]}", slapd.uri)
+    try:
+        with Authd(work / "hangup", text, auth=uncached()) as a:
+            t = Traffic(a)
+            t.start()
+            time.sleep(4)
+            t.stop()
+            assert t.wrong == [] and t.worst < WITHIN
+            # 100, 200, 400, 800 ms, then about every second
+            assert 4 <= len(made) <= 12
+            gaps = [b - a for a, b in zip(made[-3:], made[-2:])]
+            assert all(0.6 < g < 1.8 for g in gaps)
+            assert a.log_text().count("res=down") == 1
+    finally:
+        listener.close()
+
+
+def test_binds_and_searches_of_one_section_beside_slow_binds(work, slapd, certs):
+    """200 logins whose binds take two seconds; searches of the same section are not held up."""
+    with Proxy(slapd.port, delay=2.0, only_binds=True) as proxy:
+        text = section(slapd, f"ldap://127.0.0.1:{proxy.port}",
+                       extra=f'user_dn = "uid=%{{local}},ou=people,{ldap.BASE}"').replace(
+                           "starttls = yes", "starttls = no")
+        with Authd(work / "same", text, auth=uncached()) as a, a.auth(timeout=60) as c, \
+                a.directory() as m:
+            assert m.lookup("alias", "director@example.org")[0] == "OK"
+            for i in range(200):
+                c.begin("PLAIN", b"\0anna.berg\0secret-anna.berg", number=i + 1)
+            ms = []
+            for _ in range(400):
+                begin = time.perf_counter()
+                assert m.lookup("domain", "example.org")[0] == "OK"
+                ms.append((time.perf_counter() - begin) * 1000)
+            answered = a.log_text().count("ev=auth.login")
+            assert all(c.reply().verb == "OK" for _ in range(200))
+            p99 = sorted(ms)[395]
+            print(f"\np99 {p99:.2f} ms, {answered} logins answered meanwhile")
+            assert answered < 200  # they did overlap
+            assert p99 < 20
+
+
+# ---- DNS ----
+
+def srv_section(slapd, dns, extra=""):
+    return section(slapd, extra=extra).replace(
+        f'uris = {{ "{slapd.uri}" }}', 'srv_domain = "example.org"'), \
+        f'dns_servers = {{ "{dns.server}" }}'
+
+
+@pytest.fixture(scope="module")
+def named(certs):
+    """A certificate for dc1 and dc2.example.org."""
+    return certs.issue("dcs", "dc1.example.org", "DNS:dc2.example.org")
+
+
+@pytest.fixture(scope="module")
+def dcs(work, certs, named):
+    cert, key = named
+    with ldap.Slapd(work / "dc1", ca=certs.ca, cert=cert, key=key) as one, \
+            ldap.Slapd(work / "dc2", ca=certs.ca, cert=cert, key=key) as two:
+        yield one, two
+
+
+ADDRESSES = ["dc1.example.org. 1 IN A 127.0.0.1", "dc2.example.org. 1 IN A 127.0.0.1"]
+
+
+def srv(name, priority, port, target):
+    return f"{name}.example.org. 1 IN SRV {priority} 10 {port} {target}.example.org."
+
+
+def test_servers_by_srv(work, dcs):
+    """By priority; when DNS names others they are used; while DNS is away the old ones stay."""
+    one, two = dcs
+    with Dns(work / "dns1", ADDRESSES + [srv("_ldap._tcp", 20, two.port, "dc2"),
+                                         srv("_ldap._tcp", 10, one.port, "dc1")]) as dns:
+        text, settings = srv_section(one, dns)
+        with Authd(work / "srv1", text, auth=uncached(), settings=settings) as a, a.auth() as c:
+            assert c.plain("anna.berg", "secret-anna.berg").verb == "OK"
+            a.wait_log(f"res=used uri=ldap://dc1.example.org:{one.port}")
+            dns.replace(ADDRESSES + [srv("_ldap._tcp", 10, two.port, "dc2")])
+            a.wait_log(f"res=used uri=ldap://dc2.example.org:{two.port}", timeout=12)
+            assert c.plain("anna.berg", "secret-anna.berg").verb == "OK"
+            dns.stop()
+            a.wait_log("ev=auth.discovery", timeout=1)
+            a.wait_log("those known before stay", timeout=15)
+            assert c.plain("anna.berg", "secret-anna.berg").verb == "OK"
+
+
+def test_site_before_domain(work, dcs):
+    one, two = dcs
+    with Dns(work / "dns2", ADDRESSES + [
+            srv("_ldap._tcp", 0, one.port, "dc1"),
+            srv("_ldap._tcp.Berlin._sites", 100, two.port, "dc2")]) as dns:
+        text, settings = srv_section(one, dns, extra='srv_site = "Berlin"')
+        with Authd(work / "srv2", text, auth=uncached(), settings=settings) as a, a.auth() as c:
+            assert c.plain("anna.berg", "secret-anna.berg").verb == "OK"
+            a.wait_log(f"res=used uri=ldap://dc2.example.org:{two.port}")
+            two.process.send_signal(signal.SIGSTOP)
+            try:
+                assert c.plain("anna.berg", "secret-anna.berg").verb == "OK"
+                a.wait_log(f"res=used uri=ldap://dc1.example.org:{one.port}")
+            finally:
+                two.process.send_signal(signal.SIGCONT)
+
+
+def test_ldaps_port_of_found_servers(work, dcs):
+    one, _ = dcs
+    with Dns(work / "dns3", ADDRESSES + [srv("_ldap._tcp", 0, one.port, "dc1")]) as dns:
+        text, settings = srv_section(one, dns, extra=f"srv_ldaps_port = {one.tls_port}")
+        with Authd(work / "srv3", text, settings=settings) as a, a.auth() as c:
+            assert c.plain("anna.berg", "secret-anna.berg").verb == "OK"
+            a.wait_log(f"res=used uri=ldaps://dc1.example.org:{one.tls_port}")
+
+
+def test_srv_target_outside_the_domain_is_not_used(work, dcs):
+    one, _ = dcs
+    records = ["_ldap._tcp.example.org. 1 IN SRV 0 0 %d dc1.evil.example.net." % one.port,
+               "dc1.evil.example.net. 1 IN A 127.0.0.1"]
+    with Dns(work / "dns4", records, zones=("example.org", "example.net")) as dns:
+        text, settings = srv_section(one, dns, extra="search_timeout = 1s")
+        with Authd(work / "srv4", text, settings=settings) as a, a.auth() as c:
+            a.wait_log("DNS names a server outside")
+            assert c.plain("anna.berg", "secret-anna.berg").temporary
+            assert "auth.connected" not in a.log_text()
+        # allowed by name, it is asked, and its certificate is for another name
+        text, settings = srv_section(one, dns, extra='srv_targets = { "evil.example.net" }')
+        with Authd(work / "srv5", text, settings=settings) as a, a.auth() as c:
+            a.wait_log("res=down")
+            assert c.plain("anna.berg", "secret-anna.berg").temporary
+            assert "certificate" in a.log_text()
+
+
+def test_no_dns_and_no_records(work, dcs):
+    one, _ = dcs
+    with Dns(work / "dns5", ADDRESSES) as dns:
+        text, settings = srv_section(one, dns)
+        with Authd(work / "srv6", text, settings=settings) as a, a.auth() as c:
+            begin = time.monotonic()
+            assert c.plain("anna.berg", "x").temporary
+            assert time.monotonic() - begin < 3
+            a.wait_log("no server that may be used")
+            dns.replace(ADDRESSES + [srv("_ldap._tcp", 0, one.port, "dc1")])
+            a.wait_log("res=used", timeout=10)
+            assert c.plain("anna.berg", "secret-anna.berg").verb == "OK"
+
+
+# ---- TLS ----
+
+def expired(certs, directory):
+    """A certificate of the same authority that ended in 2020."""
+    directory.mkdir(exist_ok=True)
+    key, csr, cert = (directory / f"old.{e}" for e in ("key", "csr", "pem"))
+    conf = directory / "ca.conf"
+    (directory / "index").write_text("")
+    conf.write_text(f"[ca]\ndefault_ca=d\n[d]\ndatabase={directory}/index\nnew_certs_dir={directory}\n"
+                    f"rand_serial=yes\ndefault_md=sha256\npolicy=p\nx509_extensions=e\n[p]\n"
+                    "commonName=supplied\n[e]\nsubjectAltName=DNS:localhost,IP:127.0.0.1\n")
+    for args in (["req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout",
+                  key, "-out", csr, "-subj", "/CN=localhost"],
+                 ["ca", "-batch", "-notext", "-config", conf, "-in", csr, "-out", cert, "-cert",
+                  certs.ca, "-keyfile", certs.ca_key, "-startdate", "20200101000000Z",
+                  "-enddate", "20200201000000Z"]):
+        subprocess.run(["openssl", *map(str, args)], check=True, capture_output=True)
+    key.chmod(0o600)
+    return cert, key
+
+
+@pytest.mark.parametrize("kind", ["wrong-name", "expired", "unknown-ca"])
+@pytest.mark.parametrize("tls", ["starttls", "ldaps"])
+def test_certificate_that_is_not_right(work, certs, kind, tls):
+    d = work / f"tls-{kind}-{tls}"
+    if kind == "wrong-name":
+        cert, key = certs.issue("other", "other.example.net")
+    elif kind == "expired":
+        cert, key = expired(certs, work / "expired")
+    else:
+        c = Certs(work / "other-ca")
+        cert, key = c.cert, c.key
+    with ldap.Slapd(d, cert=cert, key=key) as s:
+        s.ca = certs.ca
+        text = section(s, s.uri if tls == "starttls" else s.ldaps_uri)
+        with Authd(work / f"auth-{kind}-{tls}", text) as a, a.auth() as c:
+            assert c.plain("anna.berg", "secret-anna.berg").temporary
+            a.wait_log("res=down")
+            assert "certificate" in a.log_text() or "hostname" in a.log_text().lower()
+            assert "cn=postroom" not in s.log_text()  # no password went there
+        with Authd(work / f"insecure-{kind}-{tls}", text.replace(
+                "base =", "verify = no\n\tbase =")) as a, a.auth() as c:
+            assert c.plain("anna.berg", "secret-anna.berg").verb == "OK"
+            a.wait_log("verify = no")
+
+
+def test_client_certificate(work, certs):
+    cert, key = certs.issue("client", "mail.example.org")
+    with ldap.Slapd(work / "demand", ca=certs.ca, cert=certs.cert, key=certs.key,
+                    client_certs="demand") as s:
+        text = section(s)
+        with Authd(work / "nocert", text) as a, a.auth() as c:
+            assert c.plain("anna.berg", "secret-anna.berg").temporary
+            a.wait_log("res=down")
+        text = section(s, extra=f'client_certificate = "{cert}"\n\tclient_key = "{key}"')
+        with Authd(work / "cert", text) as a, a.auth() as c:
+            assert c.plain("anna.berg", "secret-anna.berg").verb == "OK"
+
+
+def test_client_key_of_another_certificate(work, slapd, certs):
+    cert, _ = certs.issue("client", "mail.example.org")
+    _, key = certs.issue("another", "mail2.example.org")
+    text = section(slapd, extra=f'client_certificate = "{cert}"\n\tclient_key = "{key}"')
+    with pytest.raises(RuntimeError, match="does not belong|private key"):
+        Authd(work / "wrongkey", text).start()
+
+
+def test_minimum_version(work, certs):
+    with ldap.Slapd(work / "tls12", ca=certs.ca, cert=certs.cert, key=certs.key,
+                    settings="TLSCipherSuite NORMAL:-VERS-ALL:+VERS-TLS1.2") as s:
+        with Authd(work / "min12", section(s)) as a, a.auth() as c:
+            assert c.plain("anna.berg", "secret-anna.berg").verb == "OK"
+            assert "TLSv1.2" in a.log_text()
+        text = section(s, extra='tls_min_version = "1.3"')
+        with Authd(work / "min13", text) as a, a.auth() as c:
+            assert c.plain("anna.berg", "secret-anna.berg").temporary
+            a.wait_log("res=down")
+
+
+def test_ldapi_then_ldaps(work, slapd, other):
+    text = section(slapd, slapd.ldapi_uri.replace("slapd/ldapi", "slapd/nothing"), other.ldaps_uri)
+    with Authd(work / "ldapi", text) as a, a.auth() as c:
+        assert c.plain("anna.berg", "secret-anna.berg").verb == "OK"
+    with Authd(work / "ldapi2", section(slapd, slapd.ldapi_uri)) as a, a.auth() as c:
+        assert c.plain("anna.berg", "secret-anna.berg").verb == "OK"
+        assert "in clear" not in a.log_text()
+
+
+def test_warning_of_passwords_in_clear(work, slapd):
+    text = section(slapd, slapd.uri, "ldap://192.0.2.1").replace("starttls = yes", "starttls = no")
+    with Authd(work / "clear", text) as a:
+        assert a.log_text().count("in clear") == 1
+        assert "uri=ldap://192.0.2.1" in a.log_text()
