@@ -112,3 +112,10 @@ tests_fuzz_replay_template_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LDAP_LIBS)
 check_PROGRAMS += tests/unit/test_ldap_srv
 tests_unit_test_ldap_srv_SOURCES = tests/unit/test_ldap_srv.c
 tests_unit_test_ldap_srv_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LDAP_LIBS) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_auth_attributes
+tests_unit_test_auth_attributes_SOURCES = tests/unit/test_auth_attributes.c
+tests_unit_test_auth_attributes_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_auth_section
+tests_unit_test_auth_section_SOURCES = tests/unit/test_auth_section.c tests/unit/fake_pool.h
+tests_unit_test_auth_section_LDADD = $(LIBAUTH) $(LIBCONFIG) $(LIBAUTHCLIENT) $(CONFUSE_LIBS) $(LDAP_LIBS) $(CMOCKA_LIBS)

@@ -248,6 +248,70 @@ test_print(void **state)
 	buf_fini(&err);
 }
 
+static const struct settings_directory *
+directory_of(struct settings *s, size_t i)
+{
+	assert_true(i < s->directories_count);
+	return &s->directories[i];
+}
+
+/* A preset fills what the file leaves out, wherever its line stands; what the file says wins, also
+ * when it says "nothing"; and a role gets all of it. */
+static void
+test_presets(void **state)
+{
+	static const char text[] =
+		"directory \"ad\" {\n\tuser_attribute = \"userPrincipalName\"\n"
+		"\turis = { \"ldap://a\" }\n\texpiry_attribute = \"\"\n"
+		"\tschema = active-directory\n}\n"
+		"directory \"ipa\" {\n\turis = { \"ldap://b\" }\n\tschema = freeipa\n}\n"
+		"directory \"plain\" {\n\turis = { \"ldap://c\" }\n}\n";
+	struct settings *s, *at_role;
+	struct buf err, out;
+
+	(void)state;
+	buf_init(&err, 4096);
+	buf_init(&out, 1 << 20);
+	assert_int_equal(load(text, false, &s, &err), ERR_OK);
+	settings_pack(s, ROLE_AUTH, &out);
+	assert_int_equal(settings_unpack(buf_str(&out), &at_role), ERR_OK);
+	const struct settings_directory *d = directory_of(at_role, 0);
+	assert_true(str_find(d->user_filter, STR("sAMAccountName")) < d->user_filter.n);
+	assert_true(str_eq(d->user_attribute, STR("userPrincipalName")));
+	assert_int_equal(d->expiry_attribute.n, 0);
+	assert_true(str_eq(d->expiry_format, STR("filetime")));
+	assert_int_equal(d->disabled_values.n, 1);
+	assert_true(str_eq(d->disabled_values.v[0], STR("bit:2")));
+	d = directory_of(at_role, 1);
+	assert_true(str_eq(d->user_base, STR("cn=users,cn=accounts,%{base}")));
+	assert_true(str_eq(d->enabled_attribute, STR("nsAccountLock")));
+	d = directory_of(at_role, 2);
+	assert_int_equal(d->user_base.n, 0);
+	assert_true(str_eq(d->home_attribute, STR("postroomHome")));
+	settings_free(at_role);
+
+	/* shown: everything in full, or only what the file changed of the preset */
+	buf_reset(&out);
+	settings_print(s, false, &out);
+	assert_true(str_find(buf_str(&out), STR("disabled_values = { \"bit:2\" }")) < out.n);
+	buf_reset(&out);
+	settings_print(s, true, &out);
+	assert_true(str_find(buf_str(&out), STR("disabled_values")) == out.n);
+	assert_true(str_find(buf_str(&out), STR("expiry_attribute = \"\"")) < out.n);
+	assert_true(str_find(buf_str(&out), STR("schema = \"freeipa\"")) < out.n);
+	settings_free(s);
+	buf_reset(&out);
+	settings_manual(&out);
+	assert_true(str_find(buf_str(&out), STR(".Li active-directory :")) < out.n);
+	buf_fini(&out);
+
+	assert_int_equal(load("directory \"x\" { uris = { \"ldap://a\" } schema = exchange }",
+				 false, &s, &err),
+		ERR_SYNTAX);
+	assert_true(str_find(buf_str(&err), STR("schema must be")) < err.n);
+	buf_fini(&err);
+}
+
 int
 main(void)
 {
@@ -257,6 +321,7 @@ main(void)
 		cmocka_unit_test(test_secret),
 		cmocka_unit_test(test_pack),
 		cmocka_unit_test(test_print),
+		cmocka_unit_test(test_presets),
 	};
 
 	if (mkdtemp(dir) == NULL)

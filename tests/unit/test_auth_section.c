@@ -1,0 +1,935 @@
+/* auth-ldap/directory: a directory section asked about users, against a directory played here. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "auth-ldap/directory/attributes.h"
+#include "auth-ldap/directory/section.h"
+#include "tests/unit/fake_pool.h"
+
+struct world {
+	struct loop *loop;
+	struct settings *settings;
+	struct settings_directory *d;
+	struct backend *b;
+	struct name name;
+	struct auth_context context;
+	/* the last answer */
+	unsigned answers;
+	enum err err;
+	enum auth_reason reason;
+	char detail[400], users[400], value[200];
+	struct auth_user *user;
+	bool secret;
+	int64_t expires;
+	int grace;
+};
+
+static void
+on_stop(struct loop_task *t)
+{
+	loop_stop(t->arg);
+}
+
+/* Runs what waits in the loop. */
+static void
+settle(struct world *w)
+{
+	struct loop_task stop;
+	loop_task_init(&stop, w->loop, on_stop, w->loop);
+	loop_task_queue(&stop);
+	loop_run(w->loop);
+}
+
+/* Settings as a file gives them, with more lines in the directory section. */
+static void
+load(struct world *w, const char *more)
+{
+	char path[] = "/tmp/postroom-section-XXXXXX";
+	struct buf err;
+	int fd = mkstemp(path);
+	FILE *f = fd >= 0 ? fdopen(fd, "w") : NULL;
+	assert_non_null(f);
+	assert_true(fprintf(f,
+			    "mail_root = \"/mail\"\nauth { default_domain = \"example.org\" }\n"
+			    "directory \"main\" {\nuris = { \"ldap://127.0.0.1\" }\n"
+			    "base = \"dc=example,dc=org\"\nbind_dn = \"cn=service\"\n%s\n}\n",
+			    more) > 0);
+	assert_int_equal(fclose(f), 0);
+	settings_free(w->settings);
+	buf_init(&err, 4000);
+	enum err e = settings_load(path, false, &w->settings, &err);
+	assert_int_equal(unlink(path), 0);
+	if (e != ERR_OK)
+		fail_msg("%.*s", STR_FMT(buf_str(&err)));
+	buf_fini(&err);
+	w->d = &w->settings->directories[0];
+	w->d->bind_password = STR("x");
+}
+
+static int
+setup(void **state)
+{
+	struct world *w = xcalloc(1, sizeof *w);
+	w->loop = loop_new();
+	load(w, "");
+	questions = cancelled_questions = 0;
+	*state = w;
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	struct world *w = *state;
+	assert_null(asked);
+	if (w->b != NULL)
+		w->b->ops->free(w->b);
+	auth_user_unref(w->user);
+	loop_free(w->loop);
+	w->d->bind_password = STR_EMPTY; /* not the arena's: nothing to wipe */
+	settings_free(w->settings);
+	free(w);
+	return 0;
+}
+
+static void
+make(struct world *w)
+{
+	struct buf err;
+	buf_init(&err, 1000);
+	enum err e = directory_backend_new(w->loop, w->settings, w->d, &w->b, &err);
+	if (e != ERR_OK)
+		fail_msg("%.*s", STR_FMT(buf_str(&err)));
+	buf_fini(&err);
+}
+
+static void
+on_answer(void *arg, const struct auth_answer *a)
+{
+	struct world *w = arg;
+	w->answers++;
+	w->err = a->err;
+	w->reason = a->reason;
+	(void)snprintf(w->detail, sizeof w->detail, "%.*s", STR_FMT(a->detail));
+	(void)snprintf(w->value, sizeof w->value, "%.*s", STR_FMT(a->value));
+	auth_user_unref(w->user);
+	w->user = a->user != NULL ? auth_user_new(a->user) : NULL;
+	if (a->user != NULL && a->err == ERR_OK) {
+		size_t n = strlen(w->users);
+		(void)snprintf(w->users + n, sizeof w->users - n, " %.*s", STR_FMT(a->user->user));
+	}
+	w->secret = a->secret != NULL;
+	w->expires = a->password_expires_sec;
+	w->grace = a->grace_logins;
+}
+
+static struct backend_request *
+ask_more(struct world *w, enum ask_kind kind, const char *name, const char *password,
+	const char *other)
+{
+	if (name != NULL)
+		assert_int_equal(
+			name_parse_login(str_of(name), w->settings->auth.default_domain, &w->name),
+			ERR_OK);
+	const struct auth_question q = { .kind = kind,
+		.name = name != NULL ? &w->name : NULL,
+		.password = str_of(password),
+		.other = str_of(other),
+		.context = &w->context };
+	w->answers = 0;
+	w->users[0] = '\0';
+	struct backend_request *r = w->b->ops->ask(w->b, &q, on_answer, w);
+	assert_int_equal(w->answers, 0); /* never inside ask */
+	settle(w);
+	return r;
+}
+
+static struct backend_request *
+ask(struct world *w, enum ask_kind kind, const char *name)
+{
+	return ask_more(w, kind, name, kind == ASK_LOGIN ? "secret" : NULL, NULL);
+}
+
+static void
+expect(const struct world *w, enum err e, enum auth_reason reason)
+{
+	assert_int_equal(w->answers, 1);
+	if (w->err != e || w->reason != reason)
+		fail_msg("%s, \"%s\" (%s)", err_name(w->err), reason_text(w->reason), w->detail);
+	assert_null(asked);
+}
+
+static void
+expect_search(const char *base, enum ldap_scope scope, const char *filter)
+{
+	assert_non_null(asked);
+	assert_int_equal(asked->op.type, LDAP_OP_SEARCH);
+	assert_string_equal(buf_z(&asked->base), base);
+	assert_string_equal(buf_z(&asked->filter), filter);
+	assert_int_equal(asked->op.scope, scope);
+}
+
+static void
+expect_bind(const char *dn)
+{
+	assert_non_null(asked);
+	assert_int_equal(asked->op.type, LDAP_OP_BIND);
+	assert_string_equal(buf_z(&asked->dn), dn);
+	assert_string_equal(buf_z(&asked->password), "secret");
+}
+
+#define ANNA_DN "uid=anna,ou=people,dc=example,dc=org"
+static const struct fake_entry nobody[] = { { .dn = NULL } };
+static const struct fake_entry anna[] = {
+	{ ANNA_DN, { { "mail", { "Anna@Example.org" } }, { "displayName", { "Anna Berg" } },
+			   { "mailLocalAddress", { "a.berg@example.com", "not an address" } },
+			   { "mailQuota", { "2G" } }, { "mailHost", { "mail2.example.org" } } } },
+	{ .dn = NULL },
+};
+
+static void
+test_login(void **state)
+{
+	struct world *w = *state;
+	make(w);
+	(void)ask(w, ASK_LOGIN, "anna");
+	expect_search("dc=example,dc=org", SCOPE_SUB,
+		"(&(objectClass=inetOrgPerson)(|(uid=anna)(mail=anna)(mailLocalAddress=anna)))");
+	assert_string_equal(buf_z(&asked->attrs),
+		" mail postroomHome displayName mailQuota mailHost pwdAccountLockedTime "
+		"shadowExpire mailLocalAddress");
+	fake_answer(ERR_OK, anna);
+	expect_bind(ANNA_DN);
+	asked->op.facts.expires_sec = 3600;
+	asked->op.facts.grace = 2;
+	fake_end(ERR_OK, NULL);
+	expect(w, ERR_OK, REASON_NONE);
+	assert_true(str_eq(w->user->user, STR("anna@example.org")));
+	assert_true(str_eq(w->user->home, STR("/mail/example.org/anna")));
+	assert_true(str_eq(w->user->source, STR(ANNA_DN)));
+	assert_true(str_eq(w->user->backend, STR("main")));
+	assert_true(str_eq(w->user->display_name, STR("Anna Berg")));
+	assert_true(str_eq(w->user->quota, STR("2G")));
+	assert_true(str_eq(w->user->mail_host, STR("mail2.example.org")));
+	assert_int_equal(w->user->aliases_count, 1);
+	assert_true(str_eq(w->user->aliases[0], STR("a.berg@example.com")));
+	assert_false(w->user->disabled || w->user->services_given);
+	assert_int_equal(w->user->expires_sec, 0);
+	assert_int_equal(w->expires, 3600);
+	assert_int_equal(w->grace, 2);
+	assert_int_equal(questions, 2);
+}
+
+static void
+test_passwords_that_never_get_there(void **state)
+{
+	struct world *w = *state;
+	make(w);
+	(void)ask_more(w, ASK_LOGIN, "anna", "", NULL);
+	expect(w, ERR_DENIED, REASON_EMPTY);
+	const struct auth_question q = {
+		.kind = ASK_LOGIN, .name = &w->name, .password = STR("\0x"), .context = &w->context
+	};
+	w->answers = 0;
+	(void)w->b->ops->ask(w->b, &q, on_answer, w);
+	settle(w);
+	expect(w, ERR_DENIED, REASON_PASSWORD);
+	assert_int_equal(questions, 0);
+}
+
+static void
+test_names_that_match_none_or_several(void **state)
+{
+	static const struct fake_entry two[] = {
+		{ ANNA_DN, { { "mail", { "anna@example.org" } } } },
+		{ "uid=other,dc=x", { { "mail", { "other@example.org" } } } },
+		{ .dn = NULL },
+	};
+	static const enum ask_kind kinds[] = { ASK_LOGIN, ASK_USER, ASK_ADDRESS, ASK_SECRET };
+	struct world *w = *state;
+	make(w);
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+		(void)ask(w, kinds[i], "anna@example.org");
+		fake_answer(ERR_OK, nobody);
+		expect(w, ERR_NOTFOUND, REASON_UNKNOWN);
+		(void)ask(w, kinds[i], "anna@example.org");
+		fake_end(ERR_NOTFOUND, "no such base");
+		expect(w, ERR_NOTFOUND, REASON_UNKNOWN);
+		(void)ask(w, kinds[i], "anna@example.org");
+		fake_answer(i % 2 == 0 ? ERR_OK : ERR_LIMIT, two);
+		expect(w, ERR_DENIED, REASON_AMBIGUOUS);
+		assert_string_equal(w->detail, ANNA_DN " | uid=other,dc=x");
+		(void)ask(w, kinds[i], "anna@example.org");
+		fake_end(ERR_TEMP, "no server answers");
+		expect(w, ERR_TEMP, REASON_DIRECTORY);
+		assert_string_equal(w->detail, "no server answers");
+	}
+}
+
+/* What a client may hear depends on whether the directory says it to a right password only. */
+static void
+test_reasons(void **state)
+{
+	static const struct {
+		enum ldap_bind_reason said;
+		bool right;
+		enum auth_reason want;
+		const char *code;
+	} table[] = {
+		{ LDAP_BIND_PASSWORD, false, REASON_PASSWORD, "" },
+		{ LDAP_BIND_REFUSED, false, REASON_PASSWORD, "" },
+		{ LDAP_BIND_UNKNOWN, false, REASON_UNKNOWN, "" },
+		{ LDAP_BIND_LOCKED, false, REASON_LOCKED, "" },
+		{ LDAP_BIND_LOCKED, true, REASON_LOCKED, "" },
+		{ LDAP_BIND_DISABLED, false, REASON_PASSWORD, "" },
+		{ LDAP_BIND_DISABLED, true, REASON_DISABLED, "CONTACTADMIN" },
+		{ LDAP_BIND_ACCOUNT_EXPIRED, false, REASON_PASSWORD, "" },
+		{ LDAP_BIND_ACCOUNT_EXPIRED, true, REASON_ACCOUNT_EXPIRED, "CONTACTADMIN" },
+		{ LDAP_BIND_PASSWORD_EXPIRED, false, REASON_PASSWORD, "" },
+		{ LDAP_BIND_PASSWORD_EXPIRED, true, REASON_PASSWORD_EXPIRED, "EXPIRED" },
+		{ LDAP_BIND_MUST_CHANGE, false, REASON_PASSWORD, "" },
+		{ LDAP_BIND_MUST_CHANGE, true, REASON_MUST_CHANGE, "EXPIRED" },
+		{ LDAP_BIND_HOURS, false, REASON_PASSWORD, "" },
+		{ LDAP_BIND_HOURS, true, REASON_HOURS, "AUTHORIZATIONFAILED" },
+		{ LDAP_BIND_WORKSTATION, true, REASON_WORKSTATION, "AUTHORIZATIONFAILED" },
+		{ LDAP_BIND_WORKSTATION, false, REASON_PASSWORD, "" },
+	};
+	struct world *w = *state;
+	make(w);
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		(void)ask(w, ASK_LOGIN, "anna");
+		fake_answer(ERR_OK, anna);
+		asked->op.facts.reason = table[i].said;
+		asked->op.facts.after_right_password = table[i].right;
+		/* "must change" comes with a bind that succeeded */
+		fake_end(table[i].said == LDAP_BIND_MUST_CHANGE ? ERR_OK : ERR_DENIED, "says it");
+		expect(w, ERR_DENIED, table[i].want);
+		assert_string_equal(reason_code(w->reason), table[i].code);
+		assert_non_null(strstr(w->detail, "says it"));
+		assert_true(str_eq(w->user->user, STR("anna@example.org")));
+	}
+	(void)ask(w, ASK_LOGIN, "anna");
+	fake_answer(ERR_OK, anna);
+	fake_end(ERR_TEMP, "no answer in time");
+	expect(w, ERR_TEMP, REASON_DIRECTORY);
+}
+
+/* One attribute of an otherwise good entry; a login and a mail address. */
+static void
+test_values_that_cannot_be_used(void **state)
+{
+	static const struct {
+		struct fake_attr attr;
+		enum err login, address;
+		enum auth_reason reason;
+	} table[] = {
+		{ { "mail", { "a@example.org", "b@example.org" } }, ERR_DENIED, ERR_TEMP,
+			REASON_ENTRY },
+		{ { "mail", { "not a name" } }, ERR_DENIED, ERR_TEMP, REASON_ENTRY },
+		{ { "mail", { "a/b@example.org" } }, ERR_DENIED, ERR_TEMP, REASON_ENTRY },
+		{ { "cn", { "has no mail" } }, ERR_DENIED, ERR_TEMP, REASON_ENTRY },
+		{ { "status", { "perhaps" } }, ERR_DENIED, ERR_TEMP, REASON_ENTRY },
+		{ { "until", { "soon" } }, ERR_DENIED, ERR_TEMP, REASON_ENTRY },
+		{ { "services", { "imap", "smtp?" } }, ERR_DENIED, ERR_TEMP, REASON_ENTRY },
+		{ { "networks", { "192.0.2.0/24 everywhere" } }, ERR_DENIED, ERR_TEMP,
+			REASON_ENTRY },
+		{ { "networks", { "192.0.2.1/24" } }, ERR_DENIED, ERR_TEMP, REASON_ENTRY },
+		{ { "networks", { " , " } }, ERR_DENIED, ERR_TEMP, REASON_ENTRY },
+		{ { "postroomHome", { "/etc/x" } }, ERR_TEMP, ERR_TEMP, REASON_HOME },
+		{ { "postroomHome", { "/mail/../etc" } }, ERR_TEMP, ERR_TEMP, REASON_HOME },
+		{ { "postroomHome", { "/mail/a", "/mail/b" } }, ERR_TEMP, ERR_TEMP, REASON_HOME },
+	};
+	struct world *w = *state;
+	struct str on[] = { STR("active") }, off[] = { STR("disabled") };
+	w->d->enabled_attribute = STR("status");
+	w->d->enabled_values = (struct str_list){ on, 1 };
+	w->d->disabled_values = (struct str_list){ off, 1 };
+	w->d->expiry_attribute = STR("until");
+	w->d->expiry_format = STR("auto");
+	w->d->services_attribute = STR("services");
+	w->d->networks_attribute = STR("networks");
+	make(w);
+	for (size_t i = 0; i < 2 * ARRAY_LEN(table); i++) {
+		struct fake_entry e[2] = { { .dn = ANNA_DN } };
+		size_t at = i / 2, n = 0;
+		bool login = i % 2 == 0;
+		e[0].attrs[n++] = table[at].attr;
+		if (strcmp(table[at].attr.name, "mail") != 0 &&
+			strcmp(table[at].attr.name, "cn") != 0)
+			e[0].attrs[n] = (struct fake_attr){ "mail", { "anna@example.org" } };
+		(void)ask(w, login ? ASK_LOGIN : ASK_ADDRESS, "anna@example.org");
+		fake_answer(ERR_OK, e);
+		expect(w, login ? table[at].login : table[at].address, table[at].reason);
+		assert_non_null(strstr(w->detail, ANNA_DN));
+	}
+}
+
+static void
+test_policy_is_handed_on(void **state)
+{
+	static const struct fake_entry e[] = {
+		{ ANNA_DN, { { "mail", { "anna@example.org" } }, { "status", { "DISABLED" } },
+				   { "until", { "20271231235959Z", "20261231235959Z" } },
+				   { "services", { "IMAP, smtp", "!pop3" } },
+				   { "networks", { "192.0.2.0/24", "2001:db8::/32 198.51.100.7" } },
+				   { "uidNumber", { "1000" } }, { "cn", { "A\tB" } } } },
+		{ .dn = NULL },
+	};
+	struct world *w = *state;
+	struct str on[] = { STR("active") }, off[] = { STR("disabled") };
+	struct str fields[] = { STR("uid=uidNumber"), STR("name=cn"), STR("gid=gidNumber") };
+	w->d->enabled_attribute = STR("status");
+	w->d->enabled_values = (struct str_list){ on, 1 };
+	w->d->disabled_values = (struct str_list){ off, 1 };
+	w->d->expiry_attribute = STR("until");
+	w->d->expiry_format = STR("auto");
+	w->d->services_attribute = STR("services");
+	w->d->networks_attribute = STR("networks");
+	w->d->userdb_attributes = (struct str_list){ fields, 3 };
+	make(w);
+	(void)ask(w, ASK_USER, "anna");
+	fake_answer(ERR_OK, e);
+	expect(w, ERR_OK, REASON_NONE);
+	assert_true(w->user->disabled && w->user->services_given);
+	assert_int_equal(w->user->expires_sec, 1798761599);
+	assert_int_equal(w->user->services_count, 3);
+	assert_true(str_eq(w->user->services[0], STR("imap")));
+	assert_true(str_eq(w->user->services[1], STR("smtp")));
+	assert_true(str_eq(w->user->services[2], STR("!pop3")));
+	assert_int_equal(w->user->networks_count, 3);
+	assert_true(str_eq(w->user->networks[2], STR("198.51.100.7")));
+	assert_true(str_eq(w->user->fields, STR("uid=1000\tname=A\001tB")));
+}
+
+/* A home of the directory's is asked for again: it must be one entry's only. */
+static void
+test_homes(void **state)
+{
+	static const struct fake_entry e[] = {
+		{ ANNA_DN, { { "mail", { "anna@example.org" } },
+				   { "postroomHome", { "/mail/x(1)" } } } },
+		{ .dn = NULL },
+	};
+	static const struct fake_entry two[] = { { .dn = ANNA_DN }, { .dn = "uid=b" },
+		{ .dn = NULL } };
+	struct world *w = *state;
+	make(w);
+	for (int i = 0; i < 4; i++) {
+		(void)ask(w, ASK_LOGIN, "anna");
+		fake_answer(ERR_OK, e);
+		expect_bind(ANNA_DN);
+		fake_end(ERR_OK, NULL);
+		expect_search("dc=example,dc=org", SCOPE_SUB, "(postroomHome=/mail/x\\281\\29)");
+		assert_int_equal(asked->size_limit, 2);
+		if (i == 0) {
+			fake_answer(ERR_OK, e);
+			expect(w, ERR_OK, REASON_NONE);
+			assert_true(str_eq(w->user->home, STR("/mail/x(1)")));
+		} else if (i == 1) {
+			fake_answer(ERR_OK, two);
+			expect(w, ERR_TEMP, REASON_HOME);
+		} else if (i == 2) {
+			fake_answer(ERR_LIMIT, two);
+			expect(w, ERR_TEMP, REASON_HOME);
+		} else {
+			fake_end(ERR_TEMP, "gone");
+			expect(w, ERR_TEMP, REASON_DIRECTORY);
+		}
+	}
+}
+
+static void
+test_template(void **state)
+{
+	struct world *w = *state;
+	w->d->user_dn = STR("uid=%{local},ou=people,%{base}");
+	w->d->user_dn_read = false;
+	make(w);
+	(void)ask(w, ASK_LOGIN, "anna");
+	expect_bind(ANNA_DN);
+	fake_end(ERR_OK, NULL);
+	expect(w, ERR_OK, REASON_NONE);
+	assert_true(str_eq(w->user->user, STR("anna@example.org")));
+	assert_true(str_eq(w->user->home, STR("/mail/example.org/anna")));
+	assert_int_equal(questions, 1); /* no search at all */
+	/* nobody knows whether it was the name or the password: the next backend is asked */
+	(void)ask(w, ASK_LOGIN, "anna");
+	asked->op.facts.reason = LDAP_BIND_PASSWORD;
+	fake_end(ERR_DENIED, NULL);
+	expect(w, ERR_NOTFOUND, REASON_PASSWORD);
+	(void)ask(w, ASK_LOGIN, "anna");
+	asked->op.facts.reason = LDAP_BIND_PASSWORD_EXPIRED;
+	asked->op.facts.after_right_password = true;
+	fake_end(ERR_DENIED, NULL);
+	expect(w, ERR_DENIED, REASON_PASSWORD_EXPIRED);
+	/* the directory does not vouch for another domain */
+	questions = 0;
+	(void)ask(w, ASK_LOGIN, "anna@example.com");
+	expect(w, ERR_NOTFOUND, REASON_UNKNOWN);
+	(void)ask(w, ASK_LOGIN, "j\xc3\xbcrgen");
+	expect(w, ERR_NOTFOUND, REASON_NAME);
+	assert_int_equal(questions, 0);
+}
+
+static void
+test_template_reads_the_entry(void **state)
+{
+	static const struct fake_entry off[] = {
+		{ ANNA_DN, { { "mail", { "somebody.else@example.org" } }, { "mailQuota", { "1G" } },
+				   { "pwdAccountLockedTime", { "000001010000Z" } } } },
+		{ .dn = NULL },
+	};
+	static const struct fake_entry odd[] = { { ANNA_DN, { { "shadowExpire", { "x" } } } },
+		{ .dn = NULL } };
+	struct world *w = *state;
+	w->d->user_dn = STR("uid=%{local},ou=people,dc=example,dc=org");
+	make(w);
+	for (int i = 0; i < 4; i++) {
+		(void)ask(w, ASK_LOGIN, "anna");
+		fake_end(ERR_OK, NULL);
+		expect_search(ANNA_DN, SCOPE_BASE, "(objectClass=*)");
+		if (i == 0) {
+			fake_answer(ERR_OK, off);
+			expect(w, ERR_OK, REASON_NONE);
+			assert_true(str_eq(w->user->user, STR("anna@example.org")));
+			assert_true(w->user->disabled);
+			assert_true(str_eq(w->user->quota, STR("1G")));
+		} else if (i == 1) {
+			fake_answer(ERR_OK, odd);
+			expect(w, ERR_DENIED, REASON_ENTRY);
+		} else if (i == 2) {
+			fake_answer(ERR_OK, nobody);
+			expect(w, ERR_TEMP, REASON_ENTRY);
+		} else {
+			fake_end(ERR_TEMP, "gone");
+			expect(w, ERR_TEMP, REASON_DIRECTORY);
+		}
+	}
+}
+
+static void
+test_bases_and_scope(void **state)
+{
+	struct world *w = *state;
+	w->d->base = STR("ou=mail,%{domain|dc}");
+	w->d->user_base = STR("ou=people,%{base}");
+	w->d->scope = STR("one");
+	w->d->user_filter = STR("(&(uid=%{user})(s=%{service})(r=%{remote_ip})(l=%{local_ip}))");
+	make(w);
+	assert_true(w->b->by_service && w->b->by_remote_ip && w->b->by_local_ip);
+	w->context.service = STR("im*p");
+	w->context.remote_ip = STR("192.0.2.1");
+	w->context.local_ip = STR("2001:db8::1");
+	(void)ask(w, ASK_USER, "anna@sub.example.com");
+	expect_search("ou=people,ou=mail,dc=sub,dc=example,dc=com", SCOPE_ONE,
+		"(&(uid=anna@sub.example.com)(s=im\\2ap)(r=192.0.2.1)(l=2001:db8::1))");
+	fake_answer(ERR_OK, nobody);
+	expect(w, ERR_NOTFOUND, REASON_UNKNOWN);
+	/* no domain, no base: nobody can be there */
+	w->settings->auth.default_domain = STR_EMPTY;
+	(void)ask(w, ASK_USER, "anna");
+	expect(w, ERR_NOTFOUND, REASON_UNKNOWN);
+	(void)ask(w, ASK_LIST, NULL);
+	expect(w, ERR_TEMP, REASON_INTERNAL);
+}
+
+static void
+test_netbios_names(void **state)
+{
+	struct world *w = *state;
+	w->d->netbios_domain = STR("EXAMPLE");
+	w->d->user_filter = STR("(sAMAccountName=%{user})");
+	make(w);
+	(void)ask(w, ASK_LOGIN, "Example\\Anna");
+	expect_search("dc=example,dc=org", SCOPE_SUB, "(sAMAccountName=anna)");
+	fake_answer(ERR_OK, nobody);
+	expect(w, ERR_NOTFOUND, REASON_UNKNOWN);
+	questions = 0;
+	(void)ask(w, ASK_LOGIN, "other\\anna");
+	expect(w, ERR_NOTFOUND, REASON_UNKNOWN);
+	assert_int_equal(questions, 0);
+	assert_true(backend_takes(w->b, &w->name, false) == false);
+}
+
+static void
+test_fallback_name(void **state)
+{
+	static const struct fake_entry e[] = {
+		{ ANNA_DN, { { "userPrincipalName", { "anna@corp.example" } } } },
+		{ .dn = NULL },
+	};
+	struct world *w = *state;
+	w->d->user_attribute_fallback = STR("userPrincipalName");
+	make(w);
+	(void)ask(w, ASK_USER, "anna");
+	fake_answer(ERR_OK, e);
+	expect(w, ERR_OK, REASON_NONE);
+	assert_true(str_eq(w->user->user, STR("anna@corp.example")));
+}
+
+static void
+test_certificates(void **state)
+{
+	struct world *w = *state;
+	make(w);
+	(void)ask_more(w, ASK_CERTIFICATE, NULL, NULL, "CN=anna");
+	expect(w, ERR_NOTFOUND, REASON_UNKNOWN); /* off */
+	w->b->ops->free(w->b);
+	w->d->certificate_filter = STR("(|(seeAlso=%{certificate})(uid=%{certificate_cn}))");
+	make(w);
+	(void)ask_more(w, ASK_CERTIFICATE, NULL, NULL, "CN=an*na,O=X");
+	expect_search("dc=example,dc=org", SCOPE_SUB, "(|(seeAlso=CN=an\\2ana,O=X)(uid=an\\2ana))");
+	fake_answer(ERR_OK, anna);
+	expect(w, ERR_OK, REASON_NONE);
+	assert_true(str_eq(w->user->user, STR("anna@example.org")));
+	(void)ask_more(w, ASK_CERTIFICATE, NULL, NULL, "");
+	expect(w, ERR_NOTFOUND, REASON_UNKNOWN);
+}
+
+static void
+test_secrets(void **state)
+{
+	static const struct fake_entry e[] = {
+		{ ANNA_DN, { { "mail", { "anna@example.org" } },
+				   { "authPassword",
+					   { "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$"
+					     "WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:"
+					     "wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=" } } } },
+		{ .dn = NULL },
+	};
+	struct world *w = *state;
+	struct str attrs[] = { STR("authPassword"), STR("userPassword") };
+	make(w);
+	(void)ask(w, ASK_SECRET, "anna");
+	assert_null(strstr(buf_z(&asked->attrs), "assword")); /* off: never even read */
+	fake_answer(ERR_OK, e);
+	expect(w, ERR_OK, REASON_NONE);
+	assert_false(w->secret);
+	w->b->ops->free(w->b);
+	w->d->secret_attributes = (struct str_list){ attrs, 2 };
+	make(w);
+	(void)ask(w, ASK_SECRET, "anna");
+	assert_non_null(strstr(buf_z(&asked->attrs), " authPassword userPassword"));
+	fake_answer(ERR_OK, e);
+	expect(w, ERR_OK, REASON_NONE);
+	assert_true(w->secret && str_eq(w->user->user, STR("anna@example.org")));
+	(void)ask(w, ASK_SECRET, "anna");
+	fake_answer(ERR_OK, anna);
+	expect(w, ERR_OK, REASON_NONE);
+	assert_false(w->secret);
+	(void)ask(w, ASK_LOGIN, "anna");
+	assert_null(strstr(buf_z(&asked->attrs), "assword"));
+	fake_end(ERR_TEMP, "gone");
+}
+
+static void
+test_masters(void **state)
+{
+	struct world *w = *state;
+	make(w);
+	(void)ask_more(w, ASK_MASTER, "bert@example.org", NULL, ANNA_DN);
+	expect(w, ERR_DENIED, REASON_AUTHZ); /* off */
+	w->b->ops->free(w->b);
+	w->d->master_filter = STR("(&(memberOf=cn=masters)(!(uid=%{other})))");
+	make(w);
+	(void)ask_more(w, ASK_MASTER, "bert@example.org", NULL, ANNA_DN);
+	expect_search(ANNA_DN, SCOPE_BASE, "(&(memberOf=cn=masters)(!(uid=bert@example.org)))");
+	fake_answer(ERR_OK, anna);
+	expect(w, ERR_OK, REASON_NONE);
+	(void)ask_more(w, ASK_MASTER, "bert@example.org", NULL, ANNA_DN);
+	fake_answer(ERR_OK, nobody);
+	expect(w, ERR_DENIED, REASON_AUTHZ);
+	(void)ask_more(w, ASK_MASTER, "bert@example.org", NULL, ANNA_DN);
+	fake_end(ERR_TEMP, "gone");
+	expect(w, ERR_TEMP, REASON_DIRECTORY);
+	(void)ask_more(w, ASK_MASTER, "bert@example.org", NULL, "");
+	expect(w, ERR_DENIED, REASON_AUTHZ);
+}
+
+static void
+test_domains(void **state)
+{
+	struct world *w = *state;
+	struct str domains[] = { STR("example.org") };
+	w->d->domain_base = STR("ou=domains,%{base}");
+	make(w);
+	(void)ask(w, ASK_DOMAIN, "x@example.com");
+	expect_search("ou=domains,dc=example,dc=org", SCOPE_SUB, "(associatedDomain=example.com)");
+	assert_string_equal(buf_z(&asked->attrs), " 1.1");
+	fake_answer(ERR_LIMIT, anna);
+	expect(w, ERR_OK, REASON_NONE);
+	assert_string_equal(w->value, "example.com");
+	(void)ask(w, ASK_DOMAIN, "x@example.com");
+	fake_answer(ERR_OK, nobody);
+	expect(w, ERR_NOTFOUND, REASON_UNKNOWN);
+	(void)ask(w, ASK_DOMAIN, "x@example.com");
+	fake_end(ERR_TEMP, "gone");
+	expect(w, ERR_TEMP, REASON_DIRECTORY);
+	w->b->ops->free(w->b);
+	w->d->domains = (struct str_list){ domains, 1 };
+	make(w);
+	questions = 0;
+	(void)ask(w, ASK_DOMAIN, "x@Example.org");
+	expect(w, ERR_OK, REASON_NONE);
+	assert_string_equal(w->value, "example.org");
+	(void)ask(w, ASK_DOMAIN, "x@example.com");
+	expect(w, ERR_NOTFOUND, REASON_UNKNOWN);
+	assert_int_equal(questions, 0);
+}
+
+static void
+test_list(void **state)
+{
+	static const struct fake_entry some[] = {
+		{ "uid=a", { { "mail", { "a@example.org" } } } },
+		{ "uid=b", { { "mail", { "b1@example.org", "b2@example.org" } } } },
+		{ "uid=c", { { "cn", { "no mail" } } } },
+		{ "uid=d", { { "mail", { "d" } } } },
+		{ .dn = NULL },
+	};
+	struct world *w = *state;
+	make(w);
+	(void)ask(w, ASK_LIST, NULL);
+	expect_search("dc=example,dc=org", SCOPE_SUB,
+		"(&(objectClass=inetOrgPerson)(|(uid=*)(mail=*)(mailLocalAddress=*)))");
+	fake_answer(ERR_OK, some);
+	assert_int_equal(w->answers, 3);
+	assert_int_equal(w->err, ERR_EOF);
+	assert_string_equal(w->users, " a@example.org d@example.org");
+	(void)ask(w, ASK_LIST, NULL);
+	fake_answer(ERR_LIMIT, some);
+	assert_int_equal(w->err, ERR_TEMP); /* a part is never the list */
+}
+
+static struct backend_request *cancel_inside;
+static unsigned calls_after;
+
+static void
+on_list_cancel(void *arg, const struct auth_answer *a UNUSED)
+{
+	struct world *w = arg;
+	calls_after++;
+	w->b->ops->cancel(cancel_inside);
+}
+
+static void
+test_cancel(void **state)
+{
+	static const struct fake_entry some[] = {
+		{ "uid=a", { { "mail", { "a@example.org" } } } },
+		{ "uid=d", { { "mail", { "d@example.org" } } } },
+		{ .dn = NULL },
+	};
+	struct world *w = *state;
+	make(w);
+	struct backend_request *r = ask(w, ASK_LOGIN, "anna");
+	w->b->ops->cancel(r);
+	assert_int_equal(cancelled_questions, 1);
+	r = ask(w, ASK_LOGIN, "anna");
+	fake_answer(ERR_OK, anna);
+	expect_bind(ANNA_DN);
+	w->b->ops->cancel(r);
+	assert_int_equal(cancelled_questions, 2);
+	assert_int_equal(w->answers, 0);
+	/* one that would have answered from the loop */
+	const struct auth_question q = {
+		.kind = ASK_LOGIN, .name = &w->name, .context = &w->context
+	};
+	r = w->b->ops->ask(w->b, &q, on_answer, w);
+	w->b->ops->cancel(r);
+	settle(w);
+	assert_int_equal(w->answers, 0);
+	/* in the middle of a list */
+	const struct auth_question all = { .kind = ASK_LIST, .context = &w->context };
+	cancel_inside = w->b->ops->ask(w->b, &all, on_list_cancel, w);
+	fake_answer(ERR_OK, some);
+	assert_int_equal(calls_after, 1);
+}
+
+static void
+test_trace(void **state)
+{
+	struct world *w = *state;
+	struct trace *t = trace_new();
+	make(w);
+	w->context.trace = t;
+	(void)ask(w, ASK_LOGIN, "anna");
+	fake_answer(ERR_OK, anna);
+	(void)snprintf(asked->op.text, sizeof asked->op.text, "all fine");
+	fake_end(ERR_OK, NULL);
+	expect(w, ERR_OK, REASON_NONE);
+	struct str text = trace_text(t);
+	static const char *const want[] = { "ldap://fake", "base \"dc=example,dc=org\"",
+		"scope sub", "(uid=anna)", ANNA_DN, "mailQuota=2G", "bind", "all fine",
+		"anna@example.org" };
+	for (size_t i = 0; i < ARRAY_LEN(want); i++)
+		if (str_find(text, str_of(want[i])) == text.n)
+			fail_msg("no \"%s\" in:\n%.*s", want[i], STR_FMT(text));
+	assert_int_equal(str_find(text, STR("secret")), text.n);
+	trace_free(t);
+}
+
+static void
+test_settings_that_are_refused(void **state)
+{
+	struct world *w = *state;
+	static const struct {
+		size_t offset;
+		const char *value, *want;
+	} table[] = {
+		{ offsetof(struct settings_directory, user_filter), "uid=%{user}", "user_filter" },
+		{ offsetof(struct settings_directory, user_filter), "(uid=%{user", "user_filter" },
+		{ offsetof(struct settings_directory, user_filter), "(uid=%{x})", "%{x}" },
+		{ offsetof(struct settings_directory, user_base), "%{domain|dc|upper}", "upper" },
+		{ offsetof(struct settings_directory, base), "ou=x,%{base}", "base" },
+		{ offsetof(struct settings_directory, user_dn), "uid=%{password}", "password" },
+		{ offsetof(struct settings_directory, certificate_filter), "x", "certificate" },
+		{ offsetof(struct settings_directory, master_filter), "x", "master_filter" },
+		{ offsetof(struct settings_directory, bind_dn), "", "bind_dn" },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		struct settings_directory d = *w->d;
+		struct str value = str_of(table[i].value);
+		struct buf err;
+		memcpy((char *)&d + table[i].offset, &value, sizeof value);
+		buf_init(&err, 1000);
+		assert_int_equal(
+			directory_backend_new(w->loop, w->settings, &d, &w->b, &err), ERR_SYNTAX);
+		if (strstr(buf_z(&err), table[i].want) == NULL)
+			fail_msg("%s", buf_z(&err));
+		buf_fini(&err);
+	}
+	w->b = NULL;
+}
+
+/* The whole way from one word in the file to the questions at the directory. */
+static void
+test_presets(void **state)
+{
+	static const struct {
+		const char *lines, *base, *login, *address, *attrs;
+	} table[] = {
+		{ "schema = freeipa", "cn=users,cn=accounts,dc=example,dc=org",
+			"(&(objectClass=inetOrgPerson)(|(uid=anna)(mail=anna)"
+			"(mailAlternateAddress=anna)(krbPrincipalName=anna@EXAMPLE.ORG)))",
+			"(&(objectClass=inetOrgPerson)(|(mail=anna@example.org)"
+			"(mailAlternateAddress=anna@example.org)))",
+			" mail displayName mailQuota mailHost nsAccountLock krbPrincipalExpiration "
+			"mailAlternateAddress" },
+		{ "schema = 389ds\nuser_base = 'ou=People,%{base}'", "ou=People,dc=example,dc=org",
+			"(&(objectClass=inetOrgPerson)(|(uid=anna)(mail=anna)"
+			"(mailAlternateAddress=anna)))",
+			"(&(objectClass=inetOrgPerson)(|(mail=anna@example.org)"
+			"(mailAlternateAddress=anna@example.org)))",
+			" mail displayName mailQuota mailHost nsAccountLock mailAlternateAddress" },
+		{ "schema = active-directory", "dc=example,dc=org",
+			"(&(objectCategory=person)(objectClass=user)(|(sAMAccountName=anna)"
+			"(userPrincipalName=anna)(mail=anna)(proxyAddresses=smtp:anna)))",
+			"(&(objectCategory=person)(objectClass=user)(|(mail=anna@example.org)"
+			"(proxyAddresses=smtp:anna@example.org)"
+			"(&(!(mail=*))(userPrincipalName=anna@example.org))))",
+			" mail userPrincipalName displayName userAccountControl accountExpires "
+			"proxyAddresses" },
+		{ "user_filter = '(uid=%{user})'\nschema = active-directory\n"
+		  "expiry_attribute = ''\nenabled_attribute = 'status'",
+			"dc=example,dc=org", "(uid=anna)", NULL,
+			" mail userPrincipalName displayName status proxyAddresses" },
+	};
+	struct world *w = *state;
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		w->d->bind_password = STR_EMPTY;
+		load(w, table[i].lines);
+		make(w);
+		(void)ask(w, ASK_USER, "anna");
+		expect_search(table[i].base, SCOPE_SUB, table[i].login);
+		for (struct str want = str_of(table[i].attrs), word = word_take(&want); word.n > 0;
+			word = word_take(&want))
+			if (str_find(buf_str(&asked->attrs), word) == asked->attrs.n)
+				fail_msg(
+					"%.*s is not read:%s", STR_FMT(word), buf_z(&asked->attrs));
+		fake_answer(ERR_OK, nobody);
+		(void)ask(w, ASK_ADDRESS, "anna@example.org");
+		if (table[i].address != NULL)
+			expect_search(table[i].base, SCOPE_SUB, table[i].address);
+		fake_answer(ERR_OK, nobody);
+		w->b->ops->free(w->b);
+	}
+	w->b = NULL;
+}
+
+static void
+test_active_directory_entries(void **state)
+{
+	static const struct {
+		const char *control, *expires;
+		bool disabled;
+		int64_t expires_sec;
+	} table[] = {
+		{ "512", "0", false, 0 },
+		{ "512", "9223372036854775807", false, 0 },
+		{ "514", "0", true, 0 },
+		{ "66048", "132857856000000000", false, 1641312000 },
+	};
+	struct world *w = *state;
+	w->d->bind_password = STR_EMPTY;
+	load(w, "schema = active-directory");
+	make(w);
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		const struct fake_entry e[] = {
+			{ "CN=Anna,CN=Users,DC=example,DC=org",
+				{ { "mail", { "Anna@example.org" } },
+					{ "userPrincipalName", { "anna@corp.example" } },
+					{ "proxyAddresses",
+						{ "SMTP:anna@example.org", "smtp:a@example.com",
+							"X500:/o=x" } },
+					{ "userAccountControl", { table[i].control } },
+					{ "accountExpires", { table[i].expires } } } },
+			{ .dn = NULL },
+		};
+		(void)ask(w, ASK_USER, "anna");
+		fake_answer(ERR_OK, e);
+		expect(w, ERR_OK, REASON_NONE);
+		assert_true(str_eq(w->user->user, STR("anna@example.org")));
+		assert_int_equal(w->user->disabled, table[i].disabled);
+		assert_int_equal(w->user->expires_sec, table[i].expires_sec);
+		assert_int_equal(w->user->aliases_count, 1);
+		assert_true(str_eq(w->user->aliases[0], STR("a@example.com")));
+	}
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(test_login),
+		T(test_passwords_that_never_get_there),
+		T(test_names_that_match_none_or_several),
+		T(test_reasons),
+		T(test_values_that_cannot_be_used),
+		T(test_policy_is_handed_on),
+		T(test_homes),
+		T(test_template),
+		T(test_template_reads_the_entry),
+		T(test_bases_and_scope),
+		T(test_netbios_names),
+		T(test_fallback_name),
+		T(test_certificates),
+		T(test_secrets),
+		T(test_masters),
+		T(test_domains),
+		T(test_list),
+		T(test_cancel),
+		T(test_trace),
+		T(test_settings_that_are_refused),
+		T(test_presets),
+		T(test_active_directory_entries),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
