@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "auth-ldap/directory/members_impl.h"
+#include "auth-ldap/directory/rdn.h"
 #include "core/base/clock.h"
 #include "core/base/log.h"
 #include "core/base/xalloc.h"
@@ -15,7 +16,6 @@
 enum {
 	WEIGHT_MAX = 64, /* searches under way; a batch counts as */
 	BATCH_WEIGHT = 8,
-	PART_MAX = 4096,	/* bytes of a DN that is asked about with others */
 	SLOW_MS = 200,		/* a batch that takes longer, and */
 	SLOW_MEMBER_MS = 2,	/* this for each member: no index */
 	OFF_MS = 60 * 1000,	/* then each by itself for so long */
@@ -42,81 +42,6 @@ struct batch {
 	bool single, answering;
 	int64_t sent_ms;
 };
-
-/* ---- DNs ---- */
-
-static int
-hex_value(int c)
-{
-	if (ascii_is_digit(c))
-		return c - '0';
-	c = ascii_lower(c);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* RFC 4514, first RDN only: its type, its value unescaped into value, and what is behind it.
- * False: several values, a binary one, or quotes: those are asked about by themselves. */
-static bool
-rdn_split(struct str dn, struct str *type, struct buf *value, struct str *parent)
-{
-	size_t at = str_chr(dn, '='), i, end = 0;
-	*type = str_trim(str_sub(dn, 0, at));
-	for (i = 0; i < type->n; i++)
-		if (!ascii_is_alnum(type->p[i]) && type->p[i] != '-')
-			return false;
-	for (i = at + 1; i < dn.n && dn.p[i] == ' ';)
-		i++;
-	if (type->n == 0 || i >= dn.n || dn.p[i] == '#')
-		return false;
-	for (; i < dn.n && dn.p[i] != ','; i++) {
-		char c = dn.p[i];
-		if (c == '+' || c == '"' || c == ';' || c == '\0')
-			return false;
-		if (c == '\\') {
-			int high = i + 1 < dn.n ? hex_value((unsigned char)dn.p[i + 1]) : -1;
-			int low = i + 2 < dn.n ? hex_value((unsigned char)dn.p[i + 2]) : -1;
-			if (i + 1 >= dn.n)
-				return false;
-			c = high >= 0 && low >= 0 ? (char)(high * 16 + low) : dn.p[i + 1];
-			i += high >= 0 && low >= 0 ? 2 : 1;
-			buf_addc(value, c);
-			end = value->n;
-			continue;
-		}
-		buf_addc(value, c);
-		if (c != ' ')
-			end = value->n;
-	}
-	buf_truncate(value, end);
-	*parent = str_from(dn, i + 1);
-	return value->n > 0 && parent->n > 0 && buf_check(value) == ERR_OK;
-}
-
-static void
-add_folded(struct buf *out, struct str s)
-{
-	for (size_t i = 0; i < s.n; i++)
-		if (s.p[i] != ' ' || (i > 0 && s.p[i - 1] != ','))
-			buf_addc(out, (char)ascii_lower((unsigned char)s.p[i]));
-}
-
-/* "uid,ou=people,dc=example,dc=org" and behind a NUL the value: spellings of one DN meet. */
-static bool
-key_make(struct str dn, struct buf *key, size_t *siblings_bytes, struct buf *value)
-{
-	struct str type, parent;
-	buf_reset(key);
-	buf_reset(value);
-	if (dn.n > PART_MAX || !rdn_split(dn, &type, value, &parent))
-		return false;
-	add_folded(key, type);
-	buf_addc(key, ',');
-	add_folded(key, parent);
-	*siblings_bytes = key->n;
-	buf_addc(key, '\0');
-	add_folded(key, buf_str(value));
-	return buf_check(key) == ERR_OK;
-}
 
 /* ---- answers ---- */
 
@@ -178,9 +103,9 @@ hand_out(struct batch *b, const struct ldap_entry *e)
 {
 	struct buf key, value;
 	size_t siblings;
-	buf_init(&key, 2 * PART_MAX);
-	buf_init(&value, 2 * PART_MAX);
-	bool more = key_make(e->dn, &key, &siblings, &value);
+	buf_init(&key, RDN_KEY_MAX);
+	buf_init(&value, RDN_KEY_MAX);
+	bool more = rdn_key(e->dn, &key, &siblings, &value);
 	while (more) {
 		more = false;
 		LIST_FOREACH (node, &b->members) {
@@ -282,7 +207,7 @@ batch_filter(struct batch *b, struct buf *f, struct str *base)
 	const struct members_state *head = first(&b->members);
 	struct str type = str_sub(head->siblings, 0, str_chr(head->siblings, ','));
 	struct buf value;
-	buf_init(&value, 2 * PART_MAX);
+	buf_init(&value, RDN_KEY_MAX);
 	(void)rdn_split(head->dn, &(struct str){ 0 }, &value, base);
 	buf_fini(&value);
 	*base = str_trim(*base);
@@ -354,9 +279,9 @@ batch_add(struct backend_request *r)
 		list_init(&all->flying);
 		loop_task_init(&all->task, s->loop, on_flush, all);
 	}
-	buf_init(&key, 2 * PART_MAX);
-	buf_init(&value, 2 * PART_MAX);
-	if (key_make(m->dn, &key, &n, &value) &&
+	buf_init(&key, RDN_KEY_MAX);
+	buf_init(&value, RDN_KEY_MAX);
+	if (rdn_key(m->dn, &key, &n, &value) &&
 		arena_str(m->arena, buf_str(&key), &m->key) == ERR_OK &&
 		arena_str(m->arena, buf_str(&value), &m->rdn_value) == ERR_OK)
 		m->siblings = str_sub(m->key, 0, n);

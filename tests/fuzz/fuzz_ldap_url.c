@@ -1,9 +1,11 @@
-/* Fuzzes LDAP URLs and result templates, which directories and administrators write. A URL that is
- * read comes out the same when it is written and read again; a template that passes the check can
- * be expanded, and none that does not. */
+/* Fuzzes LDAP URLs, DNs and result templates, which directories and administrators write. A URL
+ * that is read comes out the same when it is written and read again; a template that passes the
+ * check can be expanded, and none that does not. */
 #include <stdlib.h>
 
+#include "auth-ldap/directory/rdn.h"
 #include "auth-ldap/directory/result.h"
+#include "auth-ldap/directory/template.h"
 #include "auth-ldap/ldap/url.h"
 
 int
@@ -66,9 +68,40 @@ check_result(struct str in)
 		CHECK(address.n > 0 && address.p + address.n == value.p + value.n);
 }
 
+/* What a DN is split into makes a DN of the same key again. */
+static void
+check_rdn(struct str in)
+{
+	struct str type, parent;
+	struct buf value, key, again, other;
+	size_t n, m;
+	buf_init(&value, RDN_KEY_MAX);
+	buf_init(&key, RDN_KEY_MAX);
+	buf_init(&other, RDN_KEY_MAX);
+	buf_init(&again, 1 << 20);
+	if (rdn_key(in, &key, &n, &value) && rdn_split(in, &type, &again, &parent)) {
+		CHECK(n < key.n && str_eq(buf_str(&value), buf_str(&again)));
+		buf_reset(&again);
+		buf_add(&again, type);
+		buf_addc(&again, '=');
+		escape_dn(&again, buf_str(&value));
+		buf_addc(&again, ',');
+		buf_add(&again, parent);
+		if (again.n <= RDN_KEY_MAX / 2) {
+			CHECK(rdn_key(buf_str(&again), &other, &m, &value));
+			CHECK(n == m && str_eq(buf_str(&key), buf_str(&other)));
+		}
+	}
+	buf_fini(&value);
+	buf_fini(&key);
+	buf_fini(&other);
+	buf_fini(&again);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	check_rdn(str_n(data, size));
 	check_url(str_n(data, size));
 	check_result(str_n(data, size));
 	return 0;

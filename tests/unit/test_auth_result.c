@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "auth-ldap/directory/rdn.h"
 #include "auth-ldap/directory/result.h"
 #include "auth-ldap/ldap/url.h"
 #include "core/base/xalloc.h"
@@ -195,6 +196,86 @@ test_no_urls(void **state)
 	arena_free(a);
 }
 
+/* ---- the first part of a DN ---- */
+
+static void
+test_rdns(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *dn, *type, *value, *parent; /* type NULL: cannot be split */
+	} cases[] = {
+		{ "uid=anna,ou=people,o=x", "uid", "anna", "ou=people,o=x" },
+		{ " uid = anna ,ou=people", "uid", "anna", "ou=people" },
+		{ "cn=Berg\\, Anna,o=x", "cn", "Berg, Anna", "o=x" },
+		{ "cn=Berg\\2C\\20Anna\\20,o=x", "cn", "Berg, Anna ", "o=x" },
+		{ "cn=a\\+b\\=c\\\\,o=x", "cn", "a+b=c\\", "o=x" },
+		{ "cn=\\C3\\A4,o=x", "cn", "\xc3\xa4", "o=x" },
+		{ "cn=a b  c ,o=x", "cn", "a b  c", "o=x" },
+		{ "cn=a=b,o=x", "cn", "a=b", "o=x" },
+		{ "cn=a+sn=b,o=x", NULL, "", "" },
+		{ "cn=\"a,b\",o=x", NULL, "", "" },
+		{ "cn=#04024869,o=x", NULL, "", "" },
+		{ "cn=,o=x", NULL, "", "" },
+		{ "cn=a", NULL, "", "" },
+		{ "cn=a,", NULL, "", "" },
+		{ "cn", NULL, "", "" },
+		{ "", NULL, "", "" },
+		{ "=a,o=x", NULL, "", "" },
+		{ "c n=a,o=x", NULL, "", "" },
+		{ "cn=a\\", NULL, "", "" },
+		{ "cn=a;o=x,o=y", NULL, "", "" },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct str type, parent;
+		struct buf value;
+		buf_init(&value, RDN_KEY_MAX);
+		bool ok = rdn_split(str_of(cases[i].dn), &type, &value, &parent);
+		if (ok != (cases[i].type != NULL))
+			fail_msg("%s", cases[i].dn);
+		if (ok) {
+			assert_true(str_eq(type, str_of(cases[i].type)));
+			assert_true(str_eq(buf_str(&value), str_of(cases[i].value)));
+			assert_true(str_eq(parent, str_of(cases[i].parent)));
+		}
+		buf_fini(&value);
+	}
+}
+
+static void
+test_keys(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *a, *b;
+		bool same, siblings;
+	} cases[] = {
+		{ "uid=anna,ou=people,o=x", "UID=anna, OU=People, O=x", true, true },
+		{ "uid=anna,ou=people,o=x", "uid=Anna,ou=people,o=x", false, true },
+		{ "cn=a\\, b,o=x", "cn=a\\,b,o=x", false, true },
+		{ "cn=a\\2cb,o=x", "cn=a\\,b,o=x", true, true },
+		{ "uid=anna,ou=people,o=x", "uid=bilal,ou=people,o=x", false, true },
+		{ "uid=anna,ou=people,o=x", "cn=anna,ou=people,o=x", false, false },
+		{ "uid=anna,ou=people,o=x", "uid=anna,ou=others,o=x", false, false },
+		{ "uid=a,b=c,o=x", "uid=a\\,b=c,o=x", false, false },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct buf a, b, value;
+		size_t n, m;
+		buf_init(&a, RDN_KEY_MAX);
+		buf_init(&b, RDN_KEY_MAX);
+		buf_init(&value, RDN_KEY_MAX);
+		assert_true(rdn_key(str_of(cases[i].a), &a, &n, &value));
+		assert_true(rdn_key(str_of(cases[i].b), &b, &m, &value));
+		assert_int_equal(str_eq(buf_str(&a), buf_str(&b)), cases[i].same);
+		assert_int_equal(str_eq(str_sub(buf_str(&a), 0, n), str_sub(buf_str(&b), 0, m)),
+			cases[i].siblings);
+		buf_fini(&a);
+		buf_fini(&b);
+		buf_fini(&value);
+	}
+}
+
 int
 main(void)
 {
@@ -205,6 +286,8 @@ main(void)
 		cmocka_unit_test(test_address_values),
 		cmocka_unit_test(test_urls),
 		cmocka_unit_test(test_no_urls),
+		cmocka_unit_test(test_rdns),
+		cmocka_unit_test(test_keys),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
