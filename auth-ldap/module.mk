@@ -19,7 +19,8 @@ auth_ldap_libauth_a_SOURCES = \
 	auth-ldap/ldap/conn.c auth-ldap/ldap/conn.h auth-ldap/ldap/conn_impl.h \
 	auth-ldap/ldap/gss.c auth-ldap/ldap/gss.h \
 	auth-ldap/ldap/options.c auth-ldap/ldap/options.h \
-	auth-ldap/ldap/op.h auth-ldap/ldap/search.h \
+	auth-ldap/ldap/op.h auth-ldap/ldap/ranges.c auth-ldap/ldap/referral.c \
+	auth-ldap/ldap/search.c auth-ldap/ldap/search.h auth-ldap/ldap/search_impl.h \
 	auth-ldap/ldap/reason.c auth-ldap/ldap/reason.h \
 	auth-ldap/ldap/binders.c \
 	auth-ldap/ldap/pool.c auth-ldap/ldap/pool.h auth-ldap/ldap/pool_impl.h \

@@ -12,3 +12,11 @@ EXTRA_DIST += tests/fuzz/ldap_reason.dict tests/fuzz/corpus/ldap_reason
 check_PROGRAMS += tests/fuzz/replay_ldap_reason
 tests_fuzz_replay_ldap_reason_SOURCES = tests/fuzz/replay.c tests/fuzz/fuzz_ldap_reason.c
 tests_fuzz_replay_ldap_reason_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT)
+
+noinst_PROGRAMS += tests/tools/ldap_probe
+tests_tools_ldap_probe_SOURCES = tests/tools/ldap_probe.c
+tests_tools_ldap_probe_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LIBROLE) $(LDAP_LIBS)
+
+check_PROGRAMS += tests/unit/test_ldap_entry
+tests_unit_test_ldap_entry_SOURCES = tests/unit/test_ldap_entry.c
+tests_unit_test_ldap_entry_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LIBROLE) $(LDAP_LIBS) $(CMOCKA_LIBS)

@@ -81,3 +81,16 @@ ldap_options_of(
 	};
 	warn_of_clear(d);
 }
+
+void
+ldap_client_options_of(const struct settings *s, const struct settings_directory *d,
+	struct ldap_client_options *out)
+{
+	*out = (struct ldap_client_options){ .keytab = d->bind_keytab,
+		.principal = d->bind_principal,
+		.page_size = (int)d->page_size,
+		.referrals = d->referrals,
+		.referral_hosts = d->referral_hosts.v,
+		.referral_hosts_count = d->referral_hosts.n };
+	ldap_options_of(s, d, &out->pool);
+}

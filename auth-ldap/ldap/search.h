@@ -22,7 +22,8 @@ struct ldap_search;
 
 struct ldap_client_options {
 	struct ldap_pool_options pool;
-	int page_size; /* 0: never pages */
+	struct str keytab, principal; /* LDAP_METHOD_GSSAPI; pool.gss is filled in */
+	int page_size;		      /* 0: never pages */
 	bool referrals;
 	const struct str *referral_hosts; /* "dc2.example.org", "*.example.org" */
 	size_t referral_hosts_count;

@@ -12,8 +12,8 @@
 
 More of slapd: overlays=("memberof", "ppolicy", "dynlist") loads these, and with them the entries of
 OVERLAY_LDIF; client_certs="try" or "demand" asks clients for a certificate; settings= are further
-lines for the head of slapd.conf, database_settings= for its end (limits, overlays). Several
-instances of the same entries are replicas that a test may stop one by one.
+lines for the head of slapd.conf, database_settings= for its end (limits, overlays); env= is its environment. Several instances of
+the same entries are replicas that a test may stop one by one.
 
 Everybody's password is secret-<uid>; the service account is SERVICE_DN with
 SERVICE_PASSWORD. Also a program, for ./quickstart:
@@ -127,7 +127,8 @@ class Slapd:
 
     def __init__(self, directory, ca=None, cert=None, key=None, port=None, tls_port=None,
                  ldif=None, host="localhost", overlays=(), client_certs=None, settings="",
-                 database_settings=""):
+                 database_settings="", env=None):
+        self.env = env
         self.dir = Path(directory)
         self.ca, self.cert, self.key = ca, cert, key
         self.host = host
@@ -200,7 +201,7 @@ class Slapd:
         # -d keeps it in the foreground, so the pid is ours; 256: stats.
         self.process = subprocess.Popen(
             ["/usr/sbin/slapd", "-d", "256", "-f", str(self.conf), "-h", " ".join(urls)],
-            stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+            stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=self.env)
         log.close()
         until = time.monotonic() + timeout
         while True:
