@@ -11,6 +11,8 @@ auth_ldap_libauth_a_SOURCES = \
 	auth-ldap/backend/user.c auth-ldap/backend/user.h \
 	auth-ldap/front/expand.c auth-ldap/front/expand.h \
 	auth-ldap/front/backends.h auth-ldap/front/front.h auth-ldap/front/walk.h \
+	auth-ldap/server/fake_keys.c auth-ldap/server/fake_keys.h \
+	auth-ldap/server/token.c auth-ldap/server/token.h \
 	auth-ldap/server/access.c auth-ldap/server/access.h \
 	auth-ldap/server/auth_server.c \
 	auth-ldap/directory/directory.c auth-ldap/directory/directory.h auth-ldap/directory/directory_impl.h \
@@ -44,7 +46,7 @@ auth_ldap_libauth_a_SOURCES = \
 	auth-ldap/server/service.c auth-ldap/server/service.h \
 	auth-ldap/server/socketmap_server.c \
 	auth-ldap/server/userdb_server.c
-LIBAUTH = auth-ldap/libauth.a $(LIBDNS)
+LIBAUTH = auth-ldap/libauth.a $(LIBDNS) $(LIBHTTP) $(LIBPASSWD) $(JSONC_LIBS)
 
 pkglibexec_PROGRAMS += postroom-auth
 postroom_auth_SOURCES = auth-ldap/main.c
@@ -78,6 +80,18 @@ tests_fuzz_replay_auth_protocol_SOURCES = tests/fuzz/replay.c tests/fuzz/fuzz_au
 tests_fuzz_replay_auth_protocol_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LIBSASL) $(LDAP_LIBS)
 tests_fuzz_replay_socketmap_SOURCES = tests/fuzz/replay.c tests/fuzz/fuzz_socketmap.c
 tests_fuzz_replay_socketmap_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LDAP_LIBS)
+
+# The examiner of tokens.
+check_PROGRAMS += tests/unit/test_auth_token tests/fuzz/replay_token
+tests_unit_test_auth_token_SOURCES = tests/unit/test_auth_token.c
+tests_unit_test_auth_token_LDADD = $(LIBAUTH) $(CMOCKA_LIBS)
+FUZZ_TARGETS += tests/fuzz/fuzz_token
+tests_fuzz_fuzz_token_SOURCES = tests/fuzz/fuzz_token.c
+tests_fuzz_fuzz_token_LDADD = $(LIBAUTH)
+tests_fuzz_fuzz_token_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_replay_token_SOURCES = tests/fuzz/replay.c tests/fuzz/fuzz_token.c
+tests_fuzz_replay_token_LDADD = $(LIBAUTH)
+EXTRA_DIST += tests/fuzz/token.dict tests/fuzz/corpus/token
 
 check_PROGRAMS += tests/unit/test_auth_expand
 tests_unit_test_auth_expand_SOURCES = tests/unit/test_auth_expand.c

@@ -9,7 +9,7 @@ level() {
 	core/base) echo 0 ;;
 	config) echo 1 ;;
 	core/event) echo 2 ;;
-	core/sasl | core/dns | core/mail | core/passwd) echo 3 ;;
+	core/sasl | core/dns | core/http | core/mail | core/passwd) echo 3 ;;
 	core/store | core/authclient) echo 4 ;;
 	core/role) echo 5 ;;
 	core/gate | core/master | delivery/spool) echo 6 ;;
@@ -48,7 +48,7 @@ check() {
 }
 
 n=0 bad=0
-for dir in core/base config core/event core/sasl core/dns core/mail core/passwd core/store core/authclient core/role \
+for dir in core/base config core/event core/sasl core/dns core/http core/mail core/passwd core/store core/authclient core/role \
 	core/gate core/master auth-ldap imap delivery/spool delivery/smtp delivery/queue \
 	delivery/lmtp; do
 	n=$((n + 1))

@@ -32,11 +32,14 @@ auth_request_line(struct str rest, struct auth_line *out)
 			out->secured = true;
 		else if (str_eq(field, STR("nologin")))
 			out->nologin = true;
+		else if (str_eq(field, STR("valid-client-cert")))
+			out->valid_certificate = true;
 		else if (value_of(field, STR("service="), &out->service))
 			service = out->service.n > 0;
 		else if (!value_of(field, STR("session="), &out->session) &&
 			 !value_of(field, STR("lip="), &out->local) &&
-			 !value_of(field, STR("rip="), &out->remote))
+			 !value_of(field, STR("rip="), &out->remote) &&
+			 !value_of(field, STR("cert_username="), &out->certificate))
 			(void)value_of(field, STR("resp="), &out->response);
 	}
 	return service ? ERR_OK : ERR_SYNTAX;

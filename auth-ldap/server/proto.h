@@ -30,8 +30,10 @@ struct auth_line {
 	struct str mechanism;  /* AUTH */
 	struct str service, session, local, remote;
 	bool secured;
-	bool nologin;	     /* no REQUEST will follow */
-	struct str response; /* AUTH: of resp=, p is NULL without it; CONT; in base64 */
+	bool nologin;		/* no REQUEST will follow */
+	bool valid_certificate; /* the client's was verified */
+	struct str certificate; /* cert_username=: its subject (RFC 4514) */
+	struct str response;	/* AUTH: of resp=, p is NULL without it; CONT; in base64 */
 };
 /* "AUTH\t7\tPLAIN\tservice=imap\tresp=AGFubmEAcHc=". ERR_SYNTAX: a known verb without what it must
  * have. */
