@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from harness.authworker import AuthWorker
+from harness.authworker import REASON, AuthWorker
 from harness.instance import remove, temp_dir
 from harness.sqldata import PASSWORD, fill, sql_section
 
@@ -44,7 +44,7 @@ def test_login(client):
     assert a.user["display_name"] == "Anna Ätna" and "disabled" not in a.user
     assert login(client, "anna").err == "ok"
     a = login(client, "anna@example.org", "wrong")
-    assert (a.err, a.reason) == ("denied", 4) and a.user["user"] == "anna@example.org"
+    assert (a.err, a.reason) == ("denied", REASON["PASSWORD"]) and a.user["user"] == "anna@example.org"
     assert login(client, "anna@example.org", "").err == "denied"
 
 
@@ -71,14 +71,14 @@ def test_states_of_a_user(client):
 
 def test_damaged_records(client, worker):
     a = login(client, "odd@example.org")
-    assert a.err == "denied" and a.reason == 6 and "{ROT13}" in a.detail
+    assert a.err == "denied" and a.reason == REASON["ENTRY"] and "{ROT13}" in a.detail
     worker.wait_log("ev=authworker.password")
     assert "rot13secret" not in worker.log_text()
     a = login(client, "when@example.org")
-    assert a.err == "denied" and a.reason == 6 and "expires" in a.detail
+    assert a.err == "denied" and a.reason == REASON["ENTRY"] and "expires" in a.detail
     assert login(client, "void@example.org").err == "denied"
     a = login(client, "twice@example.org")
-    assert (a.err, a.reason) == ("denied", 5)
+    assert (a.err, a.reason) == ("denied", REASON["AMBIGUOUS"])
 
 
 INJECTIONS = ["x' OR '1'='1", "x' UNION SELECT '{PLAIN}x','anna@example.org' -- ", "anna'; DROP TABLE users; --",

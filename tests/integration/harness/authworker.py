@@ -10,6 +10,7 @@ Started as root, the helper runs as its own user and the client connects as auth
 """
 import os
 import pwd
+import re
 import signal
 import subprocess
 import threading
@@ -17,7 +18,11 @@ import time
 from pathlib import Path
 
 from .authd import Lines, escape, unescape
-from .instance import build_dir
+from .instance import SOURCE, build_dir
+
+# numbers of enum auth_reason, by name: REASON["PASSWORD"]
+REASON = {name: n for n, name in enumerate(
+    re.findall(r"^\tREASON_(\w+)", (SOURCE / "auth-ldap/backend/reason.h").read_text(), re.M))}
 
 
 class Answer:
