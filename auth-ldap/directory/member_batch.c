@@ -35,7 +35,7 @@ struct batches {
 struct batch {
 	struct list link;
 	struct batches *owner;
-	struct ldap_op *op;
+	struct ldap_search *search;
 	struct list members; /* members_state.wait */
 	size_t count;
 	unsigned weight;
@@ -50,7 +50,7 @@ batch_free(struct batch *b)
 {
 	list_remove(&b->link);
 	b->owner->weight -= b->weight;
-	ldap_op_cancel(b->op);
+	ldap_search_cancel(b->search);
 	loop_task_queue(&b->owner->task);
 	free(b);
 }
@@ -146,7 +146,7 @@ on_batch(void *arg, const struct ldap_op *op)
 {
 	struct batch *b = arg;
 	struct batches *all = b->owner;
-	b->op = NULL;
+	b->search = NULL;
 	b->answering = true;
 	if (!list_empty(&b->members))
 		section_trace_search(first(&b->members)->r, op);
@@ -246,7 +246,7 @@ batch_send(struct batch *b)
 	b->sent_ms = clock_ms();
 	s->members->batches_count += !b->single;
 	s->members->searches_count++;
-	b->op = ldap_pool_search(s->pool, &q, on_batch, b);
+	b->search = ldap_search(s->client, &q, on_batch, b);
 	buf_fini(&f);
 }
 

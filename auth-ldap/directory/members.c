@@ -185,7 +185,7 @@ members_state_free(struct members_state *m)
 	while (!list_empty(&m->probes)) {
 		struct probe *p = CONTAINER_OF(m->probes.next, struct probe, link);
 		list_remove(&p->link);
-		ldap_op_cancel(p->op);
+		ldap_search_cancel(p->search);
 	}
 	arena_free(m->arena);
 	free(m);
@@ -312,7 +312,7 @@ on_probe(void *arg, const struct ldap_op *op)
 	struct probe *p = arg;
 	struct backend_request *r = p->r;
 	struct members_state *m = r->members;
-	p->op = NULL;
+	p->search = NULL;
 	list_remove(&p->link);
 	section_trace_search(r, op);
 	if (op->err == ERR_LIMIT) {
@@ -355,7 +355,7 @@ probe_start(struct backend_request *r, struct str base, enum ldap_scope scope, s
 	p->r = r;
 	list_push_back(&r->members->probes, &p->link);
 	ms->searches_count++;
-	p->op = ldap_pool_search(r->section->pool, &q, on_probe, p);
+	p->search = ldap_search(r->section->client, &q, on_probe, p);
 	return p;
 }
 

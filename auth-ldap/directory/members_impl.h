@@ -20,7 +20,7 @@ enum { ENTRIES_MAX = 1000 /* with one address */ };
 struct probe {
 	struct list link; /* members_state.probes */
 	struct backend_request *r;
-	struct ldap_op *op;
+	struct ldap_search *search;
 	bool owner; /* asks for a group's owner, not for members */
 };
 

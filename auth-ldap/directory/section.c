@@ -36,7 +36,8 @@ static const section_fn begin_table[] = {
 static void
 request_free(struct backend_request *r)
 {
-	ldap_op_cancel(r->op);
+	ldap_search_cancel(r->search);
+	ldap_op_cancel(r->bind);
 	loop_task_cancel(&r->task);
 	user_state_free(r->user);
 	members_state_free(r->members);
@@ -152,7 +153,8 @@ static void
 on_found(void *arg, const struct ldap_op *op)
 {
 	struct backend_request *r = arg;
-	r->op = NULL;
+	if (!op->more)
+		r->search = NULL;
 	section_trace_search(r, op);
 	r->found(r, op);
 }
@@ -204,7 +206,7 @@ section_search(struct backend_request *r, const struct section_search *q,
 		.stream = q->many };
 	if (e == ERR_OK) {
 		r->found = fn;
-		r->op = ldap_pool_search(s->pool, &query, on_found, r);
+		r->search = ldap_search(s->client, &query, on_found, r);
 	} else if (e == ERR_DENIED) {
 		/* a base or filter that this name cannot make: nobody can have it */
 		section_finish_soon(r, ERR_NOTFOUND, REASON_UNKNOWN,
@@ -281,7 +283,7 @@ static void
 section_status(struct backend *b, struct buf *out)
 {
 	struct section *s = CONTAINER_OF(b, struct section, base);
-	ldap_pool_status_text(s->pool, out);
+	ldap_pool_status_text(ldap_client_pool(s->client), out);
 }
 
 static void
@@ -289,7 +291,7 @@ section_free(struct backend *b)
 {
 	struct section *s = CONTAINER_OF(b, struct section, base);
 	members_section_free(s->members);
-	ldap_pool_free(s->pool);
+	ldap_client_free(s->client);
 	free(s->user_attrs);
 	free(s);
 }
@@ -347,7 +349,8 @@ section_check(const struct settings_directory *s, struct buf *err_out)
 	if (e != ERR_OK)
 		return e;
 	/* A name without a password is bound as nobody by many servers (RFC 4513 5.1.2). */
-	if ((s->bind_dn.n > 0) != (s->bind_password.n > 0))
+	if (str_eq(s->bind_method, STR("simple")) &&
+		(s->bind_dn.n > 0) != (s->bind_password.n > 0))
 		return complain(s, err_out, "bind_dn and bind_password need each other");
 	if (template_uses(s->base, "base"))
 		return complain(s, err_out, "base: %{base} cannot stand for itself");
@@ -385,7 +388,7 @@ enum err
 directory_backend_new(struct loop *l, const struct settings *s, const struct settings_directory *d,
 	struct backend **out, struct buf *err_out)
 {
-	struct ldap_pool_options o;
+	struct ldap_client_options o;
 	const char *text = NULL;
 	enum err e = section_check(d, err_out);
 	if (e != ERR_OK)
@@ -408,8 +411,8 @@ directory_backend_new(struct loop *l, const struct settings *s, const struct set
 		.by_local_ip = users_use(d, "local_ip"),
 	};
 	section_user_attrs(section);
-	ldap_options_of(s, d, &o);
-	e = ldap_pool_new(l, &o, &section->pool, &text);
+	ldap_client_options_of(s, d, &o);
+	e = ldap_client_new(l, &o, &section->client, &text);
 	if (e != ERR_OK) {
 		(void)complain(d, err_out, text != NULL ? text : err_name(e));
 		free(section->user_attrs);

@@ -3,7 +3,7 @@
 
 #include "auth-ldap/directory/section.h"
 #include "auth-ldap/directory/template.h"
-#include "auth-ldap/ldap/pool.h"
+#include "auth-ldap/ldap/search.h"
 
 struct members_section; /* members.c */
 
@@ -22,7 +22,7 @@ struct section {
 	struct loop *loop;
 	const struct settings *settings;
 	const struct settings_directory *s;
-	struct ldap_pool *pool;
+	struct ldap_client *client;
 	struct str *user_attrs; /* what is read of a user; the names are the settings' */
 	size_t user_attrs_count;
 	struct members_section *members; /* made by members.c, freed by members_section_free */
@@ -40,7 +40,9 @@ struct backend_request {
 	struct buf password;
 	bool secured, people; /* people: auth_question's */
 	struct trace *trace;
-	struct ldap_op *op;	       /* the one question under way; cancelled with the request */
+	/* The one question under way; cancelled with the request. */
+	struct ldap_search *search;
+	struct ldap_op *bind;
 	struct template_vars vars;     /* of the above; steps add home, dn, more */
 	struct user_state *user;       /* freed by user_state_free */
 	struct members_state *members; /* freed by members_state_free */

@@ -185,7 +185,7 @@ static void
 on_bound(void *arg, const struct ldap_op *op)
 {
 	struct backend_request *r = arg;
-	r->op = NULL;
+	r->bind = NULL;
 	buf_release(&r->password);
 	trace_bind(r, op);
 	r->user->password_expires_sec = op->facts.expires_sec;
@@ -203,8 +203,8 @@ on_bound(void *arg, const struct ldap_op *op)
 static void
 start_bind(struct backend_request *r)
 {
-	r->op = ldap_pool_bind(
-		r->section->pool, buf_str(&r->user->dn), buf_str(&r->password), on_bound, r);
+	r->bind = ldap_pool_bind(ldap_client_pool(r->section->client), buf_str(&r->user->dn),
+		buf_str(&r->password), on_bound, r);
 }
 
 /* ---- entries ---- */

@@ -3,13 +3,14 @@
 
 #include <stdlib.h>
 
-#include "auth-ldap/ldap/pool.h"
+#include "auth-ldap/ldap/search.h"
 #include "core/base/xalloc.h"
 
-/* A directory that a test plays itself: instead of ldap/pool.c. The question under way stands in
+/* A directory that a test plays itself: instead of ldap/search.c and
+ * ldap/pool.c. The question under way stands in
  * `asked`; fake_answer gives entries, fake_end a result without any. */
 struct fake_op {
-	struct ldap_op op; /* first: ldap_op_cancel gets its address */
+	struct ldap_op op; /* first: both kinds of cancelling get its address */
 	ldap_fn fn;
 	void *arg;
 	struct buf base, filter, dn, password, attrs; /* attrs: " mail uid" */
@@ -17,6 +18,7 @@ struct fake_op {
 };
 static struct fake_op *asked;
 static unsigned questions, cancelled_questions;
+static bool fake_cancelled_inside;
 
 struct fake_attr {
 	const char *name;
@@ -58,22 +60,29 @@ fake_new(enum ldap_op_type type, ldap_fn fn, void *arg)
 	return &f->op;
 }
 
+static char fake_client;
+
 enum err
-ldap_pool_new(struct loop *l UNUSED, const struct ldap_pool_options *o UNUSED,
-	struct ldap_pool **out, const char **err_out UNUSED)
+ldap_client_new(struct loop *l UNUSED, const struct ldap_client_options *o UNUSED,
+	struct ldap_client **out, const char **err_out UNUSED)
 {
-	static char pool;
-	*out = (struct ldap_pool *)(void *)&pool;
+	*out = (struct ldap_client *)(void *)&fake_client;
 	return ERR_OK;
 }
 
 void
-ldap_pool_free(struct ldap_pool *p UNUSED)
+ldap_client_free(struct ldap_client *c UNUSED)
 {
 }
 
-struct ldap_op *
-ldap_pool_search(struct ldap_pool *p UNUSED, const struct ldap_query *q, ldap_fn fn, void *arg)
+struct ldap_pool *
+ldap_client_pool(struct ldap_client *c)
+{
+	return (struct ldap_pool *)(void *)c;
+}
+
+struct ldap_search *
+ldap_search(struct ldap_client *c UNUSED, const struct ldap_query *q, ldap_fn fn, void *arg)
 {
 	struct ldap_op *op = fake_new(LDAP_OP_SEARCH, fn, arg);
 	buf_add(&asked->base, q->base);
@@ -84,7 +93,7 @@ ldap_pool_search(struct ldap_pool *p UNUSED, const struct ldap_query *q, ldap_fn
 	op->scope = q->scope;
 	op->base = buf_str(&asked->base);
 	op->filter = buf_str(&asked->filter);
-	return op;
+	return (struct ldap_search *)(void *)asked;
 }
 
 struct ldap_op *
@@ -103,7 +112,24 @@ ldap_op_cancel(struct ldap_op *op)
 {
 	if (op == NULL)
 		return;
-	if (asked == NULL || op != &asked->op)
+	if (asked == NULL || op != &asked->op || op->type != LDAP_OP_BIND)
+		abort();
+	cancelled_questions++;
+	fake_free(asked);
+	asked = NULL;
+}
+
+void
+ldap_search_cancel(struct ldap_search *s)
+{
+	if (s == NULL)
+		return;
+	/* inside its own call of fn it is not the one under way any more */
+	if (asked == NULL) {
+		fake_cancelled_inside = true;
+		return;
+	}
+	if ((void *)s != (void *)asked || asked->op.type != LDAP_OP_SEARCH)
 		abort();
 	cancelled_questions++;
 	fake_free(asked);
@@ -122,11 +148,20 @@ ldap_pool_status_text(const struct ldap_pool *p UNUSED, struct buf *out)
 	buf_addz(out, "directory=fake\n");
 }
 
+/* One of several parts, when op.more is set; the question stays under way then. */
 static inline void
 fake_say(struct fake_op *f)
 {
 	asked = NULL;
+	fake_cancelled_inside = false;
 	f->fn(f->arg, &f->op);
+	if (f->op.more && !fake_cancelled_inside) {
+		f->op.entries = NULL;
+		f->op.entries_count = 0;
+		f->op.more = false;
+		asked = f;
+		return;
+	}
 	fake_free(f);
 }
 

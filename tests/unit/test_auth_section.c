@@ -704,6 +704,15 @@ test_list(void **state)
 	(void)ask(w, ASK_LIST, NULL);
 	fake_answer(ERR_LIMIT, some);
 	assert_int_equal(w->err, ERR_TEMP); /* a part is never the list */
+	/* in pages */
+	(void)ask(w, ASK_LIST, NULL);
+	asked->op.more = true;
+	fake_answer(ERR_OK, some);
+	assert_int_equal(w->answers, 2);
+	fake_answer(ERR_OK, some);
+	assert_int_equal(w->answers, 5);
+	assert_int_equal(w->err, ERR_EOF);
+	assert_string_equal(w->users, " a@example.org d@example.org a@example.org d@example.org");
 }
 
 static struct backend_request *cancel_inside;
@@ -747,8 +756,10 @@ test_cancel(void **state)
 	/* in the middle of a list */
 	const struct auth_question all = { .kind = ASK_LIST, .context = &w->context };
 	cancel_inside = w->b->ops->ask(w->b, &all, on_list_cancel, w);
+	asked->op.more = true;
 	fake_answer(ERR_OK, some);
 	assert_int_equal(calls_after, 1);
+	assert_true(fake_cancelled_inside);
 }
 
 static void
