@@ -360,6 +360,20 @@ idle_conn(struct workers *w, unsigned *coming_out)
 	return NULL;
 }
 
+/* Questions that could be at a helper now. */
+static size_t
+sendable(const struct workers *w)
+{
+	size_t n = 0;
+
+	LIST_FOREACH (at, &w->sections) {
+		const struct worker_section *s = CONTAINER_OF(at, struct worker_section, link);
+		size_t room = s->busy < share(w) ? share(w) - s->busy : 0;
+		n += s->queued < room ? s->queued : room;
+	}
+	return n;
+}
+
 static void
 pump(struct workers *w)
 {
@@ -369,7 +383,7 @@ pump(struct workers *w)
 		struct worker_conn *c = idle_conn(w, &coming);
 		struct worker_ask *a;
 		if (c == NULL) {
-			if (coming < w->queued && w->conns_count < w->settings->worker.processes)
+			if (coming < sendable(w) && w->conns_count < w->settings->worker.processes)
 				open_conn(w);
 			return;
 		}
