@@ -37,7 +37,8 @@ auth_ldap_libauth_a_SOURCES = \
 	auth-ldap/directory/rights.c auth-ldap/directory/transport.c \
 	auth-ldap/directory/name.c auth-ldap/directory/name.h \
 	auth-ldap/directory/attributes.c auth-ldap/directory/attributes.h \
-	auth-ldap/directory/entry.c auth-ldap/directory/users.c \
+	auth-ldap/directory/entry.c auth-ldap/directory/users.c auth-ldap/directory/users_impl.h \
+	auth-ldap/directory/login.c \
 	auth-ldap/directory/secret.c auth-ldap/directory/secret.h \
 	auth-ldap/directory/section.c auth-ldap/directory/section.h auth-ldap/directory/section_impl.h \
 	auth-ldap/directory/template.c auth-ldap/directory/template.h \

@@ -185,9 +185,13 @@ make_words(struct making *m, struct str attribute, bool (*ok)(struct str), const
 	size_t *count_out)
 {
 	const struct ldap_attr *a = attr_of(m->e, attribute);
+	*v_out = NULL;
+	*count_out = 0;
+	if (a == NULL)
+		return ERR_OK;
 	struct str *v = arena_calloc(m->arena, WORDS_MAX, sizeof *v);
 	size_t n = 0;
-	for (size_t i = 0; v != NULL && a != NULL && i < a->count; i++) {
+	for (size_t i = 0; v != NULL && i < a->count; i++) {
 		struct str rest = a->values[i], word = word_take(&rest);
 		for (; word.n > 0; word = word_take(&rest)) {
 			if (!ok(word))
@@ -241,12 +245,17 @@ static void
 make_aliases(struct making *m)
 {
 	const struct str_list *list = &m->s->s->alias_attributes;
-	struct str *v = arena_calloc(m->arena, WORDS_MAX, sizeof *v);
-	size_t n = 0;
+	size_t n = 0, max = 0;
 	struct name name;
+	for (size_t i = 0; i < list->n; i++) {
+		const struct ldap_attr *a = attr_of(m->e, list->v[i]);
+		max += a != NULL ? a->count : 0;
+	}
+	max = max < WORDS_MAX ? max : WORDS_MAX;
+	struct str *v = max > 0 ? arena_calloc(m->arena, max, sizeof *v) : NULL;
 	for (size_t i = 0; v != NULL && i < list->n; i++) {
 		const struct ldap_attr *a = attr_of(m->e, list->v[i]);
-		for (size_t k = 0; a != NULL && k < a->count && n < WORDS_MAX; k++) {
+		for (size_t k = 0; a != NULL && k < a->count && n < max; k++) {
 			struct str raw = address_value(a->values[k]);
 			bool seen = name_parse(raw, STR_EMPTY, &name) != ERR_OK ||
 				    name.domain.n == 0 || str_eq(name.address, m->u->user);

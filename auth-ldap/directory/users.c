@@ -1,23 +1,13 @@
-/* Who is a user: the questions about logins, names, addresses, certificates, masters, domains and
- * the list of a directory section. Begun by section.c.
+/* Who is a user: the questions about names, addresses, certificates, SCRAM keys, masters, domains
+ * and the list of a directory section. Begun by section.c; login.c shares the way to an entry.
  *
- * Invariants: a search for a user must find exactly one entry; a password is checked by a bind and
- * in no other way; a home that the directory gives is one entry's only. */
+ * Invariants: a search for a user must find exactly one entry; a home that the directory gives is
+ * one entry's only. */
 #include <stdlib.h>
 
-#include "auth-ldap/directory/secret.h"
-#include "auth-ldap/directory/section_impl.h"
+#include "auth-ldap/directory/users_impl.h"
 #include "core/base/log.h"
 #include "core/base/xalloc.h"
-
-struct user_state {
-	struct auth_user *user;
-	struct buf dn;
-	bool home_given; /* by the directory */
-	int64_t password_expires_sec;
-	int grace_logins;
-	struct secret_keys keys;
-};
 
 static const struct str no_attributes[] = { { "1.1", 3 } };
 
@@ -32,8 +22,8 @@ user_state_free(struct user_state *u)
 	free(u);
 }
 
-static struct user_state *
-state_of(struct backend_request *r)
+struct user_state *
+user_state_of(struct backend_request *r)
 {
 	if (r->user == NULL) {
 		r->user = xcalloc(1, sizeof *r->user);
@@ -54,7 +44,7 @@ is_login(const struct backend_request *r)
 
 /* ---- the end ---- */
 
-static void
+void
 user_done(struct backend_request *r)
 {
 	struct user_state *u = r->user;
@@ -84,7 +74,7 @@ on_home_checked(struct backend_request *r, const struct ldap_op *op)
 }
 
 /* A home that the directory gave must be one entry's only. */
-static void
+void
 user_check_home(struct backend_request *r)
 {
 	struct section *s = r->section;
@@ -104,107 +94,6 @@ user_check_home(struct backend_request *r)
 		.size_limit = 2 };
 	section_search(r, &q, on_home_checked);
 	buf_fini(&filter);
-}
-
-/* ---- binds ---- */
-
-static void
-trace_bind(struct backend_request *r, const struct ldap_op *op)
-{
-	if (r->trace == NULL)
-		return;
-	trace_addf(r->trace, "directory \"%.*s\": bind at %s as \"%.*s\": %s, code %d, %lld ms%s%s",
-		STR_FMT(r->section->base.title), op->uri != NULL ? op->uri : "no server",
-		STR_FMT(buf_str(&r->user->dn)), err_name(op->err), op->code, (long long)op->ms,
-		op->text[0] != '\0' ? ": " : "", op->text);
-}
-
-static enum auth_reason
-reason_of(const struct ldap_bind_facts *f)
-{
-	switch (f->reason) {
-	case LDAP_BIND_FINE:
-	case LDAP_BIND_PASSWORD:
-	case LDAP_BIND_REFUSED:
-		return REASON_PASSWORD;
-	case LDAP_BIND_UNKNOWN:
-		return REASON_UNKNOWN;
-	case LDAP_BIND_LOCKED:
-		return REASON_LOCKED;
-	case LDAP_BIND_DISABLED:
-		return REASON_DISABLED;
-	case LDAP_BIND_ACCOUNT_EXPIRED:
-		return REASON_ACCOUNT_EXPIRED;
-	case LDAP_BIND_PASSWORD_EXPIRED:
-		return REASON_PASSWORD_EXPIRED;
-	case LDAP_BIND_MUST_CHANGE:
-		return REASON_MUST_CHANGE;
-	case LDAP_BIND_HOURS:
-		return REASON_HOURS;
-	case LDAP_BIND_WORKSTATION:
-		return REASON_WORKSTATION;
-	}
-	return REASON_PASSWORD;
-}
-
-static bool
-by_template(const struct backend_request *r)
-{
-	return r->section->s->user_dn.n > 0;
-}
-
-static void
-finish_refused(struct backend_request *r, const struct ldap_op *op)
-{
-	const struct ldap_bind_facts *f = &op->facts;
-	enum auth_reason reason = reason_of(f);
-	struct buf detail;
-	buf_init(&detail, 1024);
-	/* What a wrong password gets as well says nothing about this one: a client hears of no
-	 * reason with a code then, but the log does. */
-	if (!f->after_right_password && reason_code(reason)[0] != '\0') {
-		buf_addf(&detail, "%s (as the directory says to any password): ",
-			ldap_bind_reason_text(f->reason));
-		reason = REASON_PASSWORD;
-	}
-	buf_addz(&detail, op->text);
-	/* By a DN template nobody can tell an unknown user from a wrong password. */
-	bool unknown = by_template(r) && (reason == REASON_PASSWORD || reason == REASON_UNKNOWN) &&
-		       !f->after_right_password;
-	struct auth_answer a =
-		section_answer(unknown ? ERR_NOTFOUND : ERR_DENIED, reason, buf_str(&detail));
-	a.user = r->user->user;
-	section_finish(r, &a);
-	buf_fini(&detail);
-}
-
-static void
-template_read(struct backend_request *r);
-
-static void
-on_bound(void *arg, const struct ldap_op *op)
-{
-	struct backend_request *r = arg;
-	r->bind = NULL;
-	buf_release(&r->password);
-	trace_bind(r, op);
-	r->user->password_expires_sec = op->facts.expires_sec;
-	r->user->grace_logins = op->facts.grace;
-	if (op->err == ERR_DENIED || (op->err == ERR_OK && op->facts.reason != LDAP_BIND_FINE))
-		finish_refused(r, op);
-	else if (op->err != ERR_OK)
-		section_finish_failed(r, op);
-	else if (by_template(r))
-		template_read(r);
-	else
-		user_check_home(r);
-}
-
-static void
-start_bind(struct backend_request *r)
-{
-	r->bind = ldap_pool_bind(ldap_client_pool(r->section->client), buf_str(&r->user->dn),
-		buf_str(&r->password), on_bound, r);
 }
 
 /* ---- entries ---- */
@@ -249,10 +138,10 @@ trace_entry(struct backend_request *r, const struct ldap_entry *e)
 }
 
 /* The record of e, into r->user. False: r is finished. name: NULL, or whose it is known to be. */
-static bool
-take_entry(struct backend_request *r, const struct ldap_entry *e, const struct name *name)
+bool
+user_take_entry(struct backend_request *r, const struct ldap_entry *e, const struct name *name)
 {
-	struct user_state *u = state_of(r);
+	struct user_state *u = user_state_of(r);
 	enum auth_reason reason;
 	struct buf why;
 	trace_entry(r, e);
@@ -291,14 +180,14 @@ one_entry(struct backend_request *r, const struct ldap_op *op)
 	return NULL;
 }
 
-static void
-on_user_searched(struct backend_request *r, const struct ldap_op *op)
+void
+user_on_searched(struct backend_request *r, const struct ldap_op *op)
 {
 	const struct ldap_entry *e = one_entry(r, op);
-	if (e == NULL || !take_entry(r, e, NULL))
+	if (e == NULL || !user_take_entry(r, e, NULL))
 		return;
 	if (r->kind == ASK_LOGIN)
-		start_bind(r);
+		user_bind(r);
 	else
 		user_check_home(r);
 }
@@ -316,8 +205,8 @@ search_user_attrs(struct backend_request *r, struct str filter, const struct str
 	section_search(r, &q, fn);
 }
 
-static void
-search_user(struct backend_request *r, struct str filter,
+void
+user_search(struct backend_request *r, struct str filter,
 	void (*fn)(struct backend_request *r, const struct ldap_op *op))
 {
 	struct section *s = r->section;
@@ -325,8 +214,8 @@ search_user(struct backend_request *r, struct str filter,
 }
 
 /* "EXAMPLE\anna" of another domain is nobody here. */
-static bool
-foreign_netbios(struct backend_request *r)
+bool
+user_elsewhere(struct backend_request *r)
 {
 	if (r->name.netbios.n == 0 || str_ieq(r->name.netbios, r->section->s->netbios_domain))
 		return false;
@@ -335,131 +224,19 @@ foreign_netbios(struct backend_request *r)
 	return true;
 }
 
-/* ---- logins by template ---- */
-
-/* The canonical name of a login by user_dn. Where the DN does not hold the domain, the directory
- * does not vouch for it: it must be one of the section's, and every one of them ends in one name.
- */
-static enum err
-template_user(struct backend_request *r, struct name *out)
-{
-	const struct settings_directory *s = r->section->s;
-	struct str own = section_domain_default(r->section);
-	if (template_uses(s->user_dn, "domain") || template_uses(s->user_dn, "address")) {
-		name_copy(out, &r->name);
-		return r->name.domain.n > 0 ? ERR_OK : ERR_DENIED;
-	}
-	bool ours = r->name.netbios.n > 0 || str_ieq(r->name.domain, own);
-	if (s->domains.n > 0)
-		ours |= section_lists_domain(r->section, r->name.domain);
-	if (!ours)
-		return ERR_DENIED;
-	enum err e = name_parse(r->name.local, own, out);
-	return e == ERR_OK && out->domain.n == 0 ? ERR_DENIED : e;
-}
-
-static void
-login_by_template(struct backend_request *r)
-{
-	struct section *s = r->section;
-	struct user_state *u = state_of(r);
-	struct name name;
-	enum auth_reason reason;
-	struct buf why;
-	if (template_user(r, &name) != ERR_OK) {
-		section_finish_soon(
-			r, ERR_NOTFOUND, REASON_UNKNOWN, STR("not a domain of this directory"));
-		return;
-	}
-	/* A directory may take two spellings of other scripts for the same name. */
-	if (str_has_8bit(r->name.address)) {
-		section_finish_soon(
-			r, ERR_NOTFOUND, REASON_NAME, STR("a name for user_dn must be ASCII"));
-		return;
-	}
-	buf_init(&why, 2048);
-	if (section_base(s, s->s->user_dn, &r->vars, &u->dn) != ERR_OK)
-		section_finish_soon(r, ERR_NOTFOUND, REASON_NAME, STR("no DN can be made of it"));
-	else if (entry_to_user(s, NULL, &name, buf_str(&u->dn), &u->user, &u->home_given, &reason,
-			 &why) != ERR_OK)
-		section_finish_soon(r, ERR_TEMP, reason, buf_str(&why));
-	else
-		start_bind(r);
-	buf_fini(&why);
-}
-
-static void
-on_template_read(struct backend_request *r, const struct ldap_op *op)
-{
-	struct name name;
-	if (op->err == ERR_NOTFOUND || (op->err == ERR_OK && op->entries_count != 1)) {
-		/* It bound, so it is there: the service account may not see it. */
-		section_finish_error(r, ERR_TEMP, REASON_ENTRY,
-			STR("the service account cannot read the user's entry"));
-		return;
-	}
-	if (op->err != ERR_OK) {
-		section_finish_failed(r, op);
-		return;
-	}
-	/* The name stays what the template made it. */
-	if (name_parse(r->user->user->user, STR_EMPTY, &name) != ERR_OK) {
-		section_finish_error(r, ERR_TEMP, REASON_INTERNAL, STR_EMPTY);
-		return;
-	}
-	if (take_entry(r, op->entries, &name))
-		user_check_home(r);
-}
-
-/* After the bind: what the entry says about its owner. */
-static void
-template_read(struct backend_request *r)
-{
-	struct section *s = r->section;
-	bool account = s->s->bind_dn.n > 0 || !(str_eq(s->s->bind_method, STR("simple")) ||
-						      str_eq(s->s->bind_method, STR("none")));
-	if (!s->s->user_dn_read || !account) {
-		user_done(r);
-		return;
-	}
-	const struct section_search q = { .base = buf_str(&r->user->dn),
-		.base_is_dn = true,
-		.entry_only = true,
-		.filter = STR("(objectClass=*)"),
-		.use = TEMPLATE_FILTER,
-		.attrs = s->user_attrs,
-		.attrs_count = s->user_attrs_count };
-	section_search(r, &q, on_template_read);
-}
-
 /* ---- the questions ---- */
-
-void
-section_login(struct backend_request *r)
-{
-	if (r->password.n == 0)
-		section_finish_soon(r, ERR_DENIED, REASON_EMPTY, STR_EMPTY);
-	else if (str_has_nul(buf_str(&r->password)))
-		section_finish_soon(r, ERR_DENIED, REASON_PASSWORD, STR("a NUL in the password"));
-	else if (foreign_netbios(r))
-		return;
-	else if (by_template(r))
-		login_by_template(r);
-	else
-		search_user(r, r->section->s->user_filter, on_user_searched);
-}
 
 void
 section_user(struct backend_request *r)
 {
 	const struct settings_directory *s = r->section->s;
 	struct str filter = r->kind == ASK_ADDRESS ? s->mailbox_filter : s->user_filter;
-	if (foreign_netbios(r))
+	if (user_elsewhere(r))
 		return;
 	if (filter.n == 0)
 		section_finish_soon(r, ERR_NOTFOUND, REASON_UNKNOWN, STR_EMPTY);
 	else
-		search_user(r, filter, on_user_searched);
+		user_search(r, filter, user_on_searched);
 }
 
 void
@@ -471,7 +248,7 @@ section_certificate(struct backend_request *r)
 		section_finish_soon(r, ERR_NOTFOUND, REASON_UNKNOWN,
 			filter.n == 0 ? STR("no certificate_filter") : STR("an empty subject"));
 	else
-		search_user(r, filter, on_user_searched);
+		user_search(r, filter, user_on_searched);
 }
 
 static void
@@ -626,7 +403,7 @@ static void
 on_secret_searched(struct backend_request *r, const struct ldap_op *op)
 {
 	const struct ldap_entry *e = one_entry(r, op);
-	if (e == NULL || !take_entry(r, e, NULL))
+	if (e == NULL || !user_take_entry(r, e, NULL))
 		return;
 	take_secrets(r, e);
 	trace_addf(r->trace, "directory \"%.*s\": keys for SCRAM: SHA-256 %s, SHA-1 %s",
@@ -640,10 +417,10 @@ void
 section_secret(struct backend_request *r)
 {
 	struct section *s = r->section;
-	if (foreign_netbios(r))
+	if (user_elsewhere(r))
 		return;
 	if (s->s->secret_attributes.n == 0) {
-		search_user(r, s->s->user_filter, on_user_searched);
+		user_search(r, s->s->user_filter, user_on_searched);
 		return;
 	}
 	size_t n = s->user_attrs_count + s->s->secret_attributes.n;
