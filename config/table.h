@@ -371,7 +371,7 @@
 		"Members of a group are the entries that match, with %{dn} for the group's DN, "   \
 		"such as (memberOf=%{dn}) or, for Active Directory to look into groups inside "    \
 		"groups by itself, (memberOf:1.2.840.113556.1.4.1941:=%{dn}); member_attributes "  \
-		"are not read then. Empty: not so")                                                \
+		"are not read then; empty: not so")                                                \
 	X(member_batch, INT, 50, 0, 1000, ROLE_AUTH,                                               \
 		"Members below one parent that are asked about by one search; 0: each by itself")  \
 	X(terminal_result, LIST, "", 0, 16, ROLE_AUTH,                                             \
@@ -382,7 +382,7 @@
 		"forward_attributes, such as %{uid}@%{domain}")                                    \
 	X(leaf_result, LIST, "", 0, 16, ROLE_AUTH,                                                 \
 		"Result templates for entries that have no members and no forwarding; the first "  \
-		"with a result counts. Empty: user_attribute, or else mail_attribute")             \
+		"with a result counts; empty: user_attribute, or else mail_attribute")             \
 	X(forward_keep_attribute, STRING, "mailDeliveryOption", 0, 100, ROLE_AUTH,                 \
 		"Attribute that keeps a copy of forwarded mail in the user's own mailbox when it " \
 		"is TRUE or mailbox (mailDeliveryOption); a user's own address among the "         \
@@ -396,7 +396,7 @@
 		"alias_filter and routing_attribute")                                              \
 	X(transport_result, LIST, "", 0, 16, ROLE_AUTH,                                            \
 		"Result templates of transports, such as smtp:[%{mailHost}]:25; the first with a " \
-		"result counts. Empty: smtp:[host] for a mail_host_attribute that is not here")    \
+		"result counts; empty: smtp:[host] for a mail_host_attribute that is not here")    \
 	X(sender_attributes, LIST, "postroomSender", 0, 16, ROLE_AUTH,                             \
 		"Attributes of a user or group with those who may send as it too: DNs, addresses " \
 		"or names; a group's name stands for its members")                                 \
