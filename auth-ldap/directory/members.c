@@ -90,12 +90,12 @@ members_section_free(struct members_section *ms)
 }
 
 void
-members_section_status(const struct members_section *ms, struct buf *out)
+members_section_status(const struct members_section *ms, struct str title, struct buf *out)
 {
 	if (ms != NULL)
-		buf_addf(out, " member_batches=%llu member_searches=%llu",
-			(unsigned long long)ms->batches_count,
-			(unsigned long long)ms->searches_count);
+		buf_addf(out, "members directory=%.*s searches=%llu batches=%llu\n", STR_FMT(title),
+			(unsigned long long)ms->searches_count,
+			(unsigned long long)ms->batches_count);
 }
 
 static enum err

@@ -24,8 +24,8 @@ members_state_free(struct members_state *m);
 /* With the section, when no request is left. NULL is allowed. */
 void
 members_section_free(struct members_section *m);
-/* For `postroom auth status`: " member_batches=12 member_searches=3" */
+/* A line of `postroom auth status`: "members directory=main searches=12 batches=3\n". */
 void
-members_section_status(const struct members_section *m, struct buf *out);
+members_section_status(const struct members_section *m, struct str title, struct buf *out);
 
 #endif

@@ -284,6 +284,7 @@ section_status(struct backend *b, struct buf *out)
 {
 	struct section *s = CONTAINER_OF(b, struct section, base);
 	ldap_pool_status_text(ldap_client_pool(s->client), out);
+	members_section_status(s->members, s->base.title, out);
 }
 
 static void
