@@ -66,12 +66,16 @@ finish_refused(struct backend_request *r, const struct ldap_op *op)
 		reason = REASON_PASSWORD;
 	}
 	buf_addz(&detail, op->text);
-	/* By a DN template nobody can tell an unknown user from a wrong password. */
-	bool unknown = by_template(r) && (reason == REASON_PASSWORD || reason == REASON_UNKNOWN) &&
-		       !f->after_right_password;
-	struct auth_answer a =
-		section_answer(unknown ? ERR_NOTFOUND : ERR_DENIED, reason, buf_str(&detail));
-	a.user = r->user->user;
+	/* By a DN template nobody can tell an unknown user from a wrong password: without a user,
+	 * the answer lets the next backend try. */
+	bool maybe_unknown = by_template(r) && !f->after_right_password &&
+			     (reason == REASON_PASSWORD || reason == REASON_UNKNOWN);
+	if (maybe_unknown) {
+		reason = REASON_PASSWORD;
+		buf_addf(&detail, " (%.*s)", STR_FMT(buf_str(&r->user->dn)));
+	}
+	struct auth_answer a = section_answer(ERR_DENIED, reason, buf_str(&detail));
+	a.user = maybe_unknown ? NULL : r->user->user;
 	section_finish(r, &a);
 	buf_fini(&detail);
 }

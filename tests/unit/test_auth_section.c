@@ -461,7 +461,9 @@ test_template(void **state)
 	(void)ask(w, ASK_LOGIN, "anna");
 	asked->op.facts.reason = LDAP_BIND_PASSWORD;
 	fake_end(ERR_DENIED, NULL);
-	expect(w, ERR_NOTFOUND, REASON_PASSWORD);
+	expect(w, ERR_DENIED, REASON_PASSWORD);
+	assert_null(w->user);
+	assert_non_null(strstr(w->detail, ANNA_DN));
 	(void)ask(w, ASK_LOGIN, "anna");
 	asked->op.facts.reason = LDAP_BIND_PASSWORD_EXPIRED;
 	asked->op.facts.after_right_password = true;
