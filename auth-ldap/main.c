@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <sys/types.h>
 
+#include "auth-ldap/ldap/conn.h"
 #include "auth-ldap/server/service.h"
 #include "core/base/log.h"
 #include "core/base/xalloc.h"
@@ -25,11 +26,11 @@ user_of(const struct settings *s)
 }
 
 static void
-add_uid(struct role_ctx *r, struct service *s, struct str user)
+add_uid(struct role_ctx *r, uid_t uids[8], size_t *count, struct str user)
 {
 	uid_t uid;
-	if (s->userdb_uids_count < ARRAY_LEN(s->userdb_uids) && role_uid(r, user, &uid) == ERR_OK)
-		s->userdb_uids[s->userdb_uids_count++] = uid;
+	if (*count < 8 && role_uid(r, user, &uid) == ERR_OK)
+		uids[(*count)++] = uid;
 }
 
 static enum err
@@ -55,26 +56,29 @@ auth_init(struct role_ctx *r)
 	a->service.verify_ms = AUTH_VERIFY_MS;
 	hmap_init(&a->service.auth_conns);
 	list_init(&a->service.conns);
-	add_uid(r, &a->service, s->user_mail);
-	add_uid(r, &a->service, s->user_queue);
+	struct service *sv = &a->service;
+	add_uid(r, sv->userdb_uids, &sv->userdb_uids_count, s->user_mail);
+	add_uid(r, sv->userdb_uids, &sv->userdb_uids_count, s->user_queue);
+	add_uid(r, sv->own_uids, &sv->own_uids_count, s->user_mail);
+	add_uid(r, sv->own_uids, &sv->own_uids_count, s->user_queue);
+	add_uid(r, sv->own_uids, &sv->own_uids_count, s->user_gate);
+	add_uid(r, sv->own_uids, &sv->own_uids_count, s->user_smtp);
 	return setup_sasl(s);
 }
 
+/* At start and at each reload; nothing changes unless ERR_OK. */
 static enum err
-load_directories(struct service *sv, const struct settings *s)
+load_front(struct service *sv, const struct settings *s)
 {
 	struct buf why;
-	struct dirs *d = NULL;
 	buf_init(&why, 4096);
-	enum err e = dirs_new(sv->loop, s, &d, &why);
-	if (e == ERR_OK) {
-		dirs_unref(sv->dirs);
-		sv->dirs = d;
+	enum err e = sv->front == NULL ? front_new(sv->loop, s, &sv->front, &why)
+				       : front_reload(sv->front, s, &why);
+	if (e == ERR_OK)
 		sv->settings = s;
-	} else {
+	else
 		log_event(LVL_ERROR, "auth.settings", log_e("res", e),
 			log_s("reason", buf_str(&why)));
-	}
 	buf_fini(&why);
 	return e;
 }
@@ -103,7 +107,7 @@ auth_start(struct role_ctx *r)
 	size_t n;
 	const struct role_listener *l = role_listeners(r, &n);
 	a->service.loop = role_loop(r);
-	enum err e = load_directories(&a->service, role_settings(r));
+	enum err e = load_front(&a->service, role_settings(r));
 	if (e != ERR_OK)
 		return e;
 	for (size_t i = 0; i < n; i++) {
@@ -119,13 +123,13 @@ auth_start(struct role_ctx *r)
 	return ERR_OK;
 }
 
-/* Sessions go on; those that have begun end with the old directories. */
+/* Sessions go on; those that have begun end with the old backends. */
 static void
 auth_reload(struct role_ctx *r)
 {
 	struct auth_role *a = role_data(r);
 	const struct settings *s = role_settings(r);
-	if (load_directories(&a->service, s) == ERR_OK && setup_sasl(s) == ERR_OK)
+	if (load_front(&a->service, s) == ERR_OK && setup_sasl(s) == ERR_OK)
 		log_event(LVL_INFO, "auth.reload", log_z("res", "ok"));
 }
 
@@ -139,11 +143,11 @@ auth_stop(struct role_ctx *r)
 	a->listeners_count = 0;
 	while (!list_empty(&s->conns)) {
 		struct conn *c = CONTAINER_OF(s->conns.next, struct conn, link);
-		c->end(c);
+		c->kind->end(c);
 	}
 	hmap_fini(&s->auth_conns);
-	dirs_close(s->dirs);
-	s->dirs = NULL;
+	front_free(s->front);
+	s->front = NULL;
 	sasl_exchange_teardown();
 	role_set_data(r, NULL);
 	free(a);

@@ -10,13 +10,18 @@ auth_ldap_libauth_a_SOURCES = \
 	auth-ldap/backend/trace.c auth-ldap/backend/trace.h \
 	auth-ldap/backend/user.c auth-ldap/backend/user.h \
 	auth-ldap/front/expand.c auth-ldap/front/expand.h \
-	auth-ldap/front/backends.h auth-ldap/front/front.h auth-ldap/front/walk.h \
 	auth-ldap/server/fake_keys.c auth-ldap/server/fake_keys.h \
 	auth-ldap/server/token.c auth-ldap/server/token.h \
+	auth-ldap/front/backends.c auth-ldap/front/backends.h \
+	auth-ldap/front/cache.c auth-ldap/front/cache.h \
+	auth-ldap/front/front.c auth-ldap/front/front.h auth-ldap/front/front_impl.h \
+	auth-ldap/front/login.c \
+	auth-ldap/front/memory.c auth-ldap/front/memory.h \
+	auth-ldap/front/penalty.c auth-ldap/front/penalty.h \
+	auth-ldap/front/policy.c auth-ldap/front/policy.h \
+	auth-ldap/front/walk.c auth-ldap/front/walk.h \
 	auth-ldap/server/access.c auth-ldap/server/access.h \
 	auth-ldap/server/auth_server.c \
-	auth-ldap/directory/directory.c auth-ldap/directory/directory.h auth-ldap/directory/directory_impl.h \
-	auth-ldap/directory/expand.c \
 	auth-ldap/ldap/bind.c auth-ldap/ldap/entry.c auth-ldap/ldap/wire.c \
 	auth-ldap/ldap/conn.c auth-ldap/ldap/conn.h auth-ldap/ldap/conn_impl.h \
 	auth-ldap/ldap/gss.c auth-ldap/ldap/gss.h \
@@ -43,7 +48,6 @@ auth_ldap_libauth_a_SOURCES = \
 	auth-ldap/directory/section.c auth-ldap/directory/section.h auth-ldap/directory/section_impl.h \
 	auth-ldap/directory/template.c auth-ldap/directory/template.h \
 	auth-ldap/server/proto.c auth-ldap/server/proto.h \
-	auth-ldap/directory/sections.c \
 	auth-ldap/server/service.c auth-ldap/server/service.h \
 	auth-ldap/server/socketmap_server.c \
 	auth-ldap/server/userdb_server.c
@@ -56,6 +60,10 @@ postroom_auth_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LIBROLE) $(LIBSASL) $(LDAP_L
 noinst_PROGRAMS += tests/tools/run_role
 tests_tools_run_role_SOURCES = tests/tools/run_role.c
 tests_tools_run_role_LDADD = $(LIBROLE)
+
+check_PROGRAMS += tests/unit/test_front
+tests_unit_test_front_SOURCES = tests/unit/test_front.c
+tests_unit_test_front_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LIBCONFIG) $(CONFUSE_LIBS) $(LIBEVENT) $(LDAP_LIBS) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_auth_name tests/unit/test_auth_proto tests/unit/test_auth_server
 tests_unit_test_auth_name_SOURCES = tests/unit/test_auth_name.c

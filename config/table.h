@@ -113,7 +113,7 @@
 	X(backends, LIST, "", 0, 64, ROLE_AUTH,                                               \
 		"Titles of the sections that know users, in the order in which they are asked; empty: directories first, then the others as in the file") \
 	X(cache_size, SIZE, 67108864, 0, 68719476736, ROLE_AUTH,                              \
-		"Memory for answers of the backends; 0: remember nothing")                    \
+		"Memory for answers of the backends; 0: remember nothing, ask every time")                    \
 	X(cache_ttl, TIME, 60000, 0, 86400000, ROLE_AUTH,                                     \
 		"A found user or address is not asked about again for this long")             \
 	X(cache_negative_ttl, TIME, 10000, 0, 86400000, ROLE_AUTH,                            \

@@ -90,3 +90,28 @@ auth_user_unref(struct auth_user *u)
 	if (u != NULL && --u->refs == 0)
 		free(u);
 }
+
+static bool
+arrays_equal(const struct str *a, size_t a_count, const struct str *b, size_t b_count)
+{
+	if (a_count != b_count)
+		return false;
+	for (size_t i = 0; i < a_count; i++)
+		if (!str_eq(a[i], b[i]))
+			return false;
+	return true;
+}
+
+bool
+auth_user_equal(const struct auth_user *a, const struct auth_user *b)
+{
+	return str_eq(a->user, b->user) && str_eq(a->home, b->home) &&
+	       str_eq(a->source, b->source) && str_eq(a->backend, b->backend) &&
+	       str_eq(a->display_name, b->display_name) && str_eq(a->mail_host, b->mail_host) &&
+	       str_eq(a->quota, b->quota) && str_eq(a->fields, b->fields) &&
+	       arrays_equal(a->aliases, a->aliases_count, b->aliases, b->aliases_count) &&
+	       a->disabled == b->disabled && a->expires_sec == b->expires_sec &&
+	       a->services_given == b->services_given &&
+	       arrays_equal(a->services, a->services_count, b->services, b->services_count) &&
+	       arrays_equal(a->networks, a->networks_count, b->networks, b->networks_count);
+}

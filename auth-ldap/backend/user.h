@@ -34,6 +34,9 @@ auth_user_ref(struct auth_user *u);
 /* NULL is allowed. */
 void
 auth_user_unref(struct auth_user *u);
+/* The same in everything. */
+bool
+auth_user_equal(const struct auth_user *a, const struct auth_user *b);
 /* Bytes of memory that u takes. */
 size_t
 auth_user_size(const struct auth_user *u);

@@ -14,6 +14,7 @@ struct backends {
 	size_t n;
 	/* Some backend's answers about users depend on these (for the keys of the cache). */
 	bool by_service, by_remote_ip, by_local_ip;
+	struct workers *workers; /* NULL: no backend needs helper processes */
 	unsigned refs;
 	struct hmap homes; /* homes seen, and whose they are */
 	struct loop_task release;

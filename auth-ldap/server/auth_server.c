@@ -1,6 +1,6 @@
 /* The auth socket: the Dovecot auth client protocol 1.x, for our gate and smtp and for Postfix and
  * Exim unchanged. One connection carries many logins; each is an exchange of core/sasl followed
- * by a question to the directory.
+ * by a question to the front.
  *
  * Invariants: OK is said only after the directory took the password; a login is known by (cookie
  * of its connection, its number) and can be asked about once, within 60 s, while its connection
@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "auth-ldap/server/access.h"
 #include "auth-ldap/server/service.h"
 #include "core/authclient/wire.h"
 #include "core/base/clock.h"
@@ -21,7 +20,6 @@
 #include "core/sasl/exchange.h"
 
 enum {
-	LINES_A_TURN = 64,
 	ANSWER_MS = 120000, /* for the client to answer a challenge */
 	CONN_ACTIVE_MAX = 8192,
 	CONN_VERIFIED_MAX = 32768, /* the oldest goes: smtp never asks about its logins */
@@ -58,9 +56,9 @@ struct login {
 	uint32_t id;
 	enum login_state state;
 	bool nologin, secured;
-	char sid[SID_MAX], service[32], remote[64];
+	char sid[SID_MAX], service[32], remote[64], local[64];
 	struct sasl_exchange *exchange;
-	struct dir_request *request;
+	struct front_request *request;
 	struct loop_timer timer;
 	int64_t start_ms;
 	struct buf reply;      /* LOGIN_DELAY */
@@ -77,7 +75,7 @@ login_free(struct login *l)
 		c->active--;
 		c->c.service->requests--;
 	}
-	dir_cancel(l->request);
+	front_cancel(l->request);
 	loop_timer_stop(&l->timer);
 	list_remove(&l->link);
 	hmap_remove(&c->logins, &l->node);
@@ -131,6 +129,16 @@ on_delay(struct loop_timer *t)
 	login_free(l);
 }
 
+static struct auth_context
+login_context(const struct login *l)
+{
+	return (struct auth_context){ .service = str_of(l->service),
+		.remote_ip = str_of(l->remote),
+		.local_ip = str_of(l->local),
+		.sid = str_of(l->sid),
+		.secured = l->secured };
+}
+
 static const char TEMP_CODE[] = "temp\tcode=temp_fail\treason=Temporary authentication failure";
 static const char AUTHZ_CODE[] = "authz\tcode=authz_fail";
 
@@ -142,7 +150,9 @@ login_fail(struct login *l, const char *code)
 	const struct sasl_claim *claim =
 		l->exchange != NULL ? sasl_exchange_claim(l->exchange) : NULL;
 	struct str name = claim != NULL ? claim->name : STR_EMPTY;
-	int64_t wait = l->start_ms + c->c.service->settings->auth.failure_delay - clock_ms();
+	const struct auth_context context = login_context(l);
+	int64_t delay = front_delay_ms(c->c.service->front, name, &context);
+	int64_t wait = l->start_ms + delay - clock_ms();
 	/* Postfix reads every FAIL as a wrong password (535), and only a lost connection as
 	 * temporary (454), after which it connects anew. It asks one login at a time. */
 	if (code == TEMP_CODE && l->nologin && c->active == 1 && c->minor < 2) {
@@ -172,15 +182,16 @@ login_fail(struct login *l, const char *code)
 }
 
 static void
-login_log(const struct login *l, const char *res, const struct dir_answer *a, const char *reason)
+login_log(const struct login *l, const char *res, const struct auth_answer *a, const char *reason)
 {
 	const struct sasl_claim *claim =
 		l->exchange != NULL ? sasl_exchange_claim(l->exchange) : NULL;
+	const struct auth_user *u = a != NULL ? a->user : NULL;
 	log_event(LVL_INFO, "auth.login", log_z("sid", l->sid), log_z("res", res),
 		log_z("service", l->service),
 		log_s("name", claim != NULL ? claim->name : STR_EMPTY),
-		log_s("user", a != NULL ? a->user : STR_EMPTY),
-		log_s("dn", a != NULL ? a->dn : STR_EMPTY), log_z("rip", l->remote),
+		log_s("user", u != NULL ? u->user : STR_EMPTY),
+		log_s("dn", u != NULL ? u->source : STR_EMPTY), log_z("rip", l->remote),
 		log_z("reason", reason), log_s("detail", a != NULL ? a->detail : STR_EMPTY),
 		log_n("ms", clock_ms() - l->start_ms));
 }
@@ -194,18 +205,18 @@ login_refuse(struct login *l, const char *reason)
 }
 
 static void
-login_ok(struct login *l, const struct dir_answer *a)
+login_ok(struct login *l, const struct auth_user *u)
 {
 	struct auth_conn *c = l->conn;
 	stream_writef(c->c.stream, "OK\t%u", l->id);
-	write_field(c, "user=", a->user);
+	write_field(c, "user=", u->user);
 	stream_write(c->c.stream, STR("\n"));
 	if (l->nologin) {
 		login_free(l);
 		return;
 	}
-	buf_add(&l->user, a->user);
-	buf_add(&l->home, a->home);
+	buf_add(&l->user, u->user);
+	buf_add(&l->home, u->home);
 	sasl_exchange_free(l->exchange);
 	l->exchange = NULL;
 	loop_timer_stop(&l->timer);
@@ -222,23 +233,20 @@ login_ok(struct login *l, const struct dir_answer *a)
 }
 
 static void
-on_answer(void *arg, const struct dir_answer *a)
+on_answer(void *arg, const struct auth_answer *a)
 {
 	struct login *l = arg;
+	const char *reason = reason_text(a->reason);
 	l->request = NULL;
-	const struct sasl_claim *claim = sasl_exchange_claim(l->exchange);
-	if (a->err == ERR_OK && claim->authzid.n > 0 && !str_ieq(claim->authzid, a->user)) {
-		login_log(l, "deny", a, "may not act as another user");
-		login_fail(l, AUTHZ_CODE);
-	} else if (a->err == ERR_OK) {
+	if (a->err == ERR_OK) {
 		login_log(l, "ok", a, "");
-		login_ok(l, a);
+		login_ok(l, a->user);
 	} else if (a->err == ERR_TEMP) {
-		login_log(l, "temp", a, a->reason);
+		login_log(l, "temp", a, reason);
 		login_fail(l, TEMP_CODE);
 	} else {
-		login_log(l, "deny", a, a->reason);
-		login_fail(l, "");
+		login_log(l, "deny", a, reason);
+		login_fail(l, a->reason == REASON_AUTHZ ? AUTHZ_CODE : "");
 	}
 }
 
@@ -256,14 +264,18 @@ login_step(struct login *l, struct str response)
 	struct auth_conn *c = l->conn;
 	struct str challenge;
 	const struct sasl_claim *claim;
+	struct front_login ask;
 	struct buf b;
 	loop_timer_stop(&l->timer);
 	switch (sasl_exchange_step(l->exchange, response, &challenge)) {
 	case ERR_OK:
 		claim = sasl_exchange_claim(l->exchange);
 		l->state = LOGIN_DIRECTORY;
-		l->request =
-			dir_login(c->c.service->dirs, claim->name, claim->password, on_answer, l);
+		ask = (struct front_login){ .name = claim->name,
+			.password = claim->password,
+			.authzid = claim->authzid,
+			.context = login_context(l) };
+		l->request = front_login(c->c.service->front, &ask, on_answer, l);
 		break;
 	case ERR_AGAIN:
 		buf_init(&b, 64 * 1024);
@@ -359,6 +371,7 @@ login_start(struct auth_conn *c, const struct auth_line *line)
 	copy_field(l->sid, sizeof l->sid, line->session);
 	copy_field(l->service, sizeof l->service, line->service);
 	copy_field(l->remote, sizeof l->remote, line->remote);
+	copy_field(l->local, sizeof l->local, line->local);
 	const struct sasl_client client = { .service = str_of(l->service), .secured = true };
 	const struct sasl_options o = { .service = l->service };
 	enum err e = ERR_NOTFOUND;
@@ -437,45 +450,35 @@ auth_conn_end(struct conn *base)
 	free(c);
 }
 
-static void
-on_read(struct stream *st, void *arg)
+static enum err
+auth_take(struct conn *base, struct buf *in, size_t *used_out)
 {
-	struct auth_conn *c = arg;
-	struct buf *in = stream_in(st);
+	struct auth_conn *c = CONTAINER_OF(base, struct auth_conn, c);
 	struct str text;
 	struct auth_line line;
-	for (int i = 0; i < LINES_A_TURN; i++) {
-		enum err e = stream_full(st) ? ERR_AGAIN : wire_line(in, AUTH_LINE_MAX, &text);
-		if (e == ERR_AGAIN)
-			return;
-		if (e == ERR_OK)
-			e = auth_line_parse(text, &line);
-		if (e != ERR_OK || !on_line(c, &line)) {
-			log_event(LVL_WARN, "auth.client", log_z("res", "deny"),
-				log_n("pid", c->pid), log_z("reason", "not the auth protocol"));
-			auth_conn_end(&c->c);
-			return;
-		}
-		buf_consume(in, text.n + 1);
-	}
-	stream_read_again(st);
+	enum err e = wire_line(in, AUTH_LINE_MAX, &text);
+	if (e != ERR_OK)
+		return e;
+	e = auth_line_parse(text, &line);
+	if (e == ERR_OK && !on_line(c, &line))
+		e = ERR_SYNTAX;
+	*used_out = text.n + 1;
+	return e;
 }
 
-static void
-on_drain(struct stream *st, void *arg UNUSED)
+static bool
+auth_busy(struct conn *base)
 {
-	stream_read_again(st);
+	return CONTAINER_OF(base, struct auth_conn, c)->active > 0;
 }
 
-static void
-on_end(struct stream *st UNUSED, void *arg, enum err why UNUSED)
-{
-	struct auth_conn *c = arg;
-	auth_conn_end(&c->c);
-}
-
-static const struct stream_ops auth_ops = {
-	.on_read = on_read, .on_drain = on_drain, .on_end = on_end
+static const struct conn_kind auth_kind = {
+	.socket = "auth",
+	.broken = "not the auth protocol",
+	.in_max_bytes = AUTH_LINE_MAX + 1024,
+	.take = auth_take,
+	.busy = auth_busy,
+	.end = auth_conn_end,
 };
 
 static void
@@ -516,12 +519,8 @@ void
 auth_server_accept(void *arg, int fd, const struct peer *peer)
 {
 	struct service *s = arg;
-	if (!access_allowed(s->settings, peer, "auth")) {
-		close(fd);
-		return;
-	}
 	struct auth_conn *c = xcalloc(1, sizeof *c);
-	if (!conn_open(&c->c, s, fd, &auth_ops, AUTH_LINE_MAX + 1024, auth_conn_end)) {
+	if (!conn_open(&c->c, s, fd, peer, &auth_kind)) {
 		free(c);
 		return;
 	}

@@ -127,7 +127,8 @@ userdb_line_parse(struct str line, struct userdb_line *out)
 		break;
 	}
 	while (ok && wire_next(&rest, &field))
-		(void)value_of(field, STR("service="), &out->service);
+		if (!value_of(field, STR("service="), &out->service))
+			(void)value_of(field, STR("rip="), &out->remote);
 	return ok ? ERR_OK : ERR_SYNTAX;
 }
 

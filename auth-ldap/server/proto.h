@@ -56,6 +56,7 @@ struct userdb_line {
 	uint32_t id;
 	struct str name;		/* USER, PASS */
 	struct str service;		/* USER, PASS, LIST */
+	struct str remote;		/* USER, PASS: rip= */
 	uint32_t client_pid, client_id; /* REQUEST */
 	struct str cookie;
 };

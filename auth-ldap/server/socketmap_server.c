@@ -3,27 +3,37 @@
  *
  * Invariant: NOTFOUND is only said when the directory said so. */
 #include <stdlib.h>
-#include <unistd.h>
 
-#include "auth-ldap/server/access.h"
 #include "auth-ldap/server/service.h"
 #include "core/base/clock.h"
 #include "core/base/log.h"
 #include "core/base/xalloc.h"
 
-enum { REQUESTS_A_TURN = 64, FLIGHT_MAX = 1024 };
+enum { FLIGHT_MAX = 1024, IN_MAX = 64 * 1024 };
 
 static const struct map {
 	const char *name;
-	enum dir_map map;
+	enum front_map map;
 	size_t reply_max;
 } maps[] = {
-	{ "domain", DIR_DOMAIN, SOCKETMAP_REPLY_MAX },
-	{ "mailbox", DIR_MAILBOX, SOCKETMAP_REPLY_MAX },
-	{ "alias", DIR_ALIAS, SOCKETMAP_REPLY_MAX },
-	{ "alias-large", DIR_ALIAS, SOCKETMAP_LARGE_MAX },
-	{ "sender", DIR_SENDER, SOCKETMAP_REPLY_MAX },
+	{ "domain", MAP_DOMAIN, SOCKETMAP_REPLY_MAX },
+	{ "mailbox", MAP_MAILBOX, SOCKETMAP_REPLY_MAX },
+	{ "alias", MAP_ALIAS, SOCKETMAP_REPLY_MAX },
+	{ "alias-large", MAP_ALIAS, SOCKETMAP_LARGE_MAX },
+	{ "sender", MAP_SENDER, SOCKETMAP_REPLY_MAX },
+	{ "transport", MAP_TRANSPORT, SOCKETMAP_REPLY_MAX },
+	{ "post", MAP_POST, SOCKETMAP_REPLY_MAX },
+	{ "owner", MAP_OWNER, SOCKETMAP_REPLY_MAX },
 };
+
+static void
+netstring_write(struct stream *st, const char *status, struct str text)
+{
+	size_t n = strlen(status) + 1 + text.n;
+	stream_writef(st, "%zu:%s ", n, status);
+	stream_write(st, text);
+	stream_write(st, STR(","));
+}
 
 struct map_conn {
 	struct conn c;
@@ -34,12 +44,13 @@ struct map_conn {
 struct slot {
 	struct list link;
 	struct map_conn *conn;
-	struct dir_request *request;
+	struct front_request *request;
 	const struct map *map;
-	struct buf key; /* for the log */
 	int64_t start_ms;
 	bool done;
-	struct buf reply;
+	struct buf reply; /* of one that others are in front of */
+	struct str key;	  /* for the log: text */
+	char text[];
 };
 
 static void
@@ -47,9 +58,8 @@ slot_free(struct slot *s)
 {
 	list_remove(&s->link);
 	s->conn->slots_count--;
-	dir_cancel(s->request);
+	front_cancel(s->request);
 	buf_fini(&s->reply);
-	buf_fini(&s->key);
 	free(s);
 }
 
@@ -61,26 +71,38 @@ conn_flush(struct map_conn *c)
 		struct slot *s = CONTAINER_OF(c->slots.next, struct slot, link);
 		if (!s->done)
 			break;
-		stream_write(c->c.stream, buf_str(&s->reply));
+		if (s->reply.n > 0)
+			stream_write(c->c.stream, buf_str(&s->reply));
 		slot_free(s);
 	}
 	stream_set_reading(c->c.stream, c->slots_count < FLIGHT_MAX);
 }
 
+/* The first one's reply goes straight out; the others' wait for it. */
 static void
 slot_reply(struct slot *s, const char *status, struct str text)
 {
-	netstring_reply(&s->reply, status, text);
+	struct map_conn *c = s->conn;
 	s->done = true;
+	if (c->slots.next == &s->link)
+		netstring_write(c->c.stream, status, text);
+	else
+		netstring_reply(&s->reply, status, text);
 }
 
 static void
-on_answer(void *arg, const struct dir_answer *a)
+on_answer(void *arg, const struct auth_answer *a)
 {
 	struct slot *s = arg;
 	struct map_conn *c = s->conn;
 	bool was_full = c->slots_count >= FLIGHT_MAX;
+	bool fine = a->err == ERR_OK || a->err == ERR_NOTFOUND;
+	const char *reason = reason_text(a->reason);
 	s->request = NULL;
+	if (!fine || log_enabled(LVL_DEBUG))
+		log_event(fine ? LVL_DEBUG : LVL_INFO, "auth.lookup", log_z("map", s->map->name),
+			log_s("key", s->key), log_e("res", a->err), log_z("reason", reason),
+			log_s("detail", a->detail), log_n("ms", clock_ms() - s->start_ms));
 	if (a->err == ERR_OK && a->value.n + sizeof "OK " - 1 <= s->map->reply_max)
 		slot_reply(s, "OK", a->value);
 	else if (a->err == ERR_OK)
@@ -88,40 +110,46 @@ on_answer(void *arg, const struct dir_answer *a)
 	else if (a->err == ERR_NOTFOUND)
 		slot_reply(s, "NOTFOUND", STR_EMPTY);
 	else if (a->err == ERR_DENIED)
-		slot_reply(s, "PERM", str_of(a->reason));
+		slot_reply(s, "PERM", str_of(reason));
 	else
-		slot_reply(s, "TEMP", str_of(a->reason));
-	bool fine = a->err == ERR_OK || a->err == ERR_NOTFOUND;
-	log_event(fine ? LVL_DEBUG : LVL_INFO, "auth.lookup", log_z("map", s->map->name),
-		log_s("key", buf_str(&s->key)), log_e("res", a->err), log_z("reason", a->reason),
-		log_s("detail", a->detail), log_n("ms", clock_ms() - s->start_ms));
+		slot_reply(s, "TEMP", str_of(reason));
 	conn_flush(c);
 	if (was_full)
 		stream_read_again(c->c.stream);
 }
 
+static const struct map *
+map_find(struct str name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(maps); i++)
+		if (str_eq(name, str_of(maps[i].name)))
+			return &maps[i];
+	return NULL;
+}
+
 static void
 ask(struct map_conn *c, struct str payload)
 {
-	struct slot *s = xcalloc(1, sizeof *s);
 	struct str name, key;
+	bool has_key = str_cut(payload, ' ', &name, &key);
+	struct slot *s = xcalloc(1, sizeof *s + key.n);
+	const struct auth_context context = { .service = STR_EMPTY };
 	s->conn = c;
 	s->start_ms = clock_ms();
 	buf_init(&s->reply, SOCKETMAP_LARGE_MAX + 64);
+	if (key.n > 0)
+		memcpy(s->text, key.p, key.n);
+	s->key = str_n(s->text, key.n);
 	list_push_back(&c->slots, &s->link);
 	c->slots_count++;
-	bool has_key = str_cut(payload, ' ', &name, &key);
-	buf_init(&s->key, SOCKETMAP_REQUEST_MAX);
-	buf_add(&s->key, key);
-	for (size_t i = 0; i < ARRAY_LEN(maps); i++)
-		if (str_eq(name, str_of(maps[i].name)))
-			s->map = &maps[i];
+	s->map = map_find(name);
 	if (s->map == NULL || !has_key) {
 		slot_reply(s, "PERM", STR("no such map"));
 		conn_flush(c);
 		return;
 	}
-	s->request = dir_lookup(c->c.service->dirs, s->map->map, key, on_answer, s);
+	s->request =
+		front_lookup(c->c.service->front, s->map->map, key, &context, on_answer, s);
 }
 
 static void
@@ -134,64 +162,42 @@ map_conn_end(struct conn *base)
 	free(c);
 }
 
-static void
-on_read(struct stream *st, void *arg)
+static enum err
+map_take(struct conn *base, struct buf *in, size_t *used_out)
 {
-	struct map_conn *c = arg;
-	struct buf *in = stream_in(st);
+	struct map_conn *c = CONTAINER_OF(base, struct map_conn, c);
 	struct str payload;
-	size_t size;
-	for (int i = 0; i < REQUESTS_A_TURN; i++) {
-		if (c->slots_count >= FLIGHT_MAX) {
-			stream_set_reading(st, false);
-			return;
-		}
-		enum err e = stream_full(st) ? ERR_AGAIN
-					     : netstring_parse(buf_str(in), SOCKETMAP_REQUEST_MAX,
-						       &payload, &size);
-		if (e == ERR_AGAIN)
-			return;
-		if (e != ERR_OK) {
-			log_event(LVL_WARN, "auth.lookup", log_z("res", "deny"),
-				log_z("reason", "not the socketmap protocol"));
-			map_conn_end(&c->c);
-			return;
-		}
-		ask(c, payload);
-		buf_consume(in, size);
+	if (c->slots_count >= FLIGHT_MAX) {
+		stream_set_reading(c->c.stream, false);
+		return ERR_AGAIN;
 	}
-	stream_read_again(st);
+	enum err e = netstring_parse(buf_str(in), SOCKETMAP_REQUEST_MAX, &payload, used_out);
+	if (e == ERR_OK)
+		ask(c, payload);
+	return e;
 }
 
-static void
-on_drain(struct stream *st, void *arg UNUSED)
+static bool
+map_busy(struct conn *base)
 {
-	stream_read_again(st);
+	return CONTAINER_OF(base, struct map_conn, c)->slots_count > 0;
 }
 
-static void
-on_end(struct stream *st UNUSED, void *arg, enum err why UNUSED)
-{
-	struct map_conn *c = arg;
-	map_conn_end(&c->c);
-}
-
-static const struct stream_ops map_ops = {
-	.on_read = on_read, .on_drain = on_drain, .on_end = on_end
+static const struct conn_kind map_kind = {
+	.socket = "directory",
+	.broken = "not the socketmap protocol",
+	.in_max_bytes = IN_MAX,
+	.take = map_take,
+	.busy = map_busy,
+	.end = map_conn_end,
 };
 
 void
 socketmap_server_accept(void *arg, int fd, const struct peer *peer)
 {
 	struct service *s = arg;
-	if (!access_allowed(s->settings, peer, "directory")) {
-		close(fd);
-		return;
-	}
 	struct map_conn *c = xcalloc(1, sizeof *c);
-	if (!conn_open(&c->c, s, fd, &map_ops, 64 * 1024, map_conn_end)) {
-		free(c);
-		return;
-	}
 	list_init(&c->slots);
+	if (!conn_open(&c->c, s, fd, peer, &map_kind))
+		free(c);
 }

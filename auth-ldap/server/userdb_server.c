@@ -1,21 +1,23 @@
 /* The auth-userdb socket: the Dovecot master protocol 1.x, for imap, lmtp, the queue and root. It
  * says who a name is and where the mail lies, lists users, and confirms a hand-over: whether the
- * login that a gate names did succeed, and whose it was. PASS is refused: nobody here needs it. */
+ * login that a gate names did succeed, and whose it was.
+ *
+ * PASS says of a name what a passdb would add to a login: it checks no password. */
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "auth-ldap/server/access.h"
+#include "auth-ldap/front/policy.h"
 #include "auth-ldap/server/service.h"
 #include "core/authclient/wire.h"
+#include "core/base/clock.h"
 #include "core/base/log.h"
 #include "core/base/xalloc.h"
 
-enum { LINES_A_TURN = 64, QUESTIONS_MAX = 8192 };
+enum { QUESTIONS_MAX = 8192, FIELDS_MAX = 256 * 1024, WORD_MAX = 64 };
 
 struct userdb_conn {
 	struct conn c;
 	bool has_version;
-	pid_t pid;
 	struct list questions;
 	size_t questions_count;
 };
@@ -23,8 +25,10 @@ struct userdb_conn {
 struct question {
 	struct list link;
 	struct userdb_conn *conn;
-	struct dir_request *request;
+	struct front_request *request;
 	uint32_t id;
+	bool pass;
+	char service[WORD_MAX], remote[WORD_MAX];
 };
 
 static void
@@ -32,7 +36,7 @@ question_free(struct question *q)
 {
 	list_remove(&q->link);
 	q->conn->questions_count--;
-	dir_cancel(q->request);
+	front_cancel(q->request);
 	free(q);
 }
 
@@ -47,43 +51,93 @@ question_new(struct userdb_conn *c, uint32_t id)
 	return q;
 }
 
+/* "\tkey=value". */
 static void
-write_user(struct userdb_conn *c, uint32_t id, struct str user, struct str home)
+add_field(struct buf *b, const char *key, struct str value)
+{
+	if (value.n == 0)
+		return;
+	buf_addf(b, "\t%s=", key);
+	wire_escape(b, value);
+}
+
+static void
+write_line(struct userdb_conn *c, uint32_t id, struct buf *b)
+{
+	buf_addc(b, '\n');
+	if (buf_check(b) == ERR_OK)
+		stream_write(c->c.stream, buf_str(b));
+	else
+		stream_writef(c->c.stream, "FAIL\t%u\ttemp\treason=too long\n", id);
+}
+
+/* Of a user as the front knows him; fields are escaped already (backend/user.h). */
+static void
+write_user(struct userdb_conn *c, uint32_t id, const struct auth_user *u)
 {
 	struct buf b;
-	buf_init(&b, 64 * 1024);
+	buf_init(&b, FIELDS_MAX);
 	buf_addf(&b, "USER\t%u\t", id);
-	wire_escape(&b, user);
-	if (home.n > 0) {
-		buf_addz(&b, "\thome=");
-		wire_escape(&b, home);
+	wire_escape(&b, u->user);
+	add_field(&b, "home", u->home);
+	if (u->quota.n > 0) {
+		buf_addz(&b, "\tquota_rule=*:bytes=");
+		wire_escape(&b, u->quota);
 	}
-	buf_addc(&b, '\n');
-	stream_write(c->c.stream, buf_str(&b));
+	add_field(&b, "mail_host", u->mail_host);
+	if (u->fields.n > 0) {
+		buf_addc(&b, '\t');
+		buf_add(&b, u->fields);
+	}
+	write_line(c, id, &b);
+	buf_fini(&b);
+}
+
+/* host: where a proxy goes with this user. nologin: the password would be taken, and the login
+ * refused all the same. */
+static void
+write_pass(struct question *q, const struct auth_user *u)
+{
+	const struct auth_context c = { .service = str_of(q->service),
+		.remote_ip = str_of(q->remote) };
+	enum auth_reason reason = policy_login(u, &c, clock_wall_ms() / 1000);
+	struct buf b;
+	buf_init(&b, FIELDS_MAX);
+	buf_addf(&b, "PASS\t%u", q->id);
+	add_field(&b, "user", u->user);
+	add_field(&b, "host", u->mail_host);
+	if (reason != REASON_NONE) {
+		buf_addz(&b, "\tnologin");
+		add_field(&b, "reason", str_of(reason_text(reason)));
+	}
+	write_line(q->conn, q->id, &b);
 	buf_fini(&b);
 }
 
 static void
-on_user(void *arg, const struct dir_answer *a)
+on_user(void *arg, const struct auth_answer *a)
 {
 	struct question *q = arg;
 	struct userdb_conn *c = q->conn;
 	q->request = NULL;
-	if (a->err == ERR_OK) {
-		write_user(c, q->id, a->user, a->home);
+	if (a->err == ERR_OK && q->pass) {
+		write_pass(q, a->user);
+	} else if (a->err == ERR_OK) {
+		write_user(c, q->id, a->user);
 	} else if (a->err == ERR_NOTFOUND) {
 		stream_writef(c->c.stream, "NOTFOUND\t%u\n", q->id);
 	} else {
 		/* Two entries for one name are a mistake in the directory, not a "no". */
-		log_event(LVL_WARN, "auth.user", log_z("res", "temp"), log_z("reason", a->reason),
+		const char *reason = reason_text(a->reason);
+		log_event(LVL_WARN, "auth.user", log_z("res", "temp"), log_z("reason", reason),
 			log_s("detail", a->detail));
-		stream_writef(c->c.stream, "FAIL\t%u\ttemp\treason=%s\n", q->id, a->reason);
+		stream_writef(c->c.stream, "FAIL\t%u\ttemp\treason=%s\n", q->id, reason);
 	}
 	question_free(q);
 }
 
 static void
-on_list(void *arg, const struct dir_answer *a)
+on_list(void *arg, const struct auth_answer *a)
 {
 	struct question *q = arg;
 	struct userdb_conn *c = q->conn;
@@ -91,7 +145,7 @@ on_list(void *arg, const struct dir_answer *a)
 		struct buf b;
 		buf_init(&b, 64 * 1024);
 		buf_addf(&b, "LIST\t%u\t", q->id);
-		wire_escape(&b, a->user);
+		wire_escape(&b, a->user->user);
 		buf_addc(&b, '\n');
 		stream_write(c->c.stream, buf_str(&b));
 		buf_fini(&b);
@@ -99,8 +153,8 @@ on_list(void *arg, const struct dir_answer *a)
 	}
 	q->request = NULL;
 	if (a->err != ERR_EOF)
-		log_event(LVL_WARN, "auth.list", log_z("res", "temp"), log_z("reason", a->reason),
-			log_s("detail", a->detail));
+		log_event(LVL_WARN, "auth.list", log_z("res", "temp"),
+			log_z("reason", reason_text(a->reason)), log_s("detail", a->detail));
 	stream_writef(c->c.stream, "DONE\t%u%s\n", q->id, a->err == ERR_EOF ? "" : "\tfail");
 	question_free(q);
 }
@@ -113,12 +167,13 @@ on_request(struct userdb_conn *c, const struct userdb_line *line)
 	buf_init(&home, 8192);
 	enum err e = auth_server_verify(
 		c->c.service, line->cookie, line->client_pid, line->client_id, &user, &home);
+	const struct auth_user u = { .user = buf_str(&user), .home = buf_str(&home) };
 	if (e == ERR_OK)
-		write_user(c, line->id, buf_str(&user), buf_str(&home));
+		write_user(c, line->id, &u);
 	else
 		stream_writef(c->c.stream, "FAIL\t%u\treason=no such login\n", line->id);
 	log_event(LVL_INFO, "auth.verify", log_z("res", e == ERR_OK ? "ok" : "deny"),
-		log_n("pid", c->pid), log_n("gate_pid", line->client_pid),
+		log_n("pid", c->c.pid), log_n("gate_pid", line->client_pid),
 		log_n("request", line->client_id), log_s("user", buf_str(&user)),
 		log_z("reason", e == ERR_OK ? "" : "unknown, asked before, or too old"));
 	buf_fini(&user);
@@ -126,18 +181,52 @@ on_request(struct userdb_conn *c, const struct userdb_line *line)
 }
 
 static void
+copy_word(char to[WORD_MAX], struct str field)
+{
+	struct buf b;
+	buf_init(&b, WORD_MAX - 1);
+	if (wire_unescape(&b, field) != ERR_OK)
+		buf_reset(&b);
+	memcpy(to, buf_str(&b).p, b.n);
+	to[b.n] = '\0';
+	buf_fini(&b);
+}
+
+static struct auth_context
+question_context(const struct question *q)
+{
+	return (struct auth_context){
+		.service = str_of(q->service), .remote_ip = str_of(q->remote), .secured = true
+	};
+}
+
+static void
 ask_user(struct userdb_conn *c, const struct userdb_line *line)
 {
 	struct buf name;
 	struct question *q = question_new(c, line->id);
+	q->pass = line->verb == USERDB_PASS;
+	copy_word(q->service, line->service);
+	copy_word(q->remote, line->remote);
 	buf_init(&name, AUTH_LINE_MAX);
 	if (wire_unescape(&name, line->name) != ERR_OK)
 		buf_reset(&name); /* nobody's name */
 	bool by_address =
 		str_chr(buf_str(&name), '@') < name.n &&
 		(str_eq(line->service, STR("lmtp")) || str_eq(line->service, STR("queue")));
-	q->request = dir_user(c->c.service->dirs, buf_str(&name), by_address, on_user, q);
+	const struct auth_context context = question_context(q);
+	q->request = front_user(
+		c->c.service->front, buf_str(&name), by_address, &context, on_user, q);
 	buf_fini(&name);
+}
+
+static void
+ask_list(struct userdb_conn *c, const struct userdb_line *line)
+{
+	struct question *q = question_new(c, line->id);
+	copy_word(q->service, line->service);
+	const struct auth_context context = question_context(q);
+	q->request = front_list(c->c.service->front, &context, on_list, q);
 }
 
 /* False: the client broke the protocol. */
@@ -152,24 +241,20 @@ on_line(struct userdb_conn *c, const struct userdb_line *line)
 		c->has_version = line->major == 1;
 		return c->has_version;
 	case USERDB_USER:
+	case USERDB_PASS:
 		if (full)
 			stream_writef(c->c.stream, "FAIL\t%u\ttemp\treason=too many\n", line->id);
 		else
 			ask_user(c, line);
 		return true;
 	case USERDB_LIST:
-		if (full) {
+		if (full)
 			stream_writef(c->c.stream, "DONE\t%u\tfail\n", line->id);
-		} else {
-			struct question *q = question_new(c, line->id);
-			q->request = dir_list(c->c.service->dirs, on_list, q);
-		}
+		else
+			ask_list(c, line);
 		return true;
 	case USERDB_REQUEST:
 		on_request(c, line);
-		return true;
-	case USERDB_PASS:
-		stream_writef(c->c.stream, "FAIL\t%u\treason=PASS is not supported\n", line->id);
 		return true;
 	case USERDB_OTHER:
 		return true;
@@ -187,53 +272,41 @@ userdb_conn_end(struct conn *base)
 	free(c);
 }
 
-static void
-on_read(struct stream *st, void *arg)
+static enum err
+userdb_take(struct conn *base, struct buf *in, size_t *used_out)
 {
-	struct userdb_conn *c = arg;
-	struct buf *in = stream_in(st);
+	struct userdb_conn *c = CONTAINER_OF(base, struct userdb_conn, c);
 	struct str text;
 	struct userdb_line line;
-	for (int i = 0; i < LINES_A_TURN; i++) {
-		enum err e = stream_full(st) ? ERR_AGAIN : wire_line(in, AUTH_LINE_MAX, &text);
-		if (e == ERR_AGAIN)
-			return;
-		if (e == ERR_OK)
-			e = userdb_line_parse(text, &line);
-		if (e != ERR_OK || !on_line(c, &line)) {
-			log_event(LVL_WARN, "auth.userdb", log_z("res", "deny"),
-				log_n("pid", c->pid), log_z("reason", "not the master protocol"));
-			userdb_conn_end(&c->c);
-			return;
-		}
-		buf_consume(in, text.n + 1);
-	}
-	stream_read_again(st);
+	enum err e = wire_line(in, AUTH_LINE_MAX, &text);
+	if (e != ERR_OK)
+		return e;
+	e = userdb_line_parse(text, &line);
+	if (e == ERR_OK && !on_line(c, &line))
+		e = ERR_SYNTAX;
+	*used_out = text.n + 1;
+	return e;
 }
 
-static void
-on_drain(struct stream *st, void *arg UNUSED)
+static bool
+userdb_busy(struct conn *base)
 {
-	stream_read_again(st);
+	return CONTAINER_OF(base, struct userdb_conn, c)->questions_count > 0;
 }
 
-static void
-on_end(struct stream *st UNUSED, void *arg, enum err why UNUSED)
-{
-	struct userdb_conn *c = arg;
-	userdb_conn_end(&c->c);
-}
-
-static const struct stream_ops userdb_ops = {
-	.on_read = on_read, .on_drain = on_drain, .on_end = on_end
+static const struct conn_kind userdb_kind = {
+	.socket = "auth-userdb",
+	.broken = "not the master protocol",
+	.in_max_bytes = AUTH_LINE_MAX + 1024,
+	.take = userdb_take,
+	.busy = userdb_busy,
+	.end = userdb_conn_end,
 };
 
 static bool
 peer_allowed(const struct service *s, const struct peer *peer)
 {
-	if (!peer->is_unix)
-		return access_allowed(s->settings, peer, "auth-userdb");
-	if (peer->uid == 0)
+	if (!peer->is_unix || peer->uid == 0)
 		return true;
 	for (size_t i = 0; i < s->userdb_uids_count; i++)
 		if (peer->uid == s->userdb_uids[i])
@@ -253,11 +326,10 @@ userdb_server_accept(void *arg, int fd, const struct peer *peer)
 		return;
 	}
 	struct userdb_conn *c = xcalloc(1, sizeof *c);
-	if (!conn_open(&c->c, s, fd, &userdb_ops, AUTH_LINE_MAX + 1024, userdb_conn_end)) {
+	if (!conn_open(&c->c, s, fd, peer, &userdb_kind)) {
 		free(c);
 		return;
 	}
 	list_init(&c->questions);
-	c->pid = peer->pid;
 	stream_writef(c->c.stream, "VERSION\t1\t2\nSPID\t%d\n", (int)getpid());
 }

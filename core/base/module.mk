@@ -5,6 +5,7 @@ core_base_libbase_a_SOURCES = \
 	core/base/cidr.c core/base/cidr.h \
 	core/base/clock.c core/base/clock.h \
 	core/base/codec.c core/base/codec.h \
+	core/base/digest.c core/base/digest.h \
 	core/base/err.c core/base/err.h \
 	core/base/hmap.c core/base/hmap.h \
 	core/base/list.h \

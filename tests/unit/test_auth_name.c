@@ -7,8 +7,8 @@
 #include <stdlib.h>
 
 #include "auth-ldap/ldap/conn.h"
-#include "auth-ldap/directory/directory.h"
 #include "auth-ldap/directory/name.h"
+#include "auth-ldap/directory/section.h"
 #include "auth-ldap/directory/template.h"
 #include "core/base/xalloc.h"
 
@@ -270,6 +270,7 @@ test_service_account_needs_both_halves(void **state UNUSED)
 			.title = STR("main"),
 			.uris = { .v = uris, .n = 1 },
 			.verify = true,
+			.bind_method = STR("simple"),
 			.bind_dn = table[i].dn,
 			.bind_password = table[i].password,
 			.connect_timeout = 1000,
@@ -280,13 +281,14 @@ test_service_account_needs_both_halves(void **state UNUSED)
 		};
 		const struct settings s = { .directories = &section, .directories_count = 1 };
 		struct loop *l = loop_new();
-		struct dirs *d = NULL;
+		struct backend *d = NULL;
 		struct buf why;
 		buf_init(&why, 1000);
-		assert_int_equal(dirs_new(l, &s, &d, &why), table[i].want);
+		assert_int_equal(directory_backend_new(l, &s, &section, &d, &why), table[i].want);
 		if (table[i].want != ERR_OK)
 			assert_true(str_find(buf_str(&why), STR("bind_password")) < why.n);
-		dirs_close(d);
+		if (d != NULL)
+			d->ops->free(d);
 		buf_fini(&why);
 		loop_free(l);
 	}

@@ -26,11 +26,11 @@ struct world {
 
 static struct loop *the_loop;
 
-/* ---- the directory ---- */
+/* ---- the front ---- */
 
-struct dir_request {
+struct front_request {
 	struct loop_task task;
-	dir_fn fn;
+	auth_fn fn;
 	void *arg;
 	bool right;
 	char user[64];
@@ -39,35 +39,42 @@ struct dir_request {
 static void
 on_answer_due(struct loop_task *t)
 {
-	struct dir_request *r = t->arg;
-	const struct dir_answer a = { .err = r->right ? ERR_OK : ERR_DENIED,
-		.user = str_of(r->user),
-		.home = STR("/mail/somebody"),
-		.reason = "" };
+	struct front_request *r = t->arg;
+	const struct auth_user u = { .user = str_of(r->user), .home = STR("/mail/somebody") };
+	const struct auth_answer a = { .err = r->right ? ERR_OK : ERR_DENIED,
+		.reason = r->right ? REASON_NONE : REASON_PASSWORD,
+		.user = &u };
 	r->fn(r->arg, &a);
 	free(r);
 }
 
-struct dir_request *
-dir_login(struct dirs *d UNUSED, struct str name, struct str password, dir_fn fn, void *arg)
+struct front_request *
+front_login(struct front *f UNUSED, const struct front_login *l, auth_fn fn, void *arg)
 {
-	struct dir_request *r = xcalloc(1, sizeof *r);
+	struct front_request *r = xcalloc(1, sizeof *r);
+	size_t n = l->name.n < sizeof r->user ? l->name.n : sizeof r->user - 1;
 	r->fn = fn;
 	r->arg = arg;
-	r->right = str_eq(password, STR("right"));
-	memcpy(r->user, name.p, name.n < sizeof r->user ? name.n : sizeof r->user - 1);
+	r->right = str_eq(l->password, STR("right"));
+	memcpy(r->user, l->name.p, n);
 	loop_task_init(&r->task, the_loop, on_answer_due, r);
 	loop_task_queue(&r->task);
 	return r;
 }
 
 void
-dir_cancel(struct dir_request *r)
+front_cancel(struct front_request *r)
 {
 	if (r == NULL)
 		return;
 	loop_task_cancel(&r->task);
 	free(r);
+}
+
+int64_t
+front_delay_ms(struct front *f UNUSED, struct str name UNUSED, const struct auth_context *c UNUSED)
+{
+	return 0;
 }
 
 /* ---- the client ---- */
@@ -168,7 +175,9 @@ setup(void **state)
 	hmap_init(&w->service.auth_conns);
 	list_init(&w->service.conns);
 	*state = w;
-	return sasl_exchange_setup(mechanisms, ARRAY_LEN(mechanisms), STR_EMPTY, &missing) == ERR_OK ? 0 : -1;
+	return sasl_exchange_setup(mechanisms, ARRAY_LEN(mechanisms), STR_EMPTY, &missing) == ERR_OK
+		       ? 0
+		       : -1;
 }
 
 static int
@@ -177,7 +186,7 @@ teardown(void **state)
 	struct world *w = *state;
 	while (!list_empty(&w->service.conns)) {
 		struct conn *c = CONTAINER_OF(w->service.conns.next, struct conn, link);
-		c->end(c);
+		c->kind->end(c);
 	}
 	run_for(w, 10);
 	sasl_exchange_teardown();

@@ -200,7 +200,10 @@ class Authd:
         self.write_conf(sections, auth, settings)
 
     def write_conf(self, sections, auth="failure_delay = 0", settings=""):
+        """Without cache_size in auth nothing is remembered: every answer is the directory's."""
         domain = "" if "default_domain" in auth else '\tdefault_domain = "example.org"\n'
+        if "cache_size" not in auth:
+            domain += "\tcache_size = 0\n"
         self.conf.write_text(
             f'runtime_dir = "{self.dir}/run"\nmail_root = "{self.dir}/mail"\n'
             f"log {{\n\tlevel = debug\n}}\nauth {{\n{domain}\t{auth}\n}}\n"

@@ -1,0 +1,294 @@
+/* One question, walked through the backends that are asked about its name; see walk.h. front.c
+ * starts it on behalf of the servers.
+ *
+ * Invariants: one backend is asked at a time; "nobody knows" is said only after each of them said
+ * so; a user leaves here only if its domain is the backend's to give and its home nobody else's. */
+#include "auth-ldap/front/walk.h"
+
+#include <stdlib.h>
+
+#include "core/base/clock.h"
+#include "core/base/xalloc.h"
+
+struct walk {
+	struct backends *b;
+	auth_fn fn;
+	void *arg;
+	struct auth_question q; /* its strings point to what follows */
+	struct auth_context context;
+	struct name name;
+	struct buf password, text;
+	bool tag_cut;
+	const struct backend *only;
+	size_t at;
+	struct backend_request *request;
+	int64_t asked_ms;
+	/* A refusal by a backend that cannot tell an unknown user from a wrong password. */
+	bool refused;
+	enum auth_reason refused_reason;
+	struct buf refused_detail;
+	struct loop_task task; /* nobody was left to ask at the start */
+};
+
+static const char *
+kind_text(enum ask_kind k)
+{
+	static const char *const text[] = {
+		[ASK_LOGIN] = "login",
+		[ASK_USER] = "user",
+		[ASK_ADDRESS] = "address",
+		[ASK_CERTIFICATE] = "certificate",
+		[ASK_SECRET] = "secret",
+		[ASK_MASTER] = "master",
+		[ASK_DOMAIN] = "domain",
+		[ASK_MEMBERS] = "members",
+		[ASK_CATCHALL] = "catch-all",
+		[ASK_SENDER] = "sender",
+		[ASK_TRANSPORT] = "transport",
+		[ASK_POST] = "post",
+		[ASK_LIST] = "list",
+	};
+	return text[k];
+}
+
+static void
+walk_free(struct walk *w)
+{
+	if (w->request != NULL)
+		w->b->v[w->at]->ops->cancel(w->request);
+	loop_task_cancel(&w->task);
+	buf_fini(&w->password);
+	buf_fini(&w->text);
+	buf_fini(&w->refused_detail);
+	backends_unref(w->b);
+	free(w);
+}
+
+void
+walk_cancel(struct walk *w)
+{
+	if (w != NULL)
+		walk_free(w);
+}
+
+static void
+finish(struct walk *w, const struct auth_answer *a)
+{
+	w->fn(w->arg, a);
+	walk_free(w);
+}
+
+static void
+finish_error(struct walk *w, enum err e, enum auth_reason reason, struct str detail)
+{
+	finish(w, &(struct auth_answer){ .err = e,
+			  .reason = reason,
+			  .detail = detail,
+			  .password_expires_sec = -1,
+			  .grace_logins = -1 });
+}
+
+static void
+step(struct walk *w);
+
+/* Every backend that may be asked said that it does not know. */
+static void
+nobody(struct walk *w)
+{
+	struct str delimiter = w->b->settings->recipient_delimiter;
+	bool tagged =
+		w->q.kind == ASK_ADDRESS || w->q.kind == ASK_SENDER || w->q.kind == ASK_TRANSPORT;
+	if (tagged && !w->tag_cut && delimiter.n > 0) {
+		w->tag_cut = true;
+		if (name_cut_tag(&w->name, delimiter.p[0])) {
+			trace_addf(w->context.trace,
+				"nobody knows it: asking without the tag, %.*s",
+				STR_FMT(w->name.address));
+			w->at = 0;
+			step(w);
+			return;
+		}
+	}
+	if (w->q.kind == ASK_LIST)
+		finish_error(w, ERR_EOF, REASON_NONE, STR_EMPTY);
+	else if (w->refused)
+		finish_error(w, ERR_DENIED, w->refused_reason, buf_str(&w->refused_detail));
+	else
+		finish_error(w, w->q.kind == ASK_LOGIN ? ERR_DENIED : ERR_NOTFOUND, REASON_UNKNOWN,
+			STR_EMPTY);
+}
+
+static void
+on_nobody(struct loop_task *t)
+{
+	nobody(t->arg);
+}
+
+static struct str
+domain_of(struct str user)
+{
+	return str_from(user, str_rchr(user, '@') + 1);
+}
+
+/* A user from backend at: theirs to give? */
+static void
+finish_user(struct walk *w, const struct auth_answer *a)
+{
+	const struct auth_user *u = a->user;
+	if (!backends_own_domain(w->b, w->at, domain_of(u->user))) {
+		trace_addf(w->context.trace, "%.*s: refused, its domain is another section's",
+			STR_FMT(u->user));
+		finish_error(w, ERR_DENIED, REASON_DOMAIN, u->source);
+	} else if (u->home.n > 0 && !backends_claim_home(w->b, u->home, u->user)) {
+		trace_addf(w->context.trace, "%.*s: home %.*s is another user's already",
+			STR_FMT(u->user), STR_FMT(u->home));
+		finish_error(w, ERR_TEMP, REASON_HOME, u->home);
+	} else {
+		finish(w, a);
+	}
+}
+
+static void
+trace_answer(struct walk *w, const struct auth_answer *a)
+{
+	const struct backend *b = w->b->v[w->at];
+	if (w->context.trace == NULL)
+		return;
+	trace_addf(w->context.trace, "%s %.*s: %s %s%s%.*s%s%.*s (%lld ms)", b->kind,
+		STR_FMT(b->title), err_name(a->err), reason_text(a->reason),
+		a->detail.n > 0 ? ": " : "", STR_FMT(a->detail), a->user != NULL ? ", user " : "",
+		STR_FMT(a->user != NULL ? a->user->user : STR_EMPTY),
+		(long long)(clock_ms() - w->asked_ms));
+}
+
+/* Keeps a refusal that may be somebody else's name; false when it is final. */
+static bool
+keep_refusal(struct walk *w, const struct auth_answer *a)
+{
+	if (w->q.kind != ASK_LOGIN || a->reason != REASON_PASSWORD || a->user != NULL)
+		return false;
+	if (!w->refused) {
+		w->refused = true;
+		w->refused_reason = a->reason;
+		buf_add(&w->refused_detail, a->detail);
+	}
+	return true;
+}
+
+static void
+on_answer(void *arg, const struct auth_answer *a)
+{
+	struct walk *w = arg;
+	if (w->q.kind == ASK_LIST && a->err == ERR_OK) {
+		if (a->user != NULL && backends_own_domain(w->b, w->at, domain_of(a->user->user)))
+			w->fn(w->arg, a);
+		return;
+	}
+	w->request = NULL;
+	trace_answer(w, a);
+	switch (a->err) {
+	case ERR_OK:
+		if (a->user != NULL)
+			finish_user(w, a);
+		else
+			finish(w, a);
+		return;
+	case ERR_DENIED:
+		if (!keep_refusal(w, a)) {
+			finish(w, a);
+			return;
+		}
+		break;
+	case ERR_NOTFOUND:
+	case ERR_EOF:
+		break;
+	case ERR_AGAIN:
+	case ERR_SYNTAX:
+	case ERR_LIMIT:
+	case ERR_EXISTS:
+	case ERR_BUSY:
+	case ERR_TEMP:
+	case ERR_CORRUPT:
+	case ERR_BUG:
+		finish_error(w, ERR_TEMP, a->reason != REASON_NONE ? a->reason : REASON_DIRECTORY,
+			a->detail);
+		return;
+	}
+	w->at++;
+	step(w);
+}
+
+static size_t
+next(const struct walk *w)
+{
+	size_t at = w->at;
+	bool login = w->q.kind == ASK_LOGIN || w->q.kind == ASK_USER || w->q.kind == ASK_SECRET;
+	if (w->only != NULL)
+		while (at < w->b->n && w->b->v[at] != w->only)
+			at++;
+	else if (w->q.name != NULL && w->q.kind != ASK_LIST)
+		while (at < w->b->n && !backend_takes(w->b->v[at], &w->name, login))
+			at++;
+	return at;
+}
+
+static void
+step(struct walk *w)
+{
+	w->at = next(w);
+	if (w->at >= w->b->n) {
+		loop_task_queue(&w->task);
+		return;
+	}
+	struct backend *b = w->b->v[w->at];
+	w->asked_ms = clock_ms();
+	trace_addf(w->context.trace, "%s %.*s: asked about %s %.*s", b->kind, STR_FMT(b->title),
+		kind_text(w->q.kind), STR_FMT(w->q.name != NULL ? w->name.address : w->q.other));
+	w->request = b->ops->ask(b, &w->q, on_answer, w);
+}
+
+/* Copies of the strings, one behind the other. */
+static void
+copy_strings(struct walk *w, const struct auth_question *q)
+{
+	const struct auth_context *c = q->context;
+	const struct str from[] = { q->other, c->service, c->remote_ip, c->local_ip, c->sid };
+	struct str *const to[] = { &w->q.other, &w->context.service, &w->context.remote_ip,
+		&w->context.local_ip, &w->context.sid };
+	size_t bytes = 0;
+	for (size_t i = 0; i < ARRAY_LEN(from); i++)
+		bytes += from[i].n;
+	buf_init(&w->text, bytes + 1);
+	for (size_t i = 0; i < ARRAY_LEN(from); i++)
+		buf_add(&w->text, from[i]);
+	struct str all = buf_str(&w->text);
+	for (size_t i = 0, at = 0; i < ARRAY_LEN(from); at += from[i].n, i++)
+		*to[i] = str_sub(all, at, from[i].n);
+}
+
+struct walk *
+walk_start(struct backends *b, const struct auth_question *q, const struct walk_options *o,
+	auth_fn fn, void *arg)
+{
+	struct walk *w = xcalloc(1, sizeof *w);
+	w->b = backends_ref(b);
+	w->fn = fn;
+	w->arg = arg;
+	w->q = *q;
+	w->context = *q->context;
+	w->q.context = &w->context;
+	copy_strings(w, q);
+	if (q->name != NULL) {
+		name_copy(&w->name, q->name);
+		w->q.name = &w->name;
+	}
+	buf_init_secret(&w->password, q->password.n + 1);
+	buf_add(&w->password, q->password);
+	w->q.password = buf_str(&w->password);
+	buf_init(&w->refused_detail, 4096);
+	w->tag_cut = o != NULL && o->whole_only;
+	w->only = o != NULL ? o->only : NULL;
+	loop_task_init(&w->task, b->loop, on_nobody, w);
+	step(w);
+	return w;
+}
