@@ -30,6 +30,7 @@ auth_ldap_libauth_a_SOURCES = \
 	auth-ldap/ldap/search.c auth-ldap/ldap/search.h auth-ldap/ldap/search_impl.h \
 	auth-ldap/ldap/reason.c auth-ldap/ldap/reason.h \
 	auth-ldap/ldap/binders.c \
+	auth-ldap/ldap/frame.c auth-ldap/ldap/frame.h \
 	auth-ldap/ldap/pool.c auth-ldap/ldap/pool.h auth-ldap/ldap/pool_impl.h \
 	auth-ldap/ldap/searches.c auth-ldap/ldap/servers.c \
 	auth-ldap/ldap/srv.c auth-ldap/ldap/srv.h \

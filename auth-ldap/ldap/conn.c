@@ -8,6 +8,7 @@
  * thrown away at the first error, because a second use could make it connect anew, anonymously. */
 #define LDAP_DEPRECATED 0
 #include "auth-ldap/ldap/conn_impl.h"
+#include "auth-ldap/ldap/frame.h"
 
 #include <errno.h>
 #include <openldap.h>
@@ -25,7 +26,8 @@ enum {
 	OUT_MAX = 8 * 1024 * 1024,  /* requests not yet sent; the pool sends fewer */
 	PDU_MAX = 16 * 1024 * 1024, /* one entry */
 	WHY_MAX = sizeof(((struct ldap_conn *)0)->why),
-	LOST_MS = 3000, /* bytes that the server's machine did not take */
+	STRAYS_MAX = 50000, /* answers to abandoned questions, in a row */
+	LOST_MS = 3000,	    /* bytes that the server's machine did not take */
 };
 
 void
@@ -125,7 +127,7 @@ static int
 layer_ctrl(Sockbuf_IO_Desc *d, int opt, void *arg)
 {
 	const struct ldap_conn *c = d->sbiod_pvt;
-	if (opt == LBER_SB_OPT_DATA_READY && c->in.n > 0)
+	if (opt == LBER_SB_OPT_DATA_READY && c->in.n > 0 && c->frame_left > 0)
 		return 1;
 	return LBER_SBIOD_CTRL_NEXT(d, opt, arg);
 }
@@ -134,15 +136,18 @@ static ber_slen_t
 layer_read(Sockbuf_IO_Desc *d, void *p, ber_len_t n)
 {
 	struct ldap_conn *c = d->sbiod_pvt;
-	if (c->in.n == 0) {
+	size_t take = c->in.n < c->frame_left ? c->in.n : c->frame_left;
+	if (take == 0) {
 		if (c->in_eof || c->state == ST_DEAD)
 			return 0;
 		errno = EAGAIN;
 		return -1;
 	}
-	size_t take = n < c->in.n ? n : c->in.n;
+	if (take > n)
+		take = n;
 	memcpy(p, buf_str(&c->in).p, take);
 	buf_consume(&c->in, take);
+	c->frame_left -= take;
 	return (ber_slen_t)take;
 }
 
@@ -297,6 +302,23 @@ starttls_message(struct ldap_conn *c, LDAPMessage *msg)
 	}
 }
 
+/* At the begin of a message: may libldap have it? False: not now, or the connection died. */
+static bool
+next_frame(struct ldap_conn *c)
+{
+	struct frame f;
+	enum err e = frame_read(buf_str(&c->in), PDU_MAX, &f);
+	if (e == ERR_AGAIN)
+		return false;
+	if (e != ERR_OK)
+		conn_die(c, e == ERR_LIMIT ? "a message of the server is too large"
+					   : "what the server sent is no LDAP");
+	else if (f.id == 0) /* RFC 4511 4.4.1; no other one is defined */
+		conn_die(c, "the server announced the end of the connection");
+	c->frame_left = f.size;
+	return c->state != ST_DEAD;
+}
+
 /* Let libldap decode what lies in c->in. */
 static void
 decode(struct ldap_conn *c)
@@ -304,12 +326,21 @@ decode(struct ldap_conn *c)
 	while (c->in.n > 0 && c->state != ST_DEAD && !c->freed) {
 		struct timeval now = { 0 };
 		LDAPMessage *msg = NULL;
+		if (c->frame_left == 0 && !next_frame(c))
+			break;
 		int rc = ldap_result(c->ld, LDAP_RES_ANY, LDAP_MSG_ONE, &now, &msg);
-		if (rc == 0)
-			break; /* the rest of a message is still to come */
 		if (rc < 0) {
 			conn_die(c, "what the server sent is no LDAP");
 			break;
+		}
+		if (rc == 0 && c->frame_left > 0)
+			break; /* the rest of a message is still to come */
+		if (rc == 0) {
+			/* Nobody waits for it. Some come behind an abandoned question; a server
+			 * that goes on and on is cut off. */
+			if (++c->strays > STRAYS_MAX)
+				conn_die(c, "answers that nobody asked for");
+			continue;
 		}
 		if (c->state == ST_READY)
 			wire_message(c, msg);

@@ -32,6 +32,8 @@ struct ldap_conn {
 	struct loop_task task;	    /* flush, or report death */
 	struct buf in, out;
 	bool in_eof;
+	size_t frame_left; /* bytes of this message that libldap has not read */
+	unsigned strays;   /* messages that nobody waited for, since the last answer */
 	int setup_msgid;
 	struct gss_bind *gss; /* in ST_BINDING, by Kerberos */
 	bool gss_last;	      /* the server's success is all that is due */

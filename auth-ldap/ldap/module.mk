@@ -20,3 +20,17 @@ tests_tools_ldap_probe_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LIBROLE) $(LDAP_LIB
 check_PROGRAMS += tests/unit/test_ldap_entry
 tests_unit_test_ldap_entry_SOURCES = tests/unit/test_ldap_entry.c
 tests_unit_test_ldap_entry_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LIBROLE) $(LDAP_LIBS) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_ldap_frame
+tests_unit_test_ldap_frame_SOURCES = tests/unit/test_ldap_frame.c
+tests_unit_test_ldap_frame_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(CMOCKA_LIBS)
+
+FUZZ_TARGETS += tests/fuzz/fuzz_ldap_frame
+tests_fuzz_fuzz_ldap_frame_SOURCES = tests/fuzz/fuzz_ldap_frame.c
+tests_fuzz_fuzz_ldap_frame_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT)
+tests_fuzz_fuzz_ldap_frame_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+EXTRA_DIST += tests/fuzz/ldap_frame.dict tests/fuzz/corpus/ldap_frame
+
+check_PROGRAMS += tests/fuzz/replay_ldap_frame
+tests_fuzz_replay_ldap_frame_SOURCES = tests/fuzz/replay.c tests/fuzz/fuzz_ldap_frame.c
+tests_fuzz_replay_ldap_frame_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT)

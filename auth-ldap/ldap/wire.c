@@ -237,6 +237,7 @@ wire_message(struct ldap_conn *c, LDAPMessage *msg)
 		ok = op->err != ERR_OK || reference_message(c, op, msg);
 	} else if (type == (search ? (int)LDAP_RES_SEARCH_RESULT : (int)LDAP_RES_BIND)) {
 		list_remove(&op->link);
+		c->strays = 0;
 		if (search)
 			search_done(c, op, msg);
 		else
