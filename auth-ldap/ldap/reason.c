@@ -206,6 +206,13 @@ from_result(struct ldap_bind_facts *f, int result, struct str diagnostic)
 
 /* ---- controls ---- */
 
+/* 389 DS calls everything "locked" here, and is exact in its text. */
+static bool
+said_more(enum ldap_bind_reason r)
+{
+	return r == LDAP_BIND_DISABLED || r == LDAP_BIND_ACCOUNT_EXPIRED;
+}
+
 static void
 from_ppolicy(struct ldap_bind_facts *f, const struct ppolicy_answer *a)
 {
@@ -215,7 +222,7 @@ from_ppolicy(struct ldap_bind_facts *f, const struct ppolicy_answer *a)
 		f->grace = (int)a->grace;
 	if (a->error == PPOLICY_EXPIRED)
 		set_reason(f, LDAP_BIND_PASSWORD_EXPIRED, true);
-	else if (a->error == PPOLICY_LOCKED)
+	else if (a->error == PPOLICY_LOCKED && !said_more(f->reason))
 		set_reason(f, LDAP_BIND_LOCKED, f->bound);
 	else if (a->error == PPOLICY_MUST_CHANGE)
 		set_reason(f, LDAP_BIND_MUST_CHANGE, true);

@@ -157,6 +157,8 @@ static const struct {
 		LDAP_BIND_LOCKED, false, false, -1, -1 },
 	{ "inactivated", 53, "Account inactivated. Contact system administrator.", NONE,
 		LDAP_BIND_DISABLED, false, false, -1, -1 },
+	{ "inactivated, and the control", 53, "Account inactivated. Contact system administrator.",
+		PP("\x30\x03\x81\x01\x01"), LDAP_BIND_DISABLED, false, false, -1, -1 },
 	{ "IPA locked", 53, "Too many failed logins.\n", NONE, LDAP_BIND_LOCKED, false, false, -1,
 		-1 },
 	{ "IPA expired", 53, "Account (Kerberos principal) is expired", NONE,

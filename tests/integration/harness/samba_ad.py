@@ -113,6 +113,7 @@ def _smb_conf(directory, address, krb5_port, kpasswd_port, tls):
 	ntp signd socket directory = {directory}/ntp
 	winbindd socket directory = {directory}/winbind
 	old password allowed period = 0
+	ldap server require strong auth = allow_sasl_over_tls
 	logging = file
 	log level = 1 auth_audit:3
 	krb5 port = {krb5_port}

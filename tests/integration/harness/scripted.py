@@ -7,10 +7,12 @@ gives by itself (parts of attributes as Active Directory cuts them, referrals, o
         yield Done(0)                     # code, text, referrals, controls [(oid, value)]
     with Scripted(on_search=on_search) as s:
         s.port, s.searches, s.binds
-    # on_bind(dn, password, controls) -> Done(...); without it every bind succeeds
+    # on_bind(dn, password, controls) -> Done(...); without it every bind succeeds. path= makes it a
+    # socket in the file system (ldapi); s.uri says where
 """
 import socket
 import threading
+import urllib.parse
 from dataclasses import dataclass, field
 
 
@@ -101,12 +103,18 @@ class Done:
 
 
 class Scripted:
-    def __init__(self, on_search=None, on_bind=None):
+    def __init__(self, on_search=None, on_bind=None, path=None):
         self.on_search, self.on_bind = on_search, on_bind
         self.searches, self.binds = [], []
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        self.uri = f"ldap://127.0.0.1:{self.port}"
+        if path:
+            self.listener = socket.socket(socket.AF_UNIX)
+            self.listener.bind(str(path))
+            self.listener.listen()
+            self.uri = "ldapi://" + urllib.parse.quote(str(path), safe="")
+        else:
+            self.listener = socket.create_server(("127.0.0.1", 0))
+            self.port = self.listener.getsockname()[1]
+            self.uri = f"ldap://127.0.0.1:{self.port}"
         self.connections = []
 
     def __enter__(self):
@@ -163,7 +171,7 @@ class Scripted:
                 pass
 
         if tag == 0x60:
-            _, (_, dn), (_, password) = children(body)[:3]
+            _, (_, dn), (_, password) = children(body)[:3]  # a SASL bind: BER in password
             self.binds.append((dn.decode(), password, controls))
             done = self.on_bind(*self.binds[-1]) if self.on_bind else Done()
             send(done.encode(0x61), done.controls)
