@@ -21,6 +21,7 @@ enum {
 	OFF_MS = 60 * 1000,	/* then each by itself for so long */
 	EMPTY_BATCH = 4,	/* so many members and none there: no right to search, perhaps */
 	FILTER_BYTES = 1 << 20, /* of a batch */
+	NO_SUCH_OBJECT = 32,	/* RFC 4511 A.1 */
 };
 
 struct batches {
@@ -127,6 +128,8 @@ judge(struct batch *b, const struct ldap_op *op)
 {
 	int64_t now = clock_ms(), ms = now - b->sent_ms;
 	const char *why = NULL;
+	if (op->err != ERR_OK && op->code == NO_SUCH_OBJECT)
+		return; /* the parent is gone, and its children with it: they say so themselves */
 	if (op->err != ERR_OK)
 		why = "a search for many members failed";
 	else if (ms > SLOW_MS + SLOW_MEMBER_MS * (int64_t)b->count)
