@@ -62,7 +62,9 @@ noinst_PROGRAMS += tests/tools/run_role
 tests_tools_run_role_SOURCES = tests/tools/run_role.c
 tests_tools_run_role_LDADD = $(LIBROLE)
 
-check_PROGRAMS += tests/unit/test_front
+check_PROGRAMS += tests/unit/test_front tests/unit/test_auth_service
+tests_unit_test_auth_service_SOURCES = tests/unit/test_auth_service.c
+tests_unit_test_auth_service_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LIBCONFIG) $(CONFUSE_LIBS) $(LIBEVENT) $(CMOCKA_LIBS)
 tests_unit_test_front_SOURCES = tests/unit/test_front.c
 tests_unit_test_front_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LIBCONFIG) $(CONFUSE_LIBS) $(LIBEVENT) $(LDAP_LIBS) $(CMOCKA_LIBS)
 

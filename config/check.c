@@ -262,6 +262,7 @@ settings_cross_check(const struct settings *s, struct buf *err_out)
 		complain(&c, "queue.retry_min is larger than queue.retry_max");
 	check_sasl(s, &c);
 	check_networks(&s->auth.networks, "auth.networks", &c);
+	check_networks(&s->auth.trusted_networks, "auth.trusted_networks", &c);
 	check_networks(&s->lmtp.networks, "lmtp.networks", &c);
 	if (s->directories_count + settings_worker_sections(s) == 0)
 		complain(&c, "no directory section, nor passwd_file, pam or sql: where do the "

@@ -113,6 +113,7 @@ test_bad(void **state)
 		{ DIRECTORY "mail_root = mail\n", "mail_root: \"mail\" is not an absolute path" },
 		{ DIRECTORY "mail_home = '%{local}'\n", "would give several users one home" },
 		{ DIRECTORY "auth { networks = { '10.0.0.1/8' } }\n", "auth.networks" },
+		{ DIRECTORY "auth { trusted_networks = { 'proxy' } }\n", "auth.trusted_networks" },
 		{ DIRECTORY "lmtp { networks = { 'here' } }\n", "lmtp.networks" },
 		{ DIRECTORY "listen \"a\" { protocol = pop3 address = { \"*:1\" } }",
 			"must be imap" },
