@@ -11,3 +11,6 @@ bench_bench_store_LDADD = $(LIBSTORE_ALL)
 noinst_PROGRAMS += bench/bench_auth
 bench_bench_auth_SOURCES = bench/bench_auth.c
 bench_bench_auth_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LDAP_LIBS)
+noinst_PROGRAMS += bench/delay_proxy
+bench_delay_proxy_SOURCES = bench/delay_proxy.c
+bench_delay_proxy_LDADD = $(LIBEVENT)

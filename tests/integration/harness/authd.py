@@ -189,7 +189,7 @@ class MapClient:
 
 
 class Authd:
-    def __init__(self, directory, sections, auth="failure_delay = 0", settings=""):
+    def __init__(self, directory, sections, auth="failure_delay = 0", settings="", level="debug"):
         self.dir = Path(directory)
         self.dir.mkdir(parents=True, exist_ok=True)
         self.build = build_dir()
@@ -197,6 +197,7 @@ class Authd:
         self.log_path = self.dir / "auth.log"
         self.process = None
         self.pid = None
+        self.level = level
         self.write_conf(sections, auth, settings)
 
     def write_conf(self, sections, auth="failure_delay = 0", settings=""):
@@ -206,7 +207,7 @@ class Authd:
             domain += "\tcache_size = 0\n"
         self.conf.write_text(
             f'runtime_dir = "{self.dir}/run"\nmail_root = "{self.dir}/mail"\n'
-            f"log {{\n\tlevel = debug\n}}\nauth {{\n{domain}\t{auth}\n}}\n"
+            f"log {{\n\tlevel = {self.level}\n}}\nauth {{\n{domain}\t{auth}\n}}\n"
             f"{sections}\n{settings}\n")
         self.conf.chmod(0o600)
 
