@@ -93,6 +93,7 @@ accept_of(const char *protocol)
 		{ "auth", auth_server_accept },
 		{ "auth-userdb", userdb_server_accept },
 		{ "directory", socketmap_server_accept },
+		{ "auth-admin", admin_server_accept },
 	};
 	for (size_t i = 0; i < ARRAY_LEN(table); i++)
 		if (str_eq(str_of(protocol), str_of(table[i].protocol)))

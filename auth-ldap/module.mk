@@ -21,6 +21,7 @@ auth_ldap_libauth_a_SOURCES = \
 	auth-ldap/front/policy.c auth-ldap/front/policy.h \
 	auth-ldap/front/walk.c auth-ldap/front/walk.h \
 	auth-ldap/server/access.c auth-ldap/server/access.h \
+	auth-ldap/server/admin_server.c \
 	auth-ldap/server/auth_server.c \
 	auth-ldap/ldap/bind.c auth-ldap/ldap/entry.c auth-ldap/ldap/wire.c \
 	auth-ldap/ldap/conn.c auth-ldap/ldap/conn.h auth-ldap/ldap/conn_impl.h \

@@ -71,6 +71,9 @@ void
 userdb_server_accept(void *arg, int fd, const struct peer *peer);
 void
 socketmap_server_accept(void *arg, int fd, const struct peer *peer);
+/* For root alone. */
+void
+admin_server_accept(void *arg, int fd, const struct peer *peer);
 
 /* Whose login was that? Added to the two buffers. ERR_OK once, within verify_ms of the login;
  * ERR_NOTFOUND otherwise. */

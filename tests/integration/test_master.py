@@ -29,7 +29,7 @@ def test_every_role_gets_its_sockets(folder):
         got = {r: sorted(re.findall(rf"role={r} pid=\d+ ev=tiny\.listener protocol=(\S+)", log))
                for r in ROLES}
         assert got == {
-            "auth": ["auth", "auth", "auth-userdb", "directory"],
+            "auth": ["auth", "auth", "auth-admin", "auth-userdb", "directory"],
             "gate": ["imap"],
             "imap": ["handover", "handover"],
             "lmtp": ["lmtp", "lmtp"],
@@ -48,7 +48,7 @@ def test_owners_and_modes(folder):
     with TinyMaster(folder) as m:
         for name, owner, mode in (
                 (".", "root", 0o750), ("gate", "root", 0o750), ("auth", "root", 0o660),
-                ("auth-userdb", "root", 0o660), ("directory", "root", 0o660),
+                ("auth-userdb", "root", 0o660), ("directory", "root", 0o660), ("auth-admin", "root", 0o600),
                 ("lmtp", "root", 0o660), ("slots", "postroom-smtp", 0o600),
                 ("gate/auth", "postroom-gate", 0o600), ("gate/imap.0", "postroom-gate", 0o600)):
             st = os.stat(m.runtime / name)

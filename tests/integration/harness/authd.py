@@ -222,7 +222,8 @@ class Authd:
         self.process = subprocess.Popen(
             [self.build / "tests/tools/run_role", self.conf, self.build / "postroom-auth",
              f"auth=unix:{self.path('auth')}", f"auth-userdb=unix:{self.path('auth-userdb')}",
-             f"directory=unix:{self.path('directory')}"],
+             f"directory=unix:{self.path('directory')}",
+             f"auth-admin=unix:{self.path('auth-admin')}"],
             stdout=subprocess.PIPE, stderr=self.copier.stdin, env=env, text=True)
         self.copier.stdin.close()
         line = self.process.stdout.readline()
