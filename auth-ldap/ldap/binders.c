@@ -14,7 +14,8 @@
 enum {
 	CONNECTING_MAX = 8, /* on their way at once */
 	IDLE_MS = 60000,    /* those beyond the minimum are closed */
-	FAILURES_MAX = 3,   /* without one connection that works: the server is no good for binds */
+	FAILURES_MAX = 3,   /* without one connection that works: the next server */
+	ALONE_MAX = 6,	    /* where there is none: no use to wait (after about 3 s) */
 	BACKOFF_MIN_MS = 100,
 	BACKOFF_MAX_MS = 1000,
 };
@@ -92,16 +93,17 @@ connect_failed(struct ldap_pool *p, struct ldap_server *s, const char *why)
 	p->binder_next_ms = clock_ms() + (wait < BACKOFF_MAX_MS ? wait : BACKOFF_MAX_MS);
 	if (p->binder_failures < FAILURES_MAX || s != p->active || s->binders > 0)
 		return;
-	p->binder_failures = 0;
 	for (size_t i = 0; i < p->servers_count; i++) {
 		struct ldap_server *other = p->servers[i];
 		if (other == s || other->gone || other->state == SERVER_DOWN)
 			continue;
+		p->binder_failures = 0;
 		search_disconnect(s, why);
 		server_failed(s, why);
 		return;
 	}
-	ask_fail_all(&p->bind_waiting, &p->bind_waiting_count, why);
+	if (p->binder_failures >= ALONE_MAX)
+		ask_fail_all(&p->bind_waiting, &p->bind_waiting_count, why);
 }
 
 static void

@@ -34,3 +34,7 @@ EXTRA_DIST += tests/fuzz/ldap_frame.dict tests/fuzz/corpus/ldap_frame
 check_PROGRAMS += tests/fuzz/replay_ldap_frame
 tests_fuzz_replay_ldap_frame_SOURCES = tests/fuzz/replay.c tests/fuzz/fuzz_ldap_frame.c
 tests_fuzz_replay_ldap_frame_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT)
+
+check_PROGRAMS += tests/unit/test_ldap_pool
+tests_unit_test_ldap_pool_SOURCES = tests/unit/test_ldap_pool.c
+tests_unit_test_ldap_pool_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LIBROLE) $(LDAP_LIBS) $(CMOCKA_LIBS)
