@@ -346,10 +346,13 @@ list_one(struct backend_request *r, const struct ldap_entry *e)
 static void
 on_listed(struct backend_request *r, const struct ldap_op *op)
 {
-	bool cancelled = false;
-	r->cancelled = &cancelled;
-	for (const struct ldap_entry *e = op->entries; e != NULL && !cancelled; e = e->next)
+	/* not on the stack: gcc takes the pointer for one that stays */
+	bool *flag = xcalloc(1, sizeof *flag);
+	r->cancelled = flag;
+	for (const struct ldap_entry *e = op->entries; e != NULL && !*flag; e = e->next)
 		list_one(r, e);
+	bool cancelled = *flag;
+	free(flag);
 	if (cancelled)
 		return;
 	r->cancelled = NULL;
