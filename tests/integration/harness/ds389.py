@@ -19,7 +19,7 @@ dscreate wants systemd's places below /etc, so the server's own template of its 
     gerda    gerda@example.org         password expires within a day
     mona     mona@example.org          must change the password
     lena     lena@example.org          nothing, until LOCKOUT wrong passwords
-    p000 … p299 @example.org           a crowd; the service account gets 100 entries a page
+    p000 … p299 @example.org           a crowd; the service account gets more than 100 by pages only
 
     sales@example.org      groupOfUniqueNames and mailGroup: anna, bilal; also vertrieb@example.org
     support@example.org    groupOfNames: the group sales, carmen, and outside@example.net by
@@ -144,6 +144,7 @@ objectClass: extensibleObject
 cn: postroom
 userPassword: {SERVICE_PASSWORD}
 nsSizeLimit: 100
+nsPagedSizeLimit: 1000
 passwordExpirationTime: 20380101000000Z
 
 """

@@ -16,7 +16,7 @@ later runs. Needs root for the ports. Everybody's password is password_of(accoun
     account   userPrincipalName        mail                      what is special
     aberg     anna@corp.example.org    anna.berg@example.org     CN has a comma; proxyAddresses; hers
                                                                  are anna@example.org, aberg@example.com
-    bhaddad   bilal@corp.example.org   bilal.haddad@example.org
+    bhaddad   bilal@corp.example.org   bilal.haddad@example.org  publicDelegates: cortega
     cortega   carmen@corp.example.org  carmen.ortega@example.org
     dora      dora@corp.example.org    dora@example.org          disabled
     emil      …                        emil@example.org          account expired
@@ -26,11 +26,14 @@ later runs. Needs root for the ports. Everybody's password is password_of(accoun
     hugo      …                        hugo@example.org          no hour of the week allowed
     wanda     …                        wanda@example.org         may log on at one workstation only
     nomail    …                        -
+    olga      …                        olga@example.org          altRecipient: cortega, deliverAndRedirect
+    paul      …                        paul@example.org          targetAddress: elsewhere
     postroom-svc                                                 service account
 
     sales@example.org      aberg, bhaddad; also vertrieb@example.org by proxyAddresses
     support@example.org    the group sales, cortega, dora (disabled)
     red@, blue@example.org contain each other; aberg in red, bhaddad in blue
+    board@example.org      cortega; members of sales only may post; managedBy bhaddad
     everyone@example.org   2,000 people p0000@example.org … p1999@example.org
     mail-masters           a group without an address: cortega
 """
@@ -86,6 +89,9 @@ PEOPLE = [  # account, CN as in a DN, mail, further attributes
     ("hugo", "Hugo Hours", "hugo@example.org", {}),
     ("wanda", "Wanda Workstation", "wanda@example.org", {"userWorkstations": "PC17"}),
     ("nomail", "No Mail", None, {}),
+    ("olga", "Olga Ortswechsel", "olga@example.org", {"deliverAndRedirect": "TRUE"}),
+    ("paul", "Paul Pendler", "paul@example.org",
+     {"targetAddress": "SMTP:paul@elsewhere.example.net"}),
 ]
 
 
@@ -320,6 +326,33 @@ class SambaAd:
         return path
 
 
+# What Exchange adds to the schema, as far as Postroom reads it: name, syntax, single, of which class.
+DN, TEXT, BOOLEAN = ("2.5.5.1", "127"), ("2.5.5.12", "64"), ("2.5.5.8", "1")
+EXCHANGE = [("altRecipient", DN, True, "user"), ("deliverAndRedirect", BOOLEAN, True, "user"),
+            ("targetAddress", TEXT, True, "user"), ("publicDelegates", DN, False, "user"),
+            ("authOrig", DN, False, "group"), ("dLMemSubmitPerms", DN, False, "group"),
+            ("msExchRequireAuthToSendTo", BOOLEAN, True, "group")]
+
+
+def _extend_schema(samdb):
+    import ldb
+    schema = f"CN=Schema,CN=Configuration,{BASE}"
+    for i, (name, (syntax, om), single, _) in enumerate(EXCHANGE):
+        entry = {"dn": f"CN={name},{schema}", "objectClass": "attributeSchema",
+                 "attributeID": f"2.25.4711.{i + 1}", "lDAPDisplayName": name,
+                 "attributeSyntax": syntax, "oMSyntax": om, "isSingleValued": str(single).upper()}
+        if syntax == DN[0]:
+            entry["oMObjectClass"] = bytes.fromhex("2b0c0287731c00854a")
+        samdb.add(entry)
+    samdb.set_schema_update_now()
+    for cls in ("user", "group"):
+        m = ldb.Message(ldb.Dn(samdb, f"CN={cls},{schema}"))
+        m["mayContain"] = ldb.MessageElement([n for n, _, _, c in EXCHANGE if c == cls],
+                                             ldb.FLAG_MOD_ADD, "mayContain")
+        samdb.modify(m)
+    samdb.set_schema_update_now()
+
+
 def _fill(samdb):
     import ldb
     from samba.dsdb import DSDB_CONTROL_BYPASS_PASSWORD_HASH_OID as AS_IT_IS
@@ -387,6 +420,10 @@ def _fill(samdb):
     m["member"] = ldb.MessageElement(blue, ldb.FLAG_MOD_ADD, "member")
     samdb.modify(m)
     group("mail-masters", [dns["cortega"]])
+    group("board", [dns["cortega"]], "board@example.org", dLMemSubmitPerms=sales,
+          managedBy=dns["bhaddad"])
+    replace(dns["olga"], "altRecipient", dns["cortega"])
+    replace(dns["bhaddad"], "publicDelegates", dns["cortega"])
 
     crowd = []
     for i in range(CROWD):
@@ -420,6 +457,8 @@ def _provision_main(directory):
         use_ntvfs=False, skip_sysvolacl=True, dom_for_fun_level=4, backend_store="tdb",
         batch_mode=True)
     begin = time.monotonic()
+    lp.set("dsdb:schema update allowed", "yes")
+    _extend_schema(SamDB(url=done.paths.samdb, session_info=system_session(), lp=lp))
     samdb = SamDB(url=done.paths.samdb, session_info=system_session(), lp=lp)
     samdb.transaction_start()
     try:
