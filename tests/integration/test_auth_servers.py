@@ -446,3 +446,24 @@ def test_warning_of_passwords_in_clear(work, slapd):
     with Authd(work / "clear", text) as a:
         assert a.log_text().count("in clear") == 1
         assert "uri=ldap://192.0.2.1" in a.log_text()
+
+
+def test_whole_instance_finds_its_servers(make_instance, work, dcs):
+    """In its cage, as its own user: the resolver's thread works there too."""
+    one, two = dcs
+    with Dns(work / "dns7", ADDRESSES + [srv("_ldap._tcp", 10, one.port, "dc1"),
+                                         srv("_ldap._tcp", 20, two.port, "dc2")]) as dns:
+        text, settings = srv_section(one, dns)
+        i = make_instance(settings=settings + "\n", directory_text=text)
+        with i.imap("anna.berg") as m:
+            assert m.select()[0] == "OK"
+        i.wait_log(f"res=used uri=ldap://dc1.example.org:{one.port}")
+        one.process.send_signal(signal.SIGSTOP)
+        time.sleep(0.2)  # all of its threads
+        try:
+            begin = time.monotonic()
+            with i.imap("bilal.haddad"):
+                assert time.monotonic() - begin < 3
+            i.wait_log(f"res=used uri=ldap://dc2.example.org:{two.port}")
+        finally:
+            one.process.send_signal(signal.SIGCONT)
