@@ -97,6 +97,35 @@ check_listen(const struct settings *s, const struct settings_listen *l, struct c
 			STR_FMT(l->title));
 }
 
+/* How the service account binds, and where references may lead. */
+static void
+check_service_account(const struct settings_directory *d, struct checking *c)
+{
+	static const char *const methods[] = { "simple", "external", "gssapi", "none", NULL };
+	bool local = false;
+
+	for (size_t i = 0; i < d->uris.n; i++)
+		local |= str_starts(d->uris.v[i], STR("ldapi://"));
+	if (!one_of(d->bind_method, methods))
+		complain(c,
+			"directory \"%.*s\": bind_method must be simple, external, gssapi or none",
+			STR_FMT(d->title));
+	if (str_eq(d->bind_method, STR("gssapi")) &&
+		(d->bind_keytab.n == 0 || d->bind_keytab.p[0] != '/'))
+		complain(c,
+			"directory \"%.*s\": bind_method = gssapi needs bind_keytab, an absolute "
+			"path",
+			STR_FMT(d->title));
+	if (str_eq(d->bind_method, STR("external")) && !local && d->client_certificate.n == 0)
+		complain(c,
+			"directory \"%.*s\": bind_method = external needs ldapi:// or "
+			"client_certificate",
+			STR_FMT(d->title));
+	if (d->referrals && d->referral_hosts.n == 0)
+		complain(c, "directory \"%.*s\": referrals = yes needs referral_hosts",
+			STR_FMT(d->title));
+}
+
 static void
 check_directory(const struct settings_directory *d, struct checking *c)
 {
@@ -133,6 +162,7 @@ check_directory(const struct settings_directory *d, struct checking *c)
 	if (!one_of(d->tls_min_version, versions))
 		complain(c, "directory \"%.*s\": tls_min_version must be 1.2 or 1.3",
 			STR_FMT(d->title));
+	check_service_account(d, c);
 	for (size_t i = 0; i < d->uris.n; i++) {
 		bool known = false;
 		for (const char *const *w = schemes; *w != NULL; w++)

@@ -19,6 +19,7 @@ enum {
 	LEGS_MAX = 50,	      /* of one search */
 	PAGE_MAX = 64 * 1024, /* a cookie */
 	EMPTY_PAGES_MAX = 1000,
+	PAGE_SIZE_MIN = 10,
 	PAGING_MAX = 1000, /* searches that wait for their turn to page */
 	RESULT_SIZELIMIT = 4,
 	RESULT_ADMINLIMIT = 11,
@@ -272,15 +273,30 @@ take_part(struct ldap_search *s, const struct ldap_op *op)
 	take_references(s, op);
 }
 
+/* slapd's size.pr and 389 DS's nsSizeLimit are about a page, too: where the first one was too much
+ * for the server, ask for less, and from now on. */
+static bool
+smaller_page(struct ldap_search *s)
+{
+	struct ldap_client *c = s->client;
+	if (s->page.n > 0 || c->page_size / 2 < PAGE_SIZE_MIN)
+		return false;
+	c->page_size /= 2;
+	return true;
+}
+
 static void
 on_answer(void *arg, const struct ldap_op *op)
 {
 	struct ldap_search *s = arg;
 	s->asked = NULL;
-	bool cut = cut_by_server(s, op);
-	if (cut && !s->paged && s->client->o.page_size > 0 && s->leg->scope != SCOPE_BASE) {
+	bool cut = cut_by_server(s, op), pages = s->client->o.page_size > 0;
+	if (cut && !s->paged && pages && s->leg->scope != SCOPE_BASE) {
 		paging_begin(s);
+	} else if (cut && s->paged && smaller_page(s)) {
+		leg_ask(s);
 	} else if (cut) {
+		s->answer.code = op->code;
 		search_fail(s, ERR_TEMP, "a limit of the server's cuts the answer");
 	} else if (is_simple(s, op)) {
 		if (tell(s, op))
@@ -301,7 +317,7 @@ leg_ask(struct ldap_search *s)
 	q.scope = s->leg->scope;
 	if (s->paged) {
 		q.size_limit = 0; /* would count for a page or for all: servers differ */
-		q.page_size = s->client->o.page_size;
+		q.page_size = s->client->page_size;
 		q.page = buf_str(&s->page);
 		q.conn_id = s->page.n > 0 ? s->conn_id : 0;
 	}
@@ -402,6 +418,7 @@ ldap_client_new(struct loop *l, const struct ldap_client_options *o, struct ldap
 	enum err e = ERR_OK;
 	c->loop = l;
 	c->o = *o;
+	c->page_size = o->page_size;
 	list_init(&c->searches);
 	list_init(&c->paging_waiting);
 	loop_task_init(&c->paging_task, l, on_paging, c);

@@ -23,6 +23,7 @@ struct ldap_client {
 	struct ldap_pool *pool;
 	struct list searches;
 	struct ldap_search *paging; /* the one that is between pages */
+	int page_size;		    /* the option, or what the servers allow of it */
 	struct list paging_waiting;
 	unsigned paging_waiting_count;
 	struct loop_task paging_task;

@@ -3,6 +3,7 @@ client understands it. Real servers; a scripted one where they cannot be made to
 import os
 import re
 import select
+import shutil
 import socket
 import ssl
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 
 from harness import ds389 as ds
 from harness import samba_ad as ad
+from harness.instance import Instance, directory_section
 from harness.kdc import Kdc
 from harness.scripted import Done, Scripted, read
 from harness.slapd import (BASE, SERVICE_DN, SERVICE_PASSWORD, Slapd, password_of, user_dn)
@@ -271,6 +273,29 @@ def test_kerberos_with_active_directory(samba_ad, tmp_path):
                    "(sAMAccountName=aberg)", "mail",
                    env={**os.environ, "KRB5_CONFIG": str(samba_ad.krb5_conf)})
         assert "mail: anna.berg@example.org" in done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="the cage needs root")
+def test_the_auth_service_binds_by_kerberos_in_its_cage(directory, kdc, certs, work, monkeypatch):
+    """As its own user, who may read the keytab and write no file, it looks users up."""
+    monkeypatch.setenv("KRB5_CONFIG", str(kdc.krb5_conf))
+    keytab = kdc.keytab("cage.keytab", "postroom")
+    shutil.chown(keytab, "postroom-auth")
+    keytab.chmod(0o400)
+    before = directory.log_text().count("mech=GSSAPI")
+    text = directory_section(directory)
+    text = re.sub(r"\tbind_(dn|password) = .*\n", "", text).replace(
+        "directory \"main\" {\n", 'directory "main" {\n\tbind_method = gssapi\n'
+        f'\tbind_keytab = "{keytab}"\n\tbind_principal = "postroom@EXAMPLE.ORG"\n')
+    assert "bind_method" in text and "bind_dn" not in text
+    i = Instance(work / "caged", directory, certs, directory_text=text)
+    i.start()
+    try:
+        found = i.command("lookup", "mailbox", "anna.berg@example.org").stdout
+        assert "anna.berg@example.org" in found
+        assert directory.log_text().count("mech=GSSAPI") > before
+    finally:
+        i.stop()
 
 
 def test_external_on_a_local_socket(directory):

@@ -121,6 +121,14 @@ test_bad(void **state)
 			"TLS needs tls.certificate" },
 		{ DIRECTORY "listen \"a\" { protocol = submission address = { \"*:1\" } }",
 			"submission needs tls" },
+		{ "directory \"d\" { uris = { \"ldap://x\" } bind_method = magic }",
+			"bind_method must be" },
+		{ "directory \"d\" { uris = { \"ldap://x\" } bind_method = gssapi }",
+			"needs bind_keytab" },
+		{ "directory \"d\" { uris = { \"ldap://x\" } bind_method = external }",
+			"needs ldapi:// or client_certificate" },
+		{ "directory \"d\" { uris = { \"ldap://x\" } referrals = yes }",
+			"needs referral_hosts" },
 	};
 	struct settings *s;
 	struct buf err;
