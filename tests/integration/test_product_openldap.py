@@ -4,8 +4,10 @@ import subprocess
 
 import pytest
 
+from harness import product
 from harness import slapd as ldap
-from harness.slapd import Slapd
+from harness.instance import Instance
+from harness.slapd import LOCKOUT, Slapd
 
 
 @pytest.fixture(scope="module")
@@ -45,3 +47,63 @@ def test_the_server_keeps_groups(openldap):
     assert "uid: anna.berg" in found and "uid: bilal.haddad" in found
     found = tool(openldap, "ldapsearch", "-LLL", "-b", ldap.BASE, "(cn=norway)", "member")
     assert f"member: {ldap.user_dn('tove.nilsen')}" in found
+
+
+@pytest.fixture(scope="module", params=["starttls", "ldaps"])
+def postroom(request, work, certs, openldap):
+    uri = {"starttls": openldap.uri, "ldaps": openldap.ldaps_uri}[request.param]
+    text = product.section("openldap", [uri], openldap.ca,
+                           product.password_file(work, ldap.SERVICE_PASSWORD))
+    with Instance(work / request.param, None, certs, directory_text=text) as i:
+        yield i
+
+
+ANNA = "anna.berg@example.org"
+
+
+@pytest.mark.parametrize("name", ["anna.berg", "Anna.Berg", ANNA, "director@example.org"])
+def test_every_name_is_the_same_user(postroom, name):
+    assert product.who(postroom, name, "secret-anna.berg") == ANNA
+    assert product.said(postroom, name, "secret-anna.berg") == "OK"
+
+
+@pytest.mark.parametrize("name", ["nobody", "sales", "sales@example.org", "anna.berg@example.net"])
+def test_names_of_nobody(postroom, name):
+    assert product.said(postroom, name, "secret-anna.berg") == "AUTHENTICATIONFAILED"
+
+
+def test_locked_is_said_to_nobody(postroom, openldap):
+    assert product.said(postroom, "lena", ldap.password_of("lena")) == "OK"
+    for _ in range(LOCKOUT):
+        bind(openldap, "lena", "wrong")
+    try:
+        start = len(postroom.log_text())
+        assert product.said(postroom, "lena", "wrong again") == "AUTHENTICATIONFAILED"
+        postroom.wait_log(r'ev=auth\.login [^\n]*reason="[^"]*locked', start=start)
+    finally:
+        openldap.modify(ldap.user_dn("lena"), {"pwdAccountLockedTime": []})
+
+
+def test_masters_by_group(postroom, openldap):
+    dn = f"cn=mail-masters,ou=groups,{ldap.BASE}"
+    openldap.add(f"dn: {dn}\nobjectClass: groupOfNames\ncn: mail-masters\n"
+                 f"member: {ldap.user_dn('carmen.ortega')}\n")
+    try:
+        assert product.said_as(postroom, "carmen.ortega", "secret-carmen.ortega", ANNA) == "OK"
+        assert product.said_as(postroom, "mei.zhang", "secret-mei.zhang", ANNA) != "OK"
+    finally:
+        openldap.delete(dn)
+
+
+def test_groups(postroom):
+    assert len(product.addresses(postroom, "sales@example.org")) == 8
+    # groups in a group, and one by URL that dynlist fills in as well
+    assert len(product.addresses(postroom, "support@example.org")) == 9
+    assert product.addresses(postroom, "norway@example.org") == ["tove.nilsen@example.org"]
+
+
+def test_senders(postroom):
+    assert product.lookup(postroom, "sender", "director@example.org") == ("OK", ANNA)
+    assert product.addresses(postroom, "sales@example.org", "sender") \
+        == product.addresses(postroom, "sales@example.org")
+    assert product.lookup(postroom, "sender", "nobody@example.org")[0] == "NOTFOUND"

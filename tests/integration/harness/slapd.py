@@ -59,7 +59,7 @@ LOCKOUT = 5
 
 # Accounts of which ppolicy has something to say, by uid; the password is secret-<uid>:
 # dora   switched off by the administrator       lena   nothing, until LOCKOUT wrong passwords
-# fritz  password expired                        grete  expired, but two more logins are granted
+# fritz  password expired                        grete  expired, but ten more logins are granted
 # gerda  password expires within the day         mona   must change the password
 PPOLICY_PEOPLE = {
     "dora": "pwdAccountLockedTime: 000001010000Z\n",
@@ -84,7 +84,7 @@ def overlay_ldif(overlay):
         # half a day before the end of pwdMaxAge
         soon = time.strftime("%Y%m%d%H%M%SZ", time.gmtime(time.time() - 8640000 + 43200))
         text = f"dn: ou=policies,{BASE}\nobjectClass: organizationalUnit\nou: policies\n\n" \
-            + _policy("default") + _policy("grace", "pwdGraceAuthnLimit: 2\n")
+            + _policy("default") + _policy("grace", "pwdGraceAuthnLimit: 10\n")
         for uid, more in PPOLICY_PEOPLE.items():
             text += (f"dn: {user_dn(uid)}\nobjectClass: inetOrgPerson\nuid: {uid}\n"
                      f"cn: {uid.capitalize()}\nsn: {uid.capitalize()}\nmail: {uid}@{DOMAIN}\n"
