@@ -13,6 +13,8 @@
 #include "core/base/log.h"
 #include "core/base/xalloc.h"
 
+/* RFC 4511 4.1.9 */
+enum { NO_SUCH_OBJECT = 32 };
 enum { PASSWORD_MAX = 64 * 1024, MEMORY_MAX = 128 * 1024, DETAIL_MAX = 8 * 1024 };
 
 static const section_fn begin_table[] = {
@@ -178,6 +180,12 @@ section_base(const struct section *s, struct str kind_base, const struct templat
 	return e;
 }
 
+bool
+section_no_base(const struct backend_request *r, const struct ldap_op *op)
+{
+	return op->err == ERR_NOTFOUND || (r->base_varies && op->code == NO_SUCH_OBJECT);
+}
+
 void
 section_search(struct backend_request *r, const struct section_search *q,
 	void (*fn)(struct backend_request *r, const struct ldap_op *op))
@@ -206,6 +214,8 @@ section_search(struct backend_request *r, const struct section_search *q,
 		.stream = q->many };
 	if (e == ERR_OK) {
 		r->found = fn;
+		r->base_varies =
+			!q->base_is_dn && (template_varies(q->base) || template_varies(s->s->base));
 		r->search = ldap_search(s->client, &query, on_found, r);
 	} else if (e == ERR_DENIED) {
 		/* a base or filter that this name cannot make: nobody can have it */
@@ -350,8 +360,7 @@ section_check(const struct settings_directory *s, struct buf *err_out)
 	if (e != ERR_OK)
 		return e;
 	/* A name without a password is bound as nobody by many servers (RFC 4513 5.1.2). */
-	if (str_eq(s->bind_method, STR("simple")) &&
-		(s->bind_dn.n > 0) != (s->bind_password.n > 0))
+	if (str_eq(s->bind_method, STR("simple")) && (s->bind_dn.n > 0) != (s->bind_password.n > 0))
 		return complain(s, err_out, "bind_dn and bind_password need each other");
 	if (template_uses(s->base, "base"))
 		return complain(s, err_out, "base: %{base} cannot stand for itself");

@@ -169,9 +169,9 @@ user_take_entry(struct backend_request *r, const struct ldap_entry *e, const str
 static const struct ldap_entry *
 one_entry(struct backend_request *r, const struct ldap_op *op)
 {
-	if (op->entries_count > 1 && (op->err == ERR_OK || op->err == ERR_LIMIT))
+	if (op->err == ERR_LIMIT || (op->err == ERR_OK && op->entries_count > 1))
 		finish_ambiguous(r, op);
-	else if (op->err == ERR_NOTFOUND || (op->err == ERR_OK && op->entries_count == 0))
+	else if (section_no_base(r, op) || (op->err == ERR_OK && op->entries_count == 0))
 		section_finish_error(r, ERR_NOTFOUND, REASON_UNKNOWN, STR_EMPTY);
 	else if (op->err != ERR_OK)
 		section_finish_failed(r, op);
@@ -287,9 +287,10 @@ on_domain_searched(struct backend_request *r, const struct ldap_op *op)
 {
 	struct auth_answer a = section_answer(ERR_OK, REASON_NONE, STR_EMPTY);
 	a.value = r->name.domain;
-	if (op->entries_count > 0 && (op->err == ERR_OK || op->err == ERR_LIMIT))
+	/* Beyond the limit of one: several entries name it. */
+	if (op->err == ERR_LIMIT || (op->err == ERR_OK && op->entries_count > 0))
 		section_finish(r, &a);
-	else if (op->err == ERR_OK || op->err == ERR_NOTFOUND)
+	else if (op->err == ERR_OK || section_no_base(r, op))
 		section_finish_error(r, ERR_NOTFOUND, REASON_UNKNOWN, STR_EMPTY);
 	else
 		section_finish_failed(r, op);

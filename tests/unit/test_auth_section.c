@@ -265,6 +265,13 @@ test_names_that_match_none_or_several(void **state)
 		expect(w, ERR_DENIED, REASON_AMBIGUOUS);
 		assert_string_equal(w->detail, ANNA_DN " | uid=other,dc=x");
 		(void)ask(w, kinds[i], "anna@example.org");
+		fake_end(ERR_LIMIT, "size limit exceeded");
+		expect(w, ERR_DENIED, REASON_AMBIGUOUS);
+		(void)ask(w, kinds[i], "anna@example.org");
+		asked->op.code = 32; /* of a base that the settings spell out */
+		fake_end(ERR_TEMP, "no such object");
+		expect(w, ERR_TEMP, REASON_DIRECTORY);
+		(void)ask(w, kinds[i], "anna@example.org");
 		fake_end(ERR_TEMP, "no server answers");
 		expect(w, ERR_TEMP, REASON_DIRECTORY);
 		assert_string_equal(w->detail, "no server answers");
@@ -531,6 +538,10 @@ test_bases_and_scope(void **state)
 	expect_search("ou=people,ou=mail,dc=sub,dc=example,dc=com", SCOPE_ONE,
 		"(&(uid=anna@sub.example.com)(s=im\\2ap)(r=192.0.2.1)(l=2001:db8::1))");
 	fake_answer(ERR_OK, nobody);
+	expect(w, ERR_NOTFOUND, REASON_UNKNOWN);
+	(void)ask(w, ASK_USER, "anna@sub.example.com");
+	asked->op.code = 32;
+	fake_end(ERR_TEMP, "no such object");
 	expect(w, ERR_NOTFOUND, REASON_UNKNOWN);
 	/* no domain, no base: nobody can be there */
 	w->settings->auth.default_domain = STR_EMPTY;
