@@ -557,6 +557,19 @@ test_versions(void **state)
 	run();
 	assert_string_equal(tls_version(stream_tls(b.s)), "TLSv1.3");
 	assert_non_null(strstr(tls_description(stream_tls(b.s)), "TLSv1.3 TLS_"));
+	/* openssl x509 -fingerprint -sha256: it is signed with SHA-256 */
+	static const unsigned char want[32] = "\x8a\xa2\x33\xe3\x92\xce\x99\x80\x02\x3b\xa2\x57"
+					      "\xf7\x66\x1b\xf4\xbe\x30\x39\x5a\x4f\x74\x54\xbe"
+					      "\x75\x92\xe7\x15\xb2\x03\xe0\x50";
+	unsigned char hash[64];
+	size_t n = 0;
+	assert_int_equal(tls_server_end_point(stream_tls(b.s), hash, sizeof hash, &n), ERR_OK);
+	assert_int_equal(n, 32);
+	assert_memory_equal(hash, want, 32);
+	(void)memset(hash, 0, sizeof hash);
+	assert_int_equal(tls_server_end_point(stream_tls(a.s), hash, sizeof hash, &n), ERR_OK);
+	assert_memory_equal(hash, want, 32);
+	assert_int_equal(tls_server_end_point(stream_tls(b.s), hash, 31, &n), ERR_LIMIT);
 	tls_ctx_unref(sc);
 	tls_ctx_unref(cc);
 	end_fini(&a);
