@@ -1,17 +1,20 @@
 /* postroom-auth: the one auth service. master starts it with the directory credentials in its slice
  * of the settings and the bound sockets; every login and lookup of the other roles, and of Postfix
- * and Exim beside us, is a question to this process. One loop, no threads of our own. */
+ * and Exim beside us, is a question to this process. One loop; the only threads are those that
+ * accept Kerberos tickets, because that reads files. */
 #include <stdlib.h>
 #include <sys/types.h>
+#include <unistd.h>
 
 #include "auth-ldap/ldap/conn.h"
 #include "auth-ldap/server/service.h"
 #include "core/base/log.h"
 #include "core/base/xalloc.h"
+#include "core/event/pool.h"
 #include "core/role/role.h"
 #include "core/sasl/exchange.h"
 
-enum { LISTENERS_MAX = 32 };
+enum { LISTENERS_MAX = 32, TICKET_THREADS = 4 };
 
 struct auth_role {
 	struct service service;
@@ -63,6 +66,9 @@ auth_init(struct role_ctx *r)
 	add_uid(r, sv->own_uids, &sv->own_uids_count, s->user_queue);
 	add_uid(r, sv->own_uids, &sv->own_uids_count, s->user_gate);
 	add_uid(r, sv->own_uids, &sv->own_uids_count, s->user_smtp);
+	if (gethostname(sv->machine, sizeof sv->machine - 1) != 0)
+		memcpy(sv->machine, "localhost", sizeof "localhost");
+	fake_keys_setup(&sv->fake_keys, s);
 	return setup_sasl(s);
 }
 
@@ -111,6 +117,8 @@ auth_start(struct role_ctx *r)
 	enum err e = load_front(&a->service, role_settings(r));
 	if (e != ERR_OK)
 		return e;
+	a->service.tokens = tokens_new(a->service.loop, role_settings(r));
+	a->service.threads = pool_new(a->service.loop, TICKET_THREADS);
 	for (size_t i = 0; i < n; i++) {
 		listener_fn fn = accept_of(l[i].protocol);
 		if (fn == NULL || a->listeners_count >= LISTENERS_MAX) {
@@ -130,8 +138,12 @@ auth_reload(struct role_ctx *r)
 {
 	struct auth_role *a = role_data(r);
 	const struct settings *s = role_settings(r);
-	if (load_front(&a->service, s) == ERR_OK && setup_sasl(s) == ERR_OK)
-		log_event(LVL_INFO, "auth.reload", log_z("res", "ok"));
+	/* Either all of the new settings count, or none of them. */
+	if (setup_sasl(s) != ERR_OK || load_front(&a->service, s) != ERR_OK)
+		return;
+	fake_keys_setup(&a->service.fake_keys, s);
+	tokens_reload(a->service.tokens, s);
+	log_event(LVL_INFO, "auth.reload", log_z("res", "ok"));
 }
 
 static void
@@ -147,6 +159,8 @@ auth_stop(struct role_ctx *r)
 		c->kind->end(c);
 	}
 	hmap_fini(&s->auth_conns);
+	pool_free(s->threads);
+	tokens_free(s->tokens);
 	front_free(s->front);
 	s->front = NULL;
 	sasl_exchange_teardown();

@@ -77,8 +77,7 @@ same_peer(const struct conn *c, const struct peer *peer)
 {
 	if ((c->address[0] == '\0') != peer->is_unix)
 		return false;
-	return peer->is_unix ? c->uid == peer->uid
-			     : str_eq(str_of(c->address), str_of(peer->addr));
+	return peer->is_unix ? c->uid == peer->uid : str_eq(str_of(c->address), str_of(peer->addr));
 }
 
 static bool

@@ -2,7 +2,9 @@
 #define POSTROOM_AUTH_SERVICE_H
 
 #include "auth-ldap/front/front.h"
+#include "auth-ldap/server/fake_keys.h"
 #include "auth-ldap/server/proto.h"
+#include "auth-ldap/server/token.h"
 #include "core/base/hmap.h"
 #include "core/event/listener.h"
 #include "core/event/stream.h"
@@ -14,6 +16,10 @@ struct service {
 	struct loop *loop;
 	const struct settings *settings;
 	struct front *front;
+	struct tokens *tokens;
+	struct pool *threads; /* for SASL steps that may wait for files (GSSAPI) */
+	struct fake_keys fake_keys;
+	char machine[256];    /* its name, where hostname is not set */
 	uid_t userdb_uids[8]; /* who may use auth-userdb, beside root */
 	size_t userdb_uids_count;
 	uid_t own_uids[8]; /* our roles, beside root: a part of clients_max is theirs alone */

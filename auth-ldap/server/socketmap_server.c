@@ -148,8 +148,7 @@ ask(struct map_conn *c, struct str payload)
 		conn_flush(c);
 		return;
 	}
-	s->request =
-		front_lookup(c->c.service->front, s->map->map, key, &context, on_answer, s);
+	s->request = front_lookup(c->c.service->front, s->map->map, key, &context, on_answer, s);
 }
 
 static void

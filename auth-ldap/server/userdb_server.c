@@ -215,8 +215,8 @@ ask_user(struct userdb_conn *c, const struct userdb_line *line)
 		str_chr(buf_str(&name), '@') < name.n &&
 		(str_eq(line->service, STR("lmtp")) || str_eq(line->service, STR("queue")));
 	const struct auth_context context = question_context(q);
-	q->request = front_user(
-		c->c.service->front, buf_str(&name), by_address, &context, on_user, q);
+	q->request =
+		front_user(c->c.service->front, buf_str(&name), by_address, &context, on_user, q);
 	buf_fini(&name);
 }
 

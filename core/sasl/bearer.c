@@ -31,7 +31,8 @@ gs2_header(struct str *in, struct buf *authzid_out)
 		return ERR_SYNTAX;
 	if (!str_eq(binding, STR("n")) && !str_eq(binding, STR("y")))
 		return ERR_SYNTAX;
-	if (authzid.n == 0)
+	/* An empty a= is not in the grammar, but GNU SASL writes it. */
+	if (authzid.n == 0 || str_eq(authzid, STR("a=")))
 		return ERR_OK;
 	if (!str_starts(authzid, STR("a=")))
 		return ERR_SYNTAX;

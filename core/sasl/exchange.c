@@ -13,6 +13,7 @@
 #include <pthread.h>
 #include <sasl/sasl.h>
 #include <sasl/saslplug.h>
+#include <stdint.h>
 #include <stdlib.h>
 
 #include "core/base/codec.h"
@@ -38,6 +39,7 @@ struct sasl_exchange {
 	bool captured;
 	bool refused;	 /* the token was: the client knows */
 	bool wants_keys; /* SCRAM, before the first step */
+	bool proven;	 /* SCRAM: the client's proof was right, our signature is out */
 	enum err failed; /* from inside a callback */
 	struct buf name, password, authzid, token;
 	struct buf first;  /* SCRAM's first message, while the keys are fetched */
@@ -371,26 +373,33 @@ sasl_exchange_blocks(const struct sasl_exchange *s)
 	return s->mechanism->family == SASL_GSSAPI;
 }
 
-/* The whole principal: the library strips the realm that it takes for its own. */
+/* The whole principal: the library strips the realm when it is this machine's. */
 static enum err
 peer_principal(struct sasl_exchange *s)
 {
-	const void *peer = NULL;
-	gss_buffer_desc text = GSS_C_EMPTY_BUFFER;
-	OM_uint32 minor;
+	gss_buffer_desc in = GSS_C_EMPTY_BUFFER, text = GSS_C_EMPTY_BUFFER;
+	gss_name_t name = GSS_C_NO_NAME, full = GSS_C_NO_NAME;
+	OM_uint32 minor, ignored;
 	s->claim.own_realm = str_chr(buf_str(&s->name), '@') == s->name.n;
-	if (sasl_getprop(s->conn, SASL_GSS_PEER_NAME, &peer) != SASL_OK || peer == NULL)
-		return ERR_TEMP;
-	gss_name_t name = (gss_name_t)(uintptr_t)peer;
-	if (gss_display_name(&minor, name, &text, NULL) != GSS_S_COMPLETE)
-		return ERR_TEMP;
 	/* Without an authorisation identity the library repeats the name. */
 	if (str_eq(buf_str(&s->authzid), buf_str(&s->name)))
 		buf_reset(&s->authzid);
-	buf_reset(&s->name);
-	buf_add(&s->name, str_n(text.value, text.length));
-	(void)gss_release_buffer(&minor, &text);
-	return name_ok(buf_str(&s->name)) ? ERR_OK : ERR_NOTFOUND;
+	if (!s->claim.own_realm)
+		return ERR_OK;
+	in.length = s->name.n;
+	in.value = (void *)(uintptr_t)buf_str(&s->name).p;
+	bool ok = gss_import_name(&minor, &in, GSS_C_NT_USER_NAME, &name) == GSS_S_COMPLETE &&
+		  gss_canonicalize_name(&minor, name, (gss_OID)(uintptr_t)gss_mech_krb5, &full) ==
+			  GSS_S_COMPLETE &&
+		  gss_display_name(&minor, full, &text, NULL) == GSS_S_COMPLETE;
+	if (ok) {
+		buf_reset(&s->name);
+		buf_add(&s->name, str_n(text.value, text.length));
+	}
+	(void)gss_release_buffer(&ignored, &text);
+	(void)gss_release_name(&ignored, &full);
+	(void)gss_release_name(&ignored, &name);
+	return ok ? ERR_OK : ERR_TEMP;
 }
 
 /* The library says OK: is the claim one that may be asked about? */
@@ -524,8 +533,14 @@ sasl_exchange_step(struct sasl_exchange *s, struct str response, struct str *cha
 	}
 	if (s->refused)
 		return ERR_DENIED;
-	if (s->mechanism->family != SASL_TOKEN && !s->wants_keys)
-		return library_step(s, response, challenge_out);
+	if (s->mechanism->family != SASL_TOKEN && !s->wants_keys) {
+		/* The library takes anything for the "yes" to the server's signature. */
+		if (s->proven && response.n > 0)
+			return ERR_SYNTAX;
+		enum err e = library_step(s, response, challenge_out);
+		s->proven = s->mechanism->family == SASL_SCRAM && e == ERR_AGAIN;
+		return e;
+	}
 	/* Both begin with the client's word. */
 	if (response.p == NULL)
 		return ERR_AGAIN;

@@ -77,6 +77,36 @@ front_delay_ms(struct front *f UNUSED, struct str name UNUSED, const struct auth
 	return 0;
 }
 
+static unsigned failures; /* that the server counted itself */
+
+void
+front_failed(struct front *f UNUSED, struct str name UNUSED, const struct auth_context *c UNUSED)
+{
+	failures++;
+}
+
+/* Nobody has keys. */
+static void
+on_secret_due(struct loop_task *t)
+{
+	struct front_request *r = t->arg;
+	const struct auth_answer a = { .err = ERR_NOTFOUND, .reason = REASON_UNKNOWN };
+	r->fn(r->arg, &a);
+	free(r);
+}
+
+struct front_request *
+front_secret(struct front *f UNUSED, struct str name UNUSED, const struct auth_context *c UNUSED,
+	auth_fn fn, void *arg)
+{
+	struct front_request *r = xcalloc(1, sizeof *r);
+	r->fn = fn;
+	r->arg = arg;
+	loop_task_init(&r->task, the_loop, on_secret_due, r);
+	loop_task_queue(&r->task);
+	return r;
+}
+
 /* ---- the client ---- */
 
 struct client {
@@ -111,11 +141,11 @@ talk(struct world *w, int fd, const char *text)
 }
 
 static struct client
-client_new(struct world *w)
+client_of(struct world *w, uid_t uid)
 {
 	struct client c;
 	int pair[2];
-	const struct peer peer = { .is_unix = true };
+	const struct peer peer = { .is_unix = true, .uid = uid };
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
 	auth_server_accept(&w->service, pair[1], &peer);
 	c.fd = pair[0];
@@ -125,6 +155,12 @@ client_new(struct world *w)
 	memcpy(c.cookie, at + strlen("COOKIE\t"), COOKIE_CHARS);
 	c.cookie[COOKIE_CHARS] = '\0';
 	return c;
+}
+
+static struct client
+client_new(struct world *w)
+{
+	return client_of(w, 0);
 }
 
 static enum err
@@ -160,13 +196,15 @@ log_in(struct world *w, const struct client *c, const char *id)
 static int
 setup(void **state)
 {
-	static const struct str mechanisms[] = { STR("PLAIN"), STR("LOGIN") };
+	static const struct str mechanisms[] = { STR("PLAIN"), STR("LOGIN"), STR("SCRAM-SHA-256"),
+		STR("EXTERNAL") };
 	struct world *w = xcalloc(1, sizeof *w);
 	struct str missing;
 	w->loop = the_loop = loop_new();
 	loop_timer_init(&w->timer, w->loop, on_timer, NULL);
 	w->settings.auth.requests_max = 100;
 	w->settings.auth.clients_max = 100;
+	w->settings.auth.idle_timeout = 60000;
 	w->settings.auth.sasl_mechanisms.v = (struct str *)(uintptr_t)mechanisms;
 	w->settings.auth.sasl_mechanisms.n = ARRAY_LEN(mechanisms);
 	w->service.loop = w->loop;
@@ -290,6 +328,61 @@ test_an_incomplete_claim_is_refused(void **state)
 	}
 }
 
+static void
+test_scram_of_nobody(void **state)
+{
+	/* n,,n=nobody,r=abc and c=biws,r=abc,p=AAAA */
+	struct world *w = *state;
+	struct client c = client_new(w);
+	failures = 0;
+	const char *reply = talk(
+		w, c.fd, "AUTH\t1\tSCRAM-SHA-256\tservice=imap\tresp=biwsbj1ub2JvZHkscj1hYmM=\n");
+	assert_non_null(strstr(reply, "CONT\t1\tcj1hYm"));
+	assert_int_equal(failures, 0);
+	reply = talk(w, c.fd, "CONT\t1\tYz1iaXdzLHI9YWJjLHA9QUFBQQ==\n");
+	assert_non_null(strstr(reply, "FAIL\t1"));
+	/* Another nonce than ours is no guess. */
+	assert_int_equal(failures, 0);
+	/* Gone in the middle. */
+	talk(w, c.fd,
+		"AUTH\t2\tSCRAM-SHA-256\tservice=imap\tresp=biwsbj1ub2JvZHkscj1hYmM=\nCANCEL\t2\n");
+	assert_int_equal(ask(w, c.cookie, PID, 2), ERR_NOTFOUND);
+	talk(w, c.fd, "AUTH\t3\tSCRAM-SHA-256\tservice=imap\tresp=biwsbj1ub2JvZHkscj1hYmM=\n");
+	close(c.fd);
+	run_for(w, 10);
+}
+
+static void
+test_certificates_count_from_our_own_only(void **state)
+{
+	struct world *w = *state;
+	static const char line[] = "AUTH\t1\tEXTERNAL\tservice=imap\tsecured\tvalid-client-cert\t"
+				   "cert_username=CN=right\tresp=\n";
+	struct client own = client_new(w), other = client_of(w, 12345);
+	/* The front of this test wants a password; that it was asked is enough. */
+	failures = 0;
+	assert_non_null(strstr(talk(w, own.fd, line), "FAIL\t1\tuser=CN=right"));
+	assert_string_equal(talk(w, other.fd, line), "FAIL\t1\n");
+	close(own.fd);
+	close(other.fd);
+}
+
+static void
+test_passwords_need_a_safe_line(void **state)
+{
+	struct world *w = *state;
+	struct client c = client_new(w);
+	const char *far = "AUTH\t1\tPLAIN\tservice=imap\trip=192.0.2.1\tresp=" RIGHT "\n";
+	assert_non_null(strstr(talk(w, c.fd, far), "FAIL\t1"));
+	assert_non_null(strstr(
+		talk(w, c.fd,
+			"AUTH\t2\tPLAIN\tservice=imap\trip=192.0.2.1\tsecured\tresp=" RIGHT "\n"),
+		"OK\t2"));
+	w->settings.auth.plaintext_login = true;
+	assert_non_null(strstr(talk(w, c.fd, far), "OK\t1"));
+	close(c.fd);
+}
+
 int
 main(void)
 {
@@ -301,6 +394,10 @@ main(void)
 			test_a_login_ends_with_its_connection, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			test_a_login_too_old_is_not_confirmed, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_scram_of_nobody, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_certificates_count_from_our_own_only, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_passwords_need_a_safe_line, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			test_an_incomplete_claim_is_refused, setup, teardown),
 	};

@@ -328,7 +328,7 @@ test_scram_names(void **state UNUSED)
 		{ STR("n,,n=,r=x"), ERR_SYNTAX, NULL },
 		{ STR("n,,n=an\0na,r=x"), ERR_SYNTAX, NULL },
 		{ STR("n,,n=anna,r=x\0"), ERR_SYNTAX, NULL },
-		{ STR("n,a=,n=anna,r=x"), ERR_SYNTAX, NULL },
+		{ STR("n,a=,n=anna,r=x"), ERR_OK, "anna" },
 		{ STR("n,b=c,n=anna,r=x"), ERR_SYNTAX, NULL },
 		{ STR("n,,m=must,n=anna,r=x"), ERR_SYNTAX, NULL },
 		{ STR("n,,n=anna"), ERR_SYNTAX, NULL },

@@ -92,8 +92,11 @@ class AuthClient(Lines):
         self.send(f"VERSION\t1\t1\nCPID\t{pid}")
         self.last = 0
 
-    def begin(self, mechanism, response=None, params="service=imap\tsecured", number=None):
-        """Send AUTH; returns its number."""
+    def begin(self, mechanism, response=None, params="service=imap", number=None,
+              clear=False):
+        """Send AUTH; returns its number. clear: the client came without TLS."""
+        if not clear and "secured" not in params.split("\t"):
+            params += "\tsecured"
         if number is None:
             self.last += 1
             number = self.last

@@ -80,7 +80,8 @@ directory "{name}" {{
 
 
 class Instance:
-    def __init__(self, directory, slapd, certs, settings="", directory_text=None, listens=None):
+    def __init__(self, directory, slapd, certs, settings="", directory_text=None, listens=None,
+                 tls=""):
         self.dir = Path(directory)
         self.dir.mkdir(parents=True, exist_ok=True)
         self.slapd = slapd
@@ -96,6 +97,7 @@ class Instance:
         self.settings = settings
         self.directory_text = directory_text
         self.listens = listens
+        self.tls = tls  # more lines of that section
         self.process = None
         self.write_conf()
 
@@ -113,6 +115,7 @@ hostname = "mail.example.org"
 tls {{
 	certificate = "{self.certs.cert}"
 	key = "{self.certs.key}"
+	{self.tls}
 }}
 """
         if "log" not in given:
