@@ -17,6 +17,7 @@
 enum {
 	SEARCH_QUEUE_MAX = 20000,
 	ARENA_MAX = 32 * 1024 * 1024,
+	ANSWERS_AT_ONCE = 64, /* then others have their turn */
 };
 
 struct ldap_conn_options
@@ -103,20 +104,14 @@ static void
 on_finished(struct loop_task *t)
 {
 	struct ldap_pool *p = t->arg;
-	/* What callers ask meanwhile and fails at once comes in the next turn. */
-	struct list now;
-	list_init(&now);
-	while (!list_empty(&p->finished)) {
-		struct list *l = p->finished.next;
-		list_remove(l);
-		list_push_back(&now, l);
-	}
-	while (!list_empty(&now)) {
-		struct ask *a = CONTAINER_OF(now.next, struct ask, op.link);
+	for (unsigned n = 0; n < ANSWERS_AT_ONCE && !list_empty(&p->finished); n++) {
+		struct ask *a = CONTAINER_OF(p->finished.next, struct ask, op.link);
 		list_remove(&a->op.link);
 		a->fn(a->arg, &a->op);
 		ask_free(a);
 	}
+	if (!list_empty(&p->finished))
+		loop_task_queue(&p->task);
 }
 
 void
