@@ -309,6 +309,25 @@ section_free(struct backend *b)
 
 /* ---- sections ---- */
 
+/* One pair of parentheses around the whole, and every one closed. */
+static bool
+filter_shape_ok(struct str t)
+{
+	size_t depth = 0;
+	while (t.n > 0) {
+		bool variable = str_starts(t, STR("%{"));
+		size_t skip = variable ? str_chr(t, '}') + 1 : 1;
+		if (!variable && t.p[0] == '(')
+			depth++;
+		else if (depth == 0)
+			return false;
+		else if (!variable && t.p[0] == ')' && --depth == 0 && t.n > 1)
+			return false;
+		t = str_from(t, skip);
+	}
+	return depth == 0;
+}
+
 static enum err
 check_templates(const struct settings_directory *s, struct buf *err_out)
 {
@@ -336,9 +355,8 @@ check_templates(const struct settings_directory *s, struct buf *err_out)
 		buf_addf(err_out, "directory \"%.*s\": %s: ", STR_FMT(s->title), templates[i].name);
 		if (template_check(t, templates[i].use, NULL, err_out) != ERR_OK)
 			return ERR_SYNTAX;
-		if (templates[i].use == TEMPLATE_FILTER && t.n > 0 &&
-			(t.p[0] != '(' || t.p[t.n - 1] != ')')) {
-			buf_addz(err_out, "not a filter in parentheses");
+		if (templates[i].use == TEMPLATE_FILTER && !filter_shape_ok(t)) {
+			buf_addz(err_out, "not a filter: its parentheses do not fit");
 			return ERR_SYNTAX;
 		}
 		buf_truncate(err_out, before);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "auth-ldap/ldap/conn.h"
+#include "auth-ldap/backend/backend.h"
 #include "auth-ldap/directory/name.h"
 #include "auth-ldap/directory/section.h"
 #include "auth-ldap/directory/template.h"
@@ -100,6 +101,90 @@ test_tags(void **state UNUSED)
 	assert_int_equal(name_parse(STR("anna+x"), STR("example.org"), &n), ERR_OK);
 	assert_true(name_cut_tag(&n, '+'));
 	assert_true(str_eq(n.user, STR("anna")) && str_eq(n.address, STR("anna@example.org")));
+}
+
+/* "EXAMPLE\\anna" is a login, never an address. */
+static void
+test_netbios_names(void **state UNUSED)
+{
+	static const struct {
+		struct str in;
+		enum err want;
+		const char *netbios, *user, *domain;
+	} table[] = {
+		{ STR("EXAMPLE\\Anna"), ERR_OK, "example", "anna", "" },
+		{ STR("a-b_c.d&e$1\\anna.berg"), ERR_OK, "a-b_c.d&e$1", "anna.berg", "" },
+		{ STR("EXAMPLE890123456\\x"), ERR_SYNTAX, NULL, NULL, NULL },
+		{ STR("EXAMPLE89012345\\x"), ERR_OK, "example89012345", "x", "" },
+		{ STR("anna"), ERR_OK, "", "anna", "example.org" },
+		{ STR("anna@example.com"), ERR_OK, "", "anna@example.com", "example.com" },
+		{ STR("EXAMPLE\\anna@example.com"), ERR_SYNTAX, NULL, NULL, NULL },
+		{ STR("EXAMPLE\\\\anna"), ERR_SYNTAX, NULL, NULL, NULL },
+		{ STR("A\\B\\anna"), ERR_SYNTAX, NULL, NULL, NULL },
+		{ STR("\\anna"), ERR_SYNTAX, NULL, NULL, NULL },
+		{ STR("EXAMPLE\\"), ERR_SYNTAX, NULL, NULL, NULL },
+		{ STR("EX*\\anna"), ERR_SYNTAX, NULL, NULL, NULL },
+		{ STR("EX\0\\anna"), ERR_SYNTAX, NULL, NULL, NULL },
+		{ STR("EXAMPLE\\*"), ERR_SYNTAX, NULL, NULL, NULL },
+		{ STR("EX AMPLE\\anna"), ERR_SYNTAX, NULL, NULL, NULL },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		struct name n, copy;
+		assert_int_equal(
+			name_parse_login(table[i].in, STR("example.org"), &n), table[i].want);
+		if (str_chr(table[i].in, '\\') < table[i].in.n)
+			assert_int_equal(
+				name_parse(table[i].in, STR("example.org"), &copy), ERR_SYNTAX);
+		if (table[i].want != ERR_OK)
+			continue;
+		name_copy(&copy, &n);
+		memset(&n, 'x', sizeof n);
+		assert_true(str_eq(copy.netbios, str_of(table[i].netbios)));
+		assert_true(str_eq(copy.user, str_of(table[i].user)));
+		assert_true(str_eq(copy.domain, str_of(table[i].domain)));
+	}
+	/* The longest of both at once. */
+	char longest[NETBIOS_MAX_BYTES + 1 + NAME_MAX_BYTES];
+	struct name n;
+	memset(longest, 'a', sizeof longest);
+	longest[NETBIOS_MAX_BYTES] = '\\';
+	assert_int_equal(
+		name_parse_login(str_n(longest, sizeof longest), STR("example.org"), &n), ERR_OK);
+	assert_int_equal(n.user.n, NAME_MAX_BYTES);
+	assert_true(str_eq(n.netbios, str_n(longest, NETBIOS_MAX_BYTES)));
+}
+
+static void
+test_who_is_asked(void **state UNUSED)
+{
+	static const struct str domains[] = { { "example.org", 11 } };
+	static const struct str logins[] = { { "corp.internal", 13 } };
+	const struct backend listed = { .domains = domains,
+		.domains_count = 1,
+		.login_domains = logins,
+		.login_domains_count = 1,
+		.netbios = STR("CORP") };
+	const struct backend any = { .netbios = STR_EMPTY };
+	static const struct {
+		const char *name;
+		bool login, listed, any;
+	} table[] = {
+		{ "anna@Example.org", true, true, true },
+		{ "anna@example.org", false, true, true },
+		{ "anna@corp.internal", true, true, true },
+		{ "anna@corp.internal", false, false, true },
+		{ "anna@example.com", true, false, true },
+		{ "anna", true, false, true },
+		{ "corp\\anna", true, true, false },
+		{ "corp\\anna", false, false, false },
+		{ "other\\anna", true, false, false },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		struct name n;
+		assert_int_equal(name_parse_login(str_of(table[i].name), STR_EMPTY, &n), ERR_OK);
+		assert_int_equal(backend_takes(&listed, &n, table[i].login), table[i].listed);
+		assert_int_equal(backend_takes(&any, &n, table[i].login), table[i].any);
+	}
 }
 
 static void
@@ -300,6 +385,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_tags),
+		cmocka_unit_test(test_netbios_names),
+		cmocka_unit_test(test_who_is_asked),
 		cmocka_unit_test(test_escaping),
 		cmocka_unit_test(test_templates),
 		cmocka_unit_test(test_homes),
