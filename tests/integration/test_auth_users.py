@@ -1,4 +1,8 @@
 """Who is a user of a directory, and what its entry says: bases, names, policy, keys, masters."""
+import base64
+import hashlib
+import hmac
+import os
 import time
 
 import pytest
@@ -106,7 +110,8 @@ def test_policy(start, slapd, change, mode, attributes, params, reason):
     assert wrong.verb == "FAIL" and "code" not in wrong.fields and "authz" not in wrong.fields
     if reason:
         a.wait_log(f'reason="{reason}"')
-        assert not right.temporary
+        code = "user_disabled" if reason.startswith("account") else "authz_fail"
+        assert not right.temporary and right.fields["code"] == code
 
 
 @pytest.mark.parametrize("attributes", [
@@ -223,6 +228,77 @@ def test_services_cannot_be_injected(start, slapd, value):
     for line in log:
         if " SRCH " in line and f"uid={ANNA}" in line and "filter=" in line:
             assert "cn=*)" not in line
+
+
+# ---- SCRAM ----
+
+def scram_keys(password, salt, iterations, name):
+    salted = hashlib.pbkdf2_hmac(name, password.encode(), salt, iterations)
+    client = hmac.new(salted, b"Client Key", name).digest()
+    server = hmac.new(salted, b"Server Key", name).digest()
+    return hashlib.new(name, client).digest(), server
+
+
+def scram_value(password, name="sha256", form="dovecot"):
+    salt = os.urandom(12)
+    stored, server = scram_keys(password, salt, 4096, name)
+    b64 = lambda x: base64.b64encode(x).decode()
+    scheme = "SCRAM-SHA-256" if name == "sha256" else "SCRAM-SHA-1"
+    if form == "dovecot":
+        return f"{{{scheme}}}4096,{b64(salt)},{b64(stored)},{b64(server)}"
+    return f"{scheme}$4096:{b64(salt)}${b64(stored)}:{b64(server)}"
+
+
+def scram_login(a, user, password, mechanism="SCRAM-SHA-256", name="sha256"):
+    """The client's side of RFC 5802; also checks that the server knew the keys."""
+    with a.auth() as c:
+        bare = f"n={user},r=fyko+d2lbbFgONRv9qkxdawL"
+        c.begin(mechanism, f"n,,{bare}".encode())
+        r = c.reply()
+        if r.verb != "CONT":
+            return r
+        first = base64.b64decode(r.rest[0]).decode()
+        got = dict(x.split("=", 1) for x in first.split(","))
+        salt, count = base64.b64decode(got["s"]), int(got["i"])
+        without = f"c=biws,r={got['r']}"
+        message = f"{bare},{first},{without}".encode()
+        salted = hashlib.pbkdf2_hmac(name, password.encode(), salt, count)
+        key = hmac.new(salted, b"Client Key", name).digest()
+        signature = hmac.new(hashlib.new(name, key).digest(), message, name).digest()
+        proof = base64.b64encode(bytes(x ^ y for x, y in zip(key, signature))).decode()
+        c.send(f"CONT\t{r.id}\t" + base64.b64encode(f"{without},p={proof}".encode()).decode())
+        r = c.reply()
+        if r.verb == "CONT":
+            server = hmac.new(salted, b"Server Key", name).digest()
+            want = base64.b64encode(hmac.new(server, message, name).digest()).decode()
+            assert base64.b64decode(r.rest[0]).decode() == f"v={want}"
+            c.send(f"CONT\t{r.id}\t")
+            r = c.reply()
+        return r
+
+
+SCRAM = 'sasl_mechanisms = { "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-1" }\n\tfailure_delay = 0'
+
+
+@pytest.mark.parametrize("form", ["dovecot", "rfc5803"])
+@pytest.mark.parametrize("mechanism,name", [("SCRAM-SHA-256", "sha256"), ("SCRAM-SHA-1", "sha1")])
+def test_scram_with_keys_of_the_directory(start, slapd, change, form, mechanism, name):
+    change(DAVID, {"description": [scram_value("scram-secret", name, form)]})
+    a = start(section(slapd, 'secret_attributes = { "description" }'), auth=SCRAM)
+    r = scram_login(a, DAVID, "scram-secret", mechanism, name)
+    assert r.verb == "OK" and r.fields["user"] == f"{DAVID}@example.org"
+    assert scram_login(a, DAVID, "wrong", mechanism, name).verb == "FAIL"
+    assert scram_login(a, ANNA, "x", mechanism, name).verb == "FAIL"  # no keys
+    assert scram_login(a, "nobody", "x", mechanism, name).verb == "FAIL"
+    value = slapd.log_text()
+    assert "scram-secret" not in a.log_text() and "scram-secret" not in value
+
+
+def test_scram_is_bound_by_policy(start, slapd, change):
+    change(DAVID, {"description": [scram_value("scram-secret")], "employeeType": ["disabled"]})
+    a = start(section(slapd, POLICY + 'secret_attributes = { "description" }'), auth=SCRAM)
+    assert scram_login(a, DAVID, "scram-secret").verb == "FAIL"
+    a.wait_log('reason="account disabled"')
 
 
 # ---- masters ----
