@@ -1,5 +1,6 @@
 """Debian's Postfix, unchanged: its submission authenticates against our auth socket, and its domains,
 mailboxes, aliases and senders come from our directory socket."""
+import base64
 import os
 import re
 import smtplib
@@ -13,6 +14,7 @@ from harness import slapd as ldap
 from harness.authd import Authd
 from harness.instance import directory_section
 from harness.postfix import Postfix
+from harness.scram import Client, stored
 
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="Postfix's master needs root")
 
@@ -20,8 +22,12 @@ ANNA = "anna.berg@example.org"
 
 
 @pytest.fixture(scope="module")
-def auth(work, slapd):
-    with Authd(work / "auth", directory_section(slapd)) as a:
+def auth(work, slapd, certs):
+    slapd.modify(ldap.user_dn("anna.berg"), {"carLicense": [stored("secret-anna.berg")]})
+    section = directory_section(slapd, extra='secret_attributes = { "carLicense" }')
+    with Authd(work / "auth", section, auth="""failure_delay = 0
+	sasl_mechanisms = { "PLAIN", "LOGIN", "SCRAM-SHA-256", "EXTERNAL" }""",
+               settings=f'tls {{\n\tclient_ca = "{certs.ca}"\n}}\n') as a:
         yield a
 
 
@@ -58,6 +64,22 @@ def client(postfix, certs):
 
 def test_offers_our_mechanisms(client):
     assert set(client.esmtp_features["auth"].split()) >= {"PLAIN", "LOGIN"}
+
+
+@pytest.mark.parametrize("password,want", [("secret-anna.berg", 235), ("wrong", 535)])
+def test_scram_through_postfix(client, password, want):
+    offered = client.esmtp_features["auth"].split()
+    assert "SCRAM-SHA-256" in offered and "EXTERNAL" not in offered
+    scram = Client("anna.berg", password)
+    encode = lambda b: base64.b64encode(b).decode()
+    code, text = client.docmd("AUTH", "SCRAM-SHA-256 " + encode(scram.first()))
+    assert code == 334
+    code, text = client.docmd(encode(scram.final(base64.b64decode(text))))
+    if want == 235:
+        assert code == 334
+        scram.check(base64.b64decode(text))
+        code, text = client.docmd("")
+    assert code == want, text
 
 
 @pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN"])
