@@ -35,6 +35,16 @@ def postroom(request, work, certs, ds389):
 ANNA = "anna.berg@example.org"
 
 
+def test_the_log_says_what_the_client_does_not_hear(postroom):
+    """First, before these passwords are remembered."""
+    start = len(postroom.log_text())
+    product.said(postroom, "dora", password_of("dora"))
+    postroom.wait_log(r'ev=auth\.login [^\n]*res=deny [^\n]*detail="[^"]*inactivated', start=start)
+    start = len(postroom.log_text())
+    product.said(postroom, "gerda", password_of("gerda"))
+    postroom.wait_log(r"ev=auth\.login [^\n]*res=ok [^\n]*password_expires=\d", start=start)
+
+
 @pytest.mark.parametrize("name", ["anna", ANNA, "anna@example.org", "aberg@example.com"])
 def test_every_name_is_the_same_user(postroom, name):
     assert product.who(postroom, name, password_of("anna")) == ANNA
@@ -44,6 +54,14 @@ def test_every_name_is_the_same_user(postroom, name):
 @pytest.mark.parametrize("name", ["nobody", "sales", "vertrieb@example.org", "anna@example.net"])
 def test_names_of_nobody(postroom, name):
     assert product.said(postroom, name, password_of("anna")) == "AUTHENTICATIONFAILED"
+
+
+@pytest.mark.parametrize("uid,code", [("dora", "AUTHENTICATIONFAILED"), ("fritz", "EXPIRED"),
+                                      ("mona", "EXPIRED"), ("gerda", "OK")])
+def test_what_is_said_after_the_right_password_only(postroom, uid, code):
+    assert product.said(postroom, uid, password_of(uid)) == code
+    assert product.said(postroom, uid, "wrong") == "AUTHENTICATIONFAILED"
+    assert product.smtp_said(postroom, uid, password_of(uid)) == (235 if code == "OK" else 535)
 
 
 def test_locked_is_said_to_nobody(postroom, ds389):

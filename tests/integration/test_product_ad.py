@@ -68,6 +68,15 @@ def test_user_without_mail_is_named_by_principal(postroom):
     assert product.who(postroom, "nomail", ad.password_of("nomail")) == "nomail@corp.example.org"
 
 
+@pytest.mark.parametrize("account,code", [
+    ("dora", "CONTACTADMIN"), ("emil", "CONTACTADMIN"), ("fritz", "EXPIRED"), ("mona", "EXPIRED"),
+    ("hugo", "AUTHORIZATIONFAILED"), ("wanda", "AUTHORIZATIONFAILED")])
+def test_what_is_said_after_the_right_password_only(postroom, account, code):
+    assert product.said(postroom, account, ad.password_of(account)) == code
+    assert product.said(postroom, account, "wrong") == "AUTHENTICATIONFAILED"
+    assert product.smtp_said(postroom, account, ad.password_of(account)) == 535
+
+
 def test_locked_is_said_to_nobody(postroom, samba_ad):
     dn = ad.user_dn("Lena Lock")
     assert product.said(postroom, "lena", ad.password_of("lena")) == "OK"

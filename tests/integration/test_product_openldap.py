@@ -61,6 +61,16 @@ def postroom(request, work, certs, openldap):
 ANNA = "anna.berg@example.org"
 
 
+def test_grace_logins_and_warnings_are_logged(postroom):
+    """First, before these passwords are remembered."""
+    start = len(postroom.log_text())
+    assert product.said(postroom, "gerda", ldap.password_of("gerda")) == "OK"
+    postroom.wait_log(r"ev=auth\.login [^\n]*res=ok [^\n]*password_expires=\d", start=start)
+    start = len(postroom.log_text())
+    assert product.said(postroom, "grete", ldap.password_of("grete")) == "OK"
+    postroom.wait_log(r"ev=auth\.login [^\n]*res=ok [^\n]*grace=\d", start=start)
+
+
 @pytest.mark.parametrize("name", ["anna.berg", "Anna.Berg", ANNA, "director@example.org"])
 def test_every_name_is_the_same_user(postroom, name):
     assert product.who(postroom, name, "secret-anna.berg") == ANNA
@@ -70,6 +80,14 @@ def test_every_name_is_the_same_user(postroom, name):
 @pytest.mark.parametrize("name", ["nobody", "sales", "sales@example.org", "anna.berg@example.net"])
 def test_names_of_nobody(postroom, name):
     assert product.said(postroom, name, "secret-anna.berg") == "AUTHENTICATIONFAILED"
+
+
+@pytest.mark.parametrize("uid,code", [("dora", "AUTHENTICATIONFAILED"), ("fritz", "EXPIRED"),
+                                      ("mona", "EXPIRED"), ("gerda", "OK")])
+def test_what_is_said_after_the_right_password_only(postroom, uid, code):
+    assert product.said(postroom, uid, ldap.password_of(uid)) == code
+    assert product.said(postroom, uid, "wrong") == "AUTHENTICATIONFAILED"
+    assert product.smtp_said(postroom, uid, ldap.password_of(uid)) == (235 if code == "OK" else 535)
 
 
 def test_locked_is_said_to_nobody(postroom, openldap):

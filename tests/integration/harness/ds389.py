@@ -264,6 +264,7 @@ class Ds389:
         for name in ("etc", "log", "db", "run", "lock", "ldif", "bak", "tmp"):
             (self.dir / name).mkdir()
         shutil.copytree(SYSTEM / "schema", self.conf / "schema")
+        shutil.copy(SHARE / "data" / "60kerberos.ldif", self.conf / "schema")
         for name in ("certmap.conf", "slapd-collations.conf"):
             shutil.copy(SYSTEM / "config" / name, self.conf / name)
         # its keys live in a database of NSS
@@ -379,6 +380,11 @@ class Ds389:
         done = self._tool("ldapadd", text=ldif)
         if done.returncode != 0:
             raise Ds389Error(f"{done.stderr}\n{ldif[:2000]}")
+
+    def delete_tree(self, dn):
+        done = self._tool("ldapdelete", "-r", dn)
+        if done.returncode != 0:
+            raise Ds389Error(done.stderr)
 
     def modify(self, dn, attributes):
         """Replace each attribute's values by a list; an empty list removes it."""
