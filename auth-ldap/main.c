@@ -154,6 +154,7 @@ auth_stop(struct role_ctx *r)
 	for (size_t i = 0; i < a->listeners_count; i++)
 		listener_free(a->listeners[i]);
 	a->listeners_count = 0;
+	s->ending = true;
 	while (!list_empty(&s->conns)) {
 		struct conn *c = CONTAINER_OF(s->conns.next, struct conn, link);
 		c->kind->end(c);

@@ -154,5 +154,9 @@ conn_close(struct conn *c)
 	loop_timer_stop(&c->idle);
 	list_remove(&c->link);
 	c->service->conns_count--;
-	stream_close(c->stream, LINGER_MS);
+	/* at the end of the process no loop is left that could linger */
+	if (c->service->ending)
+		stream_free(c->stream);
+	else
+		stream_close(c->stream, LINGER_MS);
 }

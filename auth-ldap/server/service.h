@@ -27,6 +27,7 @@ struct service {
 	struct hmap auth_conns; /* by cookie */
 	struct list conns;	/* of all servers */
 	size_t conns_count;
+	bool ending; /* connections are closed at once */
 	uint32_t last_cuid;
 	size_t requests;   /* logins in progress */
 	int64_t verify_ms; /* how long REQUEST may ask about a login: AUTH_VERIFY_MS */

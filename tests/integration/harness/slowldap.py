@@ -61,7 +61,12 @@ class Proxy:
         self.sockets.add(client)
         if self.target_port is None:
             return
-        server = socket.create_connection(("127.0.0.1", self.target_port))
+        try:
+            server = socket.create_connection(("127.0.0.1", self.target_port))
+        except OSError:  # a directory that is down
+            self.sockets.discard(client)
+            client.close()
+            return
         self.sockets.add(server)
         for s in (client, server):  # two small messages in a row: no 40 ms between them
             s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
