@@ -81,6 +81,28 @@ test_bad(void **state)
 		const char *text, *want;
 	} table[] = {
 		{ "# a\n# b\n\nhostnam = x\n", "postroom.conf:4: " },
+		{ "sql \"a\" { driver = oracle host = h database = d user_query = x }\n",
+			"sql \"a\": driver must be mysql or pgsql" },
+		{ "sql \"a\" { driver = mysql }\n", "sql \"a\": host is missing" },
+		{ "sql \"a\" { driver = mysql host = h database = d }\n",
+			"sql \"a\": user_query is missing" },
+		{ "sql \"a\" { driver = mysql host = h database = d\n"
+		  "user_query = \"SELECT a FROM b WHERE c = '%{user}'\" }\n",
+			"%{user} stands in quotes" },
+		{ "sql \"a\" { driver = mysql host = h database = d\n"
+		  "user_query = \"SELECT a FROM b WHERE c = %{login}\" }\n",
+			"no variable %{login}" },
+		{ "sql \"a\" { driver = mysql host = h database = d\n"
+		  "user_query = \"SELECT 'a FROM b\" }\n",
+			"a quote is not closed" },
+		{ "sql \"a\" { driver = mysql host = h database = d user_query = x tls = maybe }\n",
+			"tls must be verify, require or none" },
+		{ "passwd_file \"a\" { }\n", "passwd_file \"a\": path is missing" },
+		{ "passwd_file \"a\" { path = users }\n", "is not absolute" },
+		{ "pam \"a\" { users = some }\n", "users must be system, all or none" },
+		{ "pam \"a\" { service = \"../x\" }\n", "service is a name" },
+		{ "worker { processes = 1 }\npam \"a\" { }\npam \"b\" { }\n",
+			"2 sections need at least as many helpers" },
 		{ "hostname = a\n# c\nhostname = b\n",
 			":3: setting \"hostname\" is given twice, first in line 1" },
 		{ "imap {\n line_max = 64K\n}\nimap { }\n", ":4: section \"imap\" is given twice" },
@@ -221,6 +243,53 @@ test_pack(void **state)
 	buf_fini(&err);
 }
 
+/* auth never sees a database's password, nor its helpers the directory's; the others neither. */
+static void
+test_pack_secrets(void **state)
+{
+	static const char *const text =
+		"directory \"a\" { uris = { \"ldap://1\" } bind_password = \"%s/pw\" }\n"
+		"sql \"b\" { driver = mysql host = h database = d password = \"%s/pw2\"\n"
+		"user_query = \"SELECT 1 WHERE a = %%{user}\" domains = { \"example.org\" } }\n"
+		"passwd_file \"c\" { path = \"/etc/secret-users\" }\n";
+	static const unsigned others[] = { ROLE_GATE, ROLE_IMAP, ROLE_LMTP, ROLE_SMTP, ROLE_QUEUE };
+	struct buf err, packed, conf;
+	struct settings *s, *t;
+
+	(void)state;
+	buf_init(&err, 4096);
+	buf_init(&conf, 4096);
+	buf_init(&packed, 1 << 20);
+	put_file("pw", "directory-secret", 0600);
+	put_file("pw2", "database-secret", 0600);
+	buf_addf(&conf, text, dir, dir);
+	assert_int_equal(load(buf_z(&conf), true, &s, &err), ERR_OK);
+	settings_pack(s, ROLE_AUTH, &packed);
+	assert_true(str_find(buf_str(&packed), STR("directory-secret")) < packed.n);
+	assert_true(str_find(buf_str(&packed), STR("database-secret")) == packed.n);
+	assert_true(str_find(buf_str(&packed), STR("secret-users")) == packed.n);
+	assert_int_equal(settings_unpack(buf_str(&packed), &t), ERR_OK);
+	assert_int_equal(t->sqls_count, 1);
+	assert_true(str_eq(t->sqls[0].title, STR("b")));
+	assert_int_equal(t->sqls[0].domains.n, 1);
+	assert_int_equal(t->passwd_files_count, 1);
+	settings_free(t);
+	buf_reset(&packed);
+	settings_pack(s, ROLE_AUTHWORKER, &packed);
+	assert_true(str_find(buf_str(&packed), STR("directory-secret")) == packed.n);
+	assert_true(str_find(buf_str(&packed), STR("database-secret")) < packed.n);
+	for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+		buf_reset(&packed);
+		settings_pack(s, others[i], &packed);
+		assert_true(str_find(buf_str(&packed), STR("-secret")) == packed.n);
+		assert_true(str_find(buf_str(&packed), STR("secret-")) == packed.n);
+	}
+	settings_free(s);
+	buf_fini(&packed);
+	buf_fini(&conf);
+	buf_fini(&err);
+}
+
 static void
 test_print(void **state)
 {
@@ -329,6 +398,7 @@ main(void)
 		cmocka_unit_test(test_bad),
 		cmocka_unit_test(test_secret),
 		cmocka_unit_test(test_pack),
+		cmocka_unit_test(test_pack_secrets),
 		cmocka_unit_test(test_print),
 		cmocka_unit_test(test_presets),
 	};
@@ -340,6 +410,8 @@ main(void)
 	char pw[64];
 
 	(void)snprintf(pw, sizeof pw, "%s/pw", dir);
+	unlink(pw);
+	(void)snprintf(pw, sizeof pw, "%s/pw2", dir);
 	unlink(pw);
 	unlink(path);
 	rmdir(dir);
