@@ -6,7 +6,7 @@ from pathlib import Path
 
 from .instance import build_dir
 
-PASSWORD = "s\u00e9cret-1"
+PASSWORD = "s3cret'1"
 DATABASE = "mail"
 
 QUERIES = {
