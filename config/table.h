@@ -510,7 +510,7 @@
 		"The addresses that get what is sent to unknown addresses of %{domain}")           \
 	X(domain_query, STRING, "", 0, 4000, ROLE_AUTHWORKER, "Any row: the domain is ours")       \
 	X(sender_query, STRING, "", 0, 4000, ROLE_AUTHWORKER,                                      \
-		"The users who may send as an address, one a row; empty: mailbox_query")           \
+		"The users who may send as an address beside its own user, one a row")             \
 	X(list_query, STRING, "", 0, 4000, ROLE_AUTHWORKER, "Every user, columns as in user_query")
 
 /* listen "submission" { protocol = submission ... } */

@@ -297,6 +297,18 @@ on_listed(void *arg, const struct db_row *row)
 	return job_user(j, &one.user) == ERR_OK ? ERR_OK : ERR_LIMIT;
 }
 
+/* Those of sender_query, and whose address it is. */
+static enum err
+senders(struct job *j, const char *mailbox_name, struct str mailbox)
+{
+	enum err listed = values(j, "sender_query", section(j)->sender_query), own;
+
+	if (listed != ERR_OK && listed != ERR_NOTFOUND)
+		return listed;
+	own = about_user(j, mailbox_name, mailbox);
+	return own == ERR_NOTFOUND ? listed : own;
+}
+
 enum err
 sql_answer(struct job *j)
 {
@@ -317,10 +329,7 @@ sql_answer(struct job *j)
 		e = values(j, "alias_query", s->alias_query);
 		return e == ERR_NOTFOUND ? about_user(j, mailbox_name, mailbox) : e;
 	case ASK_SENDER:
-		e = values(j, "sender_query", s->sender_query);
-		return e == ERR_NOTFOUND && s->sender_query.n == 0
-			       ? about_user(j, mailbox_name, mailbox)
-			       : e;
+		return senders(j, mailbox_name, mailbox);
 	case ASK_CATCHALL:
 		return values(j, "catchall_query", s->catchall_query);
 	case ASK_DOMAIN:

@@ -116,7 +116,9 @@ def test_addresses(client):
     assert not a.values and a.user["user"] == "bert@example.org"
     a = client.ask("sender", *SECTION, user="sales@example.org")
     assert a.values == ["anna@example.org"]
-    assert client.ask("sender", *SECTION, user="anna@example.org").err == "notfound"
+    a = client.ask("sender", *SECTION, user="anna@example.org")
+    assert not a.values and a.user["user"] == "anna@example.org"
+    assert client.ask("sender", *SECTION, user="nobody@example.org").err == "notfound"
     a = client.ask("domain", *SECTION, other="example.org")
     assert a.values == ["example.org"]
     assert client.ask("domain", *SECTION, other="example.com").err == "notfound"
