@@ -61,12 +61,12 @@ foreign() {
 		grep -vE "^($2):")"
 }
 foreign 'ev\.h' 'core/event/loop\.c'
-foreign 'openssl/' 'core/event/tls\.c|core/passwd/digest\.c|bench/[a-z_]*\.c|tests/unit/test_sasl\.c'
+foreign 'openssl/' 'core/event/tls\.c|core/base/digest\.c|bench/[a-z_]*\.c|tests/unit/test_sasl\.c'
 foreign 'unbound' 'core/dns/dns\.c'
 foreign 'lmdb\.h' 'core/store/kv_lmdb\.c|delivery/queue/state\.c'
 foreign 'ldap|lber' 'auth-ldap/ldap/[a-z_]*\.[ch]'
 foreign '(argon2|crypt)\.h' 'core/passwd/(argon2|crypt)\.c'
-foreign 'security/' 'auth-ldap/worker/pam\.c|tests/tools/pam_[a-z_]*\.c'
+foreign 'security/' 'auth-ldap/worker/pam\.c|tests/integration/harness/pam_trial\.c'
 foreign 'mysql' 'auth-ldap/worker/sql_mysql\.c'
 foreign '(libpq|postgresql)' 'auth-ldap/worker/sql_pgsql\.c'
 foreign 'sasl/' 'core/sasl/[a-z_]*\.[ch]'
