@@ -17,7 +17,8 @@ enum {
 	WEIGHT_MAX = 64, /* searches under way; a batch counts as */
 	BATCH_WEIGHT = 8,
 	SLOW_MS = 200,		/* a batch that takes longer, and */
-	SLOW_MEMBER_MS = 2,	/* this for each member: no index */
+	SLOW_MEMBER_MS = 2,	/* this for each member, and */
+	DISTANCE = 3,		/* so many times what one entry takes: no index */
 	OFF_MS = 60 * 1000,	/* then each by itself for so long */
 	EMPTY_BATCH = 4,	/* so many members and none there: no right to search, perhaps */
 	FILTER_BYTES = 1 << 20, /* of a batch */
@@ -132,7 +133,8 @@ judge(struct batch *b, const struct ldap_op *op)
 		return; /* the parent is gone, and its children with it: they say so themselves */
 	if (op->err != ERR_OK)
 		why = "a search for many members failed";
-	else if (ms > SLOW_MS + SLOW_MEMBER_MS * (int64_t)b->count)
+	else if (ms > SLOW_MS + SLOW_MEMBER_MS * (int64_t)b->count +
+			      DISTANCE * b->owner->s->members->single_ms)
 		why = "a search for many members is slow: is their attribute indexed?";
 	else if (op->entries == NULL && b->count >= EMPTY_BATCH)
 		why = "a search for many members finds none";

@@ -315,6 +315,7 @@ on_probe(void *arg, const struct ldap_op *op)
 	p->search = NULL;
 	list_remove(&p->link);
 	section_trace_search(r, op);
+	r->section->members->single_ms = op->ms;
 	if (op->err == ERR_LIMIT) {
 		section_finish_error(r, ERR_DENIED, REASON_LIMIT, STR("too many entries match"));
 		return;

@@ -56,6 +56,7 @@ struct members_section {
 	bool in_chain; /* members_filter looks into groups by itself */
 	struct batches *batches;
 	uint64_t batches_count, searches_count;
+	int64_t single_ms; /* what the last other search took: how far away the directory is */
 };
 
 /* ---- members.c ---- */

@@ -172,17 +172,17 @@ static void
 test_no_urls(void **state)
 {
 	(void)state;
-	static const char *const bad[] = {
-		"", "ldap", "ldap:", "ldap:/", "ldap:/o=x", "http://x/", "ldap:///o=%",
-		"ldap:///o=%4", "ldap:///o=%zz", "ldap:///o=%00", "ldap:///o=%ff",
+	static const char *const bad[] = { "", "ldap", "ldap:", "ldap:/", "ldap:/o=x", "http://x/",
+		"ldap:///o=%", "ldap:///o=%4", "ldap:///o=%zz", "ldap:///o=%00", "ldap:///o=%ff",
 		"ldap:///o=x?a b", "ldap:///o=x?a,,b", "ldap:///o=x??deep",
 		"ldap:///o=x??sub?l=Paris", "ldap:///o=x??sub?(l=Paris",
 		"ldap:///o=x??sub?(l=Paris))", "ldap:///o=x??sub?(a=b)(c=d)", "ldap:///o=x??sub?()",
 		"ldap:///o=x??sub?)(", "ldap:///o=x???\?!x", "ldap:///o=x????a,,b", "ldap:///o=\n",
 		"ldap://ho st/",
-		"ldap:///"
-		"o=x??sub?((((((((((((((((((((((((((((((((((((a))))))))))))))))))))))))))))))))))))"
-	};
+		/* too deep */
+		("ldap:///"
+		 "o=x??sub?((((((((((((((((((((((((((((((((((((a)))))))))))))))))))))))))))))))))))"
+		 ")") };
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
 		struct arena *a = arena_new(64 * 1024);
 		struct ldap_url u;
