@@ -61,7 +61,7 @@ foreign() {
 		grep -vE "^($2):")"
 }
 foreign 'ev\.h' 'core/event/loop\.c'
-foreign 'openssl/' 'core/event/tls\.c|core/base/digest\.c|bench/[a-z_]*\.c|tests/unit/test_sasl\.c'
+foreign 'openssl/' 'core/event/tls\.c|core/(base|passwd)/digest\.c|bench/[a-z_]*\.c|tests/unit/test_sasl\.c'
 foreign 'unbound' 'core/dns/dns\.c'
 foreign 'lmdb\.h' 'core/store/kv_lmdb\.c|delivery/queue/state\.c'
 foreign 'ldap|lber' 'auth-ldap/ldap/[a-z_]*\.[ch]'
