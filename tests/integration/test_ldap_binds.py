@@ -241,6 +241,35 @@ def test_a_server_that_cannot_prove_who_it_is(work, certs, kdc):
     assert "err=temp" in done.stdout and "service account" in done.stderr
 
 
+def test_a_kdc_that_is_silent_blocks_nobody(directory, kdc):
+    """The library waits for it on its own thread; a search in the loop ends in its time."""
+    kdc.stop()
+    with socket.create_server(("127.0.0.1", kdc.port)):
+        begin = time.monotonic()
+        done = kerberos(directory, kdc, uri=directory.ldapi_uri)
+        took = time.monotonic() - begin
+    kdc.start()
+    assert "err=temp" in done.stdout and 1 < took < 8
+
+
+def test_tickets_are_renewed(work):
+    """The server ends idle connections; every new one needs a ticket, long after the first ended."""
+    with Kdc(work / "short", lifetime="3s") as k:
+        k.keytab("slapd.keytab", "ldap/localhost")
+        k.keytab("service.keytab", "postroom")
+        settings = (
+            "idletimeout 1\nsasl-host localhost\nsasl-realm EXAMPLE.ORG\n"
+            f'authz-regexp "^uid=([^,]+)(,cn=[^,]*)?,cn=gssapi,cn=auth$" "cn=$1,ou=services,{BASE}"\n')
+        with Slapd(work / "forgetful", settings=settings,
+                   env=k.env(KRB5_KTNAME=k.dir / "slapd.keytab")) as d:
+            done = kerberos(d, k, "--wait", 7000, uri=d.ldapi_uri)
+            log = d.log_text()
+        assert "uid: anna.berg" in done.stdout, done.stderr
+        assert log.count("mech=GSSAPI bind_ssf") >= 2
+        tickets = [line for line in k.log_text().splitlines() if "AS_REQ" in line and "ISSUE" in line]
+        assert len(tickets) >= 2
+
+
 @pytest.mark.parametrize("code,why", [
     (0, "ended the Kerberos exchange early"), (14, "service account: Kerberos"),
     (49, "service account refused"), (7, "service account refused")])
