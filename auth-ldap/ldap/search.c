@@ -20,6 +20,7 @@ enum {
 	PAGE_MAX = 64 * 1024, /* a cookie */
 	EMPTY_PAGES_MAX = 1000,
 	PAGE_SIZE_MIN = 10,
+	LIST_TURN = 20,	   /* times search_ms that a list waits for another one */
 	PAGING_MAX = 1000, /* searches that wait for their turn to page */
 	RESULT_SIZELIMIT = 4,
 	RESULT_ADMINLIMIT = 11,
@@ -37,6 +38,7 @@ paging_leave(struct ldap_search *s)
 	if (s->paging_waits)
 		c->paging_waiting_count--;
 	s->paging_waits = false;
+	loop_timer_stop(&s->paging_deadline);
 	list_remove(&s->paging_link);
 	if (c->paging != s)
 		return;
@@ -204,7 +206,16 @@ paging_begin(struct ldap_search *s)
 		list_push_back(&c->paging_waiting, &s->paging_link);
 		c->paging_waiting_count++;
 		s->paging_waits = true;
+		/* A lookup does not wait for the end of a list of everybody. */
+		loop_timer_start(
+			&s->paging_deadline, c->o.pool.search_ms * (s->q.many ? LIST_TURN : 1));
 	}
+}
+
+static void
+on_paging_deadline(struct loop_timer *t)
+{
+	search_fail(t->arg, ERR_TEMP, "waited too long for its turn to page");
 }
 
 /* The turn of the next one. */
@@ -218,6 +229,7 @@ on_paging(struct loop_task *t)
 		CONTAINER_OF(c->paging_waiting.next, struct ldap_search, paging_link);
 	list_remove(&s->paging_link);
 	s->paging_waits = false;
+	loop_timer_stop(&s->paging_deadline);
 	c->paging_waiting_count--;
 	c->paging = s;
 	leg_ask(s);
@@ -253,6 +265,8 @@ take_part(struct ldap_search *s, const struct ldap_op *op)
 		search_fail(s, op->err == ERR_NOTFOUND && !ours ? ERR_TEMP : op->err, op->text);
 		return;
 	}
+	if (s->arena == NULL)
+		s->arena = s->answer.arena = arena_new(ARENA_MAX);
 	s->fresh = s->answer.entries_end;
 	buf_reset(&s->page);
 	buf_add(&s->page, op->page);
@@ -379,14 +393,13 @@ ldap_search(struct ldap_client *c, const struct ldap_query *q, ldap_fn fn, void 
 	s->client = c;
 	s->fn = fn;
 	s->arg = arg;
-	s->arena = arena_new(ARENA_MAX);
 	s->query_arena = arena_new(QUERY_MAX);
 	buf_init(&s->page, PAGE_MAX);
 	s->legs_end = &s->legs;
 	s->answer.type = LDAP_OP_SEARCH;
-	s->answer.arena = s->arena;
 	s->answer.entries_end = &s->answer.entries;
 	list_init(&s->paging_link);
+	loop_timer_init(&s->paging_deadline, c->loop, on_paging_deadline, s);
 	loop_task_init(&s->task, c->loop, on_start, s);
 	list_push_back(&c->searches, &s->link);
 	if (!copy_query(s, q))

@@ -48,16 +48,18 @@ struct ldap_search {
 	struct loop_task task;
 	struct ldap_query q;	   /* strings in query_arena */
 	struct arena *query_arena; /* lives as long as the search */
-	struct arena *arena;	   /* of the answer; with q.stream emptied after each page */
-	struct ldap_op answer;	   /* link, password: unused */
-	struct ldap_op *asked;	   /* in a pool */
-	size_t entries_count;	   /* of all pages */
+	struct arena *arena;   /* of an answer in parts, NULL before; with q.stream emptied after
+				  each page */
+	struct ldap_op answer; /* link, password: unused */
+	struct ldap_op *asked; /* in a pool */
+	size_t entries_count;  /* of all pages */
 	/* legs */
 	struct leg *legs, **legs_end, *leg;
 	unsigned legs_count;
 	bool referred; /* of the answer at hand */
 	/* pages */
 	struct list paging_link;
+	struct loop_timer paging_deadline; /* of the wait for its turn */
 	bool paged, paging_waits;
 	struct buf page; /* cookie of the next page */
 	unsigned empty_pages;
