@@ -11,6 +11,7 @@
 #include <gssapi/gssapi_krb5.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "core/base/buf.h"
 #include "core/base/clock.h"
@@ -36,6 +37,9 @@ struct ldap_gss {
 	bool freed;
 	struct loop_task end;
 };
+
+/* Jobs on helper threads, of all ldap_gss. The loop's. */
+static unsigned jobs_running;
 
 enum step { STEP_CONTEXT, STEP_LAYER, STEP_DONE };
 
@@ -233,6 +237,7 @@ on_stepped(struct pool_job *j)
 	struct gss_bind *b = CONTAINER_OF(j, struct gss_bind, job);
 	struct ldap_gss *g = b->gss;
 	g->jobs--;
+	jobs_running--;
 	b->busy = false;
 	if (!b->freed) {
 		b->fn(b->arg, b->err, buf_str(&b->out), b->step == STEP_DONE, b->why);
@@ -248,6 +253,7 @@ submit(struct gss_bind *b)
 {
 	b->busy = true;
 	b->gss->jobs++;
+	jobs_running++;
 	pool_submit(b->gss->pool, &b->job);
 }
 
@@ -302,6 +308,17 @@ gss_bind_free(struct gss_bind *b, bool refused)
 		bind_destroy(b);
 }
 
+/* The process ends while a thread waits for a KDC: the library's own end would pull its memory away
+ * from under that thread. */
+static void
+on_process_end(int status, void *arg UNUSED)
+{
+	if (jobs_running > 0) {
+		(void)fflush(NULL);
+		_exit(status);
+	}
+}
+
 enum err
 ldap_gss_new(struct loop *l, struct str keytab, struct str principal, struct ldap_gss **out,
 	const char **err_out)
@@ -310,6 +327,9 @@ ldap_gss_new(struct loop *l, struct str keytab, struct str principal, struct lda
 		*err_out = "bind_method = gssapi needs bind_keytab, an absolute path";
 		return ERR_SYNTAX;
 	}
+	static bool prepared;
+	if (!prepared)
+		prepared = on_exit(on_process_end, NULL) == 0;
 	struct ldap_gss *g = xcalloc(1, sizeof *g);
 	struct buf b;
 	buf_init(&b, keytab.n + 16);

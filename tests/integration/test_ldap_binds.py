@@ -244,11 +244,13 @@ def test_a_server_that_cannot_prove_who_it_is(work, certs, kdc):
 def test_a_kdc_that_is_silent_blocks_nobody(directory, kdc):
     """The library waits for it on its own thread; a search in the loop ends in its time."""
     kdc.stop()
-    with socket.create_server(("127.0.0.1", kdc.port)):
-        begin = time.monotonic()
-        done = kerberos(directory, kdc, uri=directory.ldapi_uri)
-        took = time.monotonic() - begin
-    kdc.start()
+    try:
+        with socket.create_server(("127.0.0.1", kdc.port)):
+            begin = time.monotonic()
+            done = kerberos(directory, kdc, uri=directory.ldapi_uri)
+            took = time.monotonic() - begin
+    finally:
+        kdc.start()
     assert "err=temp" in done.stdout and 1 < took < 8
 
 
