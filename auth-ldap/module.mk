@@ -23,7 +23,7 @@ auth_ldap_libauth_a_SOURCES = \
 	auth-ldap/server/access.c auth-ldap/server/access.h \
 	auth-ldap/server/admin_server.c \
 	auth-ldap/server/auth_server.c \
-	auth-ldap/server/login.c auth-ldap/server/login.h \
+	auth-ldap/server/login.c auth-ldap/server/login.h auth-ldap/server/login_answer.c \
 	auth-ldap/ldap/bind.c auth-ldap/ldap/entry.c auth-ldap/ldap/wire.c \
 	auth-ldap/ldap/conn.c auth-ldap/ldap/conn.h auth-ldap/ldap/conn_impl.h \
 	auth-ldap/ldap/gss.c auth-ldap/ldap/gss.h \

@@ -2,9 +2,8 @@
  * the word of a token service), and then the front's question: who is it, and may they? Called by
  * auth_server.c for each AUTH and CONT.
  *
- * Invariants: OK is said only after the front said so; a refusal is not told sooner than the front
- * allows, so that it says nothing about why, and a reason is told only where reason_code has one;
- * each refusal counts once, in the front or here. */
+ * Invariants: OK is said only after the front said so; whatever is asked of others ends with the
+ * login. login_answer.c says what is answered, and when. */
 #include "auth-ldap/server/login.h"
 
 #include <stdlib.h>
@@ -22,7 +21,6 @@
 enum {
 	ANSWER_MS = 120000, /* for the client to answer a challenge */
 	CONN_ACTIVE_MAX = 8192,
-	CONN_VERIFIED_MAX = 32768, /* the oldest goes: smtp never asks about its logins */
 	DETAIL_MAX = 512,
 	EXPIRY_WARN_SEC = 7 * 86400,
 };
@@ -45,7 +43,7 @@ login_find(const struct auth_conn *c, uint32_t id)
 }
 
 /* Nothing is asked any more. */
-static void
+void
 login_quiet(struct login *l)
 {
 	front_cancel(l->request);
@@ -79,201 +77,6 @@ login_free(struct login *l)
 	buf_fini(&l->user);
 	buf_fini(&l->home);
 	free(l);
-}
-
-static struct auth_context
-login_context(const struct login *l)
-{
-	return (struct auth_context){ .service = str_of(l->service),
-		.remote_ip = str_of(l->remote),
-		.local_ip = str_of(l->local),
-		.sid = str_of(l->sid),
-		.secured = l->secured };
-}
-
-static struct str
-claimed_name(const struct login *l)
-{
-	return l->exchange != NULL ? sasl_exchange_claim(l->exchange)->name : STR_EMPTY;
-}
-
-/* ---- answers ---- */
-
-static void
-add_field(struct buf *b, const char *key, struct str value)
-{
-	buf_addc(b, '\t');
-	buf_addz(b, key);
-	wire_escape(b, value);
-}
-
-static const char TEMP_CODE[] = "\ttemp\tcode=temp_fail\treason=Temporary authentication failure";
-
-/* What the client may hear of a reason: the words of the auth protocol. */
-static void
-add_reason(struct buf *b, enum auth_reason reason)
-{
-	static const struct {
-		const char *code, *words;
-	} table[] = {
-		{ "EXPIRED", "\tpass_expired\tcode=pass_expired" },
-		{ "CONTACTADMIN", "\tuser_disabled\tcode=user_disabled" },
-		{ "AUTHORIZATIONFAILED", "\tauthz\tcode=authz_fail" },
-	};
-	struct str code = str_of(reason_code(reason)), text = str_of(reason_text(reason));
-	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
-		if (!str_eq(code, str_of(table[i].code)))
-			continue;
-		buf_addz(b, table[i].words);
-		buf_addz(b, "\treason=");
-		buf_addc(b, (char)ascii_upper(text.p[0]));
-		wire_escape(b, str_from(text, 1));
-	}
-}
-
-static void
-on_delay(struct loop_timer *t)
-{
-	struct login *l = t->arg;
-	stream_write(l->conn->c.stream, buf_str(&l->reply));
-	login_free(l);
-}
-
-static void
-write_reply(struct login *l, int64_t wait_ms)
-{
-	if (wait_ms <= 0) {
-		stream_write(l->conn->c.stream, buf_str(&l->reply));
-		login_free(l);
-		return;
-	}
-	login_quiet(l);
-	l->state = LOGIN_DELAY;
-	loop_timer_init(&l->timer, l->conn->c.service->loop, on_delay, l);
-	loop_timer_start(&l->timer, wait_ms);
-}
-
-static void
-begin_fail(struct login *l)
-{
-	struct str name = claimed_name(l);
-	buf_addf(&l->reply, "FAIL\t%u", l->id);
-	if (name.n > 0)
-		add_field(&l->reply, "user=", name);
-}
-
-static void
-login_log(const struct login *l, enum log_level level, const char *res, enum auth_reason reason,
-	const struct auth_answer *a, struct str detail)
-{
-	static const struct auth_answer none = { .password_expires_sec = -1, .grace_logins = -1 };
-	const struct auth_user *u = a != NULL ? a->user : NULL;
-	struct str authzid =
-		l->exchange != NULL ? sasl_exchange_claim(l->exchange)->authzid : STR_EMPTY;
-	bool code = reason_code(reason)[0] != '\0';
-	a = a != NULL ? a : &none;
-	struct log_field expires = log_n("password_expires", a->password_expires_sec);
-	struct log_field grace = log_n("grace", a->grace_logins);
-	log_write(level, "auth.login",
-		(const struct log_field[]){ log_z("sid", l->sid), log_z("res", res),
-			log_z("service", l->service), log_z("mech", l->mechanism),
-			log_s("name", claimed_name(l)), log_s("authzid", authzid),
-			log_s("user", u != NULL ? u->user : STR_EMPTY),
-			log_s("dn", u != NULL ? u->source : STR_EMPTY),
-			log_s("backend", u != NULL ? u->backend : STR_EMPTY),
-			log_z("rip", l->remote), log_z("reason", reason_text(reason)),
-			log_z("told", code ? reason_code(reason) : ""),
-			log_s("detail", detail.n > 0 ? detail : a->detail),
-			a->password_expires_sec >= 0 ? expires : log_z("password_expires", ""),
-			a->grace_logins >= 0 ? grace : log_z("grace", ""),
-			log_n("ms", clock_ms() - l->start_ms), { .key = NULL } });
-}
-
-/* Refuse, after the delay. */
-static void
-login_deny(struct login *l, enum auth_reason reason)
-{
-	struct service *s = l->conn->c.service;
-	const struct auth_context context = login_context(l);
-	int64_t delay = front_delay_ms(s->front, claimed_name(l), &context);
-	if (delay < s->settings->auth.failure_delay)
-		delay = s->settings->auth.failure_delay;
-	begin_fail(l);
-	add_reason(&l->reply, reason);
-	buf_addc(&l->reply, '\n');
-	write_reply(l, l->answered_ms + delay - clock_ms());
-}
-
-/* A failure of ours. */
-static void
-login_temp(struct login *l)
-{
-	struct auth_conn *c = l->conn;
-	/* Postfix reads every FAIL as a wrong password (535), and only a lost connection as
-	 * temporary (454), after which it connects anew. It asks one login at a time. */
-	if (l->nologin && c->active == 1 && c->minor < 2) {
-		l->state = LOGIN_DELAY;
-		loop_task_queue(&c->hang_up);
-		return;
-	}
-	begin_fail(l);
-	buf_addz(&l->reply, TEMP_CODE);
-	buf_addc(&l->reply, '\n');
-	write_reply(l, 0);
-}
-
-static void
-login_broken(struct login *l, const char *what)
-{
-	login_log(l, LVL_WARN, "temp", REASON_INTERNAL, NULL, str_of(what));
-	login_temp(l);
-}
-
-static void
-count_failure(struct login *l)
-{
-	const struct auth_context context = login_context(l);
-	if (!l->counted)
-		front_failed(l->conn->c.service->front, claimed_name(l), &context);
-	l->counted = true;
-}
-
-/* Refused before the front was asked. */
-static void
-login_refuse(struct login *l, enum auth_reason reason, struct str detail)
-{
-	if (reason_is_guess(reason))
-		count_failure(l);
-	login_log(l, LVL_INFO, "deny", reason, NULL, detail);
-	login_deny(l, reason);
-}
-
-static void
-login_ok(struct login *l, const struct auth_user *u)
-{
-	struct auth_conn *c = l->conn;
-	buf_addf(&l->reply, "OK\t%u", l->id);
-	add_field(&l->reply, "user=", u->user);
-	buf_addc(&l->reply, '\n');
-	stream_write(c->c.stream, buf_str(&l->reply));
-	if (l->nologin) {
-		login_free(l);
-		return;
-	}
-	buf_add(&l->user, u->user);
-	buf_add(&l->home, u->home);
-	login_quiet(l);
-	buf_release(&l->reply);
-	l->state = LOGIN_VERIFIED;
-	c->c.service->requests--;
-	c->active--;
-	if (c->verified_count >= CONN_VERIFIED_MAX)
-		login_free(CONTAINER_OF(c->verified.next, struct login, link));
-	c->verified_count++;
-	l->start_ms = clock_ms();
-	list_push_back(&c->verified, &l->link);
-	if (!loop_timer_active(&c->expire))
-		loop_timer_start(&c->expire, c->c.service->verify_ms);
 }
 
 static void
@@ -373,7 +176,7 @@ on_secret(void *arg, const struct auth_answer *a)
 	if (k != NULL && k->stored_key.n > 0 && k->salt.n > 0 && k->iterations > 0)
 		keys = (struct sasl_keys){ k->salt, k->stored_key, k->server_key, k->iterations };
 	else
-		fake_keys_make(&s->fake_keys, s->settings, claimed_name(l), sha256, &room, &keys);
+		fake_keys_make(&s->fake_keys, s->settings, login_name(l), sha256, &room, &keys);
 	enum err e = sasl_exchange_keys(l->exchange, &keys, &challenge);
 	explicit_bzero(&room, sizeof room);
 	login_stepped(l, e, challenge);
@@ -408,7 +211,7 @@ token_refused(struct login *l, const struct token_answer *a)
 	buf_reset(&l->detail);
 	buf_add(&l->detail, str_sub(a->detail, 0, DETAIL_MAX));
 	/* Also when the client goes away without a word. */
-	count_failure(l);
+	login_count(l);
 	enum err e = sasl_exchange_token_refused(l->exchange, buf_str(&json), &challenge);
 	login_stepped(l, e, challenge);
 	buf_fini(&json);
@@ -628,7 +431,7 @@ login_start(struct auth_conn *c, const struct auth_line *line)
 	if (s->requests >= (size_t)s->settings->auth.requests_max || c->active >= CONN_ACTIVE_MAX) {
 		log_event(LVL_WARN, "auth.login", log_z("res", "temp"),
 			log_z("reason", "too many logins in progress"));
-		stream_writef(c->c.stream, "FAIL\t%u%s\n", line->id, TEMP_CODE);
+		stream_writef(c->c.stream, "FAIL\t%u%s\n", line->id, login_temp_words);
 		return true;
 	}
 	l = xcalloc(1, sizeof *l);
@@ -640,7 +443,7 @@ login_start(struct auth_conn *c, const struct auth_line *line)
 	hmap_put(&c->logins, &l->node, str_n(&l->id, sizeof l->id));
 	s->requests++;
 	c->active++;
-	loop_timer_init(&l->timer, s->loop, on_delay, l);
+	loop_timer_init(&l->timer, s->loop, on_client_deadline, l);
 	buf_init(&l->reply, 64 * 1024);
 	buf_init(&l->detail, DETAIL_MAX);
 	buf_init(&l->user, 4096);

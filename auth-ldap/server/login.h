@@ -2,6 +2,7 @@
 #define POSTROOM_AUTH_LOGIN_H
 
 #include "auth-ldap/server/service.h"
+#include "core/base/log.h"
 
 /* Inside server/: what auth_server.c (connections, lines) and login.c (one login after the other)
  * share. */
@@ -64,5 +65,38 @@ login_free(struct login *l);
 /* NULL: none with this number. */
 struct login *
 login_find(const struct auth_conn *c, uint32_t id);
+/* Whatever is asked of others is given up, and the exchange ends. */
+void
+login_quiet(struct login *l);
+
+/* login_answer.c. l may be gone after each but the first four. */
+struct auth_context
+login_context(const struct login *l);
+/* As the client typed it, as far as it is known. */
+struct str
+login_name(const struct login *l);
+/* a may be NULL; detail stands before a's. */
+void
+login_log(const struct login *l, enum log_level level, const char *res, enum auth_reason reason,
+	const struct auth_answer *a, struct str detail);
+/* The failure counts against name and address, once. */
+void
+login_count(struct login *l);
+void
+login_ok(struct login *l, const struct auth_user *u);
+/* Refuse, after the delay. */
+void
+login_deny(struct login *l, enum auth_reason reason);
+/* The same before the front was asked: counts, logs, refuses. */
+void
+login_refuse(struct login *l, enum auth_reason reason, struct str detail);
+/* Nobody can say. */
+void
+login_temp(struct login *l);
+/* The same, for a failure of ours. */
+void
+login_broken(struct login *l, const char *what);
+/* What a client is told that cannot even be taken on. */
+extern const char login_temp_words[];
 
 #endif
