@@ -234,14 +234,14 @@ fill_in(struct ldap_conn *c)
 	 * it must not be taken for ones that came encrypted. */
 	size_t room = c->state == ST_STARTTLS ? 4096 : IN_MAX;
 	while (c->in.n < room) {
-		size_t got = 0;
-		char *p = buf_reserve(&c->in, room - c->in.n);
+		size_t got = 0, asked = room - c->in.n;
+		char *p = buf_reserve(&c->in, asked);
 		if (c->tls != NULL) {
-			enum err e = tls_read(c->tls, p, room - c->in.n, &got);
+			enum err e = tls_read(c->tls, p, asked, &got);
 			if (e != ERR_OK)
 				return e;
 		} else {
-			ssize_t n = recv(c->fd, p, room - c->in.n, MSG_DONTWAIT);
+			ssize_t n = recv(c->fd, p, asked, MSG_DONTWAIT);
 			if (n < 0)
 				return errno == EAGAIN || errno == EINTR ? ERR_AGAIN : ERR_TEMP;
 			if (n == 0)
@@ -249,6 +249,9 @@ fill_in(struct ldap_conn *c)
 			got = (size_t)n;
 		}
 		buf_commit(&c->in, got);
+		/* What the socket has beyond that, it will announce. */
+		if (c->tls != NULL ? !tls_unread(c->tls) : got < asked)
+			return ERR_AGAIN;
 	}
 	return ERR_OK;
 }
@@ -423,7 +426,7 @@ on_task(struct loop_task *t)
 	} else if (c->state != ST_HANDSHAKE && c->state != ST_CONNECTING) {
 		flush_out(c);
 		/* Decrypted bytes that no event will announce. */
-		if (c->state != ST_DEAD && c->tls != NULL && tls_pending(c->tls) > 0)
+		if (c->state != ST_DEAD && c->tls != NULL && tls_unread(c->tls))
 			on_input(c);
 	}
 	if (conn_leave(c))

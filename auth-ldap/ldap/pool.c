@@ -299,7 +299,8 @@ ldap_pool_new(struct loop *l, const struct ldap_pool_options *o, struct ldap_poo
 		.certificate_pem = o->client_certificate_pem,
 		.key_pem = o->client_key_pem,
 		.min_version = o->tls_min_version,
-		.insecure = !o->verify };
+		.insecure = !o->verify,
+		.read_ahead = true };
 	enum err e = tls_ctx_new_client(&tls, &p->tls, err_out);
 	if (e != ERR_OK) {
 		free(p);

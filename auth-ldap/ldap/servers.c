@@ -19,7 +19,7 @@ enum {
 	BACKOFF_MIN_MS = 100,
 	BACKOFF_MAX_MS = 1000,
 	OVERTAKE_MS = 300,   /* an attempt that takes longer gets company by one to the next */
-	QUIET_MS = 300,	     /* questions, and no answer of any kind: ask whether it lives */
+	QUIET_MS = 200,	     /* questions, and no answer of any kind: ask whether it lives */
 	PING_GAP_MS = 500,   /* between two such questions */
 	SILENT_MS = 300,     /* it did not answer that one */
 	PROBATION_MS = 1000, /* the same for servers that are not in use */

@@ -219,6 +219,8 @@ tls_ctx_new_client(const struct tls_client_options *o, struct tls_ctx **out, con
 		wrong = "private key";
 	if (ssl != NULL)
 		SSL_CTX_set_verify(ssl, o->insecure ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, NULL);
+	if (wrong == NULL && o->read_ahead)
+		SSL_CTX_set_read_ahead(ssl, 1);
 	return finish_ctx(ssl, wrong, out, err_out);
 }
 
@@ -427,6 +429,12 @@ size_t
 tls_pending(const struct tls *t)
 {
 	return t->dead ? 0 : (size_t)SSL_pending(t->ssl);
+}
+
+bool
+tls_unread(const struct tls *t)
+{
+	return !t->dead && SSL_has_pending(t->ssl) == 1;
 }
 
 const char *

@@ -25,7 +25,9 @@ struct tls_client_options {
 	struct str certificate_pem; /* optional client certificate */
 	struct str key_pem;
 	int min_version;
-	bool insecure; /* no certificate check: a setting that says so aloud */
+	bool insecure;	 /* no certificate check: a setting that says so aloud */
+	bool read_ahead; /* take all that the socket has at once; then tls_unread counts, not
+			    tls_pending alone */
 };
 MUST_USE enum err
 tls_ctx_new_client(const struct tls_client_options *o, struct tls_ctx **out, const char **err_out);
@@ -60,6 +62,10 @@ tls_wants(const struct tls *t);
 /* Bytes already decrypted: a read returns them though the fd stays quiet. */
 size_t
 tls_pending(const struct tls *t);
+/* With read_ahead: bytes were taken off the socket that no event will announce, perhaps too few for
+ * a read to return any. */
+bool
+tls_unread(const struct tls *t);
 /* Why the last step failed, for the log. Dies with the next call on t. */
 const char *
 tls_error(const struct tls *t);
