@@ -43,13 +43,13 @@ auth_ldap_libauth_a_SOURCES = \
 	auth-ldap/directory/members.c auth-ldap/directory/members.h auth-ldap/directory/members_impl.h \
 	auth-ldap/directory/rdn.c auth-ldap/directory/rdn.h \
 	auth-ldap/directory/rights.c auth-ldap/directory/transport.c \
-	auth-ldap/directory/name.c auth-ldap/directory/name.h \
+	auth-ldap/name/name.c auth-ldap/name/name.h \
 	auth-ldap/directory/attributes.c auth-ldap/directory/attributes.h \
 	auth-ldap/directory/entry.c auth-ldap/directory/users.c auth-ldap/directory/users_impl.h \
 	auth-ldap/directory/login.c \
 	auth-ldap/directory/secret.c auth-ldap/directory/secret.h \
 	auth-ldap/directory/section.c auth-ldap/directory/section.h auth-ldap/directory/section_impl.h \
-	auth-ldap/directory/template.c auth-ldap/directory/template.h \
+	auth-ldap/name/template.c auth-ldap/name/template.h \
 	auth-ldap/server/proto.c auth-ldap/server/proto.h \
 	auth-ldap/server/service.c auth-ldap/server/service.h \
 	auth-ldap/server/socketmap_server.c \

@@ -13,7 +13,13 @@ level() {
 	core/store | core/authclient) echo 4 ;;
 	core/role) echo 5 ;;
 	core/gate | core/master | delivery/spool) echo 6 ;;
-	imap/gate | imap | auth-ldap | delivery/smtp | delivery/queue | delivery/lmtp) echo 7 ;;
+	imap/gate | imap | delivery/smtp | delivery/queue | delivery/lmtp) echo 7 ;;
+	auth-ldap/ldap | auth-ldap/name) echo 7 ;;
+	auth-ldap/backend) echo 8 ;;
+	auth-ldap/directory | auth-ldap/worker) echo 9 ;;
+	auth-ldap/front) echo 10 ;;
+	auth-ldap/server) echo 11 ;;
+	auth-ldap) echo 12 ;;
 	*) echo none ;;
 	esac
 }

@@ -4,7 +4,7 @@
 #include "auth-ldap/backend/reason.h"
 #include "auth-ldap/backend/trace.h"
 #include "auth-ldap/backend/user.h"
-#include "auth-ldap/directory/name.h"
+#include "auth-ldap/name/name.h"
 #include "core/event/loop.h"
 
 /* A source of users and addresses: one section of the settings (a directory, a passwd-file, PAM, a

@@ -6,7 +6,7 @@
 
 #include "auth-ldap/backend/user.h"
 #include "auth-ldap/backend/workers.h"
-#include "auth-ldap/directory/template.h"
+#include "auth-ldap/name/template.h"
 #include "core/base/xalloc.h"
 
 enum {

@@ -1,7 +1,7 @@
 #ifndef POSTROOM_AUTH_DIRECTORY_RESULT_H
 #define POSTROOM_AUTH_DIRECTORY_RESULT_H
 
-#include "auth-ldap/directory/name.h"
+#include "auth-ldap/name/name.h"
 #include "auth-ldap/ldap/op.h"
 
 /* Result templates: what an entry stands for, made out of its attributes, such as

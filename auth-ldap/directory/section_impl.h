@@ -2,7 +2,7 @@
 #define POSTROOM_AUTH_DIRECTORY_SECTION_IMPL_H
 
 #include "auth-ldap/directory/section.h"
-#include "auth-ldap/directory/template.h"
+#include "auth-ldap/name/template.h"
 #include "auth-ldap/ldap/search.h"
 
 struct members_section; /* members.c */
@@ -43,7 +43,7 @@ struct backend_request {
 	/* The one question under way; cancelled with the request. */
 	struct ldap_search *search;
 	struct ldap_op *bind;
-	bool base_varies; /* of the search: made of the name */
+	bool base_varies;	       /* of the search: made of the name */
 	struct template_vars vars;     /* of the above; steps add home, dn, more */
 	struct user_state *user;       /* freed by user_state_free */
 	struct members_state *members; /* freed by members_state_free */
@@ -111,8 +111,8 @@ struct section_search {
 void
 section_search(struct backend_request *r, const struct section_search *q,
 	void (*fn)(struct backend_request *r, const struct ldap_op *op));
-/* The answer says that its base is not there, and no wonder: it was made of the name. Of a base that
- * the settings spell out it is a mistake of theirs, ERR_TEMP. */
+/* The answer says that its base is not there, and no wonder: it was made of the name. Of a base
+ * that the settings spell out it is a mistake of theirs, ERR_TEMP. */
 bool
 section_no_base(const struct backend_request *r, const struct ldap_op *op);
 /* Where searches of a kind start, appended to out: kind_base ("" for base) with the variables of v.

@@ -2,7 +2,7 @@
 #define POSTROOM_AUTH_WORKER_H
 
 #include "auth-ldap/backend/worker_wire.h"
-#include "auth-ldap/directory/name.h"
+#include "auth-ldap/name/name.h"
 #include "config/settings.h"
 
 /* postroom-authworker: a helper process of auth that answers one question at a time and may block

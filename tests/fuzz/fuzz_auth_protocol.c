@@ -4,8 +4,8 @@
  * path. */
 #include <stdlib.h>
 
-#include "auth-ldap/directory/name.h"
-#include "auth-ldap/directory/template.h"
+#include "auth-ldap/name/name.h"
+#include "auth-ldap/name/template.h"
 #include "auth-ldap/server/proto.h"
 #include "core/authclient/wire.h"
 #include "core/base/codec.h"

@@ -5,7 +5,7 @@
 
 #include "auth-ldap/directory/rdn.h"
 #include "auth-ldap/directory/result.h"
-#include "auth-ldap/directory/template.h"
+#include "auth-ldap/name/template.h"
 #include "auth-ldap/ldap/url.h"
 
 int

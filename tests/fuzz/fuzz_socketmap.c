@@ -3,8 +3,8 @@
  * whole". */
 #include <stdlib.h>
 
-#include "auth-ldap/directory/name.h"
-#include "auth-ldap/directory/template.h"
+#include "auth-ldap/name/name.h"
+#include "auth-ldap/name/template.h"
 #include "auth-ldap/server/proto.h"
 
 int

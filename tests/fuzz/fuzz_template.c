@@ -3,7 +3,7 @@
  * expands to a filter without a star or parenthesis more than it had itself. */
 #include <stdint.h>
 
-#include "auth-ldap/directory/template.h"
+#include "auth-ldap/name/template.h"
 #include "core/base/xalloc.h"
 #include "tests/unit/ldap_syntax.h"
 

@@ -1,4 +1,4 @@
-/* auth-ldap/directory/name.c: names, escaping, templates and homes. */
+/* auth-ldap/name/name.c: names, escaping, templates and homes. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,9 +8,9 @@
 
 #include "auth-ldap/ldap/conn.h"
 #include "auth-ldap/backend/backend.h"
-#include "auth-ldap/directory/name.h"
+#include "auth-ldap/name/name.h"
 #include "auth-ldap/directory/section.h"
-#include "auth-ldap/directory/template.h"
+#include "auth-ldap/name/template.h"
 #include "core/base/xalloc.h"
 
 static void

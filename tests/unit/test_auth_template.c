@@ -1,11 +1,11 @@
-/* auth-ldap/directory/template.c: variables, modifiers, and that no value escapes its place. */
+/* auth-ldap/name/template.c: variables, modifiers, and that no value escapes its place. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "auth-ldap/directory/template.h"
+#include "auth-ldap/name/template.h"
 #include "core/base/xalloc.h"
 #include "tests/unit/ldap_syntax.h"
 

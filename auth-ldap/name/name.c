@@ -1,7 +1,7 @@
 /* What a client typed, before it may reach a directory or a path. Called by directory.c and
  * expand.c; nothing that name_parse did not accept gets any further, and even that is escaped for
  * the place where it goes. */
-#include "auth-ldap/directory/name.h"
+#include "auth-ldap/name/name.h"
 
 static bool
 local_byte_ok(unsigned char c)

@@ -1,7 +1,7 @@
 #ifndef POSTROOM_AUTH_DIRECTORY_TEMPLATE_H
 #define POSTROOM_AUTH_DIRECTORY_TEMPLATE_H
 
-#include "auth-ldap/directory/name.h"
+#include "auth-ldap/name/name.h"
 
 /* Filters, DNs, paths and results with variables in them. A value is escaped for the place where
  * it stands, after the modifiers have been at it, so that it ends as exactly one value of exactly

@@ -3,7 +3,7 @@
  *
  * Invariant: what a value brings into a filter or DN is alnum or one of a short list of harmless
  * bytes, or "\xx"; so it cannot end the value that it is in. */
-#include "auth-ldap/directory/template.h"
+#include "auth-ldap/name/template.h"
 
 #include <string.h>
 
