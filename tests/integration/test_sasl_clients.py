@@ -303,3 +303,20 @@ def test_an_exchange_given_up(server, certs):
         c.send("AQ==\r\n")
         assert c.line().startswith("t NO [AUTHENTICATIONFAILED]")
         assert c.ask(f"LOGIN {PERSON} {GOOD}")[0].startswith("OK")
+
+
+@pytest.mark.parametrize("domains,allowed", [('"EXAMPLE.ORG=example.com"', True),
+                                             ('"OTHER.EXAMPLE=example.org"', False)])
+def test_realms_stand_for_domains(make_instance, server, kdc, domains, allowed):
+    settings = server.settings.replace("gssapi_hostname",
+                                       f"gssapi_domains = {{ {domains} }}\n\tgssapi_hostname")
+    i = make_instance(settings, directory_text=server.directory_text,
+                      tls=server.tls, slapd=server.slapd)
+    env = kdc.kinit(PERSON, "ticket-password")
+    done = curl(i, f"imaps://localhost:{i.imaps_port}/INBOX?ALL", ":", "--login-options",
+                "AUTH=GSSAPI", env=env)
+    assert (done.returncode == 0) == allowed, done.stderr
+    if allowed:
+        i.wait_log(f"mech=GSSAPI [^\n]*user={CANONICAL}")
+    else:
+        i.wait_log("a principal of another realm")
