@@ -268,10 +268,8 @@ front_secret(struct front *f, struct str name, const struct auth_context *c, aut
 		request_finish_soon(r, ERR_NOTFOUND, REASON_NAME);
 		return r;
 	}
-	if (c->trace == NULL && penalty_blocked(f->penalty, c->remote_ip, n.address, f->now_ms())) {
-		request_finish_soon(r, ERR_DENIED, REASON_BLOCKED);
-		return r;
-	}
+	/* Not refused here where the client is blocked: other keys than before would tell a
+	 * stranger that the user exists. front_login refuses the proof. */
 	const struct auth_question q = { .kind = ASK_SECRET, .name = &n, .context = c };
 	r->walk = walk_start(r->b, &q, NULL, on_walked, r);
 	return r;
