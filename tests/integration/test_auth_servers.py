@@ -469,3 +469,22 @@ def test_whole_instance_finds_its_servers(make_instance, work, dcs):
             i.wait_log(f"res=used uri=ldap://dc2.example.org:{two.port}")
         finally:
             one.process.send_signal(signal.SIGCONT)
+
+
+def test_reload_while_logins_run(work, dcs):
+    """A reload makes new connections and a new search for servers; no login is lost by it."""
+    one, _ = dcs
+    with Dns(work / "dns8", ADDRESSES + [srv("_ldap._tcp", 10, one.port, "dc1")]) as dns:
+        text, settings = srv_section(one, dns)
+        with Authd(work / "reload", text, auth=uncached(), settings=settings) as a:
+            t = Traffic(a)
+            t.start()
+            for n in range(2, 5):
+                time.sleep(0.3)
+                a.reload()
+                until = time.monotonic() + 10
+                while a.log_text().count("res=used") < n:
+                    assert time.monotonic() < until
+                    time.sleep(0.02)
+            t.stop()
+            assert t.wrong == [] and t.count > 10
