@@ -219,6 +219,8 @@ class SambaAd:
                 for name in ("private", "state"):
                     t.add(scratch / name, name)
             part.chmod(0o600)
+            for old in cache.glob("samba-ad-*.tar"):
+                old.unlink(missing_ok=True)
             part.rename(archive)
             subprocess.run(["rm", "-rf", str(scratch)], check=True)
         with tarfile.open(archive) as t:
