@@ -68,16 +68,16 @@ test_auth_parameters(void **state UNUSED)
 		auth_line_parse(STR("AUTH\t1\tPLAIN\tservice=smtp\tsecured=tls"), &line), ERR_OK);
 	assert_true(line.secured && !line.nologin);
 	assert_false(line.valid_certificate);
+	assert_null(line.response.p); /* no initial response … */
+	assert_int_equal(
+		auth_line_parse(STR("AUTH\t1\tPLAIN\tservice=smtp\tresp="), &line), ERR_OK);
+	assert_true(line.response.p != NULL && line.response.n == 0); /* … and an empty one */
 	assert_int_equal(auth_line_parse(STR("AUTH\t1\tEXTERNAL\tservice=imap\tvalid-client-cert\t"
 					     "cert_username=CN=a,O=b\tresp="),
 				 &line),
 		ERR_OK);
 	assert_true(line.valid_certificate && str_eq(line.certificate, STR("CN=a,O=b")));
 	assert_true(line.response.p != NULL && line.response.n == 0);
-	assert_null(line.response.p); /* no initial response … */
-	assert_int_equal(
-		auth_line_parse(STR("AUTH\t1\tPLAIN\tservice=smtp\tresp="), &line), ERR_OK);
-	assert_true(line.response.p != NULL && line.response.n == 0); /* … and an empty one */
 }
 
 static void
