@@ -7,13 +7,17 @@
 #include "core/passwd/scheme.h"
 
 /* libcrypt's own default for bcrypt is 5, from another century. */
-enum { BCRYPT_COST = 10 };
+enum { BCRYPT_COST = 10, DES_CHARS = 13 };
 
 enum err
 crypt_check(const struct scheme *s, struct str hash)
 {
 	if (!str_starts(hash, str_of(s->form)) || hash.n < 3 || hash.n >= CRYPT_OUTPUT_SIZE ||
 		str_has_nul(hash))
+		return ERR_SYNTAX;
+	/* anything long enough would do as a salt of the oldest form: a password that stands there
+	 * in clear must not look like a hash */
+	if (hash.p[0] != '$' && hash.p[0] != '_' && hash.n != DES_CHARS)
 		return ERR_SYNTAX;
 	return ERR_OK;
 }

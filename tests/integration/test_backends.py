@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.instance import Instance, directory_section, password_of, temp_dir, remove
+from harness import scram as scram_module
+from harness.instance import SOURCE, Instance, password_of
 from harness.pam import PamServices
-from harness.sqldata import PASSWORD, fill, hash_of, sql_section
+from harness.sqldata import PASSWORD, QUERIES, fill, hash_of, sql_section
 
 LDAP_USER = "anna.berg@example.org"
 # user, password, title of the section that knows it
@@ -281,6 +282,57 @@ def test_cage_with_pam(work, slapd, certs, services):
 def test_no_helpers_without_sections(postroom):
     assert postroom.pids("authworker") == []
     assert not os.path.exists(postroom.socket("auth-worker"))
+
+
+def scram(i, user, password):
+    """Logs in by IMAP's AUTHENTICATE SCRAM-SHA-256; the server proves that it knows the keys."""
+    client, steps = scram_module.Client(user, password), []
+
+    def answer(challenge):
+        steps.append(challenge)
+        if len(steps) == 1:
+            return client.first()
+        if len(steps) == 2:
+            return client.final(challenge)
+        client.check(challenge)
+        return b""
+
+    c = i.imap()
+    c.authenticate("SCRAM-SHA-256", answer)
+    assert len(steps) >= 3, "the server's proof is missing"
+    c.logout()
+
+
+def test_scram_with_keys_of_a_passwd_file(work, slapd, certs):
+    settings = ('auth {\n\tdefault_domain = "example.org"\n\tfailure_delay = 0\n'
+                '\tsasl_mechanisms = { PLAIN, SCRAM-SHA-256 }\n}\n')
+    with only_file(work, slapd, certs, "scram", settings) as i:
+        users = work / "scram-users"
+        put_users(users, f"frida:{hash_of('SCRAM-SHA-256', 'file-secret')}\n"
+                         "greta:{PLAIN}plain-secret\n" f"hashed:{hash_of('SSHA', 'x')}\n")
+        for user, password in (("frida@example.org", "file-secret"), ("greta", "plain-secret")):
+            scram(i, user, password)
+            with pytest.raises(imaplib.IMAP4.error) as e:
+                scram(i, user, "wrong")
+            assert "AUTHENTICATIONFAILED" in str(e.value)
+        for user in ("hashed", "nobody"):
+            with pytest.raises((imaplib.IMAP4.error, ValueError)):
+                scram(i, user, "x")
+        i.imap("frida@example.org", "file-secret").logout()
+
+
+def test_status_shows_the_helpers(all_kinds):
+    text = all_kinds.command("auth", "status").stdout
+    assert re.search(r"^workers processes=5 ", text, re.M), text
+    for kind, title in (("passwd_file", "local"), ("pam", "system"), ("sql", "accounts"), ("sql", "people")):
+        assert re.search(rf"^{kind} {title} asked=\d+", text, re.M), text
+
+
+def test_documentation_shows_what_is_tested():
+    text = (SOURCE / "docs" / "backends.md").read_text()
+    for name, query in QUERIES.items():
+        assert not query or f'{name} = "{query}"' in text, name
+    assert "auth [success=done default=ignore] pam_exec.so expose_authtok quiet" in text
 
 
 def test_check_finds_mistakes(work, slapd, certs, services):

@@ -132,7 +132,7 @@ test_damaged(void **state)
 		"{SCRAM-SHA-256}0,Cn+bRtgjajfuJGiKxEB9WA==,"
 		"cfEaaJzCt6eOQFAfoxa4bsDh2Q7YrbKRBPSwa/8DLvY=,"
 		"DfRFc2DkTwa3R7X7D4qHDaFgdG6vShxKLHfUFO1M8FI=",
-		"{SCRAM-SHA-256}4096", "a" };
+		"{SCRAM-SHA-256}4096", "nonsense", "a password in clear", "a" };
 	char longer[2000];
 
 	(void)state;
