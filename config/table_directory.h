@@ -95,7 +95,7 @@
 		"Its values that mean on, without regard to case; *: all that are not among "      \
 		"disabled_values")                                                                 \
 	X(disabled_values, LIST, "000001010000Z", 0, 16, ROLE_AUTH,                                \
-		"Its values that mean off; bit:2 means every number with this bit. A value of "    \
+		"Its values that mean off; bit:2 means every number with this bit; a value of "    \
 		"neither list refuses the login")                                                  \
 	X(expiry_attribute, STRING, "shadowExpire", 0, 100, ROLE_AUTH,                             \
 		"Attribute with the time at which the account ends")                               \
