@@ -27,7 +27,7 @@
 		"PEM file: our certificate and its chain, for servers that ask for one")           \
 	X(client_key, SECRET, "", 0, 65536, ROLE_AUTH, "PEM file: the key of client_certificate")  \
 	X(schema, STRING, "openldap", 1, 32, ROLE_AUTH,                                            \
-		"What the entries look like: openldap, freeipa, 389ds or active-directory. Gives " \
+		"What the entries look like: openldap, freeipa, 389ds or active-directory; it gives " \
 		"every filter and attribute below that the file does not set; see PRESETS")        \
 	X(base, STRING, "", 0, 1000, ROLE_AUTH,                                                    \
 		"Where searches start; a template, as the other bases, in which every value is "   \
