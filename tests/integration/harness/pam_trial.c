@@ -70,9 +70,8 @@ pam_sm_authenticate(pam_handle_t *h, int flags, int argc, const char **argv)
 		free(ask(h, PAM_PROMPT_ECHO_OFF, "One-time code: "));
 		return PAM_CONV_ERR;
 	}
-	if (strcmp(user, "near") == 0 &&
-		(pam_get_item(h, PAM_RHOST, &item) != PAM_SUCCESS || item == NULL ||
-			strcmp(item, "192.0.2.7") != 0))
+	if (strcmp(user, "near") == 0 && (pam_get_item(h, PAM_RHOST, &item) != PAM_SUCCESS ||
+						 item == NULL || strcmp(item, "192.0.2.7") != 0))
 		return PAM_AUTH_ERR;
 	if (rc != PAM_SUCCESS)
 		(void)pam_fail_delay(h, 5000000);
