@@ -174,18 +174,20 @@ def test_too_many_bad_commands_end_it(client):
     assert client.eof()
 
 
-def test_directory_away_is_unavailable_not_a_refusal(postroom, slapd):
+def test_directory_away_is_unavailable_not_a_refusal(make_instance, slapd):
+    i = make_instance("auth {\n\tcache_size = 0\n}\n")
+    with RawImap("127.0.0.1", i.imap_port) as c:
+        assert c.ask("LOGIN pavel.dvorak secret-pavel.dvorak")[0].startswith("OK")
     slapd.stop()
     try:
-        with RawImap("127.0.0.1", postroom.imap_port) as c:
-            # somebody whose password is not remembered
+        with RawImap("127.0.0.1", i.imap_port) as c:
             reply, _ = c.ask("LOGIN pavel.dvorak secret-pavel.dvorak")
             assert reply.startswith("NO [UNAVAILABLE]"), reply
     finally:
         slapd.start()
     until = time.monotonic() + 20
     while True:
-        with RawImap("127.0.0.1", postroom.imap_port) as c:
+        with RawImap("127.0.0.1", i.imap_port) as c:
             reply, _ = c.ask("LOGIN pavel.dvorak secret-pavel.dvorak")
         if reply.startswith("OK"):
             break
