@@ -142,6 +142,23 @@ test_made_up_salts(void **state UNUSED)
 		assert_false(str_eq(k[0].salt, k[i].salt));
 	/* And nothing that could be searched for a password. */
 	assert_false(str_eq(k[0].stored_key, k[1].stored_key));
+	/* All names of what would be one user. */
+	struct settings_directory d = { .netbios_domain = STR("CORP"),
+		.domains = { (struct str[]){ STR("example.com") }, 1 } };
+	s->auth.default_domain = STR("example.org");
+	s->directories = &d;
+	s->directories_count = 1;
+	static const char *const same[][2] = { { "nobody", "Nobody@Example.org" },
+		{ "CORP\\nobody", "nobody@example.com" }, { "OTHER\\nobody", "nobody" } };
+	for (size_t i = 0; i < ARRAY_LEN(same); i++) {
+		fake_keys_make(&a, s, str_of(same[i][0]), true, &room[1], &k[1]);
+		fake_keys_make(&a, s, str_of(same[i][1]), true, &room[2], &k[2]);
+		assert_true(str_eq(k[1].salt, k[2].salt));
+	}
+	fake_keys_make(&a, s, STR("CORP\\nobody"), true, &room[1], &k[1]);
+	fake_keys_make(&a, s, STR("nobody"), true, &room[2], &k[2]);
+	assert_false(str_eq(k[1].salt, k[2].salt));
+	s->directories_count = 0;
 	/* Without a seed: this machine's. */
 	s->auth.scram_seed = STR_EMPTY;
 	fake_keys_setup(&a, s);
