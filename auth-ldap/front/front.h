@@ -31,6 +31,8 @@ struct front_login {
 	/* The mechanism itself proved who it is (GSSAPI, SCRAM, EXTERNAL, a token). */
 	bool proven;
 	bool certificate; /* name is the subject of a certificate (RFC 4514) */
+	/* SCRAM: whose keys the proof fitted (user, backend); nobody else comes in. Or empty. */
+	struct str keys_user, keys_backend;
 	struct auth_context context;
 };
 /* ERR_OK with user, whom the client acts as; ERR_DENIED; ERR_TEMP. Penalties are counted here, and
@@ -41,6 +43,10 @@ front_login(struct front *f, const struct front_login *l, auth_fn fn, void *arg)
  * counted like one. name may be empty. */
 void
 front_failed(struct front *f, struct str name, const struct auth_context *c);
+/* front_login would refuse this client now, whoever it is. For a mechanism that shows by its own
+ * answer whether a proof is right. */
+bool
+front_blocked(struct front *f, struct str name, const struct auth_context *c);
 /* Milliseconds that a refusal to this client waits now. */
 int64_t
 front_delay_ms(struct front *f, struct str name, const struct auth_context *c);

@@ -35,6 +35,7 @@ struct front_request {
 	struct buf text;
 	struct auth_context context;
 	struct str typed, authzid;
+	struct str keys_user, keys_backend;
 	struct name name;
 	bool has_name;
 	bool delivery;		  /* for those who bring mail */

@@ -65,6 +65,13 @@ front_delay_ms(struct front *f, struct str name, const struct auth_context *c)
 	return penalty_delay_ms(f->penalty, c->remote_ip, counted_name(f, name, &n), f->now_ms());
 }
 
+bool
+front_blocked(struct front *f, struct str name, const struct auth_context *c)
+{
+	struct name n;
+	return penalty_blocked(f->penalty, c->remote_ip, counted_name(f, name, &n), f->now_ms());
+}
+
 static struct str
 request_name(const struct front_request *r)
 {
@@ -216,13 +223,23 @@ login_known(struct front_request *r)
 	memory_ask(r->f->memory, r->b, &q, &r->asking, on_target, r);
 }
 
+/* Another backend may know another user by this name. */
+static bool
+keys_fit(const struct front_request *r, const struct auth_user *u)
+{
+	return r->keys_user.n == 0 ||
+	       (str_eq(r->keys_user, u->user) && str_eq(r->keys_backend, u->backend));
+}
+
 static void
 on_login(void *arg, const struct auth_answer *a, enum memory_from from)
 {
 	struct front_request *r = arg;
 	/* Whoever was proven in another way comes in during an outage under the same rule. */
 	bool outage = from == FROM_OUTAGE && r->f->settings->auth.outage_login <= 0;
-	if (a->err == ERR_OK && a->user != NULL && !outage) {
+	if (a->err == ERR_OK && a->user != NULL && !outage && !keys_fit(r, a->user)) {
+		deny_user(r, REASON_PASSWORD, a->user, STR("the keys are another user's"));
+	} else if (a->err == ERR_OK && a->user != NULL && !outage) {
 		r->user = auth_user_new(a->user);
 		r->password_expires_sec = a->password_expires_sec;
 		r->grace_logins = a->grace_logins;
@@ -253,12 +270,14 @@ static void
 copy_login(struct front_request *r, const struct front_login *l)
 {
 	const struct auth_context *c = &l->context;
-	size_t n =
-		l->name.n + l->authzid.n + c->service.n + c->remote_ip.n + c->local_ip.n + c->sid.n;
+	size_t n = l->name.n + l->authzid.n + l->keys_user.n + l->keys_backend.n + c->service.n +
+		   c->remote_ip.n + c->local_ip.n + c->sid.n;
 	buf_init(&r->text, n + 1);
 	(void)buf_reserve(&r->text, n);
 	r->typed = keep(&r->text, l->name);
 	r->authzid = keep(&r->text, l->authzid);
+	r->keys_user = keep(&r->text, l->keys_user);
+	r->keys_backend = keep(&r->text, l->keys_backend);
 	r->context.service = keep(&r->text, c->service);
 	r->context.remote_ip = keep(&r->text, c->remote_ip);
 	r->context.local_ip = keep(&r->text, c->local_ip);

@@ -76,6 +76,8 @@ login_free(struct login *l)
 	buf_fini(&l->detail);
 	buf_fini(&l->user);
 	buf_fini(&l->home);
+	buf_fini(&l->keys_user);
+	buf_fini(&l->keys_backend);
 	free(l);
 }
 
@@ -141,6 +143,8 @@ login_ask(struct login *l)
 		.authzid = c->authzid,
 		.proven = family != SASL_PASSWORD,
 		.certificate = family == SASL_CERTIFICATE,
+		.keys_user = buf_str(&l->keys_user),
+		.keys_backend = buf_str(&l->keys_backend),
 		.context = login_context(l) };
 	buf_init(&name, SASL_RESPONSE_MAX);
 	if (family == SASL_GSSAPI && !principal_name(s->settings, c, &name)) {
@@ -171,12 +175,15 @@ on_secret(void *arg, const struct auth_answer *a)
 		login_temp(l);
 		return;
 	}
-	if (a->secret != NULL)
+	if (a->secret != NULL && a->user != NULL)
 		k = sha256 ? &a->secret->sha256 : &a->secret->sha1;
-	if (k != NULL && k->stored_key.n > 0 && k->salt.n > 0 && k->iterations > 0)
+	if (k != NULL && k->stored_key.n > 0 && k->salt.n > 0 && k->iterations > 0) {
 		keys = (struct sasl_keys){ k->salt, k->stored_key, k->server_key, k->iterations };
-	else
+		buf_add(&l->keys_user, a->user->user);
+		buf_add(&l->keys_backend, a->user->backend);
+	} else {
 		fake_keys_make(&s->fake_keys, s->settings, login_name(l), sha256, &room, &keys);
+	}
 	enum err e = sasl_exchange_keys(l->exchange, &keys, &challenge);
 	explicit_bzero(&room, sizeof room);
 	login_stepped(l, e, challenge);
@@ -325,9 +332,17 @@ on_step_done(struct pool_job *job)
 static void
 login_step(struct login *l, struct str response)
 {
+	const struct auth_context context = login_context(l);
 	struct str challenge;
 	loop_timer_stop(&l->timer);
 	l->answered_ms = clock_ms();
+	/* A right proof is answered with our signature before the front is asked: while a client is
+	 * blocked, none is looked at. */
+	if (sasl_exchange_mechanism(l->exchange)->family == SASL_SCRAM && login_name(l).n > 0 &&
+		front_blocked(l->conn->c.service->front, login_name(l), &context)) {
+		login_refuse(l, REASON_BLOCKED, STR_EMPTY);
+		return;
+	}
 	if (!sasl_exchange_blocks(l->exchange)) {
 		enum err e = sasl_exchange_step(l->exchange, response, &challenge);
 		login_stepped(l, e, challenge);
@@ -448,6 +463,8 @@ login_start(struct auth_conn *c, const struct auth_line *line)
 	buf_init(&l->detail, DETAIL_MAX);
 	buf_init(&l->user, 4096);
 	buf_init(&l->home, 8192);
+	buf_init(&l->keys_user, 4096);
+	buf_init(&l->keys_backend, 4096);
 	copy_field(l->sid, sizeof l->sid, line->session);
 	copy_field(l->service, sizeof l->service, line->service);
 	copy_field(l->remote, sizeof l->remote, line->remote);

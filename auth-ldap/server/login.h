@@ -51,6 +51,7 @@ struct login {
 	struct buf reply;      /* LOGIN_DELAY */
 	struct buf detail;     /* why a token was refused */
 	struct buf user, home; /* LOGIN_VERIFIED */
+	struct buf keys_user, keys_backend; /* SCRAM: whose keys were found */
 };
 
 /* A new login; false: the client broke the protocol. */

@@ -141,6 +141,31 @@ def test_nobody_can_tell_whether_a_user_has_keys(auth, slapd, work, settings):
         assert [first_reply(c, n)["s"] for n in names] == [s["s"] for s in shown]
 
 
+def test_no_proof_is_looked_at_while_a_client_is_blocked(work, slapd, settings):
+    """The server's signature would tell a guesser who is blocked that the guess was right."""
+    rip = "service=imap\tsecured\trip=203.0.113.77"
+    with Authd(work / "blocked", directory_section(slapd, extra=EXTRA),
+               auth=settings(more="penalty_user = 3"), settings=settings.tls) as a, a.auth() as c:
+        assert scram(c, Client(PERSON, GOOD), params=rip).verb == "OK"
+        for n in range(3):
+            assert scram(c, Client(PERSON, f"guess{n}"), params=rip).verb == "FAIL"
+        client = Client(PERSON, GOOD)
+        number = c.begin("SCRAM-SHA-256", client.first(), params=rip)
+        assert answer(c, number, client.final(cont(c, c.reply()))).verb == "FAIL"
+        a.wait_log('reason="too many failures before"')
+        assert scram(c, Client(PERSON, GOOD)).verb == "OK"  # from elsewhere
+
+
+def test_keys_of_one_section_let_nobody_into_another(work, slapd, settings):
+    """Two sections know the name, the second alone has keys for it."""
+    sections = (directory_section(slapd, "first") +
+                directory_section(slapd, "second", extra=EXTRA))
+    with Authd(work / "sections", sections, auth=settings(), settings=settings.tls) as a, \
+            a.auth() as c:
+        assert c.plain(PERSON, GOOD).verb == "OK"
+        assert scram(c, Client(PERSON, GOOD)).verb == "FAIL"
+
+
 @pytest.mark.parametrize("first", [
     b"", b"n", b"n,,", b"n,,n=,r=x", b"n,,n=anna.berg", b"n,,n=anna.berg,r=",
     b"p=tls-unique,,n=anna.berg,r=x", b"n,,m=x,n=anna.berg,r=x", b"n,,n=an\0na,r=x",

@@ -79,6 +79,12 @@ front_delay_ms(struct front *f UNUSED, struct str name UNUSED, const struct auth
 	return 0;
 }
 
+bool
+front_blocked(struct front *f UNUSED, struct str name UNUSED, const struct auth_context *c UNUSED)
+{
+	return false;
+}
+
 static unsigned failures; /* that the server counted itself */
 
 void

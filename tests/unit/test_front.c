@@ -649,6 +649,34 @@ test_proven_in_outage(void **state UNUSED)
 	ASSERT_OK(g, "anna@example.org");
 }
 
+/* A proof that fits the keys of one user lets in nobody else of that name. */
+static void
+test_keys_of_another(void **state UNUSED)
+{
+	static const struct {
+		const char *user, *backend;
+		bool fits;
+	} table[] = {
+		{ "anna@example.org", "one", true },
+		{ "anna@example.org", "two", false },
+		{ "tom@example.org", "one", false },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		const struct front_login l = { .name = STR("anna"),
+			.proven = true,
+			.keys_user = str_of(table[i].user),
+			.keys_backend = str_of(table[i].backend),
+			.context = context_of("imap", "192.0.2.1") };
+		struct got g = { 0 };
+		(void)front_login(front, &l, on_got, &g);
+		turn();
+		if (table[i].fits)
+			ASSERT_OK(g, "anna@example.org");
+		else
+			ASSERT_NO(g, ERR_DENIED, REASON_PASSWORD);
+	}
+}
+
 /* Other settings: what was said under the old ones is asked again, and still helps in an outage. */
 static void
 test_reload(void **state UNUSED)
@@ -985,6 +1013,8 @@ test_failed_elsewhere(void **state UNUSED)
 	for (int i = 0; i < 10; i++)
 		front_failed(front, STR("anna"), &c);
 	ASSERT_NO(login_from("anna", "right", "203.0.113.9"), ERR_DENIED, REASON_BLOCKED);
+	assert_true(front_blocked(front, STR("Anna@Example.org"), &c));
+	assert_false(front_blocked(front, STR("tom"), &c));
 	/* The keys are the same as ever, but a right proof is not enough. */
 	(void)front_secret(front, STR("anna"), &c, on_got, &g);
 	turn();
@@ -1156,6 +1186,7 @@ main(void)
 		TEST(test_outage),
 		TEST(test_outage_negative),
 		TEST(test_proven_in_outage),
+		TEST(test_keys_of_another),
 		TEST(test_reload),
 		TEST(test_no_memory),
 		TEST(test_key_by_address),
