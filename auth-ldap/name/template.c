@@ -241,9 +241,8 @@ variable(struct buf *out, struct str key, const struct template_vars *v)
 static void
 mod_case(struct buf *b, int (*fn)(int))
 {
-	char *p = b->mem + b->head;
-	for (size_t i = 0; i < b->n; i++)
-		p[i] = (char)fn((unsigned char)p[i]);
+	for (size_t i = b->head; i < b->head + b->n; i++) /* mem is NULL when there is none */
+		b->mem[i] = (char)fn((unsigned char)b->mem[i]);
 }
 
 static void

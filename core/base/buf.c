@@ -63,9 +63,9 @@ grow(struct buf *b, size_t n)
 {
 	if (n > b->max - b->n)
 		return false;
-	if (b->cap - b->head - b->n >= n)
+	if (b->mem != NULL && b->cap - b->head - b->n >= n)
 		return true;
-	if (b->head >= b->n && b->cap - b->n >= n) {
+	if (b->mem != NULL && b->head >= b->n && b->cap - b->n >= n) {
 		memmove(b->mem, b->mem + b->head, b->n);
 		b->head = 0;
 		return true;

@@ -195,6 +195,7 @@ test_modifiers(void **state UNUSED)
 		{ "(a=%{user|upper})", TEMPLATE_FILTER, ERR_OK, ERR_OK, "(a=ANNA@EXAMPLE.ORG)" },
 		{ "%{local}@%{domain|upper}", TEMPLATE_FILTER, ERR_OK, ERR_OK, "anna@EXAMPLE.ORG" },
 		{ "%{local|upper|lower}", TEMPLATE_FILTER, ERR_OK, ERR_OK, "anna" },
+		{ "%{service|upper}%{service|lower|first:2}", TEMPLATE_TEXT, ERR_OK, ERR_OK, "" },
 		{ "ou=x,%{domain|dc}", TEMPLATE_DN, ERR_OK, ERR_OK, "ou=x,dc=example,dc=org" },
 		{ "ou=x,%{domain|upper|dc}", TEMPLATE_DN, ERR_OK, ERR_OK,
 			"ou=x,dc=EXAMPLE,dc=ORG" },

@@ -63,6 +63,9 @@ test_str(void **state)
 	assert_int_equal(str_ifind(STR("Hello World"), STR("WORLD")), 6);
 	assert_int_equal(str_find(STR("Hello"), STR("z")), 5);
 	assert_true(str_eq(str_sub(STR("abc"), 1, 100), STR("bc")));
+	assert_true(str_ends(STR("abc"), STR("bc")) && !str_ends(STR("c"), STR("bc")));
+	assert_true(str_ends((struct str){ NULL, 0 }, STR("")));
+	assert_false(str_ends((struct str){ NULL, 0 }, STR("x")));
 	assert_true(str_eq(str_from(STR("abc"), 9), STR("")));
 	assert_true(str_is_utf8(STR("gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x98\x80")));
 	assert_false(str_is_utf8(STR("\xc0\x80")));
@@ -91,6 +94,8 @@ test_buf(void **state)
 	assert_true(str_eq(buf_str(&b), STR("q-7")));
 	assert_null(buf_reserve(&b, 6));
 	assert_non_null(buf_reserve(&b, 5));
+	buf_fini(&b);
+	assert_non_null(buf_reserve(&b, 0));
 	buf_fini(&b);
 
 	/* a queue that is filled and drained does not grow */
