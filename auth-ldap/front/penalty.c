@@ -341,6 +341,9 @@ penalty_delay_ms(struct penalty *p, struct str address, struct str name, int64_t
 	struct keys k;
 	int64_t n = 0;
 	keys_make(p, address, name, &k);
+	/* What is blocked is counted no more, and its score is gone: it must not show. */
+	if (penalty_blocked(p, address, name, now_ms))
+		return p->limits.delay_max_ms;
 	const struct count *pair = k.pair.n > 0 ? count_find(p, BY_PAIR, k.pair) : NULL;
 	const struct count *user = k.user.n > 0 ? count_find(p, BY_USER, k.user) : NULL;
 	const struct count *addr = k.address.n > 0 ? count_find(p, BY_ADDRESS, k.address) : NULL;
@@ -381,7 +384,8 @@ penalty_forget(struct penalty *p, struct str key)
 			count += table_clear(p, (enum table_kind)t);
 		return count;
 	}
-	struct str a = str_n(address, address_key(key, address));
+	struct str host = str_sub(key, 0, str_chr(key, '/')); /* "2001:db8::/64" */
+	struct str a = str_n(address, address_key(host, address));
 	count += forget_one(p, BY_ADDRESS, a);
 	count += forget_one(p, BY_USER, key);
 	LIST_FOREACH (link, &p->tables[BY_PAIR].used) {

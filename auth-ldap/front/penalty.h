@@ -49,11 +49,13 @@ penalty_failed(struct penalty *p, struct str address, struct str name, int64_t n
 	struct penalty_event *out);
 void
 penalty_succeeded(struct penalty *p, struct str address, struct str name, int64_t now_ms);
-/* How long a refusal waits: delay_ms after the first failure, twice that after the next … */
+/* How long a refusal waits: delay_ms after the first failure, twice that after the next …; the
+ * longest while it is blocked. */
 int64_t
 penalty_delay_ms(struct penalty *p, struct str address, struct str name, int64_t now_ms);
 
-/* An address, a user, or all (empty). Returns how many counts were forgotten. */
+/* An address (also as penalty_status shows it), a user, or all (empty). Returns how many counts
+ * were forgotten. */
 size_t
 penalty_forget(struct penalty *p, struct str key);
 /* "penalties addresses=3 …\n", and "blocked address=192.0.2.0 seconds=55\n" for each block, at most

@@ -1004,6 +1004,24 @@ test_delays(void **state UNUSED)
 	assert_int_equal(delay("anna", "192.0.2.1"), 2000);
 }
 
+/* ---- what a stranger could tell, and what an outage must not bring back ---- */
+
+/* A block does not show: refusals do not get faster by it. */
+static void
+test_block_does_not_show(void **state UNUSED)
+{
+	wrong_logins("anna", "203.0.113.9", 9);
+	int64_t before = delay("anna", "203.0.113.9");
+	wrong_logins("anna", "203.0.113.9", 1);
+	ASSERT_NO(login_from("anna", "right", "203.0.113.9"), ERR_DENIED, REASON_BLOCKED);
+	assert_true(delay("anna", "203.0.113.9") >= before);
+	guess_names("203.0.113.8", 49);
+	before = delay("other", "203.0.113.8");
+	guess_names("203.0.113.8", 1);
+	ASSERT_NO(login_from("anna", "right", "203.0.113.8"), ERR_DENIED, REASON_BLOCKED);
+	assert_true(delay("other", "203.0.113.8") >= before);
+}
+
 /* A wrong proof of a mechanism counts as a wrong password does. */
 static void
 test_failed_elsewhere(void **state UNUSED)
@@ -1202,6 +1220,7 @@ main(void)
 		TEST(test_forgotten_phone),
 		TEST(test_trusted),
 		TEST(test_delays),
+		TEST(test_block_does_not_show),
 		TEST(test_failed_elsewhere),
 		TEST(test_table_is_bounded),
 		TEST(test_keys),
