@@ -257,6 +257,23 @@ cache_forget(struct cache *c, struct str user)
 	return count;
 }
 
+size_t
+cache_forget_all_of(struct cache *c, struct str name)
+{
+	struct auth_user *user = NULL;
+	size_t count = 0;
+	LIST_FOREACH (link, &c->used) {
+		const struct entry *e = entry_of(link);
+		if (user == NULL && name.n > 0 && e->record != NULL &&
+			str_ieq(cache_key_part(e->node.key, 0), name))
+			user = auth_user_ref(e->record->user);
+	}
+	if (user != NULL)
+		count = cache_forget(c, user->user);
+	auth_user_unref(user);
+	return count + cache_forget(c, name);
+}
+
 void
 cache_figures(const struct cache *c, struct cache_figures *out)
 {

@@ -43,6 +43,9 @@ cache_drop(struct cache *c, struct str key);
  * it. Empty: all. Returns how many. */
 size_t
 cache_forget(struct cache *c, struct str user);
+/* The same; name may also be another name of the user: all of his go. */
+size_t
+cache_forget_all_of(struct cache *c, struct str name);
 
 struct cache_figures {
 	size_t entries, bytes, max_bytes;

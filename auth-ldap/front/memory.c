@@ -562,7 +562,7 @@ memory_cancel(struct asking *k)
 size_t
 memory_forget(struct memory *m, struct str user)
 {
-	return cache_forget(m->known, user) + cache_forget(m->unknown, user);
+	return cache_forget_all_of(m->known, user) + cache_forget(m->unknown, user);
 }
 
 static void

@@ -1022,6 +1022,21 @@ test_block_does_not_show(void **state UNUSED)
 	assert_true(delay("other", "203.0.113.8") >= before);
 }
 
+/* By any of the user's names, and what status shows of a network. */
+static void
+test_forget_names(void **state UNUSED)
+{
+	one.users[0].names = "anna anna@example.org berg berg@example.org";
+	ASSERT_OK(login("anna", "right"), "anna@example.org");
+	ASSERT_OK(login("berg", "right"), "anna@example.org");
+	assert_int_equal(front_forget(front, STR("BERG")), 2);
+	ASSERT_OK(login("anna", "right"), "anna@example.org");
+	assert_int_equal(one.asked[ASK_LOGIN], 3);
+	guess_names("2001:db8:1:2::1", 50);
+	assert_true(front_forget(front, STR("2001:db8:1:2::/64")) > 0);
+	ASSERT_OK(login_from("anna", "right", "2001:db8:1:2::1"), "anna@example.org");
+}
+
 /* A wrong proof of a mechanism counts as a wrong password does. */
 static void
 test_failed_elsewhere(void **state UNUSED)
@@ -1221,6 +1236,7 @@ main(void)
 		TEST(test_trusted),
 		TEST(test_delays),
 		TEST(test_block_does_not_show),
+		TEST(test_forget_names),
 		TEST(test_failed_elsewhere),
 		TEST(test_table_is_bounded),
 		TEST(test_keys),
