@@ -93,6 +93,8 @@ struct auth_answer {
 	const struct auth_member *members;
 	size_t members_count;
 	const struct auth_secret *secret;
+	/* Of walk.h with ERR_TEMP: who failed; those asked before it did not know the name. */
+	const struct backend *failed;
 	int64_t password_expires_sec; /* from now; -1: unknown. ASK_LOGIN with ERR_OK */
 	int grace_logins;	      /* left; -1: not in grace */
 };

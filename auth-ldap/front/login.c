@@ -148,14 +148,33 @@ policy_passes(struct front_request *r, const struct auth_user *u)
 	return reason == REASON_NONE;
 }
 
+/* During an outage nobody comes in by what is older than auth.outage_login, however it was proven
+ * who it is. */
+static bool
+too_old(const struct front_request *r, enum memory_from from)
+{
+	return from == FROM_OUTAGE && r->asking.age_ms >= r->f->settings->auth.outage_login;
+}
+
 static void
-on_master(void *arg, const struct auth_answer *a, enum memory_from from UNUSED)
+fail_too_old(struct front_request *r)
+{
+	request_finish_error(
+		r, ERR_TEMP, REASON_DIRECTORY, STR("what is remembered is older than allowed"));
+}
+
+static void
+on_master(void *arg, const struct auth_answer *a, enum memory_from from)
 {
 	struct front_request *r = arg;
 	struct auth_user *target = r->target;
 	struct buf detail;
 	if (a->err == ERR_TEMP) {
 		request_finish(r, a);
+		return;
+	}
+	if (too_old(r, from)) {
+		fail_too_old(r);
 		return;
 	}
 	if (a->err != ERR_OK) {
@@ -171,12 +190,16 @@ on_master(void *arg, const struct auth_answer *a, enum memory_from from UNUSED)
 }
 
 static void
-on_target(void *arg, const struct auth_answer *a, enum memory_from from UNUSED)
+on_target(void *arg, const struct auth_answer *a, enum memory_from from)
 {
 	struct front_request *r = arg;
 	struct name target;
 	if (a->err == ERR_TEMP) {
 		request_finish(r, a);
+		return;
+	}
+	if (too_old(r, from)) {
+		fail_too_old(r);
 		return;
 	}
 	if (a->err != ERR_OK || a->user == NULL) {
@@ -235,17 +258,16 @@ static void
 on_login(void *arg, const struct auth_answer *a, enum memory_from from)
 {
 	struct front_request *r = arg;
-	/* Whoever was proven in another way comes in during an outage under the same rule. */
-	bool outage = from == FROM_OUTAGE && r->f->settings->auth.outage_login <= 0;
-	if (a->err == ERR_OK && a->user != NULL && !outage && !keys_fit(r, a->user)) {
+	bool old = too_old(r, from);
+	if (a->err == ERR_OK && a->user != NULL && !old && !keys_fit(r, a->user)) {
 		deny_user(r, REASON_PASSWORD, a->user, STR("the keys are another user's"));
-	} else if (a->err == ERR_OK && a->user != NULL && !outage) {
+	} else if (a->err == ERR_OK && a->user != NULL && !old) {
 		r->user = auth_user_new(a->user);
 		r->password_expires_sec = a->password_expires_sec;
 		r->grace_logins = a->grace_logins;
 		login_known(r);
 	} else if (a->err == ERR_OK) {
-		request_finish_error(r, ERR_TEMP, REASON_DIRECTORY, a->detail);
+		fail_too_old(r);
 	} else if (a->err == ERR_TEMP) {
 		request_finish(r, a);
 	} else {

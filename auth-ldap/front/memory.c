@@ -5,7 +5,9 @@
  * `known` holds what backends said yes to, `unknown` the rest: names that nobody knows, and wrong
  * passwords by the proof of each.
  * Invariants: a password is found right from memory only if its proof is the one that the backends
- * took last; a "no" out of memory is never older than its own time to live, outage or not. */
+ * took last, in an outage the last one under any of the user's names; a "no" out of memory is never
+ * older than its own time to live, outage or not; what is remembered was said by the backends of
+ * the present settings, or is for outages only. */
 #include "auth-ldap/front/memory.h"
 
 #include <stdlib.h>
@@ -19,6 +21,8 @@
 enum {
 	UNKNOWN_PART = 8,		/* of the memory, for what is unknown */
 	WRONG_KEPT_MS = 60 * 60 * 1000, /* how long a wrong password is known as that */
+	KEY_CONTEXT = 6,		/* parts of a key: those of the context are the last */
+	KEY_PARTS = 9,
 };
 
 struct memory {
@@ -40,6 +44,7 @@ struct flight {
 	enum memory_kind kind;
 	struct buf key, full_key; /* without and with the proof */
 	unsigned char proof[DIGEST_SHA256_BYTES];
+	unsigned char digest[DIGEST_SHA256_BYTES]; /* of the password, for other proofs of it */
 	struct walk *walk;
 	struct expansion *expansion;
 	struct list askings;
@@ -80,8 +85,20 @@ memory_set(struct memory *m, const struct settings *s)
 	m->settings = s;
 	m->since_ms = m->now_ms();
 	(void)cache_forget(m->unknown, STR_EMPTY);
+	/* What is under way asks the old backends: nobody new may join. */
+	for (struct hmap_node *n; (n = hmap_next(&m->flights, NULL)) != NULL;) {
+		hmap_remove(&m->flights, n);
+		CONTAINER_OF(n, struct flight, node)->in_map = false;
+	}
 	cache_resize(m->known, size - size / UNKNOWN_PART);
 	cache_resize(m->unknown, size / UNKNOWN_PART);
+}
+
+/* b is made of the settings that count now. */
+static bool
+is_present(const struct memory *m, const struct backends *b)
+{
+	return b->settings == m->settings;
 }
 
 void
@@ -102,6 +119,7 @@ flight_free(struct flight *x)
 	buf_fini(&x->key);
 	buf_fini(&x->full_key);
 	explicit_bzero(x->proof, sizeof x->proof);
+	explicit_bzero(x->digest, sizeof x->digest);
 	free(x);
 }
 
@@ -153,6 +171,18 @@ wrong_key(struct str key, const unsigned char *proof, struct buf *out)
 	cache_key_add(out, str_n(proof, DIGEST_SHA256_BYTES));
 }
 
+/* Where the password is remembered that was right last, under whatever name: for outages. The
+ * user's name comes first, what else the answer depends on is that of the question. */
+static void
+account_key(const struct flight *x, struct str user, struct buf *out)
+{
+	buf_init(out, CACHE_KEY_MAX);
+	cache_key_begin(out, 'K');
+	cache_key_add(out, user);
+	for (size_t i = KEY_CONTEXT; i < KEY_PARTS; i++)
+		cache_key_add(out, cache_key_part(buf_str(&x->key), i));
+}
+
 /* ---- answers out of memory ---- */
 
 static bool
@@ -172,6 +202,12 @@ static int64_t
 outage_ttl(const struct memory *m, enum memory_kind k)
 {
 	return k == MEMORY_LOGIN ? m->settings->auth.outage_login : m->settings->auth.outage_lookup;
+}
+
+static struct str
+digest_str(const struct flight *x)
+{
+	return str_n(x->digest, sizeof x->digest);
 }
 
 static bool
@@ -247,6 +283,21 @@ trace_memory(const struct auth_context *c, const struct memory *m, const struct 
 			(long long)(m->now_ms() - a->stored_ms));
 }
 
+/* That password is wrong for the name of key. True: it was known to be, so that it is no new guess:
+ * the same for names that nobody has as for those of users, or the delays would tell. */
+static bool
+note_wrong(struct memory *m, struct str key, const unsigned char *proof, enum auth_reason reason)
+{
+	const struct cached a = { .err = ERR_DENIED, .reason = reason };
+	struct cached c;
+	struct buf wrong;
+	wrong_key(key, proof, &wrong);
+	bool known = cache_get(m->unknown, buf_str(&wrong), &c);
+	cache_put(m->unknown, buf_str(&wrong), &a, m->now_ms());
+	buf_fini(&wrong);
+	return known;
+}
+
 /* True: k has its answer. */
 static bool
 from_memory(struct memory *m, const struct backends *b, const struct memory_question *q,
@@ -263,9 +314,13 @@ from_memory(struct memory *m, const struct backends *b, const struct memory_ques
 		return trace == NULL;
 	}
 	if (cache_get(m->unknown, key, &c) && fresh(m, &c, s->cache_negative_ttl)) {
+		const struct cached no = { .err = c.err, .reason = c.reason };
 		trace_memory(q->context, m, &c, "a \"no\" is remembered");
-		if (trace == NULL)
-			asking_answer(k, &c, FROM_MEMORY);
+		if (trace == NULL && q->kind == MEMORY_LOGIN &&
+			note_wrong(m, key, proof, no.reason))
+			asking_answer(k, &no, FROM_WRONG);
+		else if (trace == NULL)
+			asking_answer(k, &no, FROM_MEMORY);
 		return trace == NULL;
 	}
 	if (q->kind != MEMORY_LOGIN)
@@ -274,7 +329,8 @@ from_memory(struct memory *m, const struct backends *b, const struct memory_ques
 	wrong_key(key, proof, &wrong);
 	bool found = cache_get(m->unknown, buf_str(&wrong), &c);
 	buf_fini(&wrong);
-	if (!found || !fresh(m, &c, s->wrong_password_ttl))
+	/* A lock may be gone, and the name may be known now. */
+	if (!found || c.reason != REASON_PASSWORD || !fresh(m, &c, s->wrong_password_ttl))
 		return false;
 	trace_memory(q->context, m, &c, "this password was wrong before");
 	c.reason = REASON_REMEMBERED;
@@ -284,6 +340,46 @@ from_memory(struct memory *m, const struct backends *b, const struct memory_ques
 }
 
 /* ---- answers of the backends ---- */
+
+static void
+put_account(struct flight *x, struct auth_user *user)
+{
+	unsigned char proof[DIGEST_SHA256_BYTES];
+	struct buf key;
+	account_key(x, user->user, &key);
+	cache_proof(buf_str(&key), digest_str(x), proof);
+	const struct cached c = { .err = ERR_OK, .user = user, .proof = proof };
+	if (buf_check(&key) == ERR_OK)
+		cache_put(x->m->known, buf_str(&key), &c, x->m->now_ms());
+	explicit_bzero(proof, sizeof proof);
+	buf_fini(&key);
+}
+
+/* What the last login of the user, under any name, said of him; NULL: none, or with another
+ * password. */
+static struct auth_user *
+account_user(struct flight *x, struct str user)
+{
+	unsigned char proof[DIGEST_SHA256_BYTES];
+	struct cached c;
+	struct buf key;
+	account_key(x, user, &key);
+	cache_proof(buf_str(&key), digest_str(x), proof);
+	bool same = cache_get(x->m->known, buf_str(&key), &c) && proof_is(&c, proof);
+	explicit_bzero(proof, sizeof proof);
+	buf_fini(&key);
+	return same ? c.user : NULL;
+}
+
+/* The password was refused: no outage brings it back. */
+static void
+drop_account(struct flight *x, struct str user)
+{
+	struct buf key;
+	account_key(x, user, &key);
+	(void)cache_drop(x->m->known, buf_str(&key));
+	buf_fini(&key);
+}
 
 static void
 put_known(struct flight *x, const struct auth_answer *a)
@@ -302,6 +398,8 @@ put_known(struct flight *x, const struct auth_answer *a)
 		.owner = a->owner,
 		.proof = login ? x->proof : NULL };
 	cache_put(m->known, buf_str(&x->key), &c, m->now_ms());
+	if (login && user != NULL && m->settings->auth.outage_login > 0)
+		put_account(x, user);
 	auth_user_unref(user);
 }
 
@@ -328,19 +426,20 @@ remember_refusal(struct flight *x, const struct auth_answer *a)
 {
 	struct memory *m = x->m;
 	struct cached c;
-	struct buf wrong;
-	bool known = false;
+	if (a->user != NULL && account_user(x, a->user->user) != NULL)
+		drop_account(x, a->user->user);
 	/* Taken before, and refused now: it stops at once. */
 	if (cache_get(m->known, buf_str(&x->key), &c) &&
-		(a->reason == REASON_UNKNOWN || proof_is(&c, x->proof)))
+		(a->reason == REASON_UNKNOWN || proof_is(&c, x->proof))) {
+		struct auth_user *user = c.user != NULL ? auth_user_ref(c.user) : NULL;
+		if (user != NULL)
+			drop_account(x, user->user);
 		(void)cache_drop(m->known, buf_str(&x->key));
-	if (a->reason != REASON_PASSWORD)
+		auth_user_unref(user);
+	}
+	if (!reason_is_guess(a->reason))
 		return false;
-	wrong_key(buf_str(&x->key), x->proof, &wrong);
-	known = cache_get(m->unknown, buf_str(&wrong), &c);
-	put_unknown(m, buf_str(&wrong), a);
-	buf_fini(&wrong);
-	return known;
+	return note_wrong(m, buf_str(&x->key), x->proof, a->reason);
 }
 
 static enum memory_from
@@ -350,6 +449,8 @@ remember(struct flight *x, const struct auth_answer *a)
 	bool repeated = false;
 	int64_t now = m->now_ms();
 	int64_t keep = m->settings->auth.cache_negative_ttl;
+	if (!is_present(m, x->b))
+		return FROM_BACKENDS;
 	cache_expire(m->unknown, now - (keep > WRONG_KEPT_MS ? keep : WRONG_KEPT_MS));
 	if (a->err == ERR_OK) {
 		put_known(x, a);
@@ -373,6 +474,27 @@ remember(struct flight *x, const struct auth_answer *a)
 	return repeated ? FROM_REPEATED : FROM_BACKENDS;
 }
 
+/* May that be told, now that a->failed failed? Not where the backend that knew the user was asked
+ * before it, and said no. The record becomes that of the user's last login. */
+static bool
+outage_allows(struct flight *x, const struct auth_answer *a, struct cached *c)
+{
+	size_t own = 0, failed = 0;
+	if (c->user == NULL)
+		return true;
+	while (own < x->b->n && !str_eq(x->b->v[own]->title, c->user->backend))
+		own++;
+	while (failed < x->b->n && x->b->v[failed] != a->failed)
+		failed++;
+	if (failed < x->b->n && own < failed) {
+		(void)cache_drop(x->m->known, buf_str(&x->key));
+		return false;
+	}
+	if (x->kind == MEMORY_LOGIN)
+		c->user = account_user(x, c->user->user);
+	return c->user != NULL;
+}
+
 static void
 log_outage(const struct flight *x, const struct cached *c, const struct auth_answer *failed)
 {
@@ -383,9 +505,9 @@ log_outage(const struct flight *x, const struct cached *c, const struct auth_ans
 		log_z("reason", reason_text(failed->reason)), log_s("detail", failed->detail));
 }
 
-/* Tell everybody who waits, and end. */
+/* Tell everybody who waits, and end. age_ms: of an answer from memory. */
 static void
-flight_land(struct flight *x, const struct auth_answer *a, enum memory_from from)
+flight_land(struct flight *x, const struct auth_answer *a, enum memory_from from, int64_t age_ms)
 {
 	if (x->in_map) /* who asks from now on starts anew */
 		hmap_remove(&x->m->flights, &x->node);
@@ -397,7 +519,11 @@ flight_land(struct flight *x, const struct auth_answer *a, enum memory_from from
 		k->flight = NULL;
 		k->memory = NULL;
 		buf_fini(&k->value);
+		k->age_ms = age_ms;
 		k->fn(k->arg, a, from);
+		/* Several connections of one client made one guess. */
+		if (x->kind == MEMORY_LOGIN && a->err == ERR_DENIED)
+			from = FROM_REPEATED;
 	}
 	flight_free(x);
 }
@@ -415,7 +541,7 @@ flight_land_old(struct flight *x, const struct cached *c)
 	a.value = str_sub(buf_str(&text), 0, c->value.n);
 	a.owner = str_from(buf_str(&text), c->value.n);
 	a.detail = STR("from memory, no backend answers");
-	flight_land(x, &a, FROM_OUTAGE);
+	flight_land(x, &a, FROM_OUTAGE, x->m->now_ms() - c->stored_ms);
 	auth_user_unref(user);
 	buf_fini(&text);
 }
@@ -430,13 +556,15 @@ on_backends(void *arg, const struct auth_answer *a)
 	enum memory_from from = remember(x, a);
 	/* REASON_HOME and the like are our own doubts, not an outage. */
 	bool outage = a->err == ERR_TEMP && a->reason == REASON_DIRECTORY;
-	if (outage && recall(x->m, x->b, x->kind, buf_str(&x->key), x->proof,
-			      outage_ttl(x->m, x->kind), &c)) {
+	if (outage &&
+		recall(x->m, x->b, x->kind, buf_str(&x->key), x->proof, outage_ttl(x->m, x->kind),
+			&c) &&
+		outage_allows(x, a, &c)) {
 		x->m->outages++;
 		log_outage(x, &c, a);
 		flight_land_old(x, &c);
 	} else {
-		flight_land(x, a, from);
+		flight_land(x, a, from, 0);
 	}
 }
 
@@ -474,7 +602,7 @@ flight_start(struct flight *x, struct backends *b, const struct memory_question 
 
 static struct flight *
 flight_new(struct memory *m, struct backends *b, enum memory_kind kind, struct str key,
-	struct str full_key, const unsigned char *proof)
+	struct str full_key, const unsigned char *proof, const unsigned char *digest)
 {
 	struct flight *x = xcalloc(1, sizeof *x);
 	x->m = m;
@@ -485,6 +613,7 @@ flight_new(struct memory *m, struct backends *b, enum memory_kind kind, struct s
 	buf_add(&x->key, key);
 	buf_add(&x->full_key, full_key);
 	memcpy(x->proof, proof, sizeof x->proof);
+	memcpy(x->digest, digest, sizeof x->digest);
 	list_init(&x->askings);
 	return x;
 }
@@ -492,19 +621,20 @@ flight_new(struct memory *m, struct backends *b, enum memory_kind kind, struct s
 /* An explanation is of its own question; without a memory every question is. */
 static void
 join_or_start(struct memory *m, struct backends *b, const struct memory_question *q,
-	struct asking *k, struct str key, const unsigned char *proof)
+	struct asking *k, struct str key, const unsigned char *proof, const unsigned char *digest)
 {
 	struct buf full;
 	wrong_key(key, proof, &full);
 	buf_addc(&full, kind_letters[q->kind]);
-	bool alone = q->context->trace != NULL || m->settings->auth.cache_size == 0;
+	bool alone =
+		q->context->trace != NULL || m->settings->auth.cache_size == 0 || !is_present(m, b);
 	struct hmap_node *n = !alone ? hmap_get(&m->flights, buf_str(&full)) : NULL;
 	struct flight *x;
 	if (n != NULL) {
 		x = CONTAINER_OF(n, struct flight, node);
 		m->joined++;
 	} else {
-		x = flight_new(m, b, q->kind, key, buf_str(&full), proof);
+		x = flight_new(m, b, q->kind, key, buf_str(&full), proof, digest);
 		if (!alone)
 			hmap_put(&m->flights, &x->node, buf_str(&x->full_key));
 		x->in_map = !alone;
@@ -519,7 +649,7 @@ void
 memory_ask(struct memory *m, struct backends *b, const struct memory_question *q, struct asking *k,
 	memory_fn fn, void *arg)
 {
-	unsigned char proof[DIGEST_SHA256_BYTES] = { 0 };
+	unsigned char proof[DIGEST_SHA256_BYTES] = { 0 }, digest[DIGEST_SHA256_BYTES] = { 0 };
 	struct buf key;
 	*k = (struct asking){ .memory = m, .fn = fn, .arg = arg };
 	list_init(&k->link);
@@ -533,11 +663,14 @@ memory_ask(struct memory *m, struct backends *b, const struct memory_question *q
 		buf_fini(&key);
 		return;
 	}
-	if (q->kind == MEMORY_LOGIN)
-		cache_proof(buf_str(&key), q->password, proof);
+	if (q->kind == MEMORY_LOGIN) {
+		cache_proof(STR_EMPTY, q->password, digest);
+		cache_proof(buf_str(&key), str_n(digest, sizeof digest), proof);
+	}
 	if (!from_memory(m, b, q, k, buf_str(&key), proof))
-		join_or_start(m, b, q, k, buf_str(&key), proof);
+		join_or_start(m, b, q, k, buf_str(&key), proof, digest);
 	explicit_bzero(proof, sizeof proof);
+	explicit_bzero(digest, sizeof digest);
 	buf_fini(&key);
 }
 

@@ -37,10 +37,12 @@ struct memory_question {
 
 enum memory_from {
 	FROM_BACKENDS,
-	FROM_MEMORY,  /* fresh enough */
-	FROM_OUTAGE,  /* old, but no backend answers */
-	FROM_WRONG,   /* the same wrong password as a short while ago */
-	FROM_REPEATED /* the backends refused it again, and it was known to be wrong */
+	FROM_MEMORY, /* fresh enough */
+	FROM_OUTAGE, /* old, but no backend answers */
+	FROM_WRONG,  /* the same wrong password as a short while ago */
+	/* the backends refused it again, and it was known to be wrong; or it is one of several
+	 * that they refused at once */
+	FROM_REPEATED
 };
 typedef void (*memory_fn)(void *arg, const struct auth_answer *a, enum memory_from from);
 
@@ -66,6 +68,7 @@ struct asking {
 	struct auth_user *user;
 	struct buf value;
 	enum memory_from from;
+	int64_t age_ms; /* FROM_OUTAGE: of the answer */
 };
 
 /* fn is called once, from the loop; b are the backends that are asked. Borrows q. A question with

@@ -176,6 +176,17 @@ keep_refusal(struct walk *w, const struct auth_answer *a)
 }
 
 static void
+finish_failed(struct walk *w, const struct auth_answer *a)
+{
+	finish(w, &(struct auth_answer){ .err = ERR_TEMP,
+			  .reason = a->reason != REASON_NONE ? a->reason : REASON_DIRECTORY,
+			  .detail = a->detail,
+			  .failed = w->b->v[w->at],
+			  .password_expires_sec = -1,
+			  .grace_logins = -1 });
+}
+
+static void
 on_answer(void *arg, const struct auth_answer *a)
 {
 	struct walk *w = arg;
@@ -210,8 +221,7 @@ on_answer(void *arg, const struct auth_answer *a)
 	case ERR_TEMP:
 	case ERR_CORRUPT:
 	case ERR_BUG:
-		finish_error(w, ERR_TEMP, a->reason != REASON_NONE ? a->reason : REASON_DIRECTORY,
-			a->detail);
+		finish_failed(w, a);
 		return;
 	}
 	w->at++;

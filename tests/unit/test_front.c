@@ -590,11 +590,14 @@ test_join(void **state UNUSED)
 static void
 test_outage(void **state UNUSED)
 {
+	assert_int_equal(settings->auth.outage_login, 0);
+	settings->auth.outage_login = 600000;
 	ASSERT_OK(login("anna", "right"), "anna@example.org");
 	ASSERT_OK(lookup(MAP_MAILBOX, "anna@example.org"), "anna@example.org");
 	now_ms += 120000;
 	one.failing = ERR_TEMP;
 	/* Off by default for logins; known addresses still resolve. */
+	settings->auth.outage_login = 0;
 	ASSERT_NO(login("anna", "right"), ERR_TEMP, REASON_DIRECTORY);
 	struct got g = lookup(MAP_MAILBOX, "anna@example.org");
 	ASSERT_OK(g, "anna@example.org");
@@ -1006,6 +1009,45 @@ test_delays(void **state UNUSED)
 
 /* ---- what a stranger could tell, and what an outage must not bring back ---- */
 
+/* The same wrong password over and over: known, unknown and locked names look alike. */
+static void
+test_repeated_alike(void **state UNUSED)
+{
+	static const char *const names[] = { "anna", "nobody", "tom" };
+	static const char *const ips[] = { "203.0.113.1", "203.0.113.2", "203.0.113.3" };
+	two.wrong = REASON_LOCKED;
+	for (int i = 0; i < 15; i++) {
+		for (size_t k = 0; k < ARRAY_LEN(names); k++) {
+			struct got g = login_from(names[k], "guess", ips[k]);
+			assert_int_equal(g.err, ERR_DENIED);
+			assert_string_equal(reason_code(g.reason), "");
+			assert_int_equal(delay(names[k], ips[k]), 2000);
+		}
+		now_ms += 3000;
+	}
+	/* Other passwords slow all of them down alike. */
+	for (int i = 0; i < 5; i++) {
+		for (size_t k = 0; k < ARRAY_LEN(names); k++)
+			wrong_logins(names[k], ips[k], 1);
+		assert_int_equal(delay("anna", ips[0]), delay("nobody", ips[1]));
+		assert_int_equal(delay("anna", ips[0]), delay("tom", ips[2]));
+	}
+}
+
+/* One guess, however many connections make it at once. */
+static void
+test_joined_guess_counts_once(void **state UNUSED)
+{
+	struct got g[20];
+	for (size_t i = 0; i < ARRAY_LEN(g); i++)
+		(void)start_login("anna", "old", "203.0.113.9", &g[i]);
+	turn();
+	for (size_t i = 0; i < ARRAY_LEN(g); i++)
+		ASSERT_NO(g[i], ERR_DENIED, REASON_PASSWORD);
+	assert_int_equal(one.asked[ASK_LOGIN], 1);
+	ASSERT_OK(login_from("anna", "right", "203.0.113.9"), "anna@example.org");
+}
+
 /* A block does not show: refusals do not get faster by it. */
 static void
 test_block_does_not_show(void **state UNUSED)
@@ -1020,6 +1062,125 @@ test_block_does_not_show(void **state UNUSED)
 	guess_names("203.0.113.8", 1);
 	ASSERT_NO(login_from("anna", "right", "203.0.113.8"), ERR_DENIED, REASON_BLOCKED);
 	assert_true(delay("other", "203.0.113.8") >= before);
+}
+
+/* The backend that knew the user is up and says no: another one's failure changes nothing. */
+static void
+test_outage_of_another(void **state UNUSED)
+{
+	settings->auth.outage_login = 86400000;
+	ASSERT_OK(login("anna", "right"), "anna@example.org");
+	ASSERT_OK(lookup(MAP_MAILBOX, "anna@example.org"), "anna@example.org");
+	ASSERT_OK(login("tom", "tomtom"), "tom@example.org");
+	now_ms += 120000;
+	two.failing = ERR_TEMP;
+	one.users[0].names = "gone";
+	ASSERT_NO(login("anna", "right"), ERR_TEMP, REASON_DIRECTORY);
+	ASSERT_NO(lookup(MAP_MAILBOX, "anna@example.org"), ERR_TEMP, REASON_DIRECTORY);
+	ASSERT_OK(login("tom", "tomtom"), "tom@example.org");
+	/* Nor afterwards. */
+	one.failing = ERR_TEMP;
+	ASSERT_NO(login("anna", "right"), ERR_TEMP, REASON_DIRECTORY);
+	ASSERT_NO(lookup(MAP_MAILBOX, "anna@example.org"), ERR_TEMP, REASON_DIRECTORY);
+	ASSERT_OK(login("tom", "tomtom"), "tom@example.org");
+}
+
+/* In an outage only the password that was right last, under every name of the user. */
+static void
+test_outage_other_names(void **state UNUSED)
+{
+	settings->auth.outage_login = 86400000;
+	one.users[0].names = "anna anna@example.org berg berg@example.org";
+	ASSERT_OK(login("anna", "right"), "anna@example.org");
+	ASSERT_OK(login("berg", "right"), "anna@example.org");
+	now_ms += 120000;
+	one.failing = ERR_TEMP;
+	ASSERT_OK(login("berg", "right"), "anna@example.org");
+	one.failing = ERR_OK;
+	one.users[0].password = "new";
+	ASSERT_OK(login("anna", "new"), "anna@example.org");
+	one.failing = ERR_TEMP;
+	ASSERT_NO(login("berg", "right"), ERR_TEMP, REASON_DIRECTORY);
+	ASSERT_OK(login("anna", "new"), "anna@example.org");
+	/* Refused by one name, it is gone for all. */
+	one.failing = ERR_OK;
+	ASSERT_OK(login("berg", "new"), "anna@example.org");
+	now_ms += 120000;
+	one.wrong = REASON_DISABLED;
+	one.users[0].password = "locked";
+	ASSERT_NO(login("anna", "new"), ERR_DENIED, REASON_DISABLED);
+	one.failing = ERR_TEMP;
+	ASSERT_NO(login("berg", "new"), ERR_TEMP, REASON_DIRECTORY);
+	ASSERT_NO(login("anna", "new"), ERR_TEMP, REASON_DIRECTORY);
+}
+
+/* A policy that any of the names brought holds for all of them. */
+static void
+test_outage_disabled(void **state UNUSED)
+{
+	settings->auth.outage_login = 86400000;
+	one.users[0].names = "anna anna@example.org berg berg@example.org";
+	ASSERT_OK(login("anna", "right"), "anna@example.org");
+	ASSERT_OK(login("berg", "right"), "anna@example.org");
+	now_ms += 120000;
+	one.users[0].user.disabled = true;
+	ASSERT_NO(login("anna", "right"), ERR_DENIED, REASON_DISABLED);
+	one.failing = ERR_TEMP;
+	ASSERT_NO(login("berg", "right"), ERR_DENIED, REASON_DISABLED);
+}
+
+/* A login that was proven otherwise lasts as long in an outage as one by password. */
+static void
+test_proven_outage_ends(void **state UNUSED)
+{
+	const struct front_login l = {
+		.name = STR("anna"), .proven = true, .context = context_of("imap", "192.0.2.1")
+	};
+	struct got g = { 0 };
+	settings->auth.outage_login = 300000;
+	(void)front_login(front, &l, on_got, &g);
+	turn();
+	ASSERT_OK(g, "anna@example.org");
+	one.failing = ERR_TEMP;
+	now_ms += 299999;
+	(void)front_login(front, &l, on_got, &g);
+	turn();
+	ASSERT_OK(g, "anna@example.org");
+	now_ms += 1;
+	(void)front_login(front, &l, on_got, &g);
+	turn();
+	ASSERT_NO(g, ERR_TEMP, REASON_DIRECTORY);
+	assert_int_equal(user("anna", false, "imap").err, ERR_OK);
+}
+
+/* What the old backends still say after a reload is for those who asked before it. */
+static void
+test_reload_in_flight(void **state UNUSED)
+{
+	struct got before, after;
+	struct settings *other = settings_defaults();
+	struct backend *v[] = { &two.b };
+	other->auth.default_domain = STR("example.org");
+	one.holds = true;
+	(void)start_login("anna", "right", "192.0.2.1", &before);
+	struct backends *old = front->backends;
+	front->backends = backends_of(loop, other, v, 1);
+	front->settings = other;
+	memory_set(front->memory, other);
+	now_ms += 1;
+	(void)start_login("anna", "right", "192.0.2.1", &after);
+	turn();
+	ASSERT_NO(after, ERR_DENIED, REASON_UNKNOWN);
+	assert_int_equal(before.calls, 0);
+	fake_tell(CONTAINER_OF(one.held.next, struct backend_request, link));
+	turn();
+	ASSERT_OK(before, "anna@example.org");
+	ASSERT_NO(login("anna", "right"), ERR_DENIED, REASON_UNKNOWN);
+	backends_unref(old);
+	turn();
+	front_free(front);
+	settings_free(other);
+	front = NULL;
 }
 
 /* By any of the user's names, and what status shows of a network. */
@@ -1235,7 +1396,14 @@ main(void)
 		TEST(test_forgotten_phone),
 		TEST(test_trusted),
 		TEST(test_delays),
+		TEST(test_repeated_alike),
+		TEST(test_joined_guess_counts_once),
 		TEST(test_block_does_not_show),
+		TEST(test_outage_of_another),
+		TEST(test_outage_other_names),
+		TEST(test_outage_disabled),
+		TEST(test_proven_outage_ends),
+		TEST(test_reload_in_flight),
 		TEST(test_forget_names),
 		TEST(test_failed_elsewhere),
 		TEST(test_table_is_bounded),
