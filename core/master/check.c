@@ -90,12 +90,13 @@ check_workers(const struct settings *s)
 
 	for (size_t i = 0; i < s->passwd_files_count; i++) {
 		const struct settings_passwd_file *f = &s->passwd_files[i];
-		good &= check_passwd_file(f) &
-			check_scheme("passwd_file", f->title, f->default_scheme);
+		good &= check_passwd_file(f);
+		good &= check_scheme("passwd_file", f->title, f->default_scheme);
 	}
 	for (size_t i = 0; i < s->sqls_count; i++) {
 		const struct settings_sql *q = &s->sqls[i];
-		good &= check_sql(q) & check_scheme("sql", q->title, q->default_scheme);
+		good &= check_sql(q);
+		good &= check_scheme("sql", q->title, q->default_scheme);
 	}
 	for (size_t i = 0; i < s->pams_count; i++)
 		good &= check_pam(&s->pams[i]);
