@@ -10,6 +10,7 @@ static const struct {
 	[REASON_NAME] = { "not a name", "", true },
 	[REASON_EMPTY] = { "empty name or password", "", true },
 	[REASON_PASSWORD] = { "password refused", "", true },
+	[REASON_REFUSED] = { "refused whatever the password", "", true },
 	[REASON_AMBIGUOUS] = { "more than one entry matches", "", false },
 	[REASON_ENTRY] = { "the entry has no usable name or home", "", false },
 	[REASON_DOMAIN] = { "the user's domain is another backend's", "", false },

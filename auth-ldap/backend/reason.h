@@ -11,6 +11,7 @@ enum auth_reason {
 	REASON_NAME,	  /* not a name at all */
 	REASON_EMPTY,	  /* empty name or password */
 	REASON_PASSWORD,  /* refused, and no more is known */
+	REASON_REFUSED,	  /* not (or not only) for the password: it may be right */
 	REASON_AMBIGUOUS, /* more than one entry matches */
 	REASON_ENTRY,	  /* the entry lacks a usable name or home */
 	REASON_DOMAIN,	  /* another backend's domain */

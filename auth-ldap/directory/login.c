@@ -23,8 +23,9 @@ reason_of(const struct ldap_bind_facts *f)
 	switch (f->reason) {
 	case LDAP_BIND_FINE:
 	case LDAP_BIND_PASSWORD:
-	case LDAP_BIND_REFUSED:
 		return REASON_PASSWORD;
+	case LDAP_BIND_REFUSED:
+		return REASON_REFUSED;
 	case LDAP_BIND_UNKNOWN:
 		return REASON_UNKNOWN;
 	case LDAP_BIND_LOCKED:
@@ -63,15 +64,16 @@ finish_refused(struct backend_request *r, const struct ldap_op *op)
 	if (!f->after_right_password && reason_code(reason)[0] != '\0') {
 		buf_addf(&detail, "%s (as the directory says to any password): ",
 			ldap_bind_reason_text(f->reason));
-		reason = REASON_PASSWORD;
+		reason = REASON_REFUSED;
 	}
 	buf_addz(&detail, op->text);
 	/* By a DN template nobody can tell an unknown user from a wrong password: without a user,
 	 * the answer lets the next backend try. */
-	bool maybe_unknown = by_template(r) && !f->after_right_password &&
-			     (reason == REASON_PASSWORD || reason == REASON_UNKNOWN);
+	bool maybe_unknown =
+		by_template(r) && !f->after_right_password &&
+		(reason == REASON_PASSWORD || reason == REASON_REFUSED || reason == REASON_UNKNOWN);
 	if (maybe_unknown) {
-		reason = REASON_PASSWORD;
+		reason = reason == REASON_REFUSED ? reason : REASON_PASSWORD;
 		buf_addf(&detail, " (%.*s)", STR_FMT(buf_str(&r->user->dn)));
 	}
 	struct auth_answer a = section_answer(ERR_DENIED, reason, buf_str(&detail));

@@ -165,8 +165,11 @@ trace_answer(struct walk *w, const struct auth_answer *a)
 static bool
 keep_refusal(struct walk *w, const struct auth_answer *a)
 {
-	if (w->q.kind != ASK_LOGIN || a->reason != REASON_PASSWORD || a->user != NULL)
+	bool refused = a->reason == REASON_PASSWORD || a->reason == REASON_REFUSED;
+	if (w->q.kind != ASK_LOGIN || !refused || a->user != NULL)
 		return false;
+	if (a->reason == REASON_REFUSED)
+		w->refused_reason = REASON_REFUSED; /* one that may take it is enough */
 	if (!w->refused) {
 		w->refused = true;
 		w->refused_reason = a->reason;

@@ -64,6 +64,16 @@ def test_what_is_said_after_the_right_password_only(postroom, uid, code):
     assert product.smtp_said(postroom, uid, password_of(uid)) == (235 if code == "OK" else 535)
 
 
+def test_an_account_that_is_enabled_again_works_at_once(postroom, ds389):
+    """That it was refused says nothing about the password."""
+    assert product.said(postroom, "dora", password_of("dora")) == "AUTHENTICATIONFAILED"
+    ds389.modify(user_dn("dora"), {"nsAccountLock": []})
+    try:
+        assert product.said(postroom, "dora", password_of("dora")) == "OK"
+    finally:
+        ds389.modify(user_dn("dora"), {"nsAccountLock": ["true"]})
+
+
 def test_locked_is_said_to_nobody(postroom, ds389):
     assert product.said(postroom, "lena", password_of("lena")) == "OK"
     ds389.lock("lena")

@@ -289,22 +289,22 @@ test_reasons(void **state)
 		const char *code;
 	} table[] = {
 		{ LDAP_BIND_PASSWORD, false, REASON_PASSWORD, "" },
-		{ LDAP_BIND_REFUSED, false, REASON_PASSWORD, "" },
+		{ LDAP_BIND_REFUSED, false, REASON_REFUSED, "" },
 		{ LDAP_BIND_UNKNOWN, false, REASON_UNKNOWN, "" },
 		{ LDAP_BIND_LOCKED, false, REASON_LOCKED, "" },
 		{ LDAP_BIND_LOCKED, true, REASON_LOCKED, "" },
-		{ LDAP_BIND_DISABLED, false, REASON_PASSWORD, "" },
+		{ LDAP_BIND_DISABLED, false, REASON_REFUSED, "" },
 		{ LDAP_BIND_DISABLED, true, REASON_DISABLED, "CONTACTADMIN" },
-		{ LDAP_BIND_ACCOUNT_EXPIRED, false, REASON_PASSWORD, "" },
+		{ LDAP_BIND_ACCOUNT_EXPIRED, false, REASON_REFUSED, "" },
 		{ LDAP_BIND_ACCOUNT_EXPIRED, true, REASON_ACCOUNT_EXPIRED, "CONTACTADMIN" },
-		{ LDAP_BIND_PASSWORD_EXPIRED, false, REASON_PASSWORD, "" },
+		{ LDAP_BIND_PASSWORD_EXPIRED, false, REASON_REFUSED, "" },
 		{ LDAP_BIND_PASSWORD_EXPIRED, true, REASON_PASSWORD_EXPIRED, "EXPIRED" },
-		{ LDAP_BIND_MUST_CHANGE, false, REASON_PASSWORD, "" },
+		{ LDAP_BIND_MUST_CHANGE, false, REASON_REFUSED, "" },
 		{ LDAP_BIND_MUST_CHANGE, true, REASON_MUST_CHANGE, "EXPIRED" },
-		{ LDAP_BIND_HOURS, false, REASON_PASSWORD, "" },
+		{ LDAP_BIND_HOURS, false, REASON_REFUSED, "" },
 		{ LDAP_BIND_HOURS, true, REASON_HOURS, "AUTHORIZATIONFAILED" },
 		{ LDAP_BIND_WORKSTATION, true, REASON_WORKSTATION, "AUTHORIZATIONFAILED" },
-		{ LDAP_BIND_WORKSTATION, false, REASON_PASSWORD, "" },
+		{ LDAP_BIND_WORKSTATION, false, REASON_REFUSED, "" },
 	};
 	struct world *w = *state;
 	make(w);
@@ -471,6 +471,11 @@ test_template(void **state)
 	expect(w, ERR_DENIED, REASON_PASSWORD);
 	assert_null(w->user);
 	assert_non_null(strstr(w->detail, ANNA_DN));
+	(void)ask(w, ASK_LOGIN, "anna");
+	asked->op.facts.reason = LDAP_BIND_DISABLED;
+	fake_end(ERR_DENIED, NULL);
+	expect(w, ERR_DENIED, REASON_REFUSED);
+	assert_null(w->user);
 	(void)ask(w, ASK_LOGIN, "anna");
 	asked->op.facts.reason = LDAP_BIND_PASSWORD_EXPIRED;
 	asked->op.facts.after_right_password = true;

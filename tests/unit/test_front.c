@@ -103,7 +103,8 @@ fake_answer(const struct fake *f, const struct auth_question *q)
 		str_eq(str_of(f->domain), q->name->domain))
 		return (struct auth_answer){ .err = ERR_OK, .value = str_of(f->domain) };
 	if (q->kind == ASK_LOGIN && u == NULL && f->cannot_tell)
-		return (struct auth_answer){ .err = ERR_DENIED, .reason = REASON_PASSWORD };
+		return (struct auth_answer){ .err = ERR_DENIED,
+			.reason = f->wrong != REASON_NONE ? f->wrong : REASON_PASSWORD };
 	if (u == NULL || q->kind == ASK_DOMAIN)
 		return a;
 	a = (struct auth_answer){ .err = ERR_OK, .user = &u->user };
@@ -503,12 +504,27 @@ static void
 test_reasons_not_remembered(void **state UNUSED)
 {
 	static const enum auth_reason reasons[] = { REASON_PASSWORD_EXPIRED, REASON_MUST_CHANGE,
-		REASON_LOCKED, REASON_DISABLED };
+		REASON_LOCKED, REASON_DISABLED, REASON_REFUSED };
 	for (size_t i = 0; i < ARRAY_LEN(reasons); i++) {
 		one.wrong = reasons[i];
 		ASSERT_NO(login("anna", "x"), ERR_DENIED, reasons[i]);
 		ASSERT_NO(login("anna", "x"), ERR_DENIED, reasons[i]);
 		assert_int_equal(one.asked[ASK_LOGIN], 2 * (i + 1));
+	}
+}
+
+/* One backend of several that may take the password later is enough. */
+static void
+test_refused_not_remembered(void **state UNUSED)
+{
+	one.cannot_tell = two.cannot_tell = true;
+	for (unsigned i = 0; i < 2; i++) {
+		const char *name = i == 0 ? "first" : "second";
+		one.wrong = i == 0 ? REASON_REFUSED : REASON_NONE;
+		two.wrong = i == 1 ? REASON_REFUSED : REASON_NONE;
+		ASSERT_NO(login(name, "x"), ERR_DENIED, REASON_REFUSED);
+		ASSERT_NO(login(name, "x"), ERR_DENIED, REASON_REFUSED);
+		assert_int_equal(two.asked[ASK_LOGIN], 2 * (i + 1));
 	}
 }
 
@@ -1374,6 +1390,7 @@ main(void)
 		TEST(test_old_password_stops),
 		TEST(test_wrong_memory),
 		TEST(test_reasons_not_remembered),
+		TEST(test_refused_not_remembered),
 		TEST(test_negative),
 		TEST(test_lookup_memory),
 		TEST(test_join),
