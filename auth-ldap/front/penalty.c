@@ -342,7 +342,7 @@ penalty_delay_ms(struct penalty *p, struct str address, struct str name, int64_t
 	int64_t n = 0;
 	keys_make(p, address, name, &k);
 	/* What is blocked is counted no more, and its score is gone: it must not show. */
-	if (penalty_blocked(p, address, name, now_ms))
+	if (p->limits.delay_ms > 0 && penalty_blocked(p, address, name, now_ms))
 		return p->limits.delay_max_ms;
 	const struct count *pair = k.pair.n > 0 ? count_find(p, BY_PAIR, k.pair) : NULL;
 	const struct count *user = k.user.n > 0 ? count_find(p, BY_USER, k.user) : NULL;

@@ -1078,6 +1078,18 @@ test_block_does_not_show(void **state UNUSED)
 	guess_names("203.0.113.8", 1);
 	ASSERT_NO(login_from("anna", "right", "203.0.113.8"), ERR_DENIED, REASON_BLOCKED);
 	assert_true(delay("other", "203.0.113.8") >= before);
+	/* Where refusals wait for nothing, nobody can tell anything by it. */
+	struct penalty_limits l = { .user = 1,
+		.window_ms = 1000,
+		.block_ms = 1000,
+		.block_max_ms = 1000,
+		.delay_max_ms = 5000 };
+	struct penalty_event e;
+	struct penalty *p = penalty_new(&l);
+	penalty_failed(p, STR("192.0.2.1"), STR("anna"), 0, &e);
+	assert_true(penalty_blocked(p, STR("192.0.2.1"), STR("anna"), 1));
+	assert_int_equal(penalty_delay_ms(p, STR("192.0.2.1"), STR("anna"), 1), 0);
+	penalty_free(p);
 }
 
 /* The backend that knew the user is up and says no: another one's failure changes nothing. */
