@@ -49,6 +49,7 @@ struct ldap_srv {
 	struct target targets[TARGETS_MAX];
 	size_t targets_count;
 	struct ldap_found found[FOUND_MAX];
+	const struct target *found_by[FOUND_MAX];
 	size_t found_count;
 	/* the last good one */
 	struct ldap_found last[FOUND_MAX];
@@ -158,6 +159,7 @@ add_found(struct ldap_srv *s, const struct target *t, const char *address)
 	unsigned port = tls ? s->o->srv_ldaps_port : t->record.port;
 	if (s->found_count >= FOUND_MAX)
 		return;
+	s->found_by[s->found_count] = t;
 	struct ldap_found *f = &s->found[s->found_count++];
 	*f = (struct ldap_found){ .priority = t->priority, .target.tls = tls };
 	(void)snprintf(f->target.uri, sizeof f->target.uri, "%s://%s:%u", tls ? "ldaps" : "ldap",
@@ -176,10 +178,8 @@ collect(struct ldap_srv *s)
 	memcpy(unsorted, s->found, sizeof unsorted);
 	for (size_t t = 0; t < s->targets_count; t++)
 		for (size_t i = 0; i < n; i++)
-			if (strcmp(unsorted[i].target.host, s->targets[t].record.name) == 0 &&
-				unsorted[i].priority == s->targets[t].priority)
+			if (s->found_by[i] == &s->targets[t])
 				s->found[at++] = unsorted[i];
-	s->found_count = at;
 }
 
 static void
@@ -217,9 +217,10 @@ on_v6(void *arg, const struct dns_answer *a)
 static bool
 has_target(const struct ldap_srv *s, const struct dns_record *r)
 {
+	bool any_port = s->o->srv_ldaps_port > 0; /* which is everybody's */
 	for (size_t i = 0; i < s->targets_count; i++)
 		if (strcmp(s->targets[i].record.name, r->name) == 0 &&
-			s->targets[i].record.port == r->port)
+			(any_port || s->targets[i].record.port == r->port))
 			return true;
 	return false;
 }

@@ -341,6 +341,19 @@ def test_srv_target_outside_the_domain_is_not_used(work, dcs):
             assert "certificate" in a.log_text()
 
 
+def test_one_name_on_many_ports(work, dcs):
+    """Whoever answers for DNS names one host sixteen times: each port is one server, no more."""
+    one, _ = dcs
+    records = [srv("_ldap._tcp", 10, port, "dc1") for port in range(1, 16)]
+    with Dns(work / "dns9", ADDRESSES + records + [
+            srv("_ldap._tcp", 5, one.port, "dc1")]) as dns:
+        text, settings = srv_section(one, dns)
+        with Authd(work / "srv9", text, settings=settings) as a, a.auth() as c:
+            a.wait_log("ev=auth.discovery")
+            assert c.plain("anna.berg", "secret-anna.berg").verb == "OK"
+            assert " servers=16 " in a.log_text()
+
+
 def test_no_dns_and_no_records(work, dcs):
     one, _ = dcs
     with Dns(work / "dns5", ADDRESSES) as dns:
