@@ -159,7 +159,7 @@ take_page(struct ldap_conn *c, struct ldap_op *op, LDAPControl **controls)
 	ber_int_t estimate = 0;
 	LDAPControl *found = ldap_control_find(LDAP_CONTROL_PAGEDRESULTS, controls, NULL);
 	op->page = STR_EMPTY;
-	if (found == NULL)
+	if (found == NULL || op->page_size <= 0) /* a page that nobody asked for has no next one */
 		return true;
 	if (ldap_parse_pageresponse_control(c->ld, found, &estimate, &cookie) != LDAP_SUCCESS)
 		return false;

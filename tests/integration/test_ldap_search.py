@@ -212,6 +212,20 @@ def test_members_in_parts_arrive_whole(count):
     assert all(q.base == "cn=g,dc=x" and q.scope == 0 for q in searches[1:])
 
 
+def test_a_page_that_nobody_asked_for_has_no_next_one():
+    """A cookie in the answer to a plain search: the same search again would bring the same entry."""
+    def on_search(q):
+        if q.scope == 0:
+            yield Entry(q.base, {"member;range=1-*": ["cn=m1,dc=x"]})
+        else:
+            yield Entry("cn=g,dc=x", {"cn": ["g"], "member;range=0-0": ["cn=m0,dc=x"]})
+        yield Done(controls=page_control("more"))
+
+    a, searches = ranged(on_search)
+    assert a.err == "ok" and a.dns == ["cn=g,dc=x"]
+    assert a.values("member") == ["cn=m0,dc=x", "cn=m1,dc=x"] and len(searches) == 2
+
+
 def test_parts_of_several_groups_and_attributes():
     def on_search(q):
         if q.scope == 0:
