@@ -29,7 +29,8 @@ enum {
 
 struct ldap_gss {
 	struct pool *pool;
-	char *keytab; /* "FILE:/…" */
+	uint64_t number; /* of the process's ldap_gss: tickets of an earlier one are still there */
+	char *keytab;	 /* "FILE:/…" */
 	char *principal;
 	unsigned generation; /* of the tickets */
 	int64_t generation_ms;
@@ -266,8 +267,8 @@ gss_bind_start(struct ldap_gss *g, struct str host, struct str binding, gss_fn f
 	b->fn = fn;
 	b->arg = arg;
 	(void)snprintf(b->service, sizeof b->service, "ldap@%.*s", STR_FMT(host));
-	(void)snprintf(
-		b->ccache, sizeof b->ccache, "MEMORY:postroom-%p-%u", (void *)g, g->generation);
+	(void)snprintf(b->ccache, sizeof b->ccache, "MEMORY:postroom-%llu-%u",
+		(unsigned long long)g->number, g->generation);
 	buf_init(&b->binding, BINDING_MAX);
 	buf_init_secret(&b->in, TOKEN_MAX);
 	buf_init_secret(&b->out, TOKEN_MAX);
@@ -330,8 +331,10 @@ ldap_gss_new(struct loop *l, struct str keytab, struct str principal, struct lda
 	static bool prepared;
 	if (!prepared)
 		prepared = on_exit(on_process_end, NULL) == 0;
+	static uint64_t numbers;
 	struct ldap_gss *g = xcalloc(1, sizeof *g);
 	struct buf b;
+	g->number = ++numbers;
 	buf_init(&b, keytab.n + 16);
 	buf_addz(&b, "FILE:");
 	buf_add(&b, keytab);
