@@ -79,7 +79,7 @@ struct ldap_op {
 	enum err err;	 /* ERR_OK, ERR_LIMIT (size limit: entries is a part), ERR_NOTFOUND (no such
 			    base), ERR_DENIED (bind refused), ERR_TEMP */
 	int code;	 /* LDAP result code, for the log */
-	const char *uri; /* who answered, or was asked last; NULL: nobody. Filled by the pool */
+	const char *uri; /* who answered, or was asked last; NULL: nobody. Of the arena */
 	int64_t ms;	 /* from the question to its end, the wait for a connection included */
 	char text[160];	 /* the server's diagnostic, or ours */
 };

@@ -88,6 +88,10 @@ ask_finish(struct ask *a)
 	a->binder = NULL;
 	a->server = NULL;
 	a->op.ms = clock_ms() - a->begin_ms;
+	struct str uri;
+	/* The server may be gone before the caller hears of it. */
+	if (a->op.uri != NULL)
+		a->op.uri = arena_str(a->op.arena, str_of(a->op.uri), &uri) == ERR_OK ? uri.p : "";
 	list_push_back(&a->pool->finished, &a->op.link);
 	loop_task_queue(&a->pool->task);
 }

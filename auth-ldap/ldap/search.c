@@ -256,7 +256,8 @@ static void
 take_part(struct ldap_search *s, const struct ldap_op *op)
 {
 	s->answer.code = op->code;
-	s->answer.uri = op->uri;
+	(void)snprintf(s->uri, sizeof s->uri, "%s", op->uri != NULL ? op->uri : "");
+	s->answer.uri = op->uri != NULL ? s->uri : NULL;
 	s->answer.ms += op->ms;
 	s->answer.conn_id = op->conn_id;
 	if (op->err != ERR_OK && !op->referred) {

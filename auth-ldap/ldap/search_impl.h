@@ -51,8 +51,9 @@ struct ldap_search {
 	struct arena *arena;   /* of an answer in parts, NULL before; with q.stream emptied after
 				  each page */
 	struct ldap_op answer; /* link, password: unused */
-	struct ldap_op *asked; /* in a pool */
-	size_t entries_count;  /* of all pages */
+	char uri[sizeof((struct ldap_target *)0)->uri]; /* answer's */
+	struct ldap_op *asked;				/* in a pool */
+	size_t entries_count;				/* of all pages */
 	/* legs */
 	struct leg *legs, **legs_end, *leg;
 	unsigned legs_count;

@@ -223,13 +223,10 @@ server_free(struct ldap_server *s)
 	free(s);
 }
 
-/* Answers that are on their way to callers still name their server. */
 static void
 forget_gone(struct ldap_pool *p)
 {
 	size_t kept = 0;
-	if (!list_empty(&p->finished))
-		return;
 	for (size_t i = 0; i < p->servers_count; i++) {
 		struct ldap_server *s = p->servers[i];
 		if (s->gone && s->conn == NULL && s->binders == 0 && s != p->active)
