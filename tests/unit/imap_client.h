@@ -181,7 +181,7 @@ client_sendz(struct client *c, const char *z)
 
 /* Commands without a tag; returns the status word behind the tag ("OK ...") of the answer, which
  * stays in c->in. A literal may be in the line as it is (non-synchronising). */
-static inline const char *
+__attribute__((format(printf, 2, 3))) static inline const char *
 say(struct client *c, const char *fmt, ...)
 {
 	static char status[512];
