@@ -19,6 +19,7 @@ auth_ldap_libauth_a_SOURCES = \
 	auth-ldap/front/memory.c auth-ldap/front/memory.h \
 	auth-ldap/front/penalty.c auth-ldap/front/penalty.h \
 	auth-ldap/front/policy.c auth-ldap/front/policy.h \
+	auth-ldap/front/same_name.c auth-ldap/front/same_name.h \
 	auth-ldap/front/walk.c auth-ldap/front/walk.h \
 	auth-ldap/server/access.c auth-ldap/server/access.h \
 	auth-ldap/server/admin_server.c \

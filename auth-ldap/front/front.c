@@ -9,6 +9,7 @@
 #include "auth-ldap/backend/kinds.h"
 #include "auth-ldap/front/front_impl.h"
 #include "auth-ldap/front/policy.h"
+#include "auth-ldap/front/same_name.h"
 #include "core/base/clock.h"
 #include "core/base/log.h"
 #include "core/base/xalloc.h"
@@ -382,8 +383,9 @@ front_forget(struct front *f, struct str key)
 	size_t count = memory_forget(f->memory, key) + penalty_forget(f->penalty, key);
 	/* A login name stands in the keys with its domain. */
 	if (key.n > 0 && front_login_name(f, key, &n) == ERR_OK && !str_eq(n.address, key))
-		count +=
-			memory_forget(f->memory, n.address) + penalty_forget(f->penalty, n.address);
+		count += memory_forget(f->memory, n.address);
+	if (key.n > 0 && same_name(f->settings, key, &n) == ERR_OK && !str_eq(n.address, key))
+		count += penalty_forget(f->penalty, n.address);
 	log_event(LVL_INFO, "auth.forget", log_s("key", key), log_n("count", (int64_t)count));
 	return count;
 }

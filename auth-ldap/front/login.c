@@ -9,6 +9,7 @@
 
 #include "auth-ldap/front/front_impl.h"
 #include "auth-ldap/front/policy.h"
+#include "auth-ldap/front/same_name.h"
 #include "core/base/clock.h"
 #include "core/base/log.h"
 #include "core/base/xalloc.h"
@@ -43,11 +44,11 @@ count_guess(struct front *f, struct str name, const struct auth_context *c, enum
 		log_block(c, name, "user from this address", e.user_block_ms);
 }
 
-/* The name under which failures are counted: as it would reach a backend. */
+/* The name under which failures are counted. */
 static struct str
 counted_name(const struct front *f, struct str typed, struct name *n)
 {
-	return front_login_name(f, typed, n) == ERR_OK ? n->address : STR_EMPTY;
+	return same_name(f->settings, typed, n) == ERR_OK ? n->address : STR_EMPTY;
 }
 
 void
@@ -72,10 +73,11 @@ front_blocked(struct front *f, struct str name, const struct auth_context *c)
 	return penalty_blocked(f->penalty, c->remote_ip, counted_name(f, name, &n), f->now_ms());
 }
 
+/* Empty: a certificate's subject is nobody's name yet. */
 static struct str
-request_name(const struct front_request *r)
+request_name(const struct front_request *r, struct name *n)
 {
-	return r->has_name ? r->name.address : STR_EMPTY;
+	return r->has_name ? counted_name(r->f, r->typed, n) : STR_EMPTY;
 }
 
 /* The end of a refused login. repeated: a backend or memory refused what was refused before, which
@@ -83,10 +85,11 @@ request_name(const struct front_request *r)
 static void
 deny(struct front_request *r, const struct auth_answer *a, bool repeated)
 {
+	struct name n;
 	bool count = reason_is_guess(a->reason) && !repeated && r->context.trace == NULL;
 	trace_addf(r->context.trace, "login refused: %s", reason_text(a->reason));
 	if (count)
-		count_guess(r->f, request_name(r), &r->context, a->reason);
+		count_guess(r->f, request_name(r, &n), &r->context, a->reason);
 	request_finish(r, a);
 }
 
@@ -129,9 +132,10 @@ succeed(struct front_request *r, const struct auth_user *acts_as, struct str det
 		.detail = detail,
 		.password_expires_sec = r->password_expires_sec,
 		.grace_logins = r->grace_logins };
+	struct name n;
 	if (r->context.trace == NULL && r->has_name)
 		penalty_succeeded(
-			r->f->penalty, r->context.remote_ip, r->name.address, r->f->now_ms());
+			r->f->penalty, r->context.remote_ip, request_name(r, &n), r->f->now_ms());
 	trace_addf(r->context.trace, "login as %.*s", STR_FMT(acts_as->user));
 	request_finish(r, &a);
 }
@@ -310,12 +314,14 @@ static bool
 blocked(struct front_request *r)
 {
 	struct front *f = r->f;
-	bool yes = penalty_blocked(f->penalty, r->context.remote_ip, request_name(r), f->now_ms());
+	struct name n;
+	struct str name = request_name(r, &n);
+	bool yes = penalty_blocked(f->penalty, r->context.remote_ip, name, f->now_ms());
 	if (yes && r->context.trace != NULL) {
 		trace_addf(r->context.trace,
 			"penalties: %.*s from %.*s is blocked; asked all the "
 			"same",
-			STR_FMT(request_name(r)), STR_FMT(r->context.remote_ip));
+			STR_FMT(name), STR_FMT(r->context.remote_ip));
 		return false;
 	}
 	return yes;

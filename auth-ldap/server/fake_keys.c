@@ -5,7 +5,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "auth-ldap/name/name.h"
+#include "auth-ldap/front/same_name.h"
 #include "core/base/rand.h"
 #include "core/passwd/digest.h"
 
@@ -39,46 +39,21 @@ fake_keys_setup(struct fake_keys *f, const struct settings *s)
 	explicit_bzero(id, sizeof id);
 }
 
-/* The domain that "EXAMPLE\\" stands for. */
-static struct str
-netbios_domain(const struct settings *s, struct str netbios)
-{
-	for (size_t i = 0; i < s->directories_count; i++) {
-		const struct settings_directory *d = &s->directories[i];
-		if (str_ieq(d->netbios_domain, netbios) && d->domains.n > 0)
-			return d->domains.v[0];
-	}
-	return s->auth.default_domain;
-}
-
-/* One name for all that a user would be found by: "anna", "Anna@example.org", "EXAMPLE\anna". Else
- * several salts for what would be one user say that there is none. */
-static void
-same_name(const struct settings *s, struct str typed, struct buf *out)
-{
-	struct name n;
-	bool ok = name_parse_login(typed, s->auth.default_domain, &n) == ERR_OK;
-	struct str name = ok ? n.address : typed;
-	for (size_t i = 0; i < name.n; i++)
-		buf_addc(out, (char)ascii_lower(name.p[i]));
-	if (!ok || n.netbios.n == 0)
-		return;
-	struct str domain = netbios_domain(s, n.netbios);
-	buf_addc(out, '@');
-	for (size_t i = 0; i < domain.n; i++)
-		buf_addc(out, (char)ascii_lower(domain.p[i]));
-}
-
 void
 fake_keys_make(const struct fake_keys *f, const struct settings *s, struct str name, bool sha256,
 	struct fake_keys_room *room, struct sasl_keys *out)
 {
 	size_t n = sha256 ? 32 : 20;
 	struct buf same;
+	struct name one;
+	/* Several salts for what would be one user would say that there is none. */
+	if (same_name(s, name, &one) == ERR_OK)
+		name = one.address;
 	buf_init(&same, SASL_RESPONSE_MAX + 1024);
 	/* The hash's name keeps the salts of one user apart. */
 	buf_addc(&same, sha256 ? '2' : '1');
-	same_name(s, name, &same);
+	for (size_t i = 0; i < name.n; i++)
+		buf_addc(&same, (char)ascii_lower((unsigned char)name.p[i]));
 	if (digest_hmac(DIGEST_SHA256, str_n(f->seed, sizeof f->seed), buf_str(&same),
 		    room->salt) != ERR_OK)
 		rand_bytes(room->salt, sizeof room->salt);

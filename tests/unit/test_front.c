@@ -1226,6 +1226,37 @@ test_forget_names(void **state UNUSED)
 	ASSERT_OK(login_from("anna", "right", "2001:db8:1:2::1"), "anna@example.org");
 }
 
+/* However the name is written, it is one user's count, and forgotten by any of them. */
+static void
+test_names_count_once(void **state UNUSED)
+{
+	static const char *const names[] = { "anna", "Anna@Example.ORG", "CORP\\Anna", "ANNA" };
+	const struct auth_context c = context_of("imap", "203.0.113.9");
+	struct settings_directory d = { .netbios_domain = STR("corp") };
+	settings->directories = &d;
+	settings->directories_count = 1;
+	one.b.netbios = STR("corp");
+	for (size_t i = 0; i < 10; i++) {
+		char password[20];
+		(void)snprintf(password, sizeof password, "guess%zu", i);
+		ASSERT_NO(login_from(names[i % 4], password, "203.0.113.9"), ERR_DENIED,
+			REASON_PASSWORD);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		ASSERT_NO(login_from(names[i], "right", "203.0.113.9"), ERR_DENIED, REASON_BLOCKED);
+		assert_true(front_blocked(front, str_of(names[i]), &c));
+	}
+	assert_true(front_forget(front, STR("CORP\\anna")) > 0);
+	ASSERT_OK(login_from("anna", "right", "203.0.113.9"), "anna@example.org");
+	/* Another section's domain is another user. */
+	d.domains = (struct str_list){ (struct str[]){ STR("example.com") }, 1 };
+	wrong_logins("anna", "203.0.113.9", 10);
+	assert_true(front_blocked(front, STR("anna@example.org"), &c));
+	assert_false(front_blocked(front, STR("CORP\\anna"), &c));
+	settings->directories = NULL;
+	settings->directories_count = 0;
+}
+
 /* A wrong proof of a mechanism counts as a wrong password does. */
 static void
 test_failed_elsewhere(void **state UNUSED)
@@ -1434,6 +1465,7 @@ main(void)
 		TEST(test_proven_outage_ends),
 		TEST(test_reload_in_flight),
 		TEST(test_forget_names),
+		TEST(test_names_count_once),
 		TEST(test_failed_elsewhere),
 		TEST(test_table_is_bounded),
 		TEST(test_keys),
