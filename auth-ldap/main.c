@@ -2,6 +2,7 @@
  * of the settings and the bound sockets; every login and lookup of the other roles, and of Postfix
  * and Exim beside us, is a question to this process. One loop; the only threads are those that
  * accept Kerberos tickets, because that reads files. */
+#include <errno.h>
 #include <stdlib.h>
 #include <sys/types.h>
 #include <unistd.h>
@@ -132,6 +133,52 @@ auth_start(struct role_ctx *r)
 	return ERR_OK;
 }
 
+/* As the user who will read them. */
+static enum err
+check_keytabs(const struct settings *s, struct buf *why)
+{
+	struct str path = s->auth.gssapi_keytab;
+	if (path.n > 0 && access(path.p, R_OK) != 0) {
+		buf_addf(
+			why, "auth.gssapi_keytab: %.*s: %s", STR_FMT(path), strerrordesc_np(errno));
+		return ERR_NOTFOUND;
+	}
+	for (size_t i = 0; i < s->directories_count; i++) {
+		const struct settings_directory *d = &s->directories[i];
+		if (d->bind_keytab.n == 0 || access(d->bind_keytab.p, R_OK) == 0)
+			continue;
+		buf_addf(why, "directory \"%.*s\": bind_keytab: %.*s: %s", STR_FMT(d->title),
+			STR_FMT(d->bind_keytab), strerrordesc_np(errno));
+		return ERR_NOTFOUND;
+	}
+	return ERR_OK;
+}
+
+/* `postroom check`: what auth_init and auth_start would refuse. */
+static enum err
+auth_check(struct role_ctx *r, struct buf *why)
+{
+	const struct settings *s = role_settings(r);
+	struct front *f = NULL;
+	struct str missing = STR_EMPTY;
+	const struct str_list *m = &s->auth.sasl_mechanisms;
+	enum err e = check_keytabs(s, why);
+	if (e != ERR_OK)
+		return e;
+	ldap_conn_setup();
+	e = sasl_exchange_setup(m->v, m->n, s->auth.gssapi_keytab, &missing);
+	if (e != ERR_OK)
+		buf_addf(why,
+			"auth.sasl_mechanisms: Cyrus SASL has no plug-in for %.*s here (Debian: "
+			"libsasl2-modules, libsasl2-modules-gssapi-mit)",
+			STR_FMT(missing));
+	else
+		e = front_new(role_loop(r), s, &f, why);
+	front_free(f);
+	sasl_exchange_teardown();
+	return e;
+}
+
 /* Sessions go on; those that have begun end with the old backends. */
 static void
 auth_reload(struct role_ctx *r)
@@ -175,6 +222,7 @@ static const struct role auth_role = {
 	.bit = ROLE_AUTH,
 	.user = user_of,
 	.cage = { .no_file_writes = true },
+	.check = auth_check,
 	.init = auth_init,
 	.start = auth_start,
 	.reload = auth_reload,

@@ -113,28 +113,6 @@ check_results(const char *name, const struct str_list *l, struct buf *err_out)
 static enum err
 check_settings(const struct settings_directory *s, struct buf *err_out)
 {
-	const struct {
-		const char *name;
-		struct str t;
-	} filters[] = {
-		{ "catch_all_filter", s->catch_all_filter },
-		{ "member_name_filter", s->member_name_filter },
-		{ "members_filter", s->members_filter },
-		{ "transport_filter", s->transport_filter },
-	};
-	for (size_t i = 0; i < ARRAY_LEN(filters); i++) {
-		struct str t = filters[i].t;
-		if (template_check(t, TEMPLATE_FILTER, NULL, NULL) == ERR_OK &&
-			(t.n == 0 || t.p[0] == '('))
-			continue;
-		buf_addf(err_out, "%s: not a filter in parentheses with known %%{variables}",
-			filters[i].name);
-		return ERR_SYNTAX;
-	}
-	if (s->members_filter.n > 0 && !template_uses(s->members_filter, "dn")) {
-		buf_addz(err_out, "members_filter: without %{dn} every group would be the same");
-		return ERR_SYNTAX;
-	}
 	enum err e = check_results("terminal_result", &s->terminal_result, err_out);
 	if (e == ERR_OK)
 		e = check_results("alias_result", &s->alias_result, err_out);

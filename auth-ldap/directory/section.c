@@ -328,37 +328,75 @@ filter_shape_ok(struct str t)
 	return depth == 0;
 }
 
+/* A variable of one of these names; none needed when they are empty. */
+struct needs {
+	const char *any[5];
+};
+
+static bool
+needs_met(const struct needs *n, struct str t)
+{
+	bool met = t.n == 0 || n->any[0] == NULL;
+	for (size_t i = 0; !met && n->any[i] != NULL; i++)
+		met = template_uses(t, n->any[i]);
+	return met;
+}
+
+static enum err
+check_template(struct str t, enum template_use use, const struct needs *needs, struct buf *err_out)
+{
+	if (template_check(t, use, NULL, err_out) != ERR_OK)
+		return ERR_SYNTAX;
+	if (use == TEMPLATE_FILTER && !filter_shape_ok(t)) {
+		buf_addz(err_out, "not a filter: its parentheses do not fit");
+		return ERR_SYNTAX;
+	}
+	if (needs_met(needs, t))
+		return ERR_OK;
+	buf_addz(err_out, "the same for every question: it needs");
+	for (size_t i = 0; needs->any[i] != NULL; i++)
+		buf_addf(err_out, "%s %%{%s}", i > 0 ? " or" : "", needs->any[i]);
+	return ERR_SYNTAX;
+}
+
 static enum err
 check_templates(const struct settings_directory *s, struct buf *err_out)
 {
+	static const struct needs none = { { NULL } },
+				  name = { { "user", "local", "address", NULL } },
+				  domain = { { "domain", "address", NULL } },
+				  dn = { { "dn", NULL } },
+				  certificate = { { "certificate", "certificate_cn",
+					  "certificate_uid", "certificate_mail", NULL } };
 	const struct {
 		const char *name;
 		struct str t;
 		enum template_use use;
+		const struct needs *needs;
 	} templates[] = {
-		{ "base", s->base, TEMPLATE_DN },
-		{ "user_base", s->user_base, TEMPLATE_DN },
-		{ "group_base", s->group_base, TEMPLATE_DN },
-		{ "domain_base", s->domain_base, TEMPLATE_DN },
-		{ "user_dn", s->user_dn, TEMPLATE_DN },
-		{ "user_filter", s->user_filter, TEMPLATE_FILTER },
-		{ "certificate_filter", s->certificate_filter, TEMPLATE_FILTER },
-		{ "master_filter", s->master_filter, TEMPLATE_FILTER },
-		{ "domain_filter", s->domain_filter, TEMPLATE_FILTER },
-		{ "mailbox_filter", s->mailbox_filter, TEMPLATE_FILTER },
-		{ "alias_filter", s->alias_filter, TEMPLATE_FILTER },
-		{ "sender_filter", s->sender_filter, TEMPLATE_FILTER },
+		{ "base", s->base, TEMPLATE_DN, &none },
+		{ "user_base", s->user_base, TEMPLATE_DN, &none },
+		{ "group_base", s->group_base, TEMPLATE_DN, &none },
+		{ "domain_base", s->domain_base, TEMPLATE_DN, &none },
+		{ "user_dn", s->user_dn, TEMPLATE_DN, &name },
+		{ "user_filter", s->user_filter, TEMPLATE_FILTER, &name },
+		{ "certificate_filter", s->certificate_filter, TEMPLATE_FILTER, &certificate },
+		{ "master_filter", s->master_filter, TEMPLATE_FILTER, &none },
+		{ "domain_filter", s->domain_filter, TEMPLATE_FILTER, &domain },
+		{ "mailbox_filter", s->mailbox_filter, TEMPLATE_FILTER, &name },
+		{ "alias_filter", s->alias_filter, TEMPLATE_FILTER, &name },
+		{ "sender_filter", s->sender_filter, TEMPLATE_FILTER, &name },
+		{ "catch_all_filter", s->catch_all_filter, TEMPLATE_FILTER, &domain },
+		{ "member_name_filter", s->member_name_filter, TEMPLATE_FILTER, &name },
+		{ "members_filter", s->members_filter, TEMPLATE_FILTER, &dn },
+		{ "transport_filter", s->transport_filter, TEMPLATE_FILTER, &none },
 	};
 	for (size_t i = 0; i < ARRAY_LEN(templates); i++) {
-		struct str t = templates[i].t;
 		size_t before = err_out->n;
 		buf_addf(err_out, "directory \"%.*s\": %s: ", STR_FMT(s->title), templates[i].name);
-		if (template_check(t, templates[i].use, NULL, err_out) != ERR_OK)
+		if (check_template(templates[i].t, templates[i].use, templates[i].needs, err_out) !=
+			ERR_OK)
 			return ERR_SYNTAX;
-		if (templates[i].use == TEMPLATE_FILTER && !filter_shape_ok(t)) {
-			buf_addz(err_out, "not a filter: its parentheses do not fit");
-			return ERR_SYNTAX;
-		}
 		buf_truncate(err_out, before);
 	}
 	return ERR_OK;
@@ -372,11 +410,49 @@ complain(const struct settings_directory *s, struct buf *err_out, const char *wh
 }
 
 static enum err
+check_uris(const struct settings_directory *s, struct buf *err_out)
+{
+	struct ldap_target t;
+	for (size_t i = 0; i < s->uris.n; i++)
+		if (ldap_target_parse(s->uris.v[i], &t) != ERR_OK) {
+			buf_addf(err_out,
+				"directory \"%.*s\": uris: \"%.*s\" is not ldap://HOST[:PORT], "
+				"ldaps://HOST[:PORT] or ldapi://%%2Fpath",
+				STR_FMT(s->title), STR_FMT(s->uris.v[i]));
+			return ERR_SYNTAX;
+		}
+	return ERR_OK;
+}
+
+/* A rule that cannot be read would let those in whom it should keep out. */
+static bool
+bits_ok(const struct str_list *rules)
+{
+	uint64_t bit;
+	for (size_t i = 0; i < rules->n; i++)
+		if (str_starts(rules->v[i], STR("bit:")) &&
+			(str_to_u64(str_from(rules->v[i], 4), INT64_MAX, &bit) != ERR_OK ||
+				bit == 0))
+			return false;
+	return true;
+}
+
+static enum err
 section_check(const struct settings_directory *s, struct buf *err_out)
 {
-	enum err e = check_templates(s, err_out);
+	enum err e = check_uris(s, err_out);
+	if (e == ERR_OK)
+		e = check_templates(s, err_out);
 	if (e != ERR_OK)
 		return e;
+	if ((s->client_certificate.n > 0) != (s->client_key.n > 0))
+		return complain(s, err_out, "client_certificate and client_key need each other");
+	if (!bits_ok(&s->enabled_values) || !bits_ok(&s->disabled_values))
+		return complain(s, err_out,
+			"enabled_values and disabled_values: behind bit: stands a number");
+	if (s->bind_connections_min > s->bind_connections_max)
+		return complain(
+			s, err_out, "bind_connections_min is more than bind_connections_max");
 	/* A name without a password is bound as nobody by many servers (RFC 4513 5.1.2). */
 	if (str_eq(s->bind_method, STR("simple")) && (s->bind_dn.n > 0) != (s->bind_password.n > 0))
 		return complain(s, err_out, "bind_dn and bind_password need each other");

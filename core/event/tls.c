@@ -199,7 +199,7 @@ tls_ctx_new_server(const struct tls_server_options *o, struct tls_ctx **out, con
 	else if (SSL_CTX_check_private_key(ssl) != 1)
 		wrong = "the key does not belong to the certificate";
 	else if (ask_client(ssl, o->client_ca_pem) != ERR_OK)
-		wrong = "CA certificates for clients";
+		wrong = "CA certificates for clients: none that can be read";
 	return finish_ctx(ssl, wrong, out, err_out);
 }
 
@@ -212,7 +212,7 @@ tls_ctx_new_client(const struct tls_client_options *o, struct tls_ctx **out, con
 	if (ssl == NULL || set_policy(ssl, o->min_version) != ERR_OK)
 		wrong = "TLS library";
 	else if (use_authorities(ssl, o->ca_pem) != ERR_OK)
-		wrong = "CA certificates";
+		wrong = "CA certificates: none that can be read";
 	else if (o->certificate_pem.n != 0 && use_chain(ssl, o->certificate_pem) != ERR_OK)
 		wrong = "certificate";
 	else if (o->certificate_pem.n != 0 && use_key(ssl, o->key_pem) != ERR_OK)

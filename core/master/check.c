@@ -6,6 +6,7 @@
 
 #include "core/event/tls.h"
 #include "core/master/commands.h"
+#include "core/master/trial.h"
 #include "core/passwd/passwd.h"
 
 /* The certificate and key must fit, or no client could ever start TLS. */
@@ -110,8 +111,10 @@ command_check(const struct command_args *a)
 	int status;
 
 	if (s == NULL)
-		return 1;
+		return EXIT_CONFIG;
 	status = check_tls(s) | check_workers(s);
+	if (!trial_run(s, "auth", ROLE_AUTH))
+		status = 1;
 	settings_free(s);
 	if (status == 0)
 		(void)printf("%s: ok\n", a->config);
@@ -130,7 +133,7 @@ command_config(const struct command_args *a)
 	}
 	s = command_settings(a, false);
 	if (s == NULL)
-		return 1;
+		return EXIT_CONFIG;
 	buf_init(&out, 16 * 1024 * 1024);
 	settings_print(s, a->argc == 1, &out);
 	(void)fwrite(buf_str(&out).p, 1, out.n, stdout);

@@ -187,13 +187,17 @@ on_end(void *arg, struct ipc *ipc, enum err why)
 
 static const struct ipc_ops control_ops = { on_message, on_end };
 
-/* In the new process, until exec. */
-static void
-become(const char *program, const char *name, int control, int stderr_fd)
+void
+children_exec(
+	const char *libexec_dir, const char *role, const char *option, int control, int output_fd)
 {
 	sigset_t none;
-	char *argv[2] = { (char *)(uintptr_t)name, NULL };
+	char program[1024], name[64];
+	char *argv[3] = { name, (char *)(uintptr_t)option, NULL };
 	int null;
+
+	(void)snprintf(name, sizeof name, "postroom-%s", role);
+	(void)snprintf(program, sizeof program, "%s/%s", libexec_dir, name);
 
 	/* a signal for the terminal's or the caller's whole group is master's to handle, in order
 	 */
@@ -203,8 +207,8 @@ become(const char *program, const char *name, int control, int stderr_fd)
 	null = open("/dev/null", O_RDWR);
 	if (null >= 0)
 		(void)dup2(null, 0);
-	(void)dup2(stderr_fd, 1);
-	(void)dup2(stderr_fd, 2);
+	(void)dup2(output_fd, 1);
+	(void)dup2(output_fd, 2);
 	if (control == CONTROL_FD)
 		(void)fcntl(control, F_SETFD, 0);
 	else
@@ -226,11 +230,8 @@ start_later(struct child *c)
 static void
 start_child(struct child *c)
 {
-	char program[1024], name[64];
 	int fds[2];
 
-	(void)snprintf(name, sizeof name, "postroom-%s", c->spec->name);
-	(void)snprintf(program, sizeof program, "%s/%s", c->all->o.libexec_dir, name);
 	c->started_ms = loop_now_ms(c->all->o.loop);
 	if (ipc_pair(fds) != ERR_OK) {
 		log_event(LVL_ERROR, "master.start", log_z("child", c->spec->name),
@@ -240,7 +241,8 @@ start_child(struct child *c)
 	}
 	c->pid = fork();
 	if (c->pid == 0)
-		become(program, name, fds[1], c->all->o.stderr_fd);
+		children_exec(
+			c->all->o.libexec_dir, c->spec->name, NULL, fds[1], c->all->o.stderr_fd);
 	(void)close(fds[1]);
 	if (c->pid < 0) {
 		log_event(LVL_ERROR, "master.start", log_z("child", c->spec->name),

@@ -36,4 +36,10 @@ children_stop(struct children *c);
 void
 children_reap(struct children *c);
 
+/* In a new process: becomes libexec_dir/postroom-ROLE, with control as its control socket and its
+ * output in output_fd. option: an argument, or NULL. Does not return. */
+__attribute__((noreturn)) void
+children_exec(
+	const char *libexec_dir, const char *role, const char *option, int control, int output_fd);
+
 #endif

@@ -14,5 +14,6 @@ core_master_postroom_SOURCES = \
 	core/master/signal.c \
 	core/master/sockets.c core/master/sockets.h \
 	core/master/store.c \
-	core/master/system.c core/master/system.h
+	core/master/system.c core/master/system.h \
+	core/master/trial.c core/master/trial.h
 core_master_postroom_LDADD = $(LIBPASSWD) $(LIBAUTHCLIENT) $(LIBROLE) $(LIBSTORE_ALL)

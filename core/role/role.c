@@ -434,6 +434,27 @@ fini(struct role_ctx *c)
 	buf_fini(&c->parts);
 }
 
+/* Looks at the settings and ends; see check in role.h. */
+static enum err
+try_settings(struct role_ctx *c)
+{
+	struct buf why;
+	enum err e;
+
+	log_set_level(LVL_WARN);
+	c->loop = loop_new();
+	e = enter(c);
+	buf_init(&why, 64 * 1024);
+	if (e == ERR_OK)
+		e = c->role->check(c, &why);
+	if (why.n > 0)
+		(void)dprintf(2, "%.*s\n", STR_FMT(buf_str(&why)));
+	buf_fini(&why);
+	loop_free(c->loop);
+	c->loop = NULL;
+	return e;
+}
+
 int
 role_main(int argc, char **argv, const struct role *r)
 {
@@ -441,8 +462,9 @@ role_main(int argc, char **argv, const struct role *r)
 	struct stat st;
 	enum err e;
 
-	(void)argv;
-	if (argc > 1 || fstat(CONTROL_FD, &st) != 0 || !S_ISSOCK(st.st_mode)) {
+	bool trial = argc == 2 && str_eq(str_of(argv[1]), STR("--check")) && r->check != NULL;
+
+	if ((argc > 1 && !trial) || fstat(CONTROL_FD, &st) != 0 || !S_ISSOCK(st.st_mode)) {
 		(void)fprintf(stderr, "postroom-%s is started by `postroom serve`\n", r->name);
 		return 2;
 	}
@@ -451,11 +473,13 @@ role_main(int argc, char **argv, const struct role *r)
 	log_setup(r->name, LVL_INFO, 2);
 	buf_init_secret(&c.parts, CONTROL_SETTINGS_MAX);
 	e = receive_all(&c);
-	if (e == ERR_OK)
+	if (e == ERR_OK && trial)
+		e = try_settings(&c);
+	else if (e == ERR_OK)
 		e = begin(&c);
 	else if (e != ERR_EOF)
 		log_event(LVL_ERROR, "role.failed", log_z("step", "settings"), log_e("res", e));
-	if (e == ERR_OK) {
+	if (e == ERR_OK && !trial) {
 		log_event(LVL_INFO, "role.ready", log_n("worker", c.worker));
 		loop_run(c.loop);
 		log_event(LVL_INFO, "role.end", log_n("worker", c.worker));

@@ -52,6 +52,9 @@ struct role {
 	struct role_cage cage;
 	/* Changes a copy of cage by what the settings need. NULL: as it is. */
 	void (*cage_of)(const struct settings *s, struct role_cage *cage);
+	/* `postroom check`: in the cage, with a loop that does not run. Would start() work with
+	 * these settings? What not, as text in why. NULL: not asked. */
+	enum err (*check)(struct role_ctx *c, struct buf *why);
 	/* Before the cage: open files, load certificates. */
 	enum err (*init)(struct role_ctx *c);
 	/* In the cage, with the loop there: take role_listeners and begin. */
