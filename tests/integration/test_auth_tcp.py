@@ -45,4 +45,6 @@ def test_from_elsewhere_not_a_byte(make_instance):
     i = make_instance(settings=settings(ports, '"192.0.2.0/24", "::1"'))
     for which, data, end in QUESTIONS:
         assert ask(ports[which], data, end) == b"", which
+    # the connection ends before its line is in the file
+    i.wait_log(r'(?s)(reason="not in auth\.networks".*){3}')
     assert i.log_text().count('reason="not in auth.networks"') == 3
