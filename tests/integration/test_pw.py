@@ -2,7 +2,9 @@
 import os
 import pty
 import select
+import signal
 import subprocess
+import termios
 import time
 
 import pytest
@@ -88,3 +90,29 @@ def test_terminal_asks_twice_without_echo():
 def test_terminal_notices_a_typing_mistake():
     out, code = on_terminal(["geheim", "gehiem"])
     assert code == 1 and "differ" in out and "{SSHA}" not in out
+
+
+@pytest.mark.parametrize("key,number", [(b"\x03", signal.SIGINT), (b"\x1c", signal.SIGQUIT), (None, signal.SIGTERM)])
+def test_an_interrupted_prompt_leaves_the_terminal_echoing(key, number):
+    def echoes():
+        return bool(termios.tcgetattr(slave)[3] & termios.ECHO)
+
+    def until(wanted):
+        end = time.monotonic() + 20
+        while echoes() != wanted and time.monotonic() < end:
+            time.sleep(0.02)
+        assert echoes() == wanted
+
+    fd, slave = pty.openpty()
+    child = subprocess.Popen([program(), "pw", "-s", "SSHA"], preexec_fn=lambda: os.login_tty(slave), close_fds=False)
+    try:
+        until(False)
+        os.write(fd, b"halb")
+        os.write(fd, key) if key else child.send_signal(number)
+        until(True)
+        assert child.wait(20) == -number
+    finally:
+        child.kill()
+        child.wait(20)
+        os.close(slave)
+        os.close(fd)
