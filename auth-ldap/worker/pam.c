@@ -93,8 +93,10 @@ static const struct meaning auth_meanings[] = {
 	{ PAM_MAXTRIES, ERR_DENIED, REASON_LOCKED },
 	{ PAM_PERM_DENIED, ERR_DENIED, REASON_REFUSED },
 	{ PAM_CRED_INSUFFICIENT, ERR_DENIED, REASON_REFUSED },
-	{ PAM_ACCT_EXPIRED, ERR_DENIED, REASON_ACCOUNT_EXPIRED },
-	{ PAM_CONV_ERR, ERR_DENIED, REASON_MECHANISM },
+	/* often said before the password was looked at: not for the client's ears */
+	{ PAM_ACCT_EXPIRED, ERR_DENIED, REASON_REFUSED },
+	/* a second secret was wanted, often after the first was wrong */
+	{ PAM_CONV_ERR, ERR_DENIED, REASON_REFUSED },
 };
 /* Of pam_acct_mgmt, after the right password. */
 static const struct meaning account_meanings[] = {

@@ -71,6 +71,7 @@ def test_other_domains_are_not_ours(client):
 RESULTS = [
     ("stranger", "notfound", "auth:"),
     ("tries", "denied", "auth:"),
+    ("ended", "denied", "auth:"),
     ("unavail", "temp", "auth:"),
     ("expired", "denied", "account:"),
     ("change", "denied", "account:"),
@@ -79,8 +80,9 @@ RESULTS = [
     ("broken", "temp", "account:"),
     ("two", "denied", "auth:"),
 ]
-REASONS = {"tries": REASON["LOCKED"], "expired": REASON["ACCOUNT_EXPIRED"],
-           "old": REASON["PASSWORD_EXPIRED"], "change": REASON["MUST_CHANGE"],
+# what the client hears of them is only what stands behind a right password
+REASONS = {"tries": REASON["LOCKED"], "ended": REASON["REFUSED"], "two": REASON["REFUSED"],
+           "expired": REASON["ACCOUNT_EXPIRED"], "old": REASON["PASSWORD_EXPIRED"], "change": REASON["MUST_CHANGE"],
            "denied": REASON["DISABLED"]}
 
 

@@ -59,6 +59,8 @@ pam_sm_authenticate(pam_handle_t *h, int flags, int argc, const char **argv)
 		return PAM_USER_UNKNOWN;
 	if (strcmp(user, "tries") == 0)
 		return PAM_MAXTRIES;
+	if (strcmp(user, "ended") == 0)
+		return PAM_ACCT_EXPIRED;
 	if (strcmp(user, "says") == 0)
 		(void)ask(h, PAM_TEXT_INFO, "the cat is away");
 	password = ask(h, PAM_PROMPT_ECHO_OFF, "Password: ");
