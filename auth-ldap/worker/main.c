@@ -22,7 +22,8 @@ struct worker {
 	struct role_ctx *ctx;
 	struct listener *listener;
 	uid_t auth_uid;
-	int fd; /* -1: none */
+	struct role_cage cage; /* as it was entered */
+	int fd;		       /* -1: none */
 	struct loop_io io;
 	struct buf in, out;
 	struct arena *question, *answer;
@@ -190,6 +191,7 @@ worker_init(struct role_ctx *r)
 	buf_init_secret(&w->out, OUT_BYTES);
 	w->question = arena_new(ARENA_BYTES);
 	w->answer = arena_new(ARENA_BYTES);
+	cage_of(role_settings(r), &w->cage);
 	/* libpq would look there for certificates and more */
 	(void)setenv("HOME", "/nonexistent", 1);
 	/* one that the sanitizers' or PAM's libraries left must not catch it */
@@ -218,6 +220,8 @@ worker_stop(struct role_ctx *r)
 {
 	struct worker *w = role_data(r);
 
+	if (w == NULL)
+		return;
 	hang_up(w);
 	listener_free(w->listener);
 	passwd_file_fini();
@@ -231,6 +235,32 @@ worker_stop(struct role_ctx *r)
 	role_leave(r);
 }
 
+static bool
+same_groups(const struct str_list *a, const struct str_list *b)
+{
+	for (size_t i = 0; i < a->n && a->n == b->n; i++)
+		if (!str_eq(a->v[i], b->v[i]))
+			return false;
+	return a->n == b->n;
+}
+
+/* A cage only ever gets tighter: settings that need another one need another process, and master
+ * starts one as soon as this one is gone. */
+static void
+worker_reload(struct role_ctx *r)
+{
+	struct worker *w = role_data(r);
+	struct role_cage now = { 0 };
+
+	cage_of(role_settings(r), &now);
+	if (now.no_file_writes == w->cage.no_file_writes && now.no_inet == w->cage.no_inet &&
+		now.stay_root == w->cage.stay_root && same_groups(now.groups, w->cage.groups))
+		return;
+	log_event(LVL_INFO, "authworker.reload",
+		log_z("reason", "the new settings need other privileges"));
+	worker_stop(r);
+}
+
 static const struct role worker_role = {
 	.name = "authworker",
 	.bit = ROLE_AUTHWORKER,
@@ -238,6 +268,7 @@ static const struct role worker_role = {
 	.cage_of = cage_of,
 	.init = worker_init,
 	.start = worker_start,
+	.reload = worker_reload,
 	.stop = worker_stop,
 };
 

@@ -98,8 +98,8 @@ warn_fixed(const struct settings *old, const struct settings *new)
 	if (!same)
 		log_event(LVL_WARN, "master.reload",
 			log_z("reason", "changed addresses, worker counts, users, group and "
-					"runtime_dir take hold when the server is started "
-					"again"));
+					"runtime_dir, and the first passwd_file, pam or sql "
+					"section, take hold when the server is started again"));
 }
 
 /* The sockets, the lock and the owners of both stay what they were bound as: a role that starts
@@ -122,6 +122,8 @@ keep_fixed(const struct settings *old, struct settings *new)
 	};
 	enum err e = ERR_OK;
 
+	/* auth shares out as many helpers as there are */
+	new->worker.processes = old->worker.processes;
 	for (size_t i = 0; e == ERR_OK && i < ARRAY_LEN(table); i++)
 		e = arena_str(new->memory, *table[i].from, table[i].to);
 	return e;

@@ -279,6 +279,36 @@ def test_cage_with_pam(work, slapd, certs, services):
 
 
 @needs_root
+def test_reload_gives_helpers_what_new_sections_need(work, slapd, certs, services):
+    """The cage of a passwd-file's helpers has no way out: others take their place."""
+    def wait_cage(i, seccomp, without):
+        until = time.monotonic() + 20
+        while True:
+            try:
+                now = {pid: status_of(pid)["Seccomp"].strip() for pid in i.pids("authworker")}
+            except OSError:
+                now = {}
+            if len(now) == 4 and not now.keys() & set(without) and set(now.values()) == {seccomp}:
+                return list(now)
+            assert time.monotonic() < until
+            time.sleep(0.05)
+
+    with only_file(work, slapd, certs, "grow", "") as i:
+        i.imap("frida@example.org", "file-secret").logout()
+        caged = wait_cage(i, "2", [])
+        old = i.settings
+        i.write_conf(old + pam_section(services))
+        i.reload()
+        free = wait_cage(i, "0", caged)
+        i.imap("piet@pam.example", "right").logout()
+        i.imap("frida@example.org", "file-secret").logout()
+        i.write_conf(old)
+        i.reload()
+        wait_cage(i, "2", free)
+        i.imap("frida@example.org", "file-secret").logout()
+
+
+@needs_root
 def test_no_helpers_without_sections(postroom):
     assert postroom.pids("authworker") == []
     assert not os.path.exists(postroom.socket("auth-worker"))
