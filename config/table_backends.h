@@ -13,7 +13,7 @@
 		"A question without an answer ends as a temporary failure, and a helper that "     \
 		"works on one for this long is started anew")                                      \
 	X(queue_max, INT, 1000, 1, 100000, ROLE_AUTH,                                              \
-		"Questions that may wait for a helper; more fail at once")                         \
+		"Questions of one section that may wait for a helper; more fail at once")          \
 	X(groups, LIST, "", 0, 16, ROLE_AUTHWORKER,                                                \
 		"Further system groups of the helpers, such as shadow for pam_unix")               \
 	X(root, BOOL, 0, 0, 1, ROLE_AUTHWORKER,                                                    \

@@ -1,8 +1,8 @@
 /* Questions to the helper processes: a queue for each section of the settings, connections that
  * carry one question at a time. The backends of worker_backend.c ask here. Invariants: an ask ends
  * in exactly one WORKER_END or in workers_cancel; a helper that still works on a question that
- * nobody waits for any more keeps counting against that question's section, so no section ever
- * holds the last helper that the others may use. */
+ * nobody waits for any more keeps counting against that question's section; and however many
+ * sections hang, each of the others finds a helper and a queue. */
 #include "auth-ldap/backend/workers.h"
 
 #include <stdlib.h>
@@ -52,6 +52,7 @@ struct worker_ask {
 	unsigned tries;
 	bool begun; /* a line of the answer was passed on */
 	bool list;
+	bool once; /* asked again it could count as a second attempt */
 	struct loop_timer deadline;
 	struct loop_task failed; /* could not even be queued */
 	worker_fn fn;
@@ -74,6 +75,7 @@ struct workers {
 static void
 pump(struct workers *w);
 
+/* Helpers that one section may have while the others are idle. */
 static unsigned
 share(const struct workers *w)
 {
@@ -81,6 +83,19 @@ share(const struct workers *w)
 	unsigned others = w->sections_count > 1 ? (unsigned)w->sections_count - 1 : 0;
 
 	return n > others + 1 ? n - others : 1;
+}
+
+/* Helpers that are neither at work nor kept for a section that has none. */
+static unsigned
+spare(const struct workers *w)
+{
+	unsigned taken = 0, n = (unsigned)w->settings->worker.processes;
+
+	LIST_FOREACH (at, &w->conns)
+		taken += CONTAINER_OF(at, struct worker_conn, link)->state == CONN_BUSY;
+	LIST_FOREACH (at, &w->sections)
+		taken += CONTAINER_OF(at, struct worker_section, link)->busy == 0;
+	return n > taken ? n - taken : 0;
 }
 
 static void
@@ -142,6 +157,12 @@ conn_free(struct worker_conn *c)
 	free(c);
 }
 
+static bool
+may_repeat(const struct worker_ask *a)
+{
+	return a->tries < TRIES_MAX && !a->begun && !a->once;
+}
+
 /* The helper is gone, or makes no sense: its question is asked once more if that cannot be seen. */
 static void
 conn_drop(struct worker_conn *c, const char *why)
@@ -151,13 +172,13 @@ conn_drop(struct worker_conn *c, const char *why)
 
 	if (c->state == CONN_BUSY)
 		log_event(LVL_WARN, "auth.worker", log_z("reason", why),
-			log_z("question", a == NULL		 ? "given up before"
-					  : a->tries < TRIES_MAX ? ""
-								 : "failed"));
+			log_z("question", a == NULL	  ? "given up before"
+					  : may_repeat(a) ? ""
+							  : "failed"));
 	conn_free(c);
 	if (a != NULL) {
 		a->conn = NULL;
-		if (a->tries < TRIES_MAX && !a->begun) {
+		if (may_repeat(a)) {
 			list_push_front(&a->section->queue, &a->link);
 			a->section->queued++;
 			w->queued++;
@@ -335,9 +356,11 @@ send_ask(struct worker_conn *c, struct worker_ask *a)
 static struct worker_ask *
 next_ask(struct workers *w)
 {
+	unsigned room = spare(w);
+
 	LIST_FOREACH (at, &w->sections) {
 		struct worker_section *s = CONTAINER_OF(at, struct worker_section, link);
-		if (list_empty(&s->queue) || s->busy >= share(w))
+		if (list_empty(&s->queue) || (s->busy != 0 && room == 0))
 			continue;
 		list_remove(&s->link);
 		list_push_back(&w->sections, &s->link);
@@ -364,14 +387,15 @@ idle_conn(struct workers *w, unsigned *coming_out)
 static size_t
 sendable(const struct workers *w)
 {
-	size_t n = 0;
+	size_t first = 0, more = 0, room = spare(w);
 
 	LIST_FOREACH (at, &w->sections) {
 		const struct worker_section *s = CONTAINER_OF(at, struct worker_section, link);
-		size_t room = s->busy < share(w) ? share(w) - s->busy : 0;
-		n += s->queued < room ? s->queued : room;
+		bool kept = s->busy == 0 && s->queued != 0;
+		first += kept;
+		more += s->queued - kept;
 	}
-	return n;
+	return first + (more < room ? more : room);
 }
 
 static void
@@ -420,7 +444,7 @@ on_failed(struct loop_task *t)
 		return;
 	if (!full)
 		leave_queue(a);
-	end_temp(a, full ? "worker.queue_max questions wait already" : "no helper runs");
+	end_temp(a, full ? "worker.queue_max questions of the section wait" : "no helper runs");
 }
 
 struct worker_ask *
@@ -434,13 +458,15 @@ workers_ask(struct worker_section *s, const struct worker_question *q, worker_fn
 	a->fn = fn;
 	a->arg = arg;
 	a->list = q->kind == ASK_LIST;
+	/* modules of PAM count attempts and lock accounts */
+	a->once = q->kind == ASK_LOGIN && q->section == WORKER_PAM;
 	numbered.id = a->id = ++w->last_id;
 	list_init(&a->link);
 	loop_timer_init(&a->deadline, w->loop, on_deadline, a);
 	loop_task_init(&a->failed, w->loop, on_failed, a);
 	buf_init_secret(&a->line, WORKER_LINE_MAX);
 	worker_question_put(&a->line, &numbered);
-	if (buf_check(&a->line) != ERR_OK || w->queued >= (size_t)w->settings->worker.queue_max) {
+	if (buf_check(&a->line) != ERR_OK || s->queued >= (size_t)w->settings->worker.queue_max) {
 		loop_task_queue(&a->failed);
 		return a;
 	}

@@ -466,6 +466,50 @@ test_hanging_section(void **state)
 }
 
 static char
+play_two_hang(struct world *w, struct str title, struct str user)
+{
+	(void)w;
+	(void)user;
+	return str_eq(title, STR("third")) ? 'a' : 'h';
+}
+
+/* However many sections hang, and however full their queues are, a third one is answered. */
+static void
+test_hanging_sections(void **state)
+{
+	static struct settings_sql two[] = { { .title = { "accounts", 8 } },
+		{ .title = { "third", 5 } } };
+	struct world w;
+	struct result hung[12], r;
+	struct backend *third;
+	struct buf why;
+
+	(void)state;
+	world_init(&w, 4, 1000, 4);
+	w.settings->sqls = two;
+	w.settings->sqls_count = 2;
+	buf_init(&why, 100);
+	assert_int_equal(
+		worker_backend_new(w.workers, w.settings, WORKER_SQL, 1, &third, &why), ERR_OK);
+	buf_fini(&why);
+	w.play = play_two_hang;
+	for (size_t i = 0; i < ARRAY_LEN(hung); i++)
+		(void)ask(i % 2 == 0 ? w.pam : w.sql, ASK_LOGIN, "slow", &hung[i]);
+	while (w.hanging < 3)
+		(void)run_until(w.loop, NULL, NULL, 20);
+	(void)ask(third, ASK_LOGIN, "anna", &r);
+	(void)run_until(w.loop, is_done, &r, 500);
+	assert_int_equal(r.err, ERR_OK);
+	assert_int_equal(w.hanging, 3);
+	for (size_t i = 0; i < ARRAY_LEN(hung); i++) {
+		(void)run_until(w.loop, is_done, &hung[i], 3000);
+		assert_int_equal(hung[i].err, ERR_TEMP);
+	}
+	third->ops->free(third);
+	world_fini(&w);
+}
+
+static char
 play_dies_once(struct world *w, struct str title, struct str user)
 {
 	(void)title;
@@ -491,6 +535,17 @@ test_dying(void **state)
 	world_init(&w, 2, 2000, 100);
 	w.play = play_dies_once;
 	(void)ask(w.sql, ASK_LOGIN, "anna", &r);
+	(void)run_until(w.loop, is_done, &r, 2000);
+	assert_int_equal(r.err, ERR_OK);
+	assert_int_equal(w.questions, 2);
+	/* PAM may have counted the attempt */
+	w.questions = 0;
+	(void)ask(w.pam, ASK_LOGIN, "anna", &r);
+	(void)run_until(w.loop, is_done, &r, 2000);
+	assert_int_equal(r.err, ERR_TEMP);
+	assert_int_equal(w.questions, 1);
+	w.questions = 0;
+	(void)ask(w.pam, ASK_USER, "anna", &r);
 	(void)run_until(w.loop, is_done, &r, 2000);
 	assert_int_equal(r.err, ERR_OK);
 	assert_int_equal(w.questions, 2);
@@ -594,6 +649,7 @@ main(void)
 		cmocka_unit_test(test_queries),
 		cmocka_unit_test(test_well),
 		cmocka_unit_test(test_hanging_section),
+		cmocka_unit_test(test_hanging_sections),
 		cmocka_unit_test(test_dying),
 		cmocka_unit_test(test_nonsense),
 		cmocka_unit_test(test_queue_and_cancel),
