@@ -213,6 +213,14 @@ on_accept(void *arg, int fd, const struct peer *peer)
 }
 
 static enum err
+check(struct role_ctx *c, struct buf *why)
+{
+	(void)c;
+	(void)why;
+	return ERR_OK;
+}
+
+static enum err
 init(struct role_ctx *c)
 {
 	(void)c;
@@ -315,6 +323,7 @@ main(int argc, char **argv)
 		if (!str_ends(name, str_of(r.name)))
 			continue;
 		r.user = user_of;
+		r.check = check;
 		r.init = init;
 		r.start = start;
 		r.reload = reload;
