@@ -9,7 +9,7 @@
 #include "core/event/pool.h"
 #include "core/gate/handover.h"
 #include "core/role/role.h"
-#include "imap/session.h"
+#include "imap/session/session.h"
 
 struct server {
 	struct role_ctx *ctx;

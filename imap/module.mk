@@ -1,22 +1,35 @@
 # What this folder builds; see Makefile.am.
-include imap/gate.mk
+include imap/gate/module.mk
 
 noinst_LIBRARIES += imap/libimap.a
 imap_libimap_a_SOURCES = \
-	imap/args.c imap/args.h imap/args_search.c \
-	imap/cmd_append.c imap/cmd_basic.c imap/cmd_copy.c imap/cmd_fetch.c imap/cmd_list.c \
-	imap/cmd_mailbox.c imap/cmd_search.c imap/cmd_select.c imap/cmd_store.c imap/commands.h \
-	imap/fields.c imap/fields.h \
-	imap/match.c imap/match.h \
-	imap/parse.c imap/parse.h \
-	imap/pattern.c imap/pattern.h \
-	imap/reader.c imap/reader.h \
-	imap/rows.c imap/rows.h \
-	imap/section.c imap/section.h \
-	imap/command.h imap/session.c imap/session.h imap/step.c imap/step.h \
-	imap/sync.c \
-	imap/table.c imap/use.c \
-	imap/write.c imap/write.h
+	imap/grammar/args_append.c imap/grammar/args_append.h \
+	imap/grammar/args_fetch.c imap/grammar/args_fetch.h \
+	imap/grammar/args_mailbox.c imap/grammar/args_mailbox.h \
+	imap/grammar/args_search.c imap/grammar/args_search.h \
+	imap/grammar/parse.c imap/grammar/parse.h \
+	imap/grammar/pattern.c imap/grammar/pattern.h \
+	imap/grammar/reader.c imap/grammar/reader.h \
+	imap/session/command.h imap/session/commands.h \
+	imap/session/cmd_basic.c \
+	imap/session/fields.c imap/session/fields.h \
+	imap/session/rows.c imap/session/rows.h \
+	imap/session/session.c imap/session/session.h \
+	imap/session/step.c imap/session/step.h \
+	imap/session/sync.c \
+	imap/session/use.c \
+	imap/session/write.c imap/session/write.h \
+	imap/append/cmd_append.c \
+	imap/append/cmd_copy.c \
+	imap/fetch/cmd_fetch.c \
+	imap/fetch/cmd_store.c \
+	imap/fetch/section.c imap/fetch/section.h \
+	imap/mailbox/cmd_list.c \
+	imap/mailbox/cmd_mailbox.c \
+	imap/mailbox/cmd_select.c \
+	imap/search/cmd_search.c \
+	imap/search/match.c imap/search/match.h \
+	imap/table.c
 LIBIMAP = imap/libimap.a
 
 check_PROGRAMS += tests/unit/test_imap_parse

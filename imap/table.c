@@ -1,6 +1,6 @@
 /* The two tables: commands, and capabilities. Read by step.c, the tests, the fuzz target and
  * `postroom-imap --capabilities`. */
-#include "imap/commands.h"
+#include "imap/session/commands.h"
 
 #define NAMES_PARSER(fn, member)                                              \
 	static enum err args_##member##_##fn(struct parser *p, struct cmd *c) \
@@ -98,6 +98,10 @@ const struct capability imap_capabilities[] = {
 	{ "SPECIAL-USE", "special_use" },
 	{ "CREATE-SPECIAL-USE", "create_special_use" },
 	{ NULL, NULL },
+};
+
+const struct enable imap_enables[] = {
+	{ NULL, 0 },
 };
 
 void

@@ -13,7 +13,10 @@ level() {
 	core/store | core/authclient) echo 4 ;;
 	core/role) echo 5 ;;
 	core/gate | core/master | delivery/spool) echo 6 ;;
-	imap/gate | imap | delivery/smtp | delivery/queue | delivery/lmtp) echo 7 ;;
+	imap/gate | imap/grammar | delivery/smtp | delivery/queue | delivery/lmtp) echo 7 ;;
+	imap/session) echo 8 ;;
+	imap/append | imap/fetch | imap/mailbox | imap/search) echo 9 ;;
+	imap) echo 10 ;;
 	auth-ldap/ldap | auth-ldap/name) echo 7 ;;
 	auth-ldap/backend) echo 8 ;;
 	auth-ldap/directory | auth-ldap/worker) echo 9 ;;
@@ -24,10 +27,9 @@ level() {
 	esac
 }
 
-# The folder that a file belongs to; IMAP before login is a program of its own.
+# The folder that a file belongs to.
 unit() {
 	case $1 in
-	imap/gate*.[ch]) echo imap/gate ;;
 	*/*) echo "${1%/*}" ;;
 	*) echo . ;;
 	esac

@@ -1,7 +1,7 @@
 /* The gate's connections, from accept to the hand-over and the relay behind it. Used by
- * imap/gate.c through struct gate_protocol. Invariants: before the acknowledgement nothing of the
- * client is imap's, after it the gate writes no byte of its own; input that the protocol
- * did not consume goes along with the offer and nowhere else. */
+ * imap/gate/gate.c through struct gate_protocol. Invariants: before the acknowledgement nothing of
+ * the client is imap's, after it the gate writes no byte of its own; input that the protocol did
+ * not consume goes along with the offer and nowhere else. */
 #include "core/gate/gate.h"
 
 #include <fcntl.h>

@@ -7,7 +7,7 @@
 #include "core/role/role.h"
 
 /* A client before login: accepts, does TLS, asks auth, hands over, and relays afterwards. What
- * the bytes mean is the protocol's, a table of functions (imap/gate.c). All its functions are
+ * the bytes mean is the protocol's, a table of functions (imap/gate/gate.c). All its functions are
  * called from the loop. */
 struct gate;
 struct gate_conn;

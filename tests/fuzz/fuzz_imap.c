@@ -4,8 +4,8 @@
 #include <stdlib.h>
 
 #include "core/base/xalloc.h"
-#include "imap/reader.h"
-#include "imap/session.h"
+#include "imap/grammar/reader.h"
+#include "imap/session/session.h"
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -1,8 +1,8 @@
-/* Fuzzes the grammar before login: commands are framed and taken apart as imap/gate.c does it. A
+/* Fuzzes the grammar before login: commands are framed and taken apart as imap/gate/gate.c does it. A
  * frame of a prefix must never end later than the frame of the whole. */
 #include <stdlib.h>
 
-#include "imap/gate_parse.h"
+#include "imap/gate/parse.h"
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

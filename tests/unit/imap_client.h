@@ -15,7 +15,7 @@
 #include "core/base/clock.h"
 #include "core/base/log.h"
 #include "core/base/xalloc.h"
-#include "imap/session.h"
+#include "imap/session/session.h"
 
 enum { CLIENT_IN_MAX = 64 * 1024 * 1024, CLIENT_WAIT_MS = 20000 };
 

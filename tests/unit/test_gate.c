@@ -13,8 +13,8 @@
 #include "core/event/stream.h"
 #include "core/gate/gate.h"
 #include "core/gate/handover.h"
-#include "imap/gate.h"
-#include "imap/gate_capability.h"
+#include "imap/gate/gate.h"
+#include "imap/gate/capability.h"
 #include "tests/unit/tls_pem.h"
 
 #define CAPS	  "IMAP4rev1 LITERAL+ ID SASL-IR STARTTLS AUTH=PLAIN AUTH=LOGIN"

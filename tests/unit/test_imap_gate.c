@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 #include "core/base/xalloc.h"
-#include "imap/gate_parse.h"
+#include "imap/gate/parse.h"
 
 enum { LITERAL_MAX = 20 };
 

@@ -9,9 +9,12 @@
 
 #include "core/base/xalloc.h"
 #include "core/store/entry.h"
-#include "imap/args.h"
-#include "imap/pattern.h"
-#include "imap/reader.h"
+#include "imap/grammar/args_append.h"
+#include "imap/grammar/args_fetch.h"
+#include "imap/grammar/args_mailbox.h"
+#include "imap/grammar/args_search.h"
+#include "imap/grammar/pattern.h"
+#include "imap/grammar/reader.h"
 
 static struct arena *arena;
 

@@ -1,0 +1,148 @@
+/* COPY, MOVE, EXPUNGE and their UID forms. Called by step.c through the table. The EXPUNGE lines
+ * come from the session's look at the mailbox when the command ends. RFC 3501 6.4.3, 6.4.7;
+ * RFC 4315; RFC 6851. */
+#include "imap/session/commands.h"
+
+struct copy_state {
+	struct uidset uids;
+	bool moves;
+};
+
+void
+end_copy(struct cmd *c)
+{
+	struct copy_state *st = c->state;
+
+	if (st != NULL)
+		uidset_fini(&st->uids);
+	c->state = NULL;
+}
+
+static struct copy_state *
+new_state(struct imap_session *s, struct cmd *c)
+{
+	struct copy_state *st = arena_calloc(s->arena, 1, sizeof *st);
+
+	if (st != NULL)
+		uidset_init(&st->uids);
+	c->state = st;
+	return st;
+}
+
+/* "COPYUID 38505 304,319:320 3956:3958" */
+static void
+write_copyuid(struct buf *out, const struct copy_result *r)
+{
+	buf_addf(out, "COPYUID %u ", r->uidvalidity);
+	uidset_format(&r->source, out);
+	buf_addc(out, ' ');
+	uidset_format(&r->target, out);
+}
+
+static void
+on_copied(void *arg, enum err e, const struct copy_result *r)
+{
+	struct imap_session *s = arg;
+	struct cmd *c = s->cmd;
+	struct copy_state *st = c->state;
+
+	c->op = NULL;
+	c->op_err = e;
+	/* a MOVE says it before the EXPUNGEs, and of what was moved before an error too:
+	 * RFC 6851 4.3 */
+	if (r != NULL && r->source.n != 0 && (e == ERR_OK || st->moves)) {
+		struct buf *out = st->moves ? session_out(s) : &s->reply;
+
+		if (st->moves)
+			buf_addz(out, "* OK [");
+		write_copyuid(out, r);
+		if (st->moves)
+			buf_addz(out, "] Moved\r\n");
+	}
+	session_resume(s);
+}
+
+static enum step
+copied(struct imap_session *s, struct cmd *c, bool moves)
+{
+	if (c->op_err == ERR_NOTFOUND)
+		return cmd_no(c, "TRYCREATE", "No such mailbox");
+	if (c->op_err != ERR_OK)
+		return cmd_fail(s, c, c->op_err);
+	return cmd_ok(c, moves ? "Moved" : "Copied");
+}
+
+static enum step
+run(struct imap_session *s, struct cmd *c, bool moves)
+{
+	struct copy_args a = { .from = view_mailbox(s->sel.view) };
+
+	if (c->state != NULL)
+		return copied(s, c, moves);
+	if (moves && s->sel.read_only)
+		return cmd_no(c, "READ-ONLY", "The mailbox is open for reading only");
+	enum err e = session_mailbox(s, c->a.copy.mailbox, &a.to);
+
+	if (e != ERR_OK)
+		return cmd_fail(s, c, e);
+	struct copy_state *st = new_state(s, c);
+
+	if (st == NULL)
+		return cmd_fail(s, c, ERR_LIMIT);
+	st->moves = moves;
+	if (session_select_set(s, c, &c->a.copy.set, &st->uids) != ERR_OK)
+		return cmd_bad(c, "No such message");
+	/* nothing to do is no error with UIDs, and without them the set is never empty */
+	if (st->uids.n == 0)
+		return cmd_ok(c, "No matching messages");
+	a.uids = &st->uids;
+	c->op = moves ? store_move(s->home, &a, on_copied, s)
+		      : store_copy(s->home, &a, on_copied, s);
+	return STEP_WAIT;
+}
+
+enum step
+run_copy(struct imap_session *s, struct cmd *c)
+{
+	return run(s, c, false);
+}
+
+enum step
+run_move(struct imap_session *s, struct cmd *c)
+{
+	return run(s, c, true);
+}
+
+static void
+on_expunged(void *arg, enum err e, const struct expunge_result *r UNUSED)
+{
+	struct imap_session *s = arg;
+
+	s->cmd->op = NULL;
+	s->cmd->op_err = e;
+	session_resume(s);
+}
+
+enum step
+run_expunge(struct imap_session *s, struct cmd *c)
+{
+	const struct uidset *uids = NULL;
+
+	if (c->phase++ != 0)
+		return c->op_err == ERR_OK ? cmd_ok(c, "Expunged") : cmd_fail(s, c, c->op_err);
+	if (s->sel.read_only)
+		return cmd_no(c, "READ-ONLY", "The mailbox is open for reading only");
+	if (c->uid) {
+		struct copy_state *st = new_state(s, c);
+
+		if (st == NULL)
+			return cmd_fail(s, c, ERR_LIMIT);
+		if (session_select_set(s, c, &c->a.copy.set, &st->uids) != ERR_OK)
+			return cmd_bad(c, "No such message");
+		if (st->uids.n == 0)
+			return cmd_ok(c, "No matching messages");
+		uids = &st->uids;
+	}
+	c->op = store_expunge(s->home, view_mailbox(s->sel.view), uids, on_expunged, s);
+	return STEP_WAIT;
+}

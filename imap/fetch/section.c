@@ -1,0 +1,334 @@
+/* The octets of BODY[...]; see section.h. Called by cmd_fetch.c for each row. Invariant: what a
+ * literal's header promises is what follows, because the range was cut to the file's size
+ * before. RFC 3501 6.4.5. */
+#include "imap/fetch/section.h"
+
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "imap/session/write.h"
+
+enum { COPY_BYTES = 32 * 1024 }; /* larger ranges are read when the socket takes them */
+
+void
+section_file_init(struct section_file *f)
+{
+	*f = (struct section_file){ .fd = -1 };
+}
+
+enum err
+section_file_open(struct section_file *f, struct home *h, uint64_t msg, uint64_t size)
+{
+	struct stat st;
+	enum err e = message_open(h, msg, &f->fd);
+
+	if (e != ERR_OK)
+		return e;
+	if (fstat(f->fd, &st) != 0 || (uint64_t)st.st_size != size) {
+		section_file_close(f);
+		return ERR_CORRUPT;
+	}
+	f->size = size;
+	return ERR_OK;
+}
+
+void
+section_file_close(struct section_file *f)
+{
+	if (f->shared != NULL)
+		stream_file_unref(f->shared);
+	else if (f->fd >= 0)
+		(void)close(f->fd);
+	section_file_init(f);
+}
+
+/* ---- names ---- */
+
+static void
+write_fields(struct buf *out, const struct section *sec)
+{
+	buf_addz(out, " (");
+	for (size_t i = 0; i < sec->fields_count; i++) {
+		if (i != 0)
+			buf_addc(out, ' ');
+		write_astring(out, sec->fields[i]);
+	}
+	buf_addc(out, ')');
+}
+
+static void
+write_name(struct buf *out, const struct fetch_item *item)
+{
+	static const char *const kinds[] = { "", "HEADER", "HEADER.FIELDS", "HEADER.FIELDS.NOT",
+		"TEXT", "MIME" };
+	const struct section *sec = &item->section;
+
+	if (item->kind == FETCH_RFC822)
+		buf_addz(out, "RFC822");
+	else if (item->kind == FETCH_RFC822_HEADER)
+		buf_addz(out, "RFC822.HEADER");
+	else if (item->kind == FETCH_RFC822_TEXT)
+		buf_addz(out, "RFC822.TEXT");
+	if (item->kind != FETCH_SECTION)
+		return;
+	buf_addz(out, "BODY[");
+	buf_add(out, sec->path);
+	if (sec->path.n != 0 && sec->kind != SECTION_ALL)
+		buf_addc(out, '.');
+	buf_addz(out, kinds[sec->kind]);
+	if (sec->kind == SECTION_FIELDS || sec->kind == SECTION_FIELDS_NOT)
+		write_fields(out, sec);
+	buf_addc(out, ']');
+	if (item->partial) {
+		buf_addc(out, '<');
+		write_number(out, item->off);
+		buf_addc(out, '>');
+	}
+}
+
+static enum err
+plan_name(struct section_plan *p, const struct fetch_item *item, struct arena *a)
+{
+	struct buf name;
+
+	buf_init(&name, 256 * 1024);
+	write_name(&name, item);
+	enum err e = buf_check(&name);
+
+	if (e == ERR_OK)
+		e = arena_str(a, buf_str(&name), &p->name);
+	buf_fini(&name);
+	return e;
+}
+
+enum err
+section_plan(struct section_plan *p, const struct fetch_item *item, struct arena *a)
+{
+	const struct section *sec = &item->section;
+	bool fields = sec->kind == SECTION_FIELDS || sec->kind == SECTION_FIELDS_NOT;
+
+	*p = (struct section_plan){ .needs_message = true, .needs_file = true };
+	enum err e = plan_name(p, item, a);
+
+	if (e != ERR_OK)
+		return e;
+	if (!fields) {
+		/* the whole message needs nothing but its size */
+		p->needs_message = sec->kind != SECTION_ALL || sec->path.n != 0;
+		return ERR_OK;
+	}
+	p->kept = sec->path.n == 0 && sec->kind == SECTION_FIELDS;
+	for (size_t i = 0; i < sec->fields_count; i++)
+		p->kept = p->kept && message_field_kept(sec->fields[i]);
+	p->needs_file = !p->kept;
+	field_name_set_init(&p->kept_fields, sec->fields, sec->fields_count);
+	return header_set_init(&p->fields, a, sec->fields, sec->fields_count);
+}
+
+static void
+write_literal_header(struct buf *out, uint64_t n)
+{
+	buf_addz(out, " {");
+	write_number(out, n);
+	buf_addz(out, "}\r\n");
+}
+
+/* ---- ranges ---- */
+
+static enum mime_want
+want_of(enum section_kind kind)
+{
+	switch (kind) {
+	case SECTION_ALL:
+		return MIME_WANT_BODY;
+	case SECTION_HEADER:
+	case SECTION_FIELDS:
+	case SECTION_FIELDS_NOT:
+		return MIME_WANT_HEADER;
+	case SECTION_TEXT:
+		return MIME_WANT_TEXT;
+	case SECTION_MIME:
+		return MIME_WANT_MIME;
+	}
+	return MIME_WANT_BODY;
+}
+
+/* ERR_NOTFOUND: there is no such part. */
+static enum err
+find_range(const struct section *sec, struct message *m, uint64_t size, struct mime_range *out)
+{
+	struct mime mime;
+
+	*out = (struct mime_range){ .off = 0, .len = size };
+	if (sec->path.n == 0 && sec->kind == SECTION_ALL)
+		return ERR_OK;
+	if (sec->path.n == 0 && m->header_size <= size) {
+		bool text = sec->kind == SECTION_TEXT;
+
+		out->off = text ? m->header_size : 0;
+		out->len = text ? size - m->header_size : m->header_size;
+		return ERR_OK;
+	}
+	enum err e = message_mime(m, &mime);
+
+	if (e != ERR_OK)
+		return e;
+	e = mime_find(&mime, sec->path, want_of(sec->kind), out);
+	mime_fini(&mime);
+	if (e == ERR_SYNTAX)
+		e = ERR_NOTFOUND;
+	if (e == ERR_OK && (out->off > size || out->len > size - out->off))
+		e = ERR_CORRUPT;
+	return e;
+}
+
+static void
+cut_partial(const struct fetch_item *item, uint64_t *off, uint64_t *len)
+{
+	if (!item->partial)
+		return;
+	uint64_t skip = item->off < *len ? item->off : *len;
+
+	*off += skip;
+	*len -= skip;
+	if (*len > item->len)
+		*len = item->len;
+}
+
+static void
+write_text(struct buf *out, const struct fetch_item *item, struct str text)
+{
+	uint64_t off = 0, len = text.n;
+
+	cut_partial(item, &off, &len);
+	write_literal_header(out, len);
+	buf_add(out, str_sub(text, (size_t)off, (size_t)len));
+}
+
+static enum err
+write_range(struct imap_session *s, struct section_file *f, uint64_t off, uint64_t len)
+{
+	struct buf *out = session_out(s);
+
+	write_literal_header(out, len);
+	if (len > COPY_BYTES) {
+		if (f->shared == NULL)
+			f->shared = stream_file_new(f->fd);
+		session_flush(s);
+		stream_write_file(s->stream, f->shared, off, len);
+		return ERR_OK;
+	}
+	char *to = buf_reserve(out, (size_t)len);
+
+	if (to == NULL)
+		return ERR_LIMIT;
+	for (size_t got = 0; got < len;) {
+		ssize_t n = pread(f->fd, to + got, (size_t)len - got, (off_t)(off + got));
+
+		if (n <= 0)
+			return ERR_TEMP;
+		got += (size_t)n;
+	}
+	buf_commit(out, (size_t)len);
+	return ERR_OK;
+}
+
+/* ---- header fields ---- */
+
+enum { PIECES_MAX = 64 };
+
+/* The fields asked for, neighbours in one piece; the octets in all, or SIZE_MAX: too many pieces.
+ */
+static size_t
+gather_fields(const struct section_plan *p, struct str run, struct str *pieces, size_t *n_out)
+{
+	struct str name, value, whole;
+	size_t n = 0, bytes = 0;
+
+	while (field_next(&run, &name, &value, &whole)) {
+		if (!field_name_set_has(&p->kept_fields, name))
+			continue;
+		bytes += whole.n;
+		if (n != 0 && pieces[n - 1].p + pieces[n - 1].n == whole.p) {
+			pieces[n - 1].n += whole.n;
+			continue;
+		}
+		if (n == PIECES_MAX)
+			return SIZE_MAX;
+		pieces[n++] = whole;
+	}
+	*n_out = n;
+	return bytes;
+}
+
+static enum err
+write_kept_fields(struct buf *out, const struct fetch_item *item, const struct section_plan *p,
+	struct message *m)
+{
+	struct str run, pieces[PIECES_MAX];
+	struct buf text;
+	size_t n = 0, bytes = SIZE_MAX;
+	enum err e = message_fields(m, &run);
+
+	if (e != ERR_OK)
+		return e;
+	if (p->kept_fields.unique && !item->partial)
+		bytes = gather_fields(p, run, pieces, &n);
+	if (bytes != SIZE_MAX) {
+		write_literal_header(out, bytes + 2);
+		for (size_t i = 0; i < n; i++)
+			buf_add(out, pieces[i]);
+		buf_add(out, STR("\r\n"));
+		return ERR_OK;
+	}
+	buf_init(&text, run.n + 16);
+	header_select(&text, run, &p->fields, false);
+	write_text(out, item, buf_str(&text));
+	buf_fini(&text);
+	return ERR_OK;
+}
+
+static enum err
+write_file_fields(struct buf *out, const struct fetch_item *item, const struct section_plan *p,
+	const struct mime_range *r, struct section_file *f)
+{
+	struct buf text;
+	void *map =
+		f->size != 0 ? mmap(NULL, (size_t)f->size, PROT_READ, MAP_PRIVATE, f->fd, 0) : NULL;
+
+	if (map == MAP_FAILED)
+		return ERR_TEMP;
+	buf_init(&text, (size_t)r->len + 16);
+	header_select(&text, str_sub(str_n(map, (size_t)f->size), (size_t)r->off, (size_t)r->len),
+		&p->fields, item->section.kind == SECTION_FIELDS_NOT);
+	write_text(out, item, buf_str(&text));
+	buf_fini(&text);
+	if (map != NULL)
+		(void)munmap(map, (size_t)f->size);
+	return ERR_OK;
+}
+
+enum err
+section_write(struct imap_session *s, const struct fetch_item *item, const struct section_plan *p,
+	struct message *m, struct section_file *f)
+{
+	struct buf *out = session_out(s);
+	struct mime_range r;
+
+	buf_add(out, p->name);
+	if (p->kept)
+		return write_kept_fields(out, item, p, m);
+	enum err e = find_range(&item->section, m, f->size, &r);
+
+	if (e == ERR_NOTFOUND) {
+		buf_addz(out, " NIL");
+		return ERR_OK;
+	}
+	if (e != ERR_OK)
+		return e;
+	if (item->section.kind == SECTION_FIELDS || item->section.kind == SECTION_FIELDS_NOT)
+		return write_file_fields(out, item, p, &r, f);
+	cut_partial(item, &r.off, &r.len);
+	return write_range(s, f, r.off, r.len);
+}

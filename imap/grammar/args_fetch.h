@@ -1,0 +1,70 @@
+#ifndef POSTROOM_IMAP_ARGS_FETCH_H
+#define POSTROOM_IMAP_ARGS_FETCH_H
+
+#include "imap/grammar/parse.h"
+
+/* Arguments of FETCH and STORE. Each parser
+ * begins behind the command's name and the space, and ends before the line's end; what it
+ * returns dies with the arena. */
+
+/* ---- FETCH ---- */
+
+enum fetch_kind {
+	FETCH_UID,
+	FETCH_FLAGS,
+	FETCH_INTERNALDATE,
+	FETCH_SIZE,
+	FETCH_ENVELOPE,
+	FETCH_BODY, /* the structure without extension data */
+	FETCH_BODYSTRUCTURE,
+	FETCH_SECTION,	     /* BODY[...], BODY.PEEK[...] */
+	FETCH_RFC822,	     /* BODY[] under its old name */
+	FETCH_RFC822_HEADER, /* BODY.PEEK[HEADER] */
+	FETCH_RFC822_TEXT,   /* BODY[TEXT] */
+};
+
+enum section_kind {
+	SECTION_ALL, /* BODY[], BODY[1.2] */
+	SECTION_HEADER,
+	SECTION_FIELDS,
+	SECTION_FIELDS_NOT,
+	SECTION_TEXT,
+	SECTION_MIME,
+};
+
+struct section {
+	enum section_kind kind;
+	struct str path; /* "1.2"; empty: the message itself */
+	struct str *fields;
+	size_t fields_count;
+};
+
+struct fetch_item {
+	enum fetch_kind kind;
+	bool peek;
+	bool partial; /* <off.len> */
+	uint64_t off, len;
+	struct section section;
+};
+
+struct args_fetch {
+	struct seq_set set;
+	struct fetch_item *items;
+	size_t items_count;
+};
+MUST_USE enum err
+parse_fetch(struct parser *p, struct args_fetch *out);
+
+/* ---- STORE ---- */
+
+enum store_mode { STORE_SET, STORE_ADD, STORE_REMOVE };
+struct args_store {
+	struct seq_set set;
+	enum store_mode mode;
+	bool silent;
+	struct flag_list flags;
+};
+MUST_USE enum err
+parse_store(struct parser *p, struct args_store *out);
+
+#endif

@@ -1,0 +1,215 @@
+/* Arguments of the commands about mailboxes and of the small ones; see args_mailbox.h. Called
+ * through the command table. */
+#include "imap/grammar/args_mailbox.h"
+
+#include "core/base/xalloc.h"
+
+enum { USES_MAX = 16, ID_PAIRS_MAX = 60, ENABLE_MAX = 1000 };
+
+static enum err
+parse_status_item(struct parser *p, struct args_status *out)
+{
+	static const char *const names[] = { "MESSAGES", "RECENT", "UIDNEXT", "UIDVALIDITY",
+		"UNSEEN" };
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		if (parse_accept_word(p, names[i])) {
+			out->items |= 1u << i;
+			return ERR_OK;
+		}
+	}
+	return parse_fail(p, "unknown STATUS item");
+}
+
+enum err
+parse_status(struct parser *p, struct args_status *out)
+{
+	*out = (struct args_status){ 0 };
+	enum err e = parse_astring(p, &out->mailbox);
+
+	if (e == ERR_OK)
+		e = parse_sp(p);
+	if (e == ERR_OK)
+		e = parse_char(p, '(');
+	if (e != ERR_OK)
+		return e;
+	do {
+		e = parse_status_item(p, out);
+		if (e != ERR_OK)
+			return e;
+	} while (parse_accept(p, ' '));
+	return parse_char(p, ')');
+}
+
+enum err
+parse_mailbox(struct parser *p, struct args_names *out)
+{
+	*out = (struct args_names){ .b = STR_EMPTY };
+	return parse_astring(p, &out->a);
+}
+
+enum err
+parse_rename(struct parser *p, struct args_names *out)
+{
+	*out = (struct args_names){ .b = STR_EMPTY };
+	enum err e = parse_astring(p, &out->a);
+
+	if (e == ERR_OK)
+		e = parse_sp(p);
+	return e == ERR_OK ? parse_astring(p, &out->b) : e;
+}
+
+/* "(SPECIAL-USE)", or "RETURN (SPECIAL-USE CHILDREN)": what they ask for is always given. */
+static enum err
+parse_list_options(struct parser *p, bool is_return, bool *special_use_out)
+{
+	enum err e = parse_char(p, '(');
+
+	if (e != ERR_OK || parse_accept(p, ')'))
+		return e;
+	do {
+		if (parse_accept_word(p, "SPECIAL-USE"))
+			*special_use_out = true;
+		else if (!is_return || !parse_accept_word(p, "CHILDREN"))
+			return parse_fail(p, "unknown LIST option");
+	} while (parse_accept(p, ' '));
+	return parse_char(p, ')');
+}
+
+enum err
+parse_list(struct parser *p, struct args_names *out)
+{
+	bool ignored = false;
+	enum err e = ERR_OK;
+
+	*out = (struct args_names){ .special_use_only = false };
+	if (parse_peek(p) == '(') {
+		e = parse_list_options(p, false, &out->special_use_only);
+		if (e == ERR_OK)
+			e = parse_sp(p);
+	}
+	if (e == ERR_OK)
+		e = parse_astring(p, &out->a);
+	if (e == ERR_OK)
+		e = parse_sp(p);
+	if (e == ERR_OK)
+		e = parse_list_mailbox(p, &out->b);
+	if (e != ERR_OK || !parse_accept(p, ' '))
+		return e;
+	if (!parse_accept_word(p, "RETURN"))
+		return parse_fail(p, "RETURN expected");
+	e = parse_sp(p);
+	return e == ERR_OK ? parse_list_options(p, true, &ignored) : e;
+}
+
+enum err
+parse_lsub(struct parser *p, struct args_names *out)
+{
+	*out = (struct args_names){ .special_use_only = false };
+	enum err e = parse_astring(p, &out->a);
+
+	if (e == ERR_OK)
+		e = parse_sp(p);
+	return e == ERR_OK ? parse_list_mailbox(p, &out->b) : e;
+}
+
+static enum err
+parse_use(struct parser *p, struct args_create *out)
+{
+	enum err e = parse_sp(p);
+
+	out->has_use = true;
+	if (e == ERR_OK)
+		e = parse_char(p, '(');
+	if (e != ERR_OK || parse_accept(p, ')'))
+		return e;
+	do {
+		struct str name;
+		size_t from = p->at;
+
+		if (!parse_accept(p, '\\'))
+			return parse_fail(p, "special use expected");
+		e = parse_atom(p, &name);
+		if (e == ERR_OK)
+			e = parse_add_str(p, &out->uses, &out->uses_count, USES_MAX,
+				str_sub(p->in, from, p->at - from));
+		if (e != ERR_OK)
+			return e;
+	} while (parse_accept(p, ' '));
+	return parse_char(p, ')');
+}
+
+enum err
+parse_create(struct parser *p, struct args_create *out)
+{
+	*out = (struct args_create){ 0 };
+	enum err e = parse_astring(p, &out->mailbox);
+
+	if (e != ERR_OK || !parse_accept(p, ' '))
+		return e;
+	e = parse_char(p, '(');
+	if (e == ERR_OK && !parse_accept_word(p, "USE"))
+		return parse_fail(p, "unknown CREATE option");
+	if (e == ERR_OK)
+		e = parse_use(p, out);
+	return e == ERR_OK ? parse_char(p, ')') : e;
+}
+
+enum err
+parse_copy(struct parser *p, struct args_copy *out)
+{
+	*out = (struct args_copy){ 0 };
+	enum err e = parse_seq_set(p, &out->set);
+
+	if (e == ERR_OK)
+		e = parse_sp(p);
+	return e == ERR_OK ? parse_astring(p, &out->mailbox) : e;
+}
+
+enum err
+parse_uid_expunge(struct parser *p, struct args_copy *out)
+{
+	*out = (struct args_copy){ 0 };
+	return parse_seq_set(p, &out->set);
+}
+
+enum err
+parse_id(struct parser *p, struct args_id *out)
+{
+	*out = (struct args_id){ 0 };
+	if (parse_accept_word(p, "NIL"))
+		return ERR_OK;
+	enum err e = parse_char(p, '(');
+
+	if (e != ERR_OK || parse_accept(p, ')'))
+		return e;
+	do {
+		struct str s;
+		bool key = out->pairs_count % 2 == 0;
+
+		e = key ? parse_string(p, &s) : parse_nstring(p, &s);
+		if (e == ERR_OK)
+			e = parse_add_str(p, &out->pairs, &out->pairs_count, ID_PAIRS_MAX, s);
+		if (e != ERR_OK)
+			return e;
+	} while (parse_accept(p, ' '));
+	if (out->pairs_count % 2 != 0)
+		return parse_fail(p, "value expected");
+	return parse_char(p, ')');
+}
+
+enum err
+parse_enable(struct parser *p, struct args_enable *out)
+{
+	*out = (struct args_enable){ 0 };
+	do {
+		struct str name;
+		enum err e = parse_atom(p, &name);
+
+		if (e == ERR_OK)
+			e = parse_add_str(p, &out->names, &out->names_count, ENABLE_MAX, name);
+		if (e != ERR_OK)
+			return e;
+	} while (parse_accept(p, ' '));
+	return ERR_OK;
+}

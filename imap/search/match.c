@@ -1,0 +1,473 @@
+/* Evaluates SEARCH's tree; see match.h. Called by cmd_search.c. Invariant: the tree was limited in
+ * depth when it was parsed, so recursion is bounded; a message's file is opened at most once. */
+#include "imap/search/match.h"
+
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/mail/charset.h"
+#include "core/mail/date.h"
+#include "core/mail/header.h"
+#include "core/mail/search.h"
+#include "core/store/entry.h"
+#include "imap/session/fields.h"
+
+enum { READ_BYTES = 256 * 1024 }; /* smaller files are read, larger ones mapped */
+
+struct search_prepared {
+	struct search_key key;
+	bool has_key;
+	bool kept;  /* the field is in the index */
+	bool plain; /* plain holds the text in capitals: it is ASCII */
+	struct str capitals;
+};
+
+enum cost { COST_ENTRY, COST_RECORD, COST_FILE };
+
+/* ---- before ---- */
+
+static enum cost
+cost_of(const struct search_node *n)
+{
+	enum cost most = COST_ENTRY;
+
+	switch (n->kind) {
+	case SEARCH_SENTBEFORE:
+	case SEARCH_SENTON:
+	case SEARCH_SENTSINCE:
+		return COST_RECORD;
+	case SEARCH_HEADER:
+		return n->prepared->kept ? COST_RECORD : COST_FILE;
+	case SEARCH_BODY:
+	case SEARCH_TEXT:
+		return COST_FILE;
+	case SEARCH_AND:
+	case SEARCH_OR:
+	case SEARCH_NOT:
+		for (const struct search_node *c = n->first; c != NULL; c = c->next)
+			if (cost_of(c) > most)
+				most = cost_of(c);
+		return most;
+	case SEARCH_SEQ:
+	case SEARCH_UID:
+	case SEARCH_FLAG_SET:
+	case SEARCH_FLAG_UNSET:
+	case SEARCH_RECENT:
+	case SEARCH_OLD:
+	case SEARCH_NEW:
+	case SEARCH_KEYWORD:
+	case SEARCH_UNKEYWORD:
+	case SEARCH_BEFORE:
+	case SEARCH_ON:
+	case SEARCH_SINCE:
+	case SEARCH_LARGER:
+	case SEARCH_SMALLER:
+		break;
+	}
+	return COST_ENTRY;
+}
+
+/* Stable: those of equal cost stay in the client's order. */
+static void
+sort_by_cost(struct search_node *n)
+{
+	struct search_node *lists[3] = { NULL, NULL, NULL };
+	struct search_node **ends[3] = { &lists[0], &lists[1], &lists[2] };
+
+	for (struct search_node *c = n->first, *next; c != NULL; c = next) {
+		enum cost cost = cost_of(c);
+
+		next = c->next;
+		c->next = NULL;
+		*ends[cost] = c;
+		ends[cost] = &c->next;
+	}
+	*ends[1] = lists[2];
+	*ends[0] = lists[1];
+	n->first = lists[0];
+}
+
+/* A text of ASCII alone can be looked for without decoding where the value is ASCII too. */
+static enum err
+prepare_plain(struct search_prepared *p, struct str utf8, struct arena *a)
+{
+	p->plain = utf8.n != 0 && utf8.n < 256;
+	for (size_t i = 0; i < utf8.n; i++)
+		p->plain = p->plain && utf8.p[i] >= ' ' && utf8.p[i] < 0x7f;
+	if (!p->plain)
+		return ERR_OK;
+	char *to = arena_alloc(a, utf8.n);
+
+	if (to == NULL)
+		return ERR_LIMIT;
+	for (size_t i = 0; i < utf8.n; i++)
+		to[i] = (char)ascii_upper(utf8.p[i]);
+	p->capitals = str_n(to, utf8.n);
+	return ERR_OK;
+}
+
+static enum err
+prepare_text(struct search_node *n, struct str charset, struct arena *a)
+{
+	struct buf utf8;
+
+	n->prepared = arena_calloc(a, 1, sizeof *n->prepared);
+	if (n->prepared == NULL)
+		return ERR_LIMIT;
+	buf_init(&utf8, 1024 * 1024);
+	enum err e =
+		charset_to_utf8_strict(&utf8, charset.n != 0 ? charset : STR("UTF-8"), n->text);
+
+	if (e == ERR_OK)
+		e = search_key_init(&n->prepared->key, buf_str(&utf8));
+	n->prepared->has_key = e == ERR_OK;
+	if (e == ERR_OK)
+		e = prepare_plain(n->prepared, buf_str(&utf8), a);
+	buf_fini(&utf8);
+	if (e == ERR_OK && n->kind == SEARCH_HEADER)
+		n->prepared->kept = message_field_kept(n->field);
+	return e;
+}
+
+static enum err
+prepare(struct search_node *n, struct str charset, uint32_t seq, uint32_t uid, struct arena *a)
+{
+	if (n->kind == SEARCH_SEQ)
+		seq_set_resolve(&n->set, seq);
+	if (n->kind == SEARCH_UID)
+		seq_set_resolve(&n->set, uid);
+	if (n->kind == SEARCH_HEADER || n->kind == SEARCH_BODY || n->kind == SEARCH_TEXT)
+		return prepare_text(n, charset, a);
+	for (struct search_node *c = n->first; c != NULL; c = c->next) {
+		enum err e = prepare(c, charset, seq, uid, a);
+
+		if (e != ERR_OK)
+			return e;
+	}
+	if (n->kind == SEARCH_AND || n->kind == SEARCH_OR)
+		sort_by_cost(n);
+	return ERR_OK;
+}
+
+static void
+unprepare(struct search_node *n)
+{
+	if (n->prepared != NULL && n->prepared->has_key)
+		search_key_fini(&n->prepared->key);
+	n->prepared = NULL;
+	for (struct search_node *c = n->first; c != NULL; c = c->next)
+		unprepare(c);
+}
+
+enum err
+matcher_init(struct matcher *m, struct search_node *root, struct str charset, struct home *h,
+	uint32_t largest_seq, uint32_t largest_uid, struct arena *a)
+{
+	*m = (struct matcher){ .root = root, .home = h };
+	buf_init(&m->file_buf, READ_BYTES + 1);
+	if (charset.n != 0 && !charset_known(charset))
+		return ERR_NOTFOUND;
+	return prepare(root, charset, largest_seq, largest_uid, a);
+}
+
+void
+matcher_fini(struct matcher *m)
+{
+	unprepare(m->root);
+	buf_fini(&m->file_buf);
+}
+
+void
+matcher_bounds(const struct matcher *m, uint32_t *lo_out, uint32_t *hi_out)
+{
+	*lo_out = 1;
+	*hi_out = UINT32_MAX;
+	if (m->root->kind != SEARCH_AND)
+		return;
+	for (const struct search_node *c = m->root->first; c != NULL; c = c->next) {
+		if (c->kind != SEARCH_UID)
+			continue;
+		if (c->set.n == 0) {
+			*hi_out = 0;
+			return;
+		}
+		if (c->set.r[0].lo > *lo_out)
+			*lo_out = c->set.r[0].lo;
+		if (c->set.r[c->set.n - 1].hi < *hi_out)
+			*hi_out = c->set.r[c->set.n - 1].hi;
+	}
+}
+
+/* ---- one message ---- */
+
+struct target {
+	struct matcher *m;
+	const struct match_step *step;
+	const struct entry *entry;
+	uint32_t seq;
+	uint64_t cost;
+	bool has_record, has_file, has_mime, mapped;
+	struct message msg;
+	struct mime mime;
+	struct str file;
+	enum err err; /* the first one; the result does not count then */
+};
+
+static bool
+failed(struct target *t, enum err e)
+{
+	if (e != ERR_OK && t->err == ERR_OK)
+		t->err = e;
+	return t->err != ERR_OK;
+}
+
+static bool
+need_record(struct target *t)
+{
+	if (t->has_record || t->err != ERR_OK)
+		return t->err == ERR_OK;
+	t->cost += 8;
+	t->has_record = !failed(t, message_get(t->step->txn, t->entry->msg, &t->msg));
+	return t->has_record;
+}
+
+static enum err
+read_small(struct target *t, int fd, size_t size)
+{
+	struct buf *b = &t->m->file_buf;
+
+	buf_reset(b);
+	char *to = buf_reserve(b, size);
+
+	if (to == NULL)
+		return ERR_LIMIT;
+	for (size_t got = 0; got < size;) {
+		ssize_t n = pread(fd, to + got, size - got, (off_t)got);
+
+		if (n <= 0)
+			return ERR_CORRUPT;
+		got += (size_t)n;
+	}
+	buf_commit(b, size);
+	t->file = buf_str(b);
+	return ERR_OK;
+}
+
+static enum err
+map_large(struct target *t, int fd, size_t size)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) != 0 || (uint64_t)st.st_size < size)
+		return ERR_CORRUPT;
+	void *map = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
+
+	if (map == MAP_FAILED)
+		return ERR_TEMP;
+	t->file = str_n(map, size);
+	t->mapped = true;
+	return ERR_OK;
+}
+
+static bool
+need_file(struct target *t)
+{
+	size_t size = (size_t)t->entry->size;
+	int fd;
+
+	if (t->has_file || t->err != ERR_OK)
+		return t->err == ERR_OK;
+	t->cost += 256 + size / 64;
+	enum err e = message_open(t->m->home, t->entry->msg, &fd);
+
+	if (failed(t, e))
+		return false;
+	e = size <= READ_BYTES ? read_small(t, fd, size) : map_large(t, fd, size);
+	(void)close(fd);
+	t->has_file = !failed(t, e);
+	return t->has_file;
+}
+
+static bool
+need_mime(struct target *t)
+{
+	if (t->has_mime)
+		return true;
+	if (!need_record(t) || !need_file(t))
+		return false;
+	t->has_mime = !failed(t, message_mime(&t->msg, &t->mime));
+	return t->has_mime;
+}
+
+static bool
+has_keyword(struct target *t, struct str name)
+{
+	int bit = keywords_find(t->step->keywords, name);
+
+	return bit >= 0 && (t->entry->keywords >> bit & 1) != 0;
+}
+
+enum { PLAIN_MAX = 1000 };
+
+/* A value of plain ASCII on one line, as most are, needs no decoding. ERR_NOTFOUND: it is another.
+ */
+static enum err
+find_plain(const struct search_prepared *p, struct str value, bool *out)
+{
+	char capitals[PLAIN_MAX];
+
+	value = str_trim(value);
+	if (!p->plain || value.n > sizeof capitals)
+		return ERR_NOTFOUND;
+	for (size_t i = 0; i < value.n; i++) {
+		unsigned char b = (unsigned char)value.p[i];
+
+		if (b < ' ' || b >= 0x7f || (b == '=' && i + 1 < value.n && value.p[i + 1] == '?'))
+			return ERR_NOTFOUND;
+		capitals[i] = (char)(b >= 'a' && b <= 'z' ? b - 32 : b);
+	}
+	*out = memmem(capitals, value.n, p->capitals.p, p->capitals.n) != NULL;
+	return ERR_OK;
+}
+
+static bool
+match_value(const struct search_prepared *p, struct str value)
+{
+	bool found;
+
+	if (find_plain(p, value, &found) == ERR_OK)
+		return found;
+	return search_value(&p->key, value);
+}
+
+/* A run of kept fields is walked here, as it has none of the oddities of a raw header. */
+static bool
+match_kept(const struct search_node *n, struct str run)
+{
+	struct str name, value, whole;
+
+	while (field_next(&run, &name, &value, &whole)) {
+		if (name.n != n->field.n || !str_ieq(name, n->field))
+			continue;
+		if (n->text.n == 0 || match_value(n->prepared, value))
+			return true;
+	}
+	return false;
+}
+
+static bool
+match_header(struct target *t, const struct search_node *n)
+{
+	struct str run;
+
+	if (n->prepared->kept) {
+		if (!need_record(t) || failed(t, message_fields(&t->msg, &run)))
+			return false;
+		return match_kept(n, run);
+	}
+	if (!need_file(t))
+		return false;
+	return search_header(&n->prepared->key, t->file, n->field);
+}
+
+static bool
+match_body(struct target *t, const struct search_node *n)
+{
+	if (!need_mime(t))
+		return false;
+	return search_body(&n->prepared->key, &t->mime, t->file, n->kind == SEARCH_TEXT);
+}
+
+/* -1, 0, 1: the day that the Date field names against n's; 2: there is none. */
+static int
+compare_sent(struct target *t, const struct search_node *n)
+{
+	if (!need_record(t) || !t->msg.has_sent)
+		return 2;
+	int64_t day = date_day(t->msg.sent_sec, t->msg.sent_zone_min);
+
+	return day < n->day ? -1 : day > n->day;
+}
+
+static int
+compare_internal(const struct target *t, const struct search_node *n)
+{
+	int64_t day = date_day(t->entry->internal_sec, t->entry->internal_zone_min);
+
+	return day < n->day ? -1 : day > n->day;
+}
+
+static bool
+matches(struct target *t, const struct search_node *n)
+{
+	const struct entry *e = t->entry;
+	bool recent = e->uid >= t->step->recent_from;
+
+	switch (n->kind) {
+	case SEARCH_AND:
+		for (const struct search_node *c = n->first; c != NULL; c = c->next)
+			if (!matches(t, c))
+				return false;
+		return true;
+	case SEARCH_OR:
+		return matches(t, n->first) || matches(t, n->first->next);
+	case SEARCH_NOT:
+		return !matches(t, n->first);
+	case SEARCH_SEQ:
+		return seq_set_has(&n->set, t->seq);
+	case SEARCH_UID:
+		return seq_set_has(&n->set, e->uid);
+	case SEARCH_FLAG_SET:
+		return (e->flags & n->flag) != 0;
+	case SEARCH_FLAG_UNSET:
+		return (e->flags & n->flag) == 0;
+	case SEARCH_RECENT:
+		return recent;
+	case SEARCH_OLD:
+		return !recent;
+	case SEARCH_NEW:
+		return recent && (e->flags & FLAG_SEEN) == 0;
+	case SEARCH_KEYWORD:
+		return has_keyword(t, n->text);
+	case SEARCH_UNKEYWORD:
+		return !has_keyword(t, n->text);
+	case SEARCH_BEFORE:
+		return compare_internal(t, n) < 0;
+	case SEARCH_ON:
+		return compare_internal(t, n) == 0;
+	case SEARCH_SINCE:
+		return compare_internal(t, n) >= 0;
+	case SEARCH_SENTBEFORE:
+		return compare_sent(t, n) == -1;
+	case SEARCH_SENTON:
+		return compare_sent(t, n) == 0;
+	case SEARCH_SENTSINCE:
+		return (unsigned)compare_sent(t, n) <= 1;
+	case SEARCH_LARGER:
+		return e->size > n->size;
+	case SEARCH_SMALLER:
+		return e->size < n->size;
+	case SEARCH_HEADER:
+		return match_header(t, n);
+	case SEARCH_BODY:
+	case SEARCH_TEXT:
+		return match_body(t, n);
+	}
+	return false;
+}
+
+enum err
+matcher_run(struct matcher *m, const struct match_step *step, uint32_t seq,
+	const struct entry *entry, bool *out, uint64_t *cost_out)
+{
+	struct target t = { .m = m, .step = step, .entry = entry, .seq = seq, .cost = 1 };
+
+	*out = matches(&t, m->root) && t.err == ERR_OK;
+	*cost_out += t.cost;
+	if (t.has_mime)
+		mime_fini(&t.mime);
+	if (t.mapped)
+		(void)munmap((void *)(uintptr_t)t.file.p, t.file.n);
+	return t.err;
+}

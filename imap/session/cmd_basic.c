@@ -1,0 +1,94 @@
+/* The commands without much to do: CAPABILITY, NOOP (and CHECK), LOGOUT, ID, ENABLE, NAMESPACE,
+ * IDLE. Called by step.c through the table. What NOOP is for, the session does at every
+ * command's end. */
+#include "core/base/log.h"
+#include "core/mail/imaptext.h"
+#include "imap/session/commands.h"
+
+enum step
+run_capability(struct imap_session *s, struct cmd *c)
+{
+	struct buf *out = session_out(s);
+
+	buf_addz(out, "* ");
+	capability_write(out);
+	buf_addz(out, "\r\n");
+	return cmd_ok(c, "Capability completed");
+}
+
+enum step
+run_noop(struct imap_session *s UNUSED, struct cmd *c)
+{
+	return cmd_ok(c, "Completed");
+}
+
+enum step
+run_logout(struct imap_session *s, struct cmd *c)
+{
+	session_deselect(s);
+	buf_addz(session_out(s), "* BYE Logging out\r\n");
+	s->closing = true;
+	return cmd_ok(c, "Logout completed");
+}
+
+/* RFC 2971. What the client says of itself goes into the log, cut short. */
+enum step
+run_id(struct imap_session *s, struct cmd *c)
+{
+	struct str name = STR_EMPTY, version = STR_EMPTY;
+
+	for (size_t i = 0; i + 1 < c->a.id.pairs_count; i += 2) {
+		if (str_ieq(c->a.id.pairs[i], STR("name")))
+			name = c->a.id.pairs[i + 1];
+		else if (str_ieq(c->a.id.pairs[i], STR("version")))
+			version = c->a.id.pairs[i + 1];
+	}
+	if (name.n != 0)
+		log_event(LVL_INFO, "imap.client", log_z("sid", s->sid),
+			log_s("name", str_sub(name, 0, 80)),
+			log_s("version", str_sub(version, 0, 80)));
+	buf_addz(session_out(s), "* ID (\"name\" \"Postroom\")\r\n");
+	return cmd_ok(c, "ID completed");
+}
+
+/* RFC 5161: names that mean nothing here are passed over; what is said is what became new. */
+enum step
+run_enable(struct imap_session *s, struct cmd *c)
+{
+	const struct args_enable *a = &c->a.enable;
+	struct buf *out = session_out(s);
+
+	buf_addz(out, "* ENABLED");
+	for (size_t i = 0; i < a->names_count; i++) {
+		const struct enable *e = imap_enables;
+
+		while (e->name != NULL && !str_ieq(a->names[i], str_of(e->name)))
+			e++;
+		if (e->name == NULL || (s->modes & e->modes) == e->modes)
+			continue;
+		s->modes |= e->modes;
+		buf_addc(out, ' ');
+		buf_addz(out, e->name);
+	}
+	buf_addz(out, "\r\n");
+	return cmd_ok(c, "Enabled");
+}
+
+/* RFC 2342: personal mailboxes only; other users' and shared ones come with sharing. */
+enum step
+run_namespace(struct imap_session *s, struct cmd *c)
+{
+	buf_addz(session_out(s), "* NAMESPACE ((\"\" \"/\")) NIL NIL\r\n");
+	return cmd_ok(c, "Namespace completed");
+}
+
+/* RFC 2177. The session goes on from here; what changed since the last command is said first. */
+enum step
+run_idle(struct imap_session *s, struct cmd *c UNUSED)
+{
+	buf_addz(session_out(s), "+ idling\r\n");
+	s->state = SESSION_IDLE;
+	s->sel.dirty = true;
+	s->last_probe_ms = loop_now_ms(s->imap->loop);
+	return STEP_MORE;
+}

@@ -1,0 +1,202 @@
+#ifndef POSTROOM_IMAP_SESSION_H
+#define POSTROOM_IMAP_SESSION_H
+
+#include "core/base/hmap.h"
+#include "core/event/stream.h"
+#include "core/store/store.h"
+#include "core/store/update.h"
+#include "core/store/view.h"
+#include "imap/session/command.h"
+#include "imap/grammar/reader.h"
+
+/* One worker's IMAP service and its sessions; what the cmd_ files work with. */
+
+/* ---- the worker ---- */
+
+struct imap_limits {
+	struct reader_limits reader;
+	int64_t idle_ms;	    /* a silent client outside IDLE */
+	int64_t write_ms;	    /* output that does not move */
+	int64_t probe_ms;	    /* "* OK Still here" in IDLE */
+	unsigned commands_in_a_row; /* of one session, before others get their turn */
+	size_t sessions_per_user;
+	size_t sessions_max;
+};
+
+struct imap {
+	struct loop *loop;
+	struct store *store;
+	struct imap_limits limits;
+	struct hmap users; /* struct imap_user by name */
+	struct list sessions;
+	size_t sessions_count;
+	struct buf out; /* what the running step says; handed to the stream at its end */
+	void (*on_empty)(struct imap *i); /* the last session ended; NULL: nobody asks */
+	bool stopping;
+};
+
+/* Keeps l and st; reads imap.* of set. */
+void
+imap_init(struct imap *i, struct loop *l, struct store *st, const struct settings *set);
+void
+imap_fini(struct imap *i);
+/* New settings; sessions go on. */
+void
+imap_set_limits(struct imap *i, const struct settings *set);
+/* Say BYE to all: idle ones at once, others behind their command. */
+void
+imap_stop(struct imap *i);
+
+struct imap_login {
+	struct str user, home, sid;
+	struct str tag;	  /* of the login command, for the tagged OK */
+	struct str input; /* what came behind it */
+};
+/* Takes fd. The tagged answer to the login is written here. */
+void
+imap_session_start(struct imap *i, const struct imap_login *login, int fd);
+
+/* ---- the session ---- */
+
+/* What the client has switched on, by ENABLE or by using it (RFC 5161, RFC 7162 3.1); never off
+ * again. What each row of imap_enables allows is in its own RFC. */
+enum imap_mode {
+	MODE_REV2 = 1 << 0,	 /* RFC 9051 */
+	MODE_CONDSTORE = 1 << 1, /* RFC 7162 3.1 */
+	MODE_QRESYNC = 1 << 2,	 /* RFC 7162 3.2; implies CONDSTORE */
+	MODE_UTF8 = 1 << 3,	 /* RFC 9755 */
+	MODE_UIDONLY = 1 << 4,	 /* RFC 9586 */
+};
+
+enum session_state {
+	SESSION_READING, /* a command is awaited or incomplete */
+	SESSION_RUNNING,
+	SESSION_SYNCING, /* the command ended; changes are announced, then the tagged line */
+	SESSION_IDLE,	 /* IDLE: changes are announced as they come, DONE is awaited */
+};
+
+/* What is announced step by step; see sync.c. */
+struct sync {
+	bool active;
+	struct view *old, *new;
+	struct view_diff diff;
+	unsigned phase;
+	size_t range;
+	uint32_t uid;
+};
+
+struct selected {
+	struct view *view; /* NULL: nothing is selected */
+	bool read_only;
+	uint32_t recent_from;	/* UIDs from here on are \Recent for this session */
+	uint32_t claimed_until; /* UIDs from here on were not claimed as \Recent yet */
+	uint32_t told_recent;
+	unsigned keywords; /* how many the client was told of */
+	bool dirty;	   /* the watch said "look" */
+	/* Flags that a STORE or FETCH of this session's has told the client (or that it
+	 * asked not to hear of): not announced again unless changed after told_modseq. */
+	struct uidset told;
+	uint64_t told_modseq;
+	struct home_watch watch;
+};
+
+struct imap_user {
+	struct hmap_node node;
+	char *name;
+	size_t sessions;
+};
+
+struct imap_session {
+	struct imap *imap;
+	struct list link;
+	struct imap_user *user;
+	struct home *home;
+	struct stream *stream;
+	char sid[32];
+	enum session_state state;
+	unsigned modes; /* enum imap_mode */
+	struct selected sel;
+	struct sync sync;
+	struct reader reader;
+	struct arena *arena; /* of the command; NULL between commands */
+	struct cmd *cmd;
+	struct buf reply; /* COPYUID and such, behind the code; freed between commands */
+	struct home_wait wait;
+	bool pinned, pin_waiting;
+	enum err pin_err;
+	bool stepping, dead, eof, released;
+	bool closing; /* LOGOUT: close behind the tagged line */
+	bool stuck;   /* nothing more will leave */
+	unsigned bad_commands;
+	struct loop_task task;
+	struct loop_timer timer;
+	int64_t last_input_ms;	/* or the last command's end */
+	int64_t last_output_ms; /* the output moved, or had nothing to move */
+	int64_t last_probe_ms;
+	uint64_t last_output_bytes;
+	int64_t command_us; /* when the command began */
+	uint64_t commands_count;
+};
+
+/* The scratch of the running step. */
+static inline struct buf *
+session_out(struct imap_session *s)
+{
+	return &s->imap->out;
+}
+/* The step has done enough: 2 ms passed since it began, or the output is full. Cheap enough
+ * to ask for every few messages. */
+bool
+session_enough(struct imap_session *s, int64_t since_us);
+/* Give what the step said so far to the stream. */
+void
+session_flush(struct imap_session *s);
+/* An operation that the command waits for has ended: run it again. Called by completions. */
+void
+session_resume(struct imap_session *s);
+/* A read step. ERR_AGAIN: return STEP_MORE, the home is opened again before the next step.
+ * End with store_read_end. */
+MUST_USE enum err
+session_read(struct imap_session *s, struct txn **out);
+/* Give the pin back while a command waits for its client. */
+void
+session_unpin(struct imap_session *s);
+/* The end of the selection: claims what came meanwhile, drops the view. */
+void
+session_deselect(struct imap_session *s);
+/* Is \Recent shown for uid? */
+static inline bool
+session_recent(const struct imap_session *s, uint32_t uid)
+{
+	return uid >= s->sel.recent_from;
+}
+/* A set of the command, as UIDs that the view holds, added to out. ERR_SYNTAX: a sequence
+ * number beyond the mailbox. */
+MUST_USE enum err
+session_select_set(struct imap_session *s, struct cmd *c, struct seq_set *set, struct uidset *out);
+/* A mailbox name as the client wrote it, in the store's form, in the arena. ERR_SYNTAX,
+ * ERR_LIMIT. */
+MUST_USE enum err
+session_mailbox(struct imap_session *s, struct str raw, struct str *out);
+/* BYE and the end, behind what is already written. */
+void
+session_bye(struct imap_session *s, const char *text);
+
+/* ---- sync.c ---- */
+
+/* Look at the mailbox and begin to announce. allow_expunge false: only when no sequence number
+ * would change. ERR_OK: sync_step until it says ERR_OK; ERR_AGAIN: as session_read;
+ * ERR_NOTFOUND: the mailbox is gone. */
+MUST_USE enum err
+sync_begin(struct imap_session *s, bool allow_expunge);
+/* ERR_AGAIN: more to say, call again when drained. */
+MUST_USE enum err
+sync_step(struct imap_session *s, bool with_uid);
+void
+sync_end(struct imap_session *s);
+/* "* FLAGS" and PERMANENTFLAGS, when there are more keywords than the client knows; always
+ * with force. */
+MUST_USE enum err
+sync_keywords(struct imap_session *s, struct txn *t, bool force);
+
+#endif

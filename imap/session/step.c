@@ -1,0 +1,353 @@
+/* One client's steps: takes commands from the reader, runs them, announces what changed when one
+ * ended, and says the tagged line; IDLE is one of them. Called by session.c for input, time and
+ * room in the output, and by completions of the store; all of them end in session_step.
+ * Invariants: one command at a time, in the order of arrival; no read transaction and no pin
+ * outlive the command (IDLE included). */
+#include "imap/session/step.h"
+
+#include "core/base/clock.h"
+#include "core/base/log.h"
+
+enum { BAD_MAX = 20, ARENA_MAX = 4 * 1024 * 1024 };
+
+enum go { GO_ON, GO_LATER, GO_WAIT };
+
+void
+session_command_free(struct imap_session *s)
+{
+	if (s->cmd != NULL) {
+		if (s->cmd->op != NULL)
+			store_op_forget(s->cmd->op);
+		if (s->cmd->def != NULL && s->cmd->def->end != NULL)
+			s->cmd->def->end(s->cmd);
+	}
+	s->cmd = NULL;
+	arena_free(s->arena);
+	s->arena = NULL;
+	buf_release(&s->reply);
+}
+
+void
+session_resume(struct imap_session *s)
+{
+	session_step(s);
+}
+
+static void
+on_pinned(struct home_wait *w, enum err e)
+{
+	struct imap_session *s = w->arg;
+
+	s->pin_waiting = false;
+	s->pinned = e == ERR_OK;
+	s->pin_err = e;
+	session_step(s);
+}
+
+/* ERR_OK: pinned; ERR_AGAIN: on_pinned comes. */
+static enum err
+pin(struct imap_session *s)
+{
+	enum err e = s->pin_err;
+
+	s->pin_err = ERR_OK;
+	if (s->pinned)
+		return ERR_OK;
+	if (s->pin_waiting)
+		return ERR_AGAIN;
+	if (e != ERR_OK)
+		return e;
+	s->wait = (struct home_wait){ .fn = on_pinned, .arg = s };
+	e = home_pin(s->home, &s->wait);
+	s->pinned = e == ERR_OK;
+	s->pin_waiting = e == ERR_AGAIN;
+	return e;
+}
+
+/* ---- one command's life ---- */
+
+static enum go
+command_finish(struct imap_session *s)
+{
+	static const char *const words[] = { " OK ", " NO ", " BAD " };
+	struct cmd *c = s->cmd;
+	struct buf *out = session_out(s);
+
+	buf_add(out, c->tag.n != 0 ? c->tag : STR("*"));
+	buf_addz(out, words[c->result]);
+	if (c->code != NULL || s->reply.n != 0) {
+		buf_addc(out, '[');
+		if (s->reply.n != 0)
+			buf_add(out, buf_str(&s->reply));
+		else
+			buf_addz(out, c->code);
+		buf_addz(out, "] ");
+	}
+	buf_addz(out, c->text);
+	buf_addz(out, "\r\n");
+	session_flush(s);
+	if (log_enabled(LVL_DEBUG))
+		log_event(LVL_DEBUG, "imap.command", log_z("sid", s->sid),
+			log_z("cmd", c->def != NULL ? c->def->name : "?"),
+			log_n("result", c->result), log_n("us", clock_us() - s->command_us));
+	s->bad_commands = c->result == RESULT_BAD ? s->bad_commands + 1 : 0;
+	s->commands_count++;
+	session_command_free(s);
+	session_unpin(s);
+	s->state = SESSION_READING;
+	s->last_input_ms = loop_now_ms(s->imap->loop);
+	if (s->closing)
+		s->dead = true;
+	else if (s->bad_commands >= BAD_MAX)
+		session_bye(s, "Too many invalid commands");
+	else if (s->imap->stopping)
+		session_bye(s, "Server is going down, please connect again");
+	return GO_ON;
+}
+
+static enum go
+command_sync(struct imap_session *s)
+{
+	const struct command *def = s->cmd->def;
+
+	if (s->sel.view == NULL || def->sync == SYNC_NONE || s->cmd->result == RESULT_BAD ||
+		!def->pins)
+		return command_finish(s);
+	enum err e = pin(s);
+
+	if (e == ERR_AGAIN)
+		return GO_WAIT;
+	/* a command that failed has not said all that it did */
+	if (s->cmd->result != RESULT_OK)
+		uidset_reset(&s->sel.told);
+	if (e == ERR_OK && !s->sync.active)
+		e = sync_begin(s, def->sync == SYNC_ALL || s->cmd->uid);
+	if (e == ERR_OK)
+		e = sync_step(s, s->cmd->uid);
+	session_flush(s);
+	if (e == ERR_AGAIN)
+		return GO_LATER;
+	sync_end(s);
+	/* what could not be seen now is announced by a later command */
+	if (e == ERR_NOTFOUND)
+		session_bye(s, "The selected mailbox was deleted");
+	return s->dead ? GO_WAIT : command_finish(s);
+}
+
+static enum go
+command_run(struct imap_session *s)
+{
+	struct cmd *c = s->cmd;
+	enum step step;
+
+	if (c->op != NULL)
+		return GO_WAIT;
+	if (c->def->pins && !c->unpinned) {
+		enum err e = pin(s);
+
+		if (e == ERR_AGAIN)
+			return GO_WAIT;
+		if (e != ERR_OK) {
+			(void)cmd_fail(s, c, e);
+			return command_finish(s);
+		}
+	}
+	step = c->def->run(s, c);
+	session_flush(s);
+	switch (step) {
+	case STEP_DONE:
+		s->state = SESSION_SYNCING;
+		return GO_ON;
+	case STEP_MORE:
+		return GO_LATER;
+	case STEP_WAIT:
+		break;
+	}
+	return GO_WAIT;
+}
+
+/* The next command's octets are at the front of the input: n of them. */
+static enum go
+command_start(struct imap_session *s, enum read_event ev, const struct read_result *r)
+{
+	struct buf *in = stream_in(s->stream);
+	struct str text = str_sub(buf_str(in), 0, r->n);
+	const char *why = "Command too large";
+
+	/* APPEND's literal header belongs to the session */
+	if (ev == READ_MESSAGE)
+		text.n = str_rchr(text, '{');
+	s->arena = arena_new(ARENA_MAX);
+	s->command_us = clock_us();
+	struct cmd *c = arena_calloc(s->arena, 1, sizeof *c);
+	enum err e = c != NULL ? arena_str(s->arena, text, &text) : ERR_LIMIT;
+
+	buf_consume(in, r->n);
+	s->cmd = c;
+	if (c == NULL) {
+		s->dead = true;
+		return GO_WAIT;
+	}
+	if (e == ERR_OK)
+		e = command_parse(text, s->arena, c, &why);
+	if (ev == READ_MESSAGE) {
+		c->a.append.literal = r->literal;
+		c->a.append.sync = r->sync;
+	}
+	if (e != ERR_OK) {
+		(void)cmd_bad(c, why);
+		return command_finish(s);
+	}
+	unsigned now = s->sel.view != NULL ? IN_SELECTED : IN_AUTH;
+
+	if ((c->def->states & now) == 0) {
+		(void)cmd_bad(
+			c, c->def->states == 0 ? "Already logged in" : "No mailbox is selected");
+		return command_finish(s);
+	}
+	s->state = SESSION_RUNNING;
+	return GO_ON;
+}
+
+static enum go
+refuse_command(struct imap_session *s, enum read_event ev)
+{
+	struct buf *out = session_out(s);
+
+	buf_addz(out, s->reader.tag[0] != '\0' ? s->reader.tag : "*");
+	buf_addz(out, ev == READ_TOO_BIG ? " NO [TOOBIG] Message is too large\r\n"
+					 : " BAD [LIMIT] Command is too large\r\n");
+	session_flush(s);
+	reader_init(&s->reader);
+	/* a message that is too large is no mistake in the protocol: a folder may hold many */
+	if (ev != READ_TOO_BIG && ++s->bad_commands >= BAD_MAX)
+		session_bye(s, "Too many invalid commands");
+	return GO_ON;
+}
+
+static enum go
+read_command(struct imap_session *s)
+{
+	struct read_result r;
+	enum read_event ev =
+		reader_step(&s->reader, &s->imap->limits.reader, stream_in(s->stream), &r);
+
+	switch (ev) {
+	case READ_MORE:
+		if (s->eof)
+			s->dead = true;
+		return GO_WAIT;
+	case READ_CONTINUE:
+		stream_write(s->stream, STR("+ OK\r\n"));
+		return GO_ON;
+	case READ_COMMAND:
+	case READ_MESSAGE:
+		return command_start(s, ev, &r);
+	case READ_TOO_LARGE:
+	case READ_TOO_BIG:
+		return refuse_command(s, ev);
+	case READ_FATAL:
+		session_bye(s, "Too much data");
+		return GO_WAIT;
+	}
+	return GO_WAIT;
+}
+
+/* ---- IDLE ---- */
+
+static enum go
+idle_input(struct imap_session *s)
+{
+	struct read_result r;
+	struct buf *in = stream_in(s->stream);
+	enum read_event ev = reader_step(&s->reader, &s->imap->limits.reader, in, &r);
+
+	if (ev == READ_MORE) {
+		if (s->eof)
+			s->dead = true;
+		return GO_WAIT;
+	}
+	if (ev != READ_COMMAND) {
+		session_bye(s, "DONE expected");
+		return GO_WAIT;
+	}
+	bool done = str_ieq(str_trim(str_sub(buf_str(in), 0, r.n)), STR("DONE"));
+
+	buf_consume(in, r.n);
+	if (done)
+		(void)cmd_ok(s->cmd, "Idle ended");
+	else
+		(void)cmd_bad(s->cmd, "DONE expected");
+	return command_finish(s);
+}
+
+static enum go
+idle_step(struct imap_session *s)
+{
+	if (!s->sync.active && (s->sel.view == NULL || !s->sel.dirty)) {
+		session_unpin(s);
+		return idle_input(s);
+	}
+	enum err e = pin(s);
+
+	if (e == ERR_AGAIN)
+		return GO_WAIT;
+	if (e == ERR_OK && !s->sync.active)
+		e = sync_begin(s, true);
+	if (e == ERR_OK)
+		e = sync_step(s, false);
+	session_flush(s);
+	if (e == ERR_AGAIN)
+		return GO_LATER;
+	sync_end(s);
+	if (e == ERR_NOTFOUND)
+		session_bye(s, "The selected mailbox was deleted");
+	/* a home that is out of reach is looked at again when the watch says so */
+	s->sel.dirty = false;
+	return GO_ON;
+}
+
+/* ---- the one step ---- */
+
+static enum go
+step_once(struct imap_session *s)
+{
+	switch (s->state) {
+	case SESSION_READING:
+		return read_command(s);
+	case SESSION_RUNNING:
+		return command_run(s);
+	case SESSION_SYNCING:
+		return command_sync(s);
+	case SESSION_IDLE:
+		return idle_step(s);
+	}
+	return GO_WAIT;
+}
+
+void
+session_step(struct imap_session *s)
+{
+	enum go go = GO_ON;
+	int64_t began = clock_us();
+	uint64_t enough = s->commands_count + s->imap->limits.commands_in_a_row;
+
+	s->stepping = true;
+	while (go == GO_ON && !s->dead) {
+		go = step_once(s);
+		if (go == GO_ON && (s->commands_count >= enough || session_enough(s, began)))
+			go = GO_LATER;
+	}
+	s->stepping = false;
+	if (s->dead) {
+		session_free(s);
+		return;
+	}
+	/* a full stream calls on_drain */
+	if (go == GO_LATER && !stream_full(s->stream))
+		loop_task_queue(&s->task);
+	if (s->released) {
+		s->released = false;
+		loop_timer_start(&s->timer, SESSION_RELEASE_MS);
+	}
+}

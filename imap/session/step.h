@@ -1,0 +1,20 @@
+#ifndef POSTROOM_IMAP_STEP_H
+#define POSTROOM_IMAP_STEP_H
+
+#include "imap/session/session.h"
+
+/* What session.c (a client's life) and step.c (its commands) need of each other. */
+
+enum { SESSION_RELEASE_MS = 3000 }; /* quiet for so long: buffers are given back */
+
+/* Goes on with whatever the session was at; frees it when it is dead. */
+void
+session_step(struct imap_session *s);
+/* The command's end: its operation is forgotten, its memory given back. */
+void
+session_command_free(struct imap_session *s);
+/* Never inside of a step: there, set s->dead. */
+void
+session_free(struct imap_session *s);
+
+#endif

@@ -1,0 +1,244 @@
+/* What a client is told when a command ends or in IDLE: EXPUNGE, EXISTS, RECENT and changed FLAGS,
+ * from the view it knows to the mailbox as it is. Called by step.c. Invariant: the session's
+ * view moves exactly when all that differs was said, so sequence numbers mean the same on
+ * both sides. RFC 3501 7.4.1, 5.2. */
+#include "core/base/clock.h"
+#include "core/base/xalloc.h"
+#include "imap/session/session.h"
+#include "imap/session/write.h"
+
+enum { PHASE_EXPUNGE, PHASE_EXISTS, PHASE_FLAGS };
+enum { LOOK_EVERY = 64 }; /* messages between two looks at the clock */
+
+void
+sync_end(struct imap_session *s)
+{
+	struct sync *y = &s->sync;
+
+	if (!y->active)
+		return;
+	view_unref(y->new);
+	view_diff_fini(&y->diff);
+	*y = (struct sync){ .active = false };
+}
+
+static void
+write_keywords(struct buf *out, const struct keywords *k)
+{
+	for (unsigned i = 0; i < k->count; i++) {
+		if (k->name[i].n == 0)
+			continue;
+		buf_addc(out, ' ');
+		buf_add(out, k->name[i]);
+	}
+}
+
+enum err
+sync_keywords(struct imap_session *s, struct txn *t, bool force)
+{
+	struct keywords k;
+	struct buf *out = session_out(s);
+	unsigned n = 0;
+	enum err e = keywords_get(t, view_mailbox(s->sel.view), &k);
+
+	if (e != ERR_OK)
+		return e;
+	for (unsigned i = 0; i < k.count; i++)
+		n += k.name[i].n != 0;
+	if (n == s->sel.keywords && !force)
+		return ERR_OK;
+	s->sel.keywords = n;
+	buf_addz(out, "* FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft");
+	write_keywords(out, &k);
+	buf_addz(out, ")\r\n* OK [PERMANENTFLAGS (");
+	if (!s->sel.read_only) {
+		buf_addz(out, "\\Answered \\Flagged \\Deleted \\Seen \\Draft");
+		write_keywords(out, &k);
+		if (n < KEYWORD_MAX)
+			buf_addz(out, " \\*");
+	}
+	buf_addz(out, ")] Flags that stay\r\n");
+	return ERR_OK;
+}
+
+enum err
+sync_begin(struct imap_session *s, bool allow_expunge)
+{
+	struct sync *y = &s->sync;
+	struct txn *t;
+	enum err e = session_read(s, &t);
+
+	if (e != ERR_OK)
+		return e;
+	view_diff_init(&y->diff);
+	e = view_refresh(t, s->sel.view, &y->new, &y->diff);
+	bool held_back = e == ERR_OK && !allow_expunge && y->diff.expunged.n != 0;
+
+	if (e == ERR_OK && !held_back)
+		e = sync_keywords(s, t, false);
+	store_read_end(t);
+	if (e != ERR_OK || held_back) {
+		view_unref(y->new);
+		view_diff_fini(&y->diff);
+		*y = (struct sync){ .active = false };
+		return e;
+	}
+	y->active = true;
+	y->range = y->diff.expunged.n;
+	s->sel.dirty = false;
+	return ERR_OK;
+}
+
+/* From the highest number down, so that none of those still to come changes. */
+static enum err
+say_expunges(struct imap_session *s, int64_t began)
+{
+	struct sync *y = &s->sync;
+	struct buf *out = session_out(s);
+	unsigned n = 0;
+
+	while (y->range != 0) {
+		const struct uid_range *r = &y->diff.expunged.v[y->range - 1];
+
+		if (y->uid == 0)
+			y->uid = r->hi;
+		for (; y->uid >= r->lo; y->uid--) {
+			if (++n % LOOK_EVERY == 0 && session_enough(s, began))
+				return ERR_AGAIN;
+			buf_addz(out, "* ");
+			write_number(out, view_seq_of_uid(s->sel.view, y->uid));
+			buf_addz(out, " EXPUNGE\r\n");
+		}
+		y->uid = 0;
+		y->range--;
+	}
+	return ERR_OK;
+}
+
+static void
+say_exists(struct imap_session *s)
+{
+	struct sync *y = &s->sync;
+	struct selected *sel = &s->sel;
+	struct buf *out = session_out(s);
+	uint32_t count = view_count(y->new);
+	uint32_t recent = count - view_rank(y->new, sel->recent_from);
+
+	if (y->diff.arrived.n != 0) {
+		buf_addz(out, "* ");
+		write_number(out, count);
+		buf_addz(out, " EXISTS\r\n");
+	}
+	if (y->diff.arrived.n != 0 || recent != sel->told_recent) {
+		buf_addz(out, "* ");
+		write_number(out, recent);
+		buf_addz(out, " RECENT\r\n");
+	}
+	sel->told_recent = recent;
+}
+
+static void
+say_flags(
+	struct imap_session *s, const struct entry *entry, const struct keywords *k, bool with_uid)
+{
+	struct buf *out = session_out(s);
+	const struct selected *sel = &s->sel;
+
+	if (entry->modseq <= sel->told_modseq && uidset_has(&sel->told, entry->uid))
+		return;
+	uint32_t seq = view_seq_of_uid(s->sync.new, entry->uid);
+
+	if (seq == 0)
+		return;
+	write_fetch_begin(out, seq);
+	if (with_uid) {
+		buf_addz(out, "UID ");
+		write_number(out, entry->uid);
+		buf_addc(out, ' ');
+	}
+	buf_addz(out, "FLAGS ");
+	write_flags(out, entry, session_recent(s, entry->uid), k);
+	buf_addz(out, ")\r\n");
+}
+
+/* ERR_AGAIN: the step is full; y->uid is where to go on. */
+static enum err
+scan_flags(struct imap_session *s, struct entry_scan *scan, const struct keywords *k, bool with_uid,
+	int64_t began)
+{
+	struct sync *y = &s->sync;
+	unsigned n = 0;
+
+	for (; y->range < y->diff.changed.n; y->range++, y->uid = 0) {
+		const struct uid_range *r = &y->diff.changed.v[y->range];
+		struct entry entry;
+		uint32_t from = y->uid != 0 ? y->uid : r->lo;
+		enum err e = entry_scan_seek(scan, from, &entry);
+
+		for (; e == ERR_OK && entry.uid <= r->hi; e = entry_scan_next(scan, &entry)) {
+			y->uid = entry.uid;
+			if (++n % LOOK_EVERY == 0 && session_enough(s, began))
+				return ERR_AGAIN;
+			say_flags(s, &entry, k, with_uid);
+		}
+		if (e != ERR_OK && e != ERR_EOF)
+			return e;
+	}
+	return ERR_OK;
+}
+
+static enum err
+say_changed(struct imap_session *s, bool with_uid, int64_t began)
+{
+	struct keywords k;
+	struct entry_scan scan;
+	struct txn *t;
+	uint32_t mailbox = view_mailbox(s->sel.view);
+
+	if (s->sync.range >= s->sync.diff.changed.n)
+		return ERR_OK;
+	enum err e = session_read(s, &t);
+
+	if (e != ERR_OK)
+		return e;
+	e = keywords_get(t, mailbox, &k);
+	if (e == ERR_OK)
+		e = entry_scan_begin(&scan, t, mailbox, s->sync.diff.changed.v[0].lo);
+	if (e == ERR_OK) {
+		e = scan_flags(s, &scan, &k, with_uid, began);
+		entry_scan_end(&scan);
+	}
+	store_read_end(t);
+	return e;
+}
+
+enum err
+sync_step(struct imap_session *s, bool with_uid)
+{
+	struct sync *y = &s->sync;
+	int64_t began = clock_us();
+	enum err e = ERR_OK;
+
+	if (!y->active)
+		return ERR_OK;
+	if (y->phase == PHASE_EXPUNGE) {
+		if (say_expunges(s, began) == ERR_AGAIN)
+			return ERR_AGAIN;
+		say_exists(s);
+		y->phase = PHASE_FLAGS;
+		y->range = 0;
+		y->uid = 0;
+	}
+	e = say_changed(s, with_uid, began);
+	if (e == ERR_AGAIN)
+		return e;
+	/* the client knows all of it now; view_refresh gave us a reference of our own */
+	struct view *old = s->sel.view;
+
+	s->sel.view = view_ref(y->new);
+	view_unref(old);
+	uidset_reset(&s->sel.told);
+	s->sel.told_modseq = 0;
+	sync_end(s);
+	return e;
+}

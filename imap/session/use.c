@@ -1,0 +1,124 @@
+/* What the commands use of their session: results, the read step, sets and names. Called by the
+ * cmd_ files. Invariant: an enum err becomes a response code here and nowhere else. */
+#include "core/base/log.h"
+#include "core/mail/charset.h"
+#include "core/mail/utf7.h"
+#include "imap/session/session.h"
+
+/* ---- results ---- */
+
+enum step
+cmd_ok(struct cmd *c, const char *text)
+{
+	c->result = RESULT_OK;
+	c->text = text;
+	return STEP_DONE;
+}
+
+enum step
+cmd_no(struct cmd *c, const char *code, const char *text)
+{
+	c->result = RESULT_NO;
+	c->code = code;
+	c->text = text;
+	return STEP_DONE;
+}
+
+enum step
+cmd_bad(struct cmd *c, const char *text)
+{
+	c->result = RESULT_BAD;
+	c->text = text;
+	return STEP_DONE;
+}
+
+enum step
+cmd_fail(struct imap_session *s, struct cmd *c, enum err e)
+{
+	if (e == ERR_TEMP || e == ERR_BUSY || e == ERR_AGAIN || e == ERR_EOF || e == ERR_CORRUPT ||
+		e == ERR_BUG)
+		log_event(LVL_WARN, "imap.fail", log_z("sid", s->sid), log_z("cmd", c->def->name),
+			log_e("err", e), log_z("reason", home_error(s->home)));
+	switch (e) {
+	case ERR_NOTFOUND:
+		return cmd_no(c, "NONEXISTENT", "No such mailbox");
+	case ERR_EXISTS:
+		return cmd_no(c, "ALREADYEXISTS", "Mailbox exists already");
+	case ERR_DENIED:
+		return cmd_no(c, "CANNOT", "Not possible here");
+	case ERR_LIMIT:
+		return cmd_no(c, "LIMIT", "Over a limit of this server");
+	case ERR_SYNTAX:
+		return cmd_no(c, "CANNOT", "Invalid mailbox name");
+	case ERR_CORRUPT:
+		return cmd_no(c, "CORRUPTION", "Mailbox is damaged");
+	case ERR_TEMP:
+	case ERR_BUSY:
+	case ERR_AGAIN:
+	case ERR_EOF:
+		return cmd_no(c, "UNAVAILABLE", "Mail store is not available now, try again");
+	case ERR_OK:
+	case ERR_BUG:
+		break;
+	}
+	return cmd_no(c, "SERVERBUG", "Internal error");
+}
+
+/* ---- what the commands use ---- */
+
+enum err
+session_read(struct imap_session *s, struct txn **out)
+{
+	enum err e = store_read_begin(s->home, out);
+
+	/* the index is opened anew: the next step pins again */
+	if (e == ERR_AGAIN)
+		session_unpin(s);
+	return e;
+}
+
+enum err
+session_select_set(struct imap_session *s, struct cmd *c, struct seq_set *set, struct uidset *out)
+{
+	const struct view *v = s->sel.view;
+	struct uidset named;
+
+	uidset_init(&named);
+	seq_set_resolve(set, c->uid ? view_last_uid(v) : view_count(v));
+	bool beyond = !c->uid && (set->n == 0 || set->r[set->n - 1].hi > view_count(v));
+
+	if (!beyond) {
+		for (size_t i = 0; i < set->n; i++)
+			uidset_add(&named, set->r[i].lo, set->r[i].hi);
+		if (c->uid)
+			view_select_uids(v, &named, out);
+		else
+			view_select_seqs(v, &named, out);
+	}
+	uidset_fini(&named);
+	return beyond ? ERR_SYNTAX : ERR_OK;
+}
+
+enum err
+session_mailbox(struct imap_session *s, struct str raw, struct str *out)
+{
+	struct buf utf8, nfc, name;
+
+	buf_init(&utf8, 4096);
+	buf_init(&nfc, 4096);
+	buf_init(&name, 4096);
+	enum err e = utf7_to_utf8(&utf8, raw);
+
+	if (e == ERR_OK)
+		e = charset_nfc(&nfc, buf_str(&utf8));
+	if (e == ERR_OK)
+		e = mailbox_name_check(buf_str(&nfc), &name);
+	if (e == ERR_OK)
+		e = buf_check(&name);
+	if (e == ERR_OK)
+		e = arena_str(s->arena, buf_str(&name), out);
+	buf_fini(&utf8);
+	buf_fini(&nfc);
+	buf_fini(&name);
+	return e;
+}
