@@ -1,10 +1,13 @@
 """The rows of bench/run about the auth service alone: its sockets, without IMAP or SMTP around them.
 
 Where a row says "LDAP bind", nothing is remembered by either side: Postroom's cache is off, Dovecot's
-is off by default. "slow" rows go through bench/delay_proxy, which holds back every answer of the
-directory by 20 ms, in front of both.
+is off by default. Dovecot has two ways to bind, and the better counts: one connection with one bind
+at a time, or auth workers of which each has its own ("workers"; the setting is `blocking = yes`).
+"late" rows go through bench/delay_proxy, which holds back every answer of the directory by 20 ms, in
+front of both. Each measurement opens its connections before the clock starts.
 """
 import copy
+import shutil
 import subprocess
 import time
 
@@ -13,29 +16,34 @@ from harness.authd import Authd
 from harness.dovecot import Dovecot
 
 OURS = "postroom"
+DOVECOT = ("one connection", "workers")
+BARE = "bare bind pool"
+POSTMAP = ("postmap",)
 DELAY_MS = 20
 CACHED_USERS = 100000
+# what the cache held when the rest came, so that the first pages are in nobody's share
+CACHED_FIRST = 1000
+TEAMS, TEAM = 100, 8
+PARTS, PART = 50, 100
 
 
 class AuthRows:
-    def __init__(self, bench, users):
+    def __init__(self, bench, people):
         self.b = bench
-        self.users = users
-        self.n = 500 if bench.args.quick else 10000
+        self.people = people
+        self.n = 2000 if bench.args.quick else 10000
         self.made = []
         # one operation a login, as Dovecot's auth_bind_userdn
         self.template = (f'user_dn = "uid=%{{local}},ou=people,{slapd_module.BASE}"\n'
                          '\tuser_dn_read = no')
 
     def run(self):
-        try:
-            self.logins()
-            self.slow()
-            self.lookups()
-            self.memory()
-        finally:
-            for stop in reversed(self.made):
-                stop()
+        for rows in (self.logins, self.late, self.lookups, self.group, self.memory):
+            try:
+                self.b.attempt(rows)
+            finally:
+                while self.made:
+                    self.made.pop()()
 
     # ---- servers of our own ----
 
@@ -44,6 +52,19 @@ class AuthRows:
         a.start()
         self.made.append(a.stop)
         return a
+
+    def dovecot(self, name, slapd, ldap_settings=""):
+        d = Dovecot(self.b.dir / name, self.b.certs, slapd=slapd, ldap_settings=ldap_settings,
+                    # so many that these are never the limit
+                    settings="auth_worker_max_count = 64\n")
+        d.start()
+        self.made.append(d.stop)
+        return d
+
+    def dovecots(self, name, slapd):
+        pair = (self.dovecot(f"dovecot-{name}", slapd),
+                self.dovecot(f"dovecot-{name}-workers", slapd, "blocking = yes\n"))
+        return {w: d.dir / "run" / "auth-client" for w, d in zip(DOVECOT, pair)}
 
     def delayed(self):
         """A slapd object whose every answer comes late."""
@@ -55,116 +76,161 @@ class AuthRows:
         late.port = port
         return late
 
-    # ---- logins ----
-
     def tool(self, *args):
         return self.b.tool(self.b.build / "bench/bench_auth", *args)
 
-    def login(self, path, flight, total):
+    # ---- logins ----
+
+    def login(self, path, flight, total, warm=None):
         return self.tool("--login", "bench{}@example.org", "--password", "secret", "--count",
-                         self.users, "--in-flight", flight, "--total", total, path)["per_second"]
+                         self.people, "--in-flight", flight, "--total", total, "--warm",
+                         4 * flight if warm is None else warm, path)["per_second"]
 
     def bare(self, flight):
         """The same binds without anything around them: our pool against the same slapd."""
         return self.tool("--bind", f"uid=bench{{}},ou=people,{slapd_module.BASE}", "--password",
-                         "secret", "--ca", self.b.certs.ca, "--count", self.users, "--in-flight",
-                         flight, "--total", self.n, self.b.slapd.uri)["per_second"]
+                         "secret", "--ca", self.b.certs.ca, "--count", self.people, "--in-flight",
+                         flight, "--total", self.n, "--warm", 20 * flight,
+                         self.b.slapd.uri)["per_second"]
 
     def logins(self):
-        plain = self.authd("auth-bind", instance.directory_section(
-            self.b.slapd, extra=self.template), "cache_size = 0")
+        kinds = {f: f"auth socket, PLAIN with an LDAP bind, {f} in flight" for f in (1, 20, 200)}
+        pool = "auth socket, of the rate of the bare bind pool, 20 in flight"
+        remembered = "auth socket, PLAIN, remembered by us, a bind by Dovecot, 20 in flight"
+        if not any(map(self.b.wanted, (*kinds.values(), pool, remembered))):
+            return
+        section = instance.directory_section(self.b.slapd, extra=self.template)
+        paths = self.dovecots("bind", self.b.slapd)
+        paths[OURS] = self.authd("auth-bind", section, "cache_size = 0").path("auth")
 
         def measure(flight):
-            def one(who):
-                if who == "bare bind pool":
-                    return self.bare(flight)
-                path = (plain.path("auth") if who == OURS
-                        else self.b.dovecots[who].dir / "run" / "auth-client")
-                return self.login(path, flight, self.n if flight > 1 else self.n // 4)
-            return one
+            n = self.n if flight > 1 else self.n // 4
+            return lambda who: (self.bare(flight) if who == BARE
+                                else self.login(paths[who], flight, n))
 
-        for flight in (1, 20, 200):
-            self.b.row(f"auth socket, PLAIN with an LDAP bind, {flight} in flight", "logins/s",
-                       "higher", measure(flight))
-        self.b.row("auth socket, of the rate of the bare bind pool, 20 in flight", "logins/s",
-                   "higher", measure(20), ("bare bind pool",), least=0.8)
-        cached = self.authd("auth-cached", instance.directory_section(
-            self.b.slapd, extra=self.template), "cache_size = 256M\n\tcache_login_ttl = 10m")
-        self.b.row("auth socket, PLAIN, remembered by us, a bind by Dovecot, 20 in flight",
-                   "logins/s", "higher",
-                   lambda who: self.login(cached.path("auth"), 20, self.n * 2) if who == OURS
-                   else measure(20)(who))
+        for flight, name in kinds.items():
+            self.b.row(name, "logins/s", "higher", measure(flight), DOVECOT)
+        self.b.row(pool, "logins/s", "higher", measure(20), (BARE,), least=0.8)
+        if self.b.wanted(remembered):
+            cached = self.authd("auth-cached", section, "cache_size = 256M\n\tcache_login_ttl = 10m")
+            # everybody once before the clock starts
+            self.b.row(remembered, "logins/s", "higher",
+                       lambda who: self.login(cached.path("auth"), 20, self.n * 4, self.people)
+                       if who == OURS else measure(20)(who), DOVECOT)
 
-    def slow(self):
+    def late(self):
         name = f"auth socket, every LDAP answer {DELAY_MS} ms late, 200 in flight"
         if not self.b.wanted(name):
             return
         late = self.delayed()
-        ours = self.authd("auth-slow", instance.directory_section(
-            late, extra=self.template + "\n\tbind_connections_max = 200"), "cache_size = 0")
-        dovecot = Dovecot(self.b.dir / "dovecot-slow", self.b.certs, slapd=late)
-        dovecot.start()
-        self.made.append(dovecot.stop)
-        self.b.row(name, "logins/s", "higher", lambda who: self.login(
-            ours.path("auth") if who == OURS else dovecot.dir / "run" / "auth-client", 200,
-            2000 if who == OURS else 400), ("sdbox",))
+        paths = self.dovecots("late", late)
+        paths[OURS] = self.authd("auth-late", instance.directory_section(
+            late, extra=self.template + "\n\tbind_connections_max = 200"),
+            "cache_size = 0").path("auth")
+        totals = {OURS: self.n, DOVECOT[0]: 200, DOVECOT[1]: 2000}
+        warm = {OURS: 2000, DOVECOT[0]: 0, DOVECOT[1]: 400}
+        self.b.row(name, "logins/s", "higher",
+                   lambda who: self.login(paths[who], 200, totals[who], warm[who]), DOVECOT)
 
     # ---- lookups ----
 
-    def lookups(self):
-        table = self.b.dir / "ldap-table.cf"
-        table.write_text(
+    def entries(self, kind):
+        """LDIF of the groups of 8, or of one of 50 groups of 100 with their people."""
+        base = slapd_module.BASE
+
+        def group(cn, members):
+            return (f"dn: cn={cn},ou=groups,{base}\nobjectClass: groupOfNames\n"
+                    "objectClass: postroomGroup\n"
+                    f"cn: {cn}\nmail: {cn}@example.org\n"
+                    + "".join(f"member: {dn}\n" for dn in members))
+
+        def person(uid):
+            return f"uid={uid},ou=people,{base}"
+
+        if kind == "teams":
+            return [group(f"team{t}", [
+                person(f"bench{(t * TEAM + i) % self.people}") for i in range(TEAM)])
+                for t in range(TEAMS)]
+        members = [f"member{i}" for i in range(PARTS * PART)]
+        return [f"dn: {person(u)}\nobjectClass: inetOrgPerson\nuid: {u}\ncn: M\nsn: M\n"
+                f"mail: {u}@example.org\n" for u in members] + [
+            group(f"part{p}", map(person, members[p * PART:(p + 1) * PART]))
+            for p in range(PARTS)] + [
+            group("all5000", [f"cn=part{p},ou=groups,{base}" for p in range(PARTS)])]
+
+    def postmap(self, table, key, count, total):
+        """Questions a second, without the time of the first, in which it starts and connects."""
+        def run(n):
+            begin = time.perf_counter()
+            done = subprocess.run(
+                ["postmap", "-q", "-", f"ldap:{table}"], text=True, capture_output=True, timeout=900,
+                input="".join(key.replace("{}", str(i % count)) + "\n" for i in range(n)))
+            if len(done.stdout.splitlines()) != n:
+                raise RuntimeError(f"postmap: {done.stdout[-200:]}{done.stderr[-300:]}")
+            return time.perf_counter() - begin
+        first = run(1)
+        return (total - 1) / (run(total) - first)
+
+    def table(self):
+        path = self.b.dir / "ldap-table.cf"
+        path.write_text(
+            # libldap checks the machine's own name where the URI says localhost
             f"server_host = ldap://127.0.0.1:{self.b.slapd.port}\nversion = 3\nbind = yes\n"
             f"bind_dn = {slapd_module.SERVICE_DN}\nbind_pw = {slapd_module.SERVICE_PASSWORD}\n"
-            f"search_base = {slapd_module.BASE}\nresult_attribute = mail\n"
+            f"search_base = {slapd_module.BASE}\nresult_attribute = rfc822MailMember\n"
+            "leaf_result_attribute = mail\n"
             "query_filter = (|(mail=%s)(mailLocalAddress=%s))\n"
             "special_result_attribute = member\n"
             f"start_tls = yes\ntls_require_cert = yes\ntls_ca_cert_file = {self.b.certs.ca}\n")
+        return path
+
+    def same(self, server, table, key, count):
+        """Both must say the same before it is measured how fast they say it."""
+        with server.directory() as d:
+            ours = d.addresses(key, "alias-large")
+        theirs = subprocess.run(["postmap", "-q", key, f"ldap:{table}"], text=True,
+                                capture_output=True, timeout=900).stdout.strip().split(",")
+        if ours != sorted(theirs) or len(ours) != count:
+            raise RuntimeError(f"{key}: {len(ours)} addresses by us, {len(theirs)} by postmap, "
+                               f"{count} expected")
+
+    def ours(self, server, key, count, flight, total, warm):
+        return self.tool("--map", "alias-large", "--key", key, "--count", count, "--in-flight",
+                         flight, "--total", total, "--warm", warm,
+                         server.path("directory"))["per_second"]
+
+    def lookups(self):
+        kinds = (("a person's", "alias{}@example.org", self.people, 1),
+                 ("a group of 8", "team{}@example.org", TEAMS, TEAM))
+        rows = ("", ", one at a time", ", remembered")
+        if not any(self.b.wanted(f"alias lookups, {k[0]}{r}") for k in kinds for r in rows):
+            return
+        self.b.slapd.add("\n".join(self.entries("teams")))
         section = instance.directory_section(self.b.slapd)
         asked = self.authd("auth-lookup", section, "cache_size = 0")
-        remembered = self.authd("auth-lookup-cached", section, "cache_size = 256M\n\tcache_ttl = 10m")
+        remembered = self.authd("auth-lookup-cached", section, "cache_size = 256M\n\tcache_ttl = 1h")
+        table = self.table()
+        for name, key, count, size in kinds:
+            self.same(asked, table, key.replace("{}", "7"), size)
+            n = self.n // (1 if size == 1 else 4)
+            for row, server, flight, total, warm in (
+                    ("", asked, 20, n, 100), (", one at a time", asked, 1, n, 100),
+                    (", remembered", remembered, 20, n * 10, count)):
+                self.b.row(f"alias lookups, {name}{row}", "lookups/s", "higher",
+                           lambda who, s=server, f=flight, t=total, w=warm: self.ours(
+                               s, key, count, f, t, w) if who == OURS
+                           else self.postmap(table, key, count, n // 2), POSTMAP)
 
-        def postmap(key, total):
-            begin = time.perf_counter()
-            done = subprocess.run(["postmap", "-q", "-", f"ldap:{table}"], text=True,
-                                  input=f"{key}\n" * total, capture_output=True, timeout=900)
-            if len(done.stdout.splitlines()) != total:
-                raise RuntimeError(done.stderr[-300:])
-            return total / (time.perf_counter() - begin)
-
-        def lookup(server, key, total):
-            return lambda who: self.tool(
-                "--map", "alias-large", "--key", key, "--in-flight", 20, "--total", total,
-                server.path("directory"))["per_second"] if who == OURS else postmap(
-                    key, max(1, total if server is asked else total // 20))
-
-        for name, key, total in (("a person's", "director@example.org", self.n),
-                                 ("a group of 8", "sales@example.org", self.n)):
-            self.b.row(f"alias lookups, {name}", "lookups/s", "higher",
-                       lookup(asked, key, total), ("postmap",))
-            self.b.row(f"alias lookups, {name}, remembered", "lookups/s", "higher",
-                       lookup(remembered, key, total * 10), ("postmap",))
-        self.group(lookup(asked, "all5000@example.org", 20))
-
-    def group(self, measure):
-        """50 groups of 100 people in one group."""
-        name = "alias lookups, a nested group of 5,000"
+    def group(self):
+        name = f"alias lookups, {PARTS} groups of {PART} in one, one at a time"
         if not self.b.wanted(name):
             return
-        base = slapd_module.BASE
-        people, groups = [], []
-        for g in range(50):
-            members = [f"uid=member{g * 100 + i},ou=people,{base}" for i in range(100)]
-            people += [f"dn: {dn}\nobjectClass: inetOrgPerson\nuid: {dn[4:].split(',')[0]}\n"
-                       f"cn: M\nsn: M\nmail: {dn[4:].split(',')[0]}@example.org\n" for dn in members]
-            groups.append(f"dn: cn=part{g},ou=groups,{base}\nobjectClass: groupOfNames\n"
-                          f"cn: part{g}\n" + "".join(f"member: {dn}\n" for dn in members))
-        groups.append(f"dn: cn=all5000,ou=groups,{base}\nobjectClass: groupOfNames\n"
-                      "objectClass: inetLocalMailRecipient\ncn: all5000\n"
-                      "mailLocalAddress: all5000@example.org\n"
-                      + "".join(f"member: cn=part{g},ou=groups,{base}\n" for g in range(50)))
-        self.b.slapd.add("\n".join(people + groups))
-        self.b.row(name, "lookups/s", "higher", measure, ("postmap",))
+        self.b.slapd.add("\n".join(self.entries("nested")))
+        asked = self.authd("auth-group", instance.directory_section(self.b.slapd), "cache_size = 0")
+        table, key = self.table(), "all5000@example.org"
+        self.same(asked, table, key, PARTS * PART)
+        self.b.row(name, "lookups/s", "higher", lambda who: self.ours(asked, key, 1, 1, 20, 1)
+                   if who == OURS else self.postmap(table, key, 1, 3), POSTMAP)
 
     # ---- memory ----
 
@@ -173,28 +239,30 @@ class AuthRows:
         if not self.b.wanted(name):
             return
         users = self.b.dir / "many.passwd"
-        count = 5000 if self.b.args.quick else CACHED_USERS
+        count = CACHED_USERS // (10 if self.b.args.quick else 1)
         users.write_text("".join(f"person{i}:{{PLAIN}}x:::Person Number {i}::\n"
                                  for i in range(count)))
         users.chmod(0o600)
+        shutil.chown(users, "postroom-worker")
         postroom = instance.Instance(
             self.b.dir / "many", self.b.slapd, self.b.certs,
-            directory_text=f'passwd_file "many" {{ file = "{users}" }}\n',
+            directory_text=f'passwd_file "many" {{\n\tpath = "{users}"\n}}\n',
             settings=f'log {{\n\tlevel = info\n\tfile = "{self.b.dir}/many.log"\n}}\n'
-            'auth {\n\tdefault_domain = "example.org"\n\tcache_size = 1G\n\tcache_ttl = 1h\n}\n')
+            'auth {\n\tdefault_domain = "example.org"\n\tfailure_delay = 0\n\tcache_size = 1G\n'
+            '\tcache_ttl = 1h\n\tcache_login_ttl = 1h\n}\n')
         postroom.log_path = self.b.dir / "many.log"
         postroom.start()
         self.made.append(postroom.stop)
-        if count and postroom.socket("directory"):
-            self.fill(postroom, 1000)
-        before = self.pss(postroom)
+        [pid] = postroom.pids("auth")
+        self.fill(postroom, CACHED_FIRST)
+        before = self.b.pss_kib(pid)
         self.fill(postroom, count)
-        after = self.pss(postroom)
-        self.b.fact(name, "KiB PSS", (after - before) / (count - 1000))
+        self.b.fact(name, "KiB PSS",
+                    (self.b.pss_kib(pid) - before) / (count - CACHED_FIRST))
 
     def fill(self, postroom, count):
-        self.tool("--map", "mailbox", "--key", "person{}@example.org", "--count", count,
-                  "--in-flight", 50, "--total", count, postroom.socket("directory"))
-
-    def pss(self, postroom):
-        return sum(self.b.pss_kib(pid) for pid in postroom.pids("auth"))
+        """Each one logs in and gets a message."""
+        common = ("--password", "x", "--count", count, "--in-flight", 50, "--total", count)
+        self.tool("--login", "person{}@example.org", *common, postroom.socket("auth"))
+        self.tool("--map", "mailbox", "--key", "person{}@example.org", *common,
+                  postroom.socket("directory"))

@@ -1,6 +1,6 @@
 """Debian's Dovecot 2.3 as a private server on loopback: for comparisons in tests and bench/.
 
-    d = Dovecot(directory, certs, slapd=None, mail="sdbox")   # or "maildir"
+    d = Dovecot(directory, certs, slapd=None, mail="sdbox")   # or "maildir"; ldap_settings="…"
     d.start(); d.imap_port, d.imaps_port, d.lmtp_socket; d.stop()
 
 Without slapd everybody's password is "pass"; with it each login binds as uid=%n of the sample
@@ -119,7 +119,8 @@ base = {base}
 
 
 class Dovecot:
-    def __init__(self, directory, certs, slapd=None, mail="sdbox", settings=""):
+    def __init__(self, directory, certs, slapd=None, mail="sdbox", settings="",
+                 ldap_settings=""):
         self.dir = Path(directory)
         self.dir.mkdir(parents=True)
         self.dir.chmod(0o755)
@@ -134,7 +135,7 @@ class Dovecot:
             (self.dir / "ldap.conf").write_text(LDAP_CONF.format(
                 # libldap checks the machine's own name where the URI says localhost
                 uri=f"ldap://127.0.0.1:{slapd.port}", tls="yes" if slapd.cert else "no", ca=slapd.ca or "",
-                base=slapd_module.BASE))
+                base=slapd_module.BASE) + ldap_settings)
         auth = (LDAP if slapd else STATIC).format(dir=self.dir)
         self.conf = self.dir / "dovecot.conf"
         self.conf.write_text(CONF.format(

@@ -12,7 +12,8 @@
 
 More of slapd: overlays=("memberof", "ppolicy", "dynlist") loads these, and with them the entries of
 OVERLAY_LDIF; client_certs="try" or "demand" asks clients for a certificate; settings= are further
-lines for the head of slapd.conf, database_settings= for its end (limits, overlays); env= is its environment. Several instances of
+lines for the head of slapd.conf, database_settings= for its end (limits, overlays); env= is its environment; quiet=True: no log, as
+Debian's. Several instances of
 the same entries are replicas that a test may stop one by one.
 
 Everybody's password is secret-<uid>; the service account is SERVICE_DN with
@@ -127,8 +128,9 @@ class Slapd:
 
     def __init__(self, directory, ca=None, cert=None, key=None, port=None, tls_port=None,
                  ldif=None, host="localhost", overlays=(), client_certs=None, settings="",
-                 database_settings="", env=None):
+                 database_settings="", env=None, quiet=False):
         self.env = env
+        self.quiet = quiet
         self.dir = Path(directory)
         self.ca, self.cert, self.key = ca, cert, key
         self.host = host
@@ -168,6 +170,8 @@ class Slapd:
                 tls += f"TLSVerifyClient {self.client_certs}\n"
         text = (LDAP_FILES / "slapd.conf.in").read_text()
         head = "".join(f"{OVERLAYS[o][0]}moduleload {o}\n" for o in self.overlays)
+        if self.quiet:
+            head += "loglevel none\n"
         text = text.replace("@TLS@", f"{head}{self.settings}\n@TLS@")
         # after the access rules: an overlay ends the part of the database itself
         text += "\n" + self.database_settings + "".join(OVERLAYS[o][1] for o in self.overlays)
@@ -198,9 +202,10 @@ class Slapd:
         if self.tls_port:
             urls.append(f"ldaps://127.0.0.1:{self.tls_port}/")
         log = open(self.log_path, "ab")
-        # -d keeps it in the foreground, so the pid is ours; 256: stats.
+        # -d keeps it in the foreground, so the pid is ours; 256: stats
+        level = "0" if self.quiet else "256"
         self.process = subprocess.Popen(
-            ["/usr/sbin/slapd", "-d", "256", "-f", str(self.conf), "-h", " ".join(urls)],
+            ["/usr/sbin/slapd", "-d", level, "-f", str(self.conf), "-h", " ".join(urls)],
             stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=self.env)
         log.close()
         until = time.monotonic() + timeout
