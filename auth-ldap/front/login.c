@@ -250,6 +250,23 @@ login_known(struct front_request *r)
 	memory_ask(r->f->memory, r->b, &q, &r->asking, on_target, r);
 }
 
+static bool
+blocked(struct front_request *r)
+{
+	struct front *f = r->f;
+	struct name n;
+	struct str name = request_name(r, &n);
+	bool yes = penalty_blocked(f->penalty, r->context.remote_ip, name, f->now_ms());
+	if (yes && r->context.trace != NULL) {
+		trace_addf(r->context.trace,
+			"penalties: %.*s from %.*s is blocked; asked all the "
+			"same",
+			STR_FMT(name), STR_FMT(r->context.remote_ip));
+		return false;
+	}
+	return yes;
+}
+
 /* Another backend may know another user by this name. */
 static bool
 keys_fit(const struct front_request *r, const struct auth_user *u)
@@ -263,7 +280,12 @@ on_login(void *arg, const struct auth_answer *a, enum memory_from from)
 {
 	struct front_request *r = arg;
 	bool old = too_old(r, from);
-	if (a->err == ERR_OK && a->user != NULL && !old && !keys_fit(r, a->user)) {
+	/* What is only said to a right password. */
+	bool right = a->err == ERR_OK || (a->err != ERR_TEMP && reason_code(a->reason)[0] != '\0');
+	if (right && r->context.trace == NULL && blocked(r)) {
+		/* Since it was asked: many guesses at once are no way around the limit. */
+		deny_user(r, REASON_BLOCKED, a->user, STR_EMPTY);
+	} else if (a->err == ERR_OK && a->user != NULL && !old && !keys_fit(r, a->user)) {
 		deny_user(r, REASON_PASSWORD, a->user, STR("the keys are another user's"));
 	} else if (a->err == ERR_OK && a->user != NULL && !old) {
 		r->user = auth_user_new(a->user);
@@ -308,23 +330,6 @@ copy_login(struct front_request *r, const struct front_login *l)
 	r->context.remote_ip = keep(&r->text, c->remote_ip);
 	r->context.local_ip = keep(&r->text, c->local_ip);
 	r->context.sid = keep(&r->text, c->sid);
-}
-
-static bool
-blocked(struct front_request *r)
-{
-	struct front *f = r->f;
-	struct name n;
-	struct str name = request_name(r, &n);
-	bool yes = penalty_blocked(f->penalty, r->context.remote_ip, name, f->now_ms());
-	if (yes && r->context.trace != NULL) {
-		trace_addf(r->context.trace,
-			"penalties: %.*s from %.*s is blocked; asked all the "
-			"same",
-			STR_FMT(name), STR_FMT(r->context.remote_ip));
-		return false;
-	}
-	return yes;
 }
 
 static enum auth_reason

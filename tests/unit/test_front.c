@@ -910,6 +910,33 @@ guess_names(const char *ip, int count)
 	}
 }
 
+/* Guesses that are made before the first one is answered are not more guesses. */
+static void
+test_block_of_many_at_once(void **state UNUSED)
+{
+	char passwords[20][10];
+	struct got g[22];
+	one.holds = true;
+	for (size_t i = 0; i < ARRAY_LEN(passwords); i++) {
+		(void)snprintf(passwords[i], sizeof passwords[i], "guess%zu", i);
+		(void)start_login("anna", passwords[i], "203.0.113.9", &g[i]);
+	}
+	(void)start_login("anna", "right", "203.0.113.9", &g[20]);
+	one.wrong = REASON_PASSWORD_EXPIRED;
+	(void)start_login("anna", "expired", "203.0.113.9", &g[21]);
+	one.wrong = REASON_NONE;
+	turn();
+	assert_int_equal(one.asked[ASK_LOGIN], 22);
+	while (!list_empty(&one.held))
+		fake_tell(CONTAINER_OF(one.held.next, struct backend_request, link));
+	turn();
+	one.holds = false;
+	ASSERT_NO(g[19], ERR_DENIED, REASON_PASSWORD);
+	ASSERT_NO(g[20], ERR_DENIED, REASON_BLOCKED);
+	ASSERT_NO(g[21], ERR_DENIED, REASON_BLOCKED);
+	ASSERT_OK(login_from("anna", "right", "192.0.2.1"), "anna@example.org");
+}
+
 static void
 test_address_block(void **state UNUSED)
 {
@@ -1450,6 +1477,7 @@ main(void)
 		TEST(test_masters),
 		TEST(test_bad_names),
 		TEST(test_user_block),
+		TEST(test_block_of_many_at_once),
 		TEST(test_address_block),
 		TEST(test_office),
 		TEST(test_success_takes_back),
