@@ -249,11 +249,11 @@ take_line(struct session *s, struct buf *in)
 static void
 too_long(struct session *s, struct buf *in, bool in_literal)
 {
-	if (s->exchange) {
-		s->exchange = false;
+	bool exchange = s->exchange;
+	s->exchange = false;
+	if (exchange)
 		gate_abort(s->conn);
-	}
-	bad(s, STR_EMPTY, "The line is too long");
+	bad(s, exchange ? buf_str(&s->tag) : STR_EMPTY, "The line is too long");
 	if (in_literal)
 		say_bye(s, "The command is too long");
 	s->skip_line = true;

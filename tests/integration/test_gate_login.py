@@ -106,6 +106,16 @@ def test_authenticate_given_up(client):
     assert logged_in(client, client.until("t")[-1])
 
 
+def test_a_response_of_any_length_is_answered(client):
+    """By the command's tag, or the client waits for ever."""
+    for n in (20000, 60000, 200000):
+        client.send("t AUTHENTICATE PLAIN\r\n")
+        assert client.line() == "+ "
+        client.send("A" * n + "\r\n")
+        assert client.until("t")[-1].startswith(("t BAD", "t NO [AUTH")), n
+    assert client.ask("NOOP")[0].startswith("OK")
+
+
 def test_wrong_password_and_unknown_user_sound_alike(client):
     wrong, _ = client.ask(f"LOGIN {USER} wrong")
     unknown, _ = client.ask(f"LOGIN nobody.here@example.org {PASSWORD}")
