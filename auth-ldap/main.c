@@ -190,6 +190,7 @@ auth_reload(struct role_ctx *r)
 		return;
 	fake_keys_setup(&a->service.fake_keys, s);
 	tokens_reload(a->service.tokens, s);
+	auth_server_reload(&a->service);
 	log_event(LVL_INFO, "auth.reload", log_z("res", "ok"));
 }
 

@@ -130,19 +130,24 @@ on_expire(struct loop_timer *t)
 }
 
 static void
-write_greeting(struct auth_conn *c)
+write_mechanisms(struct auth_conn *c)
 {
 	const struct str_list *m = &c->c.service->settings->auth.sasl_mechanisms;
-	struct stream *st = c->c.stream;
-	stream_write(st, STR("VERSION\t1\t2\n"));
 	for (size_t i = 0; i < m->n; i++) {
 		const struct sasl_mechanism *row = sasl_mechanism_find(m->v[i]);
 		/* Others' word about certificates does not count. */
 		if (row == NULL || (row->family == SASL_CERTIFICATE && !c->c.own))
 			continue;
-		stream_writef(st, "MECH\t%s%s\n", row->name, row->flags);
+		stream_writef(c->c.stream, "MECH\t%s%s\n", row->name, row->flags);
 	}
-	stream_writef(st, "SPID\t%d\nCUID\t%u\nCOOKIE\t%s\nDONE\n", (int)getpid(),
+}
+
+static void
+write_greeting(struct auth_conn *c)
+{
+	stream_write(c->c.stream, STR("VERSION\t1\t2\n"));
+	write_mechanisms(c);
+	stream_writef(c->c.stream, "SPID\t%d\nCUID\t%u\nCOOKIE\t%s\nDONE\n", (int)getpid(),
 		++c->c.service->last_cuid, c->cookie);
 }
 
@@ -168,6 +173,17 @@ auth_server_accept(void *arg, int fd, const struct peer *peer)
 	loop_timer_init(&c->expire, s->loop, on_expire, c);
 	loop_task_init(&c->hang_up, s->loop, on_hang_up, c);
 	write_greeting(c);
+}
+
+void
+auth_server_reload(struct service *s)
+{
+	for (struct hmap_node *n = hmap_next(&s->auth_conns, NULL); n != NULL;
+		n = hmap_next(&s->auth_conns, n)) {
+		struct auth_conn *c = CONTAINER_OF(n, struct auth_conn, by_cookie);
+		if (c->c.own)
+			write_mechanisms(c);
+	}
 }
 
 enum err

@@ -74,6 +74,9 @@ conn_close(struct conn *c);
 /* listener_fn's: arg is the struct service. They take fd. */
 void
 auth_server_accept(void *arg, int fd, const struct peer *peer);
+/* Other settings: our own roles hear of mechanisms that were not there when they connected. */
+void
+auth_server_reload(struct service *s);
 void
 userdb_server_accept(void *arg, int fd, const struct peer *peer);
 void

@@ -112,6 +112,16 @@ auth_client_ready(const struct auth_client *c)
 }
 
 static void
+add_mechanism(struct auth_client *c, struct str name)
+{
+	if (name.n >= MECHANISM_SIZE || c->mechanism_count == MECHANISMS_MAX ||
+		auth_client_has_mechanism(c, name))
+		return;
+	memcpy(c->mechanisms[c->mechanism_count], name.p, name.n);
+	c->mechanisms[c->mechanism_count++][name.n] = '\0';
+}
+
+static void
 request_send(struct auth_request *r)
 {
 	struct auth_client *c = r->client;
@@ -163,12 +173,8 @@ greeting_line(struct auth_client *c, struct str verb, struct str rest)
 		c->cookie[value.n] = '\0';
 		return true;
 	}
-	if (str_eq(verb, STR("MECH"))) {
-		if (value.n >= MECHANISM_SIZE || c->mechanism_count == MECHANISMS_MAX)
-			return true;
-		memcpy(c->mechanisms[c->mechanism_count], value.p, value.n);
-		c->mechanisms[c->mechanism_count++][value.n] = '\0';
-	}
+	if (str_eq(verb, STR("MECH")))
+		add_mechanism(c, value);
 	return true;
 }
 
@@ -276,12 +282,16 @@ reply_continue(struct auth_request *r, struct str rest)
 static bool
 reply_line(struct auth_client *c, struct str verb, struct str rest)
 {
-	struct str number;
+	struct str number, name;
 	uint32_t id;
 	bool ok = str_eq(verb, STR("OK")), fail = str_eq(verb, STR("FAIL"));
+	if (str_eq(verb, STR("MECH")) && wire_next(&rest, &name)) {
+		/* One more since the service's reload. */
+		add_mechanism(c, name);
+		return true;
+	}
 	if (!ok && !fail && !str_eq(verb, STR("CONT")))
-		/* Words of the greeting may come again when the service changes. */
-		return str_eq(verb, STR("MECH")) || str_eq(verb, STR("SPID"));
+		return str_eq(verb, STR("SPID"));
 	if (!wire_next(&rest, &number) || str_to_u32(number, UINT32_MAX, &id) != ERR_OK)
 		return false;
 	struct hmap_node *n = hmap_get(&c->by_id, str_n(&id, sizeof(id)));

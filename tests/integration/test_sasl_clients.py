@@ -4,6 +4,7 @@ import base64
 import os
 import re
 import subprocess
+import time
 
 import pytest
 
@@ -320,3 +321,27 @@ def test_realms_stand_for_domains(make_instance, server, kdc, domains, allowed):
         i.wait_log(f"mech=GSSAPI [^\n]*user={CANONICAL}")
     else:
         i.wait_log("a principal of another realm")
+
+
+def test_a_reload_brings_a_mechanism(make_instance):
+    """Also over connections between our own parts that are older than the reload."""
+    i = make_instance('auth {\n\tsasl_mechanisms = { "PLAIN" }\n}\n')
+    with RawImap("127.0.0.1", i.imap_port) as c:
+        assert c.ask(f"LOGIN {PERSON} {GOOD}")[0].startswith("OK")
+    i.conf.write_text(i.conf.read_text().replace('{ "PLAIN" }', '{ "PLAIN", "LOGIN" }'))
+    i.reload()
+    i.wait_log("ev=auth.reload res=ok")
+    until = time.monotonic() + 10
+    while "AUTH=LOGIN" not in capabilities(i):
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    with RawImap("127.0.0.1", i.imap_port) as c:
+        c.send("t AUTHENTICATE LOGIN\r\n")
+        assert c.line().startswith("+ ")
+        c.send(base64.b64encode(PERSON.encode()).decode() + "\r\n")
+        assert c.line().startswith("+ ")
+        c.send(base64.b64encode(GOOD.encode()).decode() + "\r\n")
+        assert c.line().startswith("t OK")
+    with Raw(i, tls="implicit") as c:
+        c.command("EHLO x")
+        assert c.command("AUTH LOGIN")[0] == 334
