@@ -446,7 +446,11 @@ login_start(struct auth_conn *c, const struct auth_line *line)
 	if (s->requests >= (size_t)s->settings->auth.requests_max || c->active >= CONN_ACTIVE_MAX) {
 		log_event(LVL_WARN, "auth.login", log_z("res", "temp"),
 			log_z("reason", "too many logins in progress"));
-		stream_writef(c->c.stream, "FAIL\t%u%s\n", line->id, login_temp_words);
+		/* Postfix: as in login_temp. */
+		if (line->nologin && c->active == 0 && c->minor < 2)
+			loop_task_queue(&c->hang_up);
+		else
+			stream_writef(c->c.stream, "FAIL\t%u%s\n", line->id, login_temp_words);
 		return true;
 	}
 	l = xcalloc(1, sizeof *l);

@@ -397,6 +397,39 @@ test_passwords_need_a_safe_line(void **state)
 	close(c.fd);
 }
 
+/* Postfix reads every FAIL as a wrong password, and only a lost connection as temporary. */
+static void
+test_more_logins_than_are_taken_on(void **state)
+{
+	struct world *w = *state;
+	struct client own = client_new(w), postfix = client_of(w, 12345);
+	static const char line[] = "AUTH\t1\tPLAIN\tservice=smtp\tnologin\tresp=" RIGHT "\n";
+	char byte;
+	w->settings.auth.requests_max = 0;
+	assert_non_null(strstr(talk(w, own.fd, line), "FAIL\t1\ttemp\t"));
+	assert_string_equal(talk(w, postfix.fd, "VERSION\t1\t1\n"), "");
+	assert_string_equal(talk(w, postfix.fd, line), "");
+	assert_int_equal(recv(postfix.fd, &byte, 1, MSG_DONTWAIT), 0);
+	close(own.fd);
+	close(postfix.fd);
+}
+
+static void
+test_a_reload_is_told_to_our_own_only(void **state)
+{
+	struct world *w = *state;
+	struct client own = client_new(w), other = client_of(w, 12345);
+	static struct str more[] = { STR("PLAIN"), STR("XOAUTH2") };
+	w->settings.auth.sasl_mechanisms.v = more;
+	w->settings.auth.sasl_mechanisms.n = ARRAY_LEN(more);
+	auth_server_reload(&w->service);
+	assert_string_equal(talk(w, own.fd, "CANCEL\t9\n"),
+		"MECH\tPLAIN\tplaintext\nMECH\tXOAUTH2\tplaintext\n");
+	assert_string_equal(talk(w, other.fd, "CANCEL\t9\n"), "");
+	close(own.fd);
+	close(other.fd);
+}
+
 int
 main(void)
 {
@@ -414,6 +447,10 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_passwords_need_a_safe_line, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			test_an_incomplete_claim_is_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_more_logins_than_are_taken_on, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_a_reload_is_told_to_our_own_only, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
