@@ -166,7 +166,7 @@ static int
 print_capabilities(void)
 {
 	for (const struct capability *c = imap_capabilities; c->token != NULL; c++)
-		(void)printf("%s %s\n", c->token, c->test);
+		(void)printf("%s %s %s\n", c->token, c->program, c->test);
 	return 0;
 }
 

@@ -41,7 +41,7 @@ postroom_imap_SOURCES = imap/main.c
 postroom_imap_LDADD = $(LIBIMAP) $(LIBHANDOVER) $(LIBSTORE_ALL) $(LIBROLE)
 
 check_PROGRAMS += tests/unit/test_imap_session
-tests_unit_test_imap_session_SOURCES = tests/unit/test_imap_session.c tests/unit/imap_client.h
+tests_unit_test_imap_session_SOURCES = tests/unit/test_imap_session.c tests/unit/imap_client.h tests/unit/imap_case.h
 tests_unit_test_imap_session_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_imap_random
@@ -59,3 +59,6 @@ tests_fuzz_replay_imap_SOURCES = tests/fuzz/replay.c tests/fuzz/fuzz_imap.c
 tests_fuzz_replay_imap_LDADD = $(LIBIMAP) $(LIBSTORE_ALL)
 EXTRA_DIST += tests/fuzz/imap.dict \
 	tests/fuzz/corpus/imap
+
+dist_check_SCRIPTS += tests/check-capabilities.sh
+tests/check-capabilities.log: postroom-imap

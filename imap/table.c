@@ -85,19 +85,19 @@ const struct command imap_commands[] = {
 };
 
 const struct capability imap_capabilities[] = {
-	{ "IMAP4rev1", "imap4rev1" },
-	{ "LITERAL+", "literal_plus" },
-	{ "ENABLE", "enable" },
-	{ "ID", "id" },
-	{ "IDLE", "idle" },
-	{ "NAMESPACE", "namespace" },
-	{ "UIDPLUS", "uidplus" },
-	{ "UNSELECT", "unselect" },
-	{ "MOVE", "move" },
-	{ "CHILDREN", "children" },
-	{ "SPECIAL-USE", "special_use" },
-	{ "CREATE-SPECIAL-USE", "create_special_use" },
-	{ NULL, NULL },
+	{ "IMAP4rev1", "session", "imap4rev1" },
+	{ "LITERAL+", "session", "literal_plus" },
+	{ "ENABLE", "session", "enable" },
+	{ "ID", "session", "id" },
+	{ "IDLE", "session", "idle" },
+	{ "NAMESPACE", "session", "namespace" },
+	{ "UIDPLUS", "session", "uidplus" },
+	{ "UNSELECT", "session", "unselect" },
+	{ "MOVE", "session", "move" },
+	{ "CHILDREN", "session", "children" },
+	{ "SPECIAL-USE", "session", "special_use" },
+	{ "CREATE-SPECIAL-USE", "session", "create_special_use" },
+	{ NULL, NULL, NULL },
 };
 
 const struct enable imap_enables[] = {

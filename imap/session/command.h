@@ -98,8 +98,8 @@ cmd_fail(struct imap_session *s, struct cmd *c, enum err e);
 
 struct capability {
 	const char *token;
-	const char
-		*test; /* of tests/unit/test_imap_session.c: make check fails when it did not run */
+	/* make check fails when tests/unit/test_imap_<program>.c did not run its test */
+	const char *program, *test;
 };
 /* What is said after login; ends with a token of NULL. The gate has its own list for before. */
 extern const struct capability imap_capabilities[];
