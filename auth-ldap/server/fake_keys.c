@@ -6,8 +6,8 @@
 #include <unistd.h>
 
 #include "auth-ldap/front/same_name.h"
+#include "core/base/digest.h"
 #include "core/base/rand.h"
-#include "core/passwd/digest.h"
 
 enum { SALT_BYTES = 16 };
 

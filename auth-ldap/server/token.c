@@ -9,12 +9,12 @@
 
 #include "core/base/buf.h"
 #include "core/base/clock.h"
+#include "core/base/digest.h"
 #include "core/base/hmap.h"
 #include "core/base/list.h"
 #include "core/base/rand.h"
 #include "core/base/xalloc.h"
 #include "core/http/http.h"
-#include "core/passwd/digest.h"
 
 enum {
 	ANSWER_MAX_BYTES = 64 * 1024,

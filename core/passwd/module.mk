@@ -2,7 +2,6 @@ noinst_LIBRARIES += core/passwd/libpasswd.a
 core_passwd_libpasswd_a_SOURCES = \
 	core/passwd/argon2.c \
 	core/passwd/crypt.c \
-	core/passwd/digest.c core/passwd/digest.h \
 	core/passwd/passwd.c core/passwd/passwd.h \
 	core/passwd/scheme.h \
 	core/passwd/scram.c

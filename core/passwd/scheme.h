@@ -1,7 +1,7 @@
 #ifndef POSTROOM_PASSWD_SCHEME_H
 #define POSTROOM_PASSWD_SCHEME_H
 
-#include "core/passwd/digest.h"
+#include "core/base/digest.h"
 #include "core/passwd/passwd.h"
 
 /* One scheme. Private to core/passwd. */
