@@ -2,6 +2,7 @@
  * settings_load, so that `postroom check` and a start refuse the same things. */
 #include "config/rows.h"
 #include "core/base/cidr.h"
+#include "core/base/xalloc.h"
 
 struct checking {
 	struct buf *out;
@@ -175,6 +176,39 @@ check_directory(const struct settings_directory *d, struct checking *c)
 	}
 }
 
+/* Did the file give row of directory section i a value? */
+static bool
+directory_says(const struct settings *s, size_t i, const char *row)
+{
+	for (const struct setting_source *src = s->sources; src != NULL; src = src->next)
+		if (src->instance == i && src->values_count > 0 && src->values[0].n > 0 &&
+			str_eq(str_of(src->section->name), STR("directory")) &&
+			str_eq(str_of(src->row->name), str_of(row)))
+			return true;
+	return false;
+}
+
+/* A login by user_dn alone never sees the entry: who asks for a rule there must not believe that
+ * it is kept. What a preset says is the directory's to keep, at the bind. */
+static void
+check_rules_are_read(const struct settings *s, size_t i, struct checking *c)
+{
+	static const char *const rules[] = { "enabled_attribute", "expiry_attribute",
+		"services_attribute", "networks_attribute" };
+	const struct settings_directory *d = &s->directories[i];
+	bool simple = str_eq(d->bind_method, STR("simple"));
+	bool account = simple ? d->bind_dn.n > 0 : !str_eq(d->bind_method, STR("none"));
+
+	if (d->user_dn.n == 0 || (d->user_dn_read && account))
+		return;
+	for (size_t k = 0; k < ARRAY_LEN(rules); k++)
+		if (directory_says(s, i, rules[k]))
+			complain(c,
+				"directory \"%.*s\": %s would be ignored: user_dn reads the entry "
+				"only with user_dn_read = yes and a service account",
+				STR_FMT(d->title), rules[k]);
+}
+
 static bool
 lists(const struct str_list *l, struct str word)
 {
@@ -301,7 +335,9 @@ settings_cross_check(const struct settings *s, struct buf *err_out)
 		c.failed = true;
 	for (size_t i = 0; i < s->listens_count; i++)
 		check_listen(s, &s->listens[i], &c);
-	for (size_t i = 0; i < s->directories_count; i++)
+	for (size_t i = 0; i < s->directories_count; i++) {
 		check_directory(&s->directories[i], &c);
+		check_rules_are_read(s, i, &c);
+	}
 	return c.failed ? ERR_SYNTAX : ERR_OK;
 }

@@ -458,11 +458,6 @@ section_check(const struct settings_directory *s, struct buf *err_out)
 		return complain(s, err_out, "bind_dn and bind_password need each other");
 	if (template_uses(s->base, "base"))
 		return complain(s, err_out, "base: %{base} cannot stand for itself");
-	if (s->user_dn.n > 0 && !s->user_dn_read &&
-		(s->services_attribute.n > 0 || s->networks_attribute.n > 0))
-		return complain(s, err_out,
-			"services_attribute and networks_attribute would be ignored with user_dn "
-			"and user_dn_read = no");
 	for (size_t i = 0; i < s->userdb_attributes.n; i++)
 		if (str_chr(s->userdb_attributes.v[i], '=') >= s->userdb_attributes.v[i].n)
 			return complain(s, err_out, "userdb_attributes: each is a key=attribute");

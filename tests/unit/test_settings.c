@@ -149,6 +149,13 @@ test_bad(void **state)
 			"needs bind_keytab" },
 		{ "directory \"d\" { uris = { \"ldap://x\" } bind_method = external }",
 			"needs ldapi:// or client_certificate" },
+		{ "directory \"d\" { uris = { \"ldap://x\" } user_dn = \"uid=%{local},dc=x\" "
+		  "enabled_attribute = active }",
+			"enabled_attribute would be ignored" },
+		{ "directory \"d\" { uris = { \"ldap://x\" } user_dn = \"uid=%{local},dc=x\" "
+		  "user_dn_read = no bind_method = external client_certificate = /x "
+		  "client_key = /x networks_attribute = host }",
+			"networks_attribute would be ignored" },
 		{ "directory \"d\" { uris = { \"ldap://x\" } referrals = yes }",
 			"needs referral_hosts" },
 	};
