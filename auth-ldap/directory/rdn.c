@@ -49,12 +49,19 @@ rdn_split(struct str dn, struct str *type, struct buf *value, struct str *parent
 	return value->n > 0 && parent->n > 0 && buf_check(value) == ERR_OK;
 }
 
-static void
-add_folded(struct buf *out, struct str s)
+void
+dn_add_folded(struct buf *out, struct str dn)
 {
-	for (size_t i = 0; i < s.n; i++)
-		if (s.p[i] != ' ' || (i > 0 && s.p[i - 1] != ','))
-			buf_addc(out, (char)ascii_lower((unsigned char)s.p[i]));
+	bool escaped = false,
+	     comma = true; /* the byte before: "\\" that escapes; the end of a part */
+	for (size_t i = 0; i < dn.n; i++) {
+		char c = dn.p[i];
+		if (c == ' ' && comma)
+			continue;
+		buf_addc(out, (char)ascii_lower((unsigned char)c));
+		comma = c == ',' && !escaped;
+		escaped = c == '\\' && !escaped;
+	}
 }
 
 bool
@@ -65,9 +72,9 @@ rdn_key(struct str dn, struct buf *key, size_t *siblings_bytes, struct buf *valu
 	buf_reset(value);
 	if (dn.n > DN_MAX || !rdn_split(dn, &type, value, &parent))
 		return false;
-	add_folded(key, type);
+	dn_add_folded(key, type);
 	buf_addc(key, ',');
-	add_folded(key, parent);
+	dn_add_folded(key, parent);
 	*siblings_bytes = key->n;
 	buf_addc(key, '\0');
 	buf_add(key, buf_str(value)); /* as it is: some directories tell case apart */

@@ -16,5 +16,9 @@ rdn_split(struct str dn, struct str *type, struct buf *value, struct str *parent
  * than half of RDN_KEY_MAX. */
 bool
 rdn_key(struct str dn, struct buf *key, size_t *siblings_bytes, struct buf *value);
+/* dn in lower case and without blanks behind the commas between its parts, appended to out: a
+ * spelling that unequal DNs never share, but for case. */
+void
+dn_add_folded(struct buf *out, struct str dn);
 
 #endif

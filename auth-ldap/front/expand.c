@@ -9,6 +9,7 @@
 
 #include <stdlib.h>
 
+#include "auth-ldap/directory/rdn.h"
 #include "core/base/arena.h"
 #include "core/base/log.h"
 #include "core/base/xalloc.h"
@@ -155,11 +156,13 @@ static void
 key_make(struct buf *b, char kind, size_t backend, struct str key)
 {
 	buf_addc(b, kind);
-	if (kind == 'd')
+	if (kind == 'd') {
 		buf_addf(b, "%zu ", backend);
+		dn_add_folded(b, key);
+		return;
+	}
 	for (size_t i = 0; i < key.n; i++)
-		if (kind != 'd' || key.p[i] != ' ' || i == 0 || key.p[i - 1] != ',')
-			buf_addc(b, (char)ascii_lower((unsigned char)key.p[i]));
+		buf_addc(b, (char)ascii_lower((unsigned char)key.p[i]));
 }
 
 /* True when the key is new. */

@@ -125,8 +125,20 @@ answer_made(const struct backend_request *r, struct auth_answer *a)
 		a->members_count = r->fake->big;
 		return true;
 	}
-	if (str_starts(key, STR("r person ")) &&
-		str_to_u32(str_from(key, 9), 1000000, &n) == ERR_OK) {
+	if (str_eq(key, STR("a commas@x"))) { /* two DNs in four spellings */
+		static const char *const dns[] = { "cn=a\\,b,dc=x", "cn=a\\, b,dc=x",
+			"CN=A\\,B, dc=x", "cn=a\\, b,  dc=x" };
+		for (size_t i = 0; i < ARRAY_LEN(dns); i++)
+			v[i] = (struct auth_member){ MEMBER_REF, str_of(dns[i]) };
+		a->members = v;
+		a->members_count = ARRAY_LEN(dns);
+		return true;
+	}
+	if (str_starts(key, STR("r cn=a"))) {
+		snprintf(text[0], sizeof text[0], "user%zu@x", key.n);
+		v[0] = (struct auth_member){ MEMBER_USER, str_of(text[0]) };
+	} else if (str_starts(key, STR("r person ")) &&
+		   str_to_u32(str_from(key, 9), 1000000, &n) == ERR_OK) {
 		snprintf(text[0], sizeof text[0], "user%u@x", n);
 		v[0] = (struct auth_member){ MEMBER_USER, str_of(text[0]) };
 	} else if (str_starts(key, STR("a chain")) &&
@@ -650,6 +662,7 @@ test_size(void **state)
 	run_big("big@x", 10000, ERR_DENIED, 0, 1);
 	run_big("refs@x", 10000, ERR_DENIED, 0, 1024);
 	run_big("refs@x", 9999, ERR_OK, 9999, 1024);
+	run_big("commas@x", 1, ERR_OK, 2, 2);
 	the_settings->directories[0].expansion_max = max;
 }
 

@@ -258,6 +258,8 @@ test_keys(void **state)
 		{ "uid=anna,ou=people,o=x", "cn=anna,ou=people,o=x", false, false },
 		{ "uid=anna,ou=people,o=x", "uid=anna,ou=others,o=x", false, false },
 		{ "uid=a,b=c,o=x", "uid=a\\,b=c,o=x", false, false },
+		{ "uid=a,ou=b\\, c,o=x", "uid=a,ou=b\\,c,o=x", false, false },
+		{ "uid=a,ou=b\\\\, o=x", "uid=a,ou=b\\\\,o=x", true, true },
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		struct buf a, b, value;
