@@ -222,9 +222,11 @@ on_target(void *arg, const struct auth_answer *a, enum memory_from from)
 	}
 	trace_addf(r->context.trace, "may %.*s act as %.*s?", STR_FMT(r->user->user),
 		STR_FMT(r->target->user));
-	const struct memory_question q = {
-		.kind = MEMORY_MASTER, .other = r->user->source, .only = own, .context = &r->context
-	};
+	const struct memory_question q = { .kind = MEMORY_MASTER,
+		.name = &target,
+		.other = r->user->source,
+		.only = own,
+		.context = &r->context };
 	memory_ask(r->f->memory, r->b, &q, &r->asking, on_master, r);
 }
 

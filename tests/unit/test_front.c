@@ -35,7 +35,7 @@ struct fake_user {
 	const char *names; /* blank separated, each a login name and an address */
 	const char *password;
 	struct auth_user user;
-	const char *master; /* "yes": may act for others */
+	const char *master; /* "yes": may act for others; an address: for this one */
 };
 
 struct fake {
@@ -108,8 +108,13 @@ fake_answer(const struct fake *f, const struct auth_question *q)
 	if (u == NULL || q->kind == ASK_DOMAIN)
 		return a;
 	a = (struct auth_answer){ .err = ERR_OK, .user = &u->user };
-	if (q->kind == ASK_MASTER)
-		return (struct auth_answer){ .err = u->master != NULL ? ERR_OK : ERR_DENIED };
+	if (q->kind == ASK_MASTER) {
+		bool may =
+			u->master != NULL &&
+			(strcmp(u->master, "yes") == 0 ||
+				(q->name != NULL && str_eq(q->name->address, str_of(u->master))));
+		return (struct auth_answer){ .err = may ? ERR_OK : ERR_DENIED };
+	}
 	if (q->kind == ASK_TRANSPORT)
 		return (struct auth_answer){ .err = ERR_OK, .value = STR("lmtp:[h]:24") };
 	if (q->kind == ASK_LOGIN && !str_eq(str_of(u->password), q->password)) {
@@ -842,6 +847,13 @@ test_masters(void **state UNUSED)
 	ASSERT_OK(login_as("anna", "right", "anna"), "anna@example.org");
 	ASSERT_OK(login_as("anna", "right", "ANNA@example.org"), "anna@example.org");
 	ASSERT_NO(login_as("anna", "right", "boss"), ERR_DENIED, REASON_AUTHZ);
+	fake_add(&one, "deputy deputy@example.org", "deputy", "deputy@example.org")->master =
+		"anna@example.org";
+	/* who may act for one may not for another, before and after it is remembered */
+	ASSERT_NO(login_as("deputy", "deputy", "tom"), ERR_DENIED, REASON_AUTHZ);
+	ASSERT_OK(login_as("deputy", "deputy", "anna"), "anna@example.org");
+	ASSERT_NO(login_as("deputy", "deputy", "tom"), ERR_DENIED, REASON_AUTHZ);
+	ASSERT_OK(login_as("deputy", "deputy", "anna@example.org"), "anna@example.org");
 	ASSERT_NO(login_as("boss", "master", "nobody"), ERR_DENIED, REASON_AUTHZ);
 	ASSERT_NO(login_as("boss", "master", "a*"), ERR_DENIED, REASON_AUTHZ);
 	ASSERT_NO(login_as("boss", "wrong", "anna"), ERR_DENIED, REASON_PASSWORD);
