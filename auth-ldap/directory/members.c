@@ -378,7 +378,7 @@ fail_soon(struct backend_request *r, enum err e)
 			r, ERR_TEMP, REASON_INTERNAL, STR("the filter or base is too long"));
 }
 
-static void
+static enum err
 search_template(struct backend_request *r, struct str base, enum ldap_scope scope,
 	struct str filter, const struct template_vars *v, int size_limit, bool many)
 {
@@ -392,32 +392,42 @@ search_template(struct backend_request *r, struct str base, enum ldap_scope scop
 		members_fail(r->members, ERR_TEMP, REASON_INTERNAL, STR("the filter is too long"));
 	buf_fini(&b);
 	buf_fini(&f);
-	if (list_empty(&r->members->probes))
-		fail_soon(r, e);
+	return e;
 }
 
-void
-members_search_template(struct backend_request *r, struct str base, struct str filter)
+/* Behind the last search of a question; e: of one that was not sent. */
+static void
+searches_sent(struct backend_request *r, enum err e)
 {
-	search_template(r, base, scope_of(r->section->s), filter, &r->vars, ENTRIES_MAX, false);
+	if (list_empty(&r->members->probes))
+		fail_soon(r, r->members->err != ERR_OK ? r->members->err : e);
+}
+
+static enum err
+search_section(struct backend_request *r, struct str base, struct str filter)
+{
+	return search_template(
+		r, base, scope_of(r->section->s), filter, &r->vars, ENTRIES_MAX, false);
 }
 
 void
 members_search_pair(struct backend_request *r, struct str user_filter, struct str group_filter)
 {
 	const struct settings_directory *s = r->section->s;
+	enum err e = ERR_DENIED; /* without a filter nobody is found */
 	struct buf both;
 	if (user_filter.n > 0 && group_filter.n > 0 && str_eq(s->user_base, s->group_base)) {
 		buf_init(&both, FILTER_MAX);
 		buf_addf(&both, "(|%.*s%.*s)", STR_FMT(user_filter), STR_FMT(group_filter));
-		members_search_template(r, s->user_base, buf_str(&both));
+		e = search_section(r, s->user_base, buf_str(&both));
 		buf_fini(&both);
-		return;
+	} else {
+		if (user_filter.n > 0)
+			e = search_section(r, s->user_base, user_filter);
+		if (group_filter.n > 0 && r->members->err == ERR_OK)
+			e = search_section(r, s->group_base, group_filter);
 	}
-	if (user_filter.n > 0)
-		members_search_template(r, s->user_base, user_filter);
-	if (group_filter.n > 0 && r->members->err == ERR_OK)
-		members_search_template(r, s->group_base, group_filter);
+	searches_sent(r, e);
 }
 
 /* ---- what was asked ---- */
@@ -522,8 +532,7 @@ ask_url(struct backend_request *r)
 	if (e == ERR_OK)
 		members_search(r, buf_str(&b), u.scope, u.filter, (int)s->expansion_max, true);
 	buf_fini(&b);
-	if (list_empty(&r->members->probes))
-		fail_soon(r, e);
+	searches_sent(r, e);
 }
 
 static void
@@ -534,8 +543,8 @@ ask_members_filter(struct backend_request *r, struct str dn)
 	members_begin(r, take_found, done_found);
 	r->members->by_filter = true;
 	vars.dn = dn;
-	search_template(
-		r, STR_EMPTY, SCOPE_SUB, s->members_filter, &vars, (int)s->expansion_max, true);
+	searches_sent(r, search_template(r, STR_EMPTY, SCOPE_SUB, s->members_filter, &vars,
+				 (int)s->expansion_max, true));
 }
 
 static void
@@ -550,8 +559,8 @@ ask_name(struct backend_request *r, struct str value)
 	}
 	struct template_vars vars = r->vars;
 	vars.name = &n;
-	search_template(
-		r, s->user_base, scope_of(s), s->member_name_filter, &vars, MATCHES_SHOWN, false);
+	searches_sent(r, search_template(r, s->user_base, scope_of(s), s->member_name_filter, &vars,
+				 MATCHES_SHOWN, false));
 }
 
 static void

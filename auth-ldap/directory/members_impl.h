@@ -70,11 +70,8 @@ members_begin(struct backend_request *r,
 void
 members_search(struct backend_request *r, struct str base, enum ldap_scope scope, struct str filter,
 	int size_limit, bool many);
-/* The same with a template of the settings, below a base of the settings (user_base, group_base).
- */
-void
-members_search_template(struct backend_request *r, struct str base, struct str filter);
-/* Two of them, as one search where the bases are the same. A filter may be empty. */
+/* The same with templates of the settings, below user_base and group_base; as one search where
+ * these are the same. A filter may be empty: nobody matches it. */
 void
 members_search_pair(struct backend_request *r, struct str user_filter, struct str group_filter);
 /* Answer with what was found; entries 0: ERR_NOTFOUND. */

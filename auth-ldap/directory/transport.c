@@ -105,6 +105,7 @@ section_transport(struct backend_request *r)
 	if (s->routing_attribute.n > 0)
 		buf_addf(&f, "(%.*s=%%{address})", STR_FMT(s->routing_attribute));
 	buf_addc(&f, ')');
-	members_search_pair(r, buf_str(&f), s->alias_filter);
+	bool any = s->mailbox_filter.n > 0 || s->routing_attribute.n > 0;
+	members_search_pair(r, any ? buf_str(&f) : STR_EMPTY, s->alias_filter);
 	buf_fini(&f);
 }
