@@ -327,6 +327,7 @@ entry_to_user(const struct section *s, const struct ldap_entry *e, const struct 
 	if (err == ERR_OK && make_home(&m, name, &home, home_given_out) != ERR_OK) {
 		*reason_out = REASON_HOME;
 		err = ERR_DENIED;
+		*out = auth_user_new(&u);
 	}
 	if (err == ERR_OK) {
 		*reason_out = REASON_NONE;

@@ -101,7 +101,7 @@ on_bound(void *arg, const struct ldap_op *op)
 	else if (by_template(r))
 		template_read(r);
 	else
-		user_check_home(r);
+		user_check_claim(r);
 }
 
 void

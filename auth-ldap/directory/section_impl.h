@@ -140,8 +140,9 @@ section_lists_domain(const struct section *s, struct str domain);
 void
 section_user_attrs(struct section *s);
 /* The user that an entry describes. ERR_OK: out, one reference the caller's; ERR_NOTFOUND: it has
- * no name; ERR_DENIED: a value that cannot be used, which one in why: reason_out is REASON_ENTRY or
- * REASON_HOME. e may be NULL: a user of that name and dn of whom no more is known. */
+ * no name; ERR_DENIED: a value that cannot be used, which one in why: reason_out is REASON_ENTRY,
+ * or REASON_HOME and out is the user without a home. e may be NULL: a user of that name and dn of
+ * whom no more is known. */
 MUST_USE enum err
 entry_to_user(const struct section *s, const struct ldap_entry *e, const struct name *name,
 	struct str dn, struct auth_user **out, bool *home_given_out, enum auth_reason *reason_out,

@@ -1,10 +1,11 @@
 /* Who is a user: the questions about names, addresses, certificates, SCRAM keys, masters, domains
  * and the list of a directory section. Begun by section.c; login.c shares the way to an entry.
  *
- * Invariants: a search for a user must find exactly one entry; a home that the directory gives is
- * one entry's only. */
+ * Invariants: a search for a user must find exactly one entry; nobody logs in under a name that two
+ * entries give; a home that the directory gives is one entry's only. */
 #include <stdlib.h>
 
+#include "auth-ldap/directory/members_impl.h"
 #include "auth-ldap/directory/users_impl.h"
 #include "core/base/log.h"
 #include "core/base/xalloc.h"
@@ -19,6 +20,7 @@ user_state_free(struct user_state *u)
 	auth_user_unref(u->user);
 	secret_keys_fini(&u->keys);
 	buf_fini(&u->dn);
+	buf_fini(&u->home_why);
 	free(u);
 }
 
@@ -30,6 +32,7 @@ user_state_of(struct backend_request *r)
 		r->user->password_expires_sec = -1;
 		r->user->grace_logins = -1;
 		buf_init(&r->user->dn, 64 * 1024);
+		buf_init(&r->user->home_why, 4096);
 		secret_keys_init(&r->user->keys);
 	}
 	return r->user;
@@ -79,6 +82,10 @@ user_check_home(struct backend_request *r)
 {
 	struct section *s = r->section;
 	struct buf filter;
+	if (r->user->home_bad) {
+		section_finish_error(r, ERR_TEMP, REASON_HOME, buf_str(&r->user->home_why));
+		return;
+	}
 	if (!r->user->home_given) {
 		user_done(r);
 		return;
@@ -93,6 +100,113 @@ user_check_home(struct backend_request *r)
 		.attrs_count = 1,
 		.size_limit = 2 };
 	section_search(r, &q, on_home_checked);
+	buf_fini(&filter);
+}
+
+/* ---- one name, one user ---- */
+
+/* Does filter look for attribute by the whole name that was asked about? */
+static bool
+filter_finds(const struct backend_request *r, struct str filter, struct str attribute)
+{
+	bool found = attribute.n == 0;
+	struct buf b;
+	buf_init(&b, 256);
+	buf_addf(&b, "(%.*s=%%{address})", STR_FMT(attribute));
+	found |= buf_check(&b) == ERR_OK && str_find(filter, buf_str(&b)) < filter.n;
+	buf_reset(&b);
+	buf_addf(&b, "(%.*s=%%{user})", STR_FMT(attribute)); /* as it was typed */
+	found |= r->name.has_domain && buf_check(&b) == ERR_OK &&
+		 str_find(filter, buf_str(&b)) < filter.n;
+	buf_fini(&b);
+	return found;
+}
+
+/* Has the search that found the user found everybody with this name? */
+static bool
+was_searched_by_name(const struct backend_request *r)
+{
+	const struct settings_directory *s = r->section->s;
+	if (r->kind == ASK_ADDRESS)
+		return true; /* by mailbox_filter: whose mail it is */
+	return str_eq(r->name.address, r->user->user->user) &&
+	       filter_finds(r, s->user_filter, s->user_attribute) &&
+	       filter_finds(r, s->user_filter, s->user_attribute_fallback);
+}
+
+static void
+on_claimed(struct backend_request *r, const struct ldap_op *op)
+{
+	const struct user_state *u = r->user;
+	struct name name;
+	struct buf dns;
+	buf_init(&dns, 4096);
+	for (const struct ldap_entry *e = op->entries; e != NULL; e = e->next)
+		if (!str_ieq(e->dn, buf_str(&u->dn)) && !entry_is_group(r->section, e) &&
+			entry_user(r->section, e, &name) == ERR_OK &&
+			str_eq(name.address, u->user->user))
+			buf_addf(&dns, " | %.*s", STR_FMT(e->dn));
+	if (op->err == ERR_LIMIT || dns.n > 0) {
+		struct buf detail;
+		buf_init(&detail, 8192);
+		buf_addf(&detail, "%.*s is the name of %.*s%.*s", STR_FMT(u->user->user),
+			STR_FMT(buf_str(&u->dn)), STR_FMT(buf_str(&dns)));
+		section_finish_error(r, ERR_DENIED, REASON_AMBIGUOUS, buf_str(&detail));
+		buf_fini(&detail);
+	} else if (op->err == ERR_OK || section_no_base(r, op)) {
+		user_check_home(r);
+	} else {
+		section_finish_failed(r, op);
+	}
+	buf_fini(&dns);
+}
+
+/* Found by a uid, an alias or a certificate: a mistake in an entry, or its owner who may write it,
+ * must not make him somebody else. */
+void
+user_check_claim(struct backend_request *r)
+{
+	struct section *s = r->section;
+	const struct str attrs[] = { STR("objectClass"), s->s->user_attribute,
+		s->s->user_attribute_fallback };
+	const struct template_vars asked = r->vars;
+	struct name name;
+	struct buf base, filter;
+	if (was_searched_by_name(r)) {
+		user_check_home(r);
+		return;
+	}
+	if (name_parse(r->user->user->user, STR_EMPTY, &name) != ERR_OK) {
+		section_finish_error(r, ERR_TEMP, REASON_INTERNAL, STR_EMPTY);
+		return;
+	}
+	buf_init(&base, BASE_MAX);
+	buf_init(&filter, FILTER_MAX);
+	buf_addf(&filter, "(|%.*s%.*s", STR_FMT(s->s->user_filter), STR_FMT(s->s->mailbox_filter));
+	if (s->s->mailbox_filter.n == 0)
+		buf_addf(&filter, "(%.*s=%%{address})", STR_FMT(s->s->user_attribute));
+	buf_addc(&filter, ')');
+	r->vars.name = &name;
+	enum err e = section_base(s, s->s->user_base, &r->vars, &base);
+	if (e != ERR_OK) { /* it may need what only the name as typed has */
+		buf_reset(&base);
+		e = section_base(s, s->s->user_base, &asked, &base);
+	}
+	const struct section_search q = { .base = buf_str(&base),
+		.base_is_dn = true,
+		.filter = buf_str(&filter),
+		.use = TEMPLATE_FILTER,
+		.attrs = attrs,
+		.attrs_count = s->s->user_attribute_fallback.n > 0 ? 3 : 2,
+		.size_limit = MATCHES_SHOWN };
+	if (e == ERR_OK) {
+		section_search(r, &q, on_claimed);
+		r->base_varies = template_varies(s->s->user_base) || template_varies(s->s->base);
+		r->vars = asked;
+	} else {
+		section_finish_error(r, ERR_TEMP, REASON_INTERNAL, STR_EMPTY);
+	}
+	buf_fini(&base);
 	buf_fini(&filter);
 }
 
@@ -148,6 +262,7 @@ user_take_entry(struct backend_request *r, const struct ldap_entry *e, const str
 	buf_init(&why, 2048);
 	auth_user_unref(u->user);
 	u->user = NULL;
+	u->home_bad = false;
 	buf_reset(&u->dn);
 	buf_add(&u->dn, e->dn);
 	enum err err =
@@ -157,7 +272,15 @@ user_take_entry(struct backend_request *r, const struct ldap_entry *e, const str
 	if (err != ERR_OK) {
 		buf_addf(&why, " (%.*s)", STR_FMT(e->dn));
 		/* Mail waits for the administrator; a login does not, unless the home is wrong,
-		 * which is nobody's guess. */
+		 * which is nobody's guess; a stranger without the password hears nothing of it. */
+		if (reason == REASON_HOME && (r->kind == ASK_LOGIN || r->kind == ASK_SECRET) &&
+			name == NULL && buf_check(&u->dn) == ERR_OK) {
+			u->home_bad = true;
+			buf_reset(&u->home_why);
+			buf_add(&u->home_why, buf_str(&why));
+			buf_fini(&why);
+			return true;
+		}
 		bool refused = reason == REASON_ENTRY && is_login(r);
 		section_finish_error(r, refused ? ERR_DENIED : ERR_TEMP, reason, buf_str(&why));
 	}
@@ -188,8 +311,10 @@ user_on_searched(struct backend_request *r, const struct ldap_op *op)
 		return;
 	if (r->kind == ASK_LOGIN)
 		user_bind(r);
+	else if (r->kind == ASK_SECRET)
+		user_done(r);
 	else
-		user_check_home(r);
+		user_check_claim(r);
 }
 
 static void
@@ -202,7 +327,10 @@ search_user_attrs(struct backend_request *r, struct str filter, const struct str
 		.attrs = attrs,
 		.attrs_count = attrs_count,
 		.size_limit = MATCHES_SHOWN };
-	section_search(r, &q, fn);
+	if (filter.n == 0)
+		section_finish_soon(r, ERR_NOTFOUND, REASON_UNKNOWN, STR("no filter"));
+	else
+		section_search(r, &q, fn);
 }
 
 void
@@ -233,10 +361,7 @@ section_user(struct backend_request *r)
 	struct str filter = r->kind == ASK_ADDRESS ? s->mailbox_filter : s->user_filter;
 	if (user_elsewhere(r))
 		return;
-	if (filter.n == 0)
-		section_finish_soon(r, ERR_NOTFOUND, REASON_UNKNOWN, STR_EMPTY);
-	else
-		user_search(r, filter, user_on_searched);
+	user_search(r, filter, user_on_searched);
 }
 
 void
@@ -414,7 +539,9 @@ on_secret_searched(struct backend_request *r, const struct ldap_op *op)
 		STR_FMT(r->section->base.title),
 		r->user->keys.secret.sha256.stored_key.n > 0 ? "yes" : "no",
 		r->user->keys.secret.sha1.stored_key.n > 0 ? "yes" : "no");
-	user_check_home(r);
+	/* Whether the name and the home are his alone is asked after the proof, with ASK_USER:
+	 * before it, a client must not be able to tell him from somebody unknown. */
+	user_done(r);
 }
 
 void

@@ -10,6 +10,8 @@ struct user_state {
 	struct auth_user *user;
 	struct buf dn;
 	bool home_given; /* by the directory */
+	bool home_bad;	 /* and cannot be used: said only after the right password */
+	struct buf home_why;
 	int64_t password_expires_sec;
 	int grace_logins;
 	struct secret_keys keys;
@@ -27,6 +29,9 @@ user_on_searched(struct backend_request *r, const struct ldap_op *op);
 /* The record of e, into r->user. False: r is finished. name: NULL, or whose it is known to be. */
 bool
 user_take_entry(struct backend_request *r, const struct ldap_entry *e, const struct name *name);
+/* The name that the entry gives must be no other user's as well; then user_check_home. */
+void
+user_check_claim(struct backend_request *r);
 /* A home that the directory gave must be one entry's only; then user_done. */
 void
 user_check_home(struct backend_request *r);

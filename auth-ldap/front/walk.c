@@ -139,7 +139,8 @@ finish_user(struct walk *w, const struct auth_answer *a)
 		trace_addf(w->context.trace, "%.*s: refused, its domain is another section's",
 			STR_FMT(u->user));
 		finish_error(w, ERR_DENIED, REASON_DOMAIN, u->source);
-	} else if (u->home.n > 0 && !backends_claim_home(w->b, u->home, u->user)) {
+	} else if (w->q.kind != ASK_SECRET && u->home.n > 0 &&
+		   !backends_claim_home(w->b, u->home, u->user)) {
 		trace_addf(w->context.trace, "%.*s: home %.*s is another user's already",
 			STR_FMT(u->user), STR_FMT(u->home));
 		finish_error(w, ERR_TEMP, REASON_HOME, u->home);

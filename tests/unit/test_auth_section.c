@@ -183,6 +183,16 @@ expect_bind(const char *dn)
 	assert_string_equal(buf_z(&asked->password), "secret");
 }
 
+static void
+expect_claim(void)
+{
+	expect_search("dc=example,dc=org", SCOPE_SUB,
+		"(|(&(objectClass=inetOrgPerson)(|(uid=anna@example.org)(mail=anna@example.org)"
+		"(mailLocalAddress=anna@example.org)))(&(objectClass=inetOrgPerson)"
+		"(|(mail=anna@example.org)(mailLocalAddress=anna@example.org))))");
+	assert_string_equal(buf_z(&asked->attrs), " objectClass mail");
+}
+
 #define ANNA_DN "uid=anna,ou=people,dc=example,dc=org"
 static const struct fake_entry nobody[] = { { .dn = NULL } };
 static const struct fake_entry anna[] = {
@@ -208,6 +218,8 @@ test_login(void **state)
 	asked->op.facts.expires_sec = 3600;
 	asked->op.facts.grace = 2;
 	fake_end(ERR_OK, NULL);
+	expect_claim();
+	fake_answer(ERR_OK, anna);
 	expect(w, ERR_OK, REASON_NONE);
 	assert_true(str_eq(w->user->user, STR("anna@example.org")));
 	assert_true(str_eq(w->user->home, STR("/mail/example.org/anna")));
@@ -222,7 +234,13 @@ test_login(void **state)
 	assert_int_equal(w->user->expires_sec, 0);
 	assert_int_equal(w->expires, 3600);
 	assert_int_equal(w->grace, 2);
-	assert_int_equal(questions, 2);
+	assert_int_equal(questions, 3);
+	/* by the whole name, which user_filter looks for: no further question */
+	(void)ask(w, ASK_LOGIN, "anna@example.org");
+	fake_answer(ERR_OK, anna);
+	fake_end(ERR_OK, NULL);
+	expect(w, ERR_OK, REASON_NONE);
+	assert_int_equal(questions, 5);
 }
 
 static void
@@ -326,6 +344,70 @@ test_reasons(void **state)
 	expect(w, ERR_TEMP, REASON_DIRECTORY);
 }
 
+/* Bert's entry says that he is Anna: whatever he logs in by, he is not. */
+static void
+test_a_name_of_two(void **state)
+{
+	static const struct fake_entry bert[] = {
+		{ "uid=bert,dc=x", { { "mail", { "anna@example.org" } } } },
+		{ .dn = NULL },
+	};
+	static const struct fake_entry both[] = {
+		{ "UID=bert,dc=x", { { "mail", { "anna@example.org" } } } },
+		{ ANNA_DN, { { "mail", { "Anna@Example.org" } } } },
+		{ .dn = NULL },
+	};
+	/* neither is a user of that name */
+	static const struct fake_entry others[] = {
+		{ "uid=bert,dc=x", { { "mail", { "anna@example.org" } } } },
+		{ "cn=all,dc=x", { { "mail", { "anna@example.org" } },
+					 { "objectClass", { "groupOfNames" } } } },
+		{ "uid=carl,dc=x", { { "mail", { "carl@example.org" } } } },
+		{ .dn = NULL },
+	};
+	static const enum ask_kind kinds[] = { ASK_LOGIN, ASK_USER, ASK_CERTIFICATE };
+	struct world *w = *state;
+	w->d->certificate_filter = STR("(uid=%{certificate_cn})");
+	make(w);
+	for (size_t i = 0; i < 6 * ARRAY_LEN(kinds); i++) {
+		enum ask_kind kind = kinds[i / 6];
+		if (kind == ASK_CERTIFICATE)
+			(void)ask_more(w, kind, NULL, NULL, "CN=bert");
+		else
+			(void)ask(w, kind, i % 6 == 1 ? "anna" : "bert");
+		fake_answer(ERR_OK, bert);
+		if (kind == ASK_LOGIN)
+			fake_end(ERR_OK, NULL);
+		expect_claim();
+		if (i % 6 < 2)
+			fake_answer(ERR_OK, both);
+		else if (i % 6 == 2)
+			fake_answer(ERR_OK, anna);
+		else if (i % 6 == 3)
+			fake_end(ERR_LIMIT, NULL);
+		else if (i % 6 == 4)
+			fake_end(ERR_TEMP, "gone");
+		else
+			fake_answer(ERR_OK, others);
+		if (i % 6 < 4)
+			expect(w, ERR_DENIED, REASON_AMBIGUOUS);
+		else if (i % 6 == 4)
+			expect(w, ERR_TEMP, REASON_DIRECTORY);
+		else
+			expect(w, ERR_OK, REASON_NONE);
+		if (i % 6 < 3 && strstr(w->detail, ANNA_DN) == NULL)
+			fail_msg("%s", w->detail);
+	}
+	/* a whole name that user_filter does not look for */
+	w->b->ops->free(w->b);
+	w->d->user_filter = STR("(uid=%{local})");
+	make(w);
+	(void)ask(w, ASK_USER, "anna@example.org");
+	fake_answer(ERR_OK, bert);
+	fake_answer(ERR_OK, both);
+	expect(w, ERR_DENIED, REASON_AMBIGUOUS);
+}
+
 /* One attribute of an otherwise good entry; a login and a mail address. */
 static void
 test_values_that_cannot_be_used(void **state)
@@ -371,6 +453,16 @@ test_values_that_cannot_be_used(void **state)
 			e[0].attrs[n] = (struct fake_attr){ "mail", { "anna@example.org" } };
 		(void)ask(w, login ? ASK_LOGIN : ASK_ADDRESS, "anna@example.org");
 		fake_answer(ERR_OK, e);
+		if (login && table[at].reason == REASON_HOME) {
+			/* nothing that a wrong password would not hear of anybody */
+			expect_bind(ANNA_DN);
+			fake_end(ERR_DENIED, NULL);
+			expect(w, ERR_DENIED, REASON_PASSWORD);
+			assert_true(str_eq(w->user->user, STR("anna@example.org")));
+			(void)ask(w, ASK_LOGIN, "anna@example.org");
+			fake_answer(ERR_OK, e);
+			fake_end(ERR_OK, NULL);
+		}
 		expect(w, login ? table[at].login : table[at].address, table[at].reason);
 		assert_non_null(strstr(w->detail, ANNA_DN));
 	}
@@ -399,7 +491,7 @@ test_policy_is_handed_on(void **state)
 	w->d->networks_attribute = STR("networks");
 	w->d->userdb_attributes = (struct str_list){ fields, 3 };
 	make(w);
-	(void)ask(w, ASK_USER, "anna");
+	(void)ask(w, ASK_USER, "anna@example.org");
 	fake_answer(ERR_OK, e);
 	expect(w, ERR_OK, REASON_NONE);
 	assert_true(w->user->disabled && w->user->services_given);
@@ -427,7 +519,7 @@ test_homes(void **state)
 	struct world *w = *state;
 	make(w);
 	for (int i = 0; i < 4; i++) {
-		(void)ask(w, ASK_LOGIN, "anna");
+		(void)ask(w, ASK_LOGIN, "anna@example.org");
 		fake_answer(ERR_OK, e);
 		expect_bind(ANNA_DN);
 		fake_end(ERR_OK, NULL);
@@ -586,6 +678,7 @@ test_fallback_name(void **state)
 	make(w);
 	(void)ask(w, ASK_USER, "anna");
 	fake_answer(ERR_OK, e);
+	fake_answer(ERR_OK, e);
 	expect(w, ERR_OK, REASON_NONE);
 	assert_true(str_eq(w->user->user, STR("anna@corp.example")));
 }
@@ -602,6 +695,8 @@ test_certificates(void **state)
 	make(w);
 	(void)ask_more(w, ASK_CERTIFICATE, NULL, NULL, "CN=an*na,O=X");
 	expect_search("dc=example,dc=org", SCOPE_SUB, "(|(seeAlso=CN=an\\2ana,O=X)(uid=an\\2ana))");
+	fake_answer(ERR_OK, anna);
+	expect_claim();
 	fake_answer(ERR_OK, anna);
 	expect(w, ERR_OK, REASON_NONE);
 	assert_true(str_eq(w->user->user, STR("anna@example.org")));
@@ -621,6 +716,15 @@ test_secrets(void **state)
 		{ .dn = NULL },
 	};
 	struct world *w = *state;
+	static const struct fake_entry homeless[] = {
+		{ ANNA_DN, { { "mail", { "anna@example.org" } }, { "postroomHome", { "/etc" } } } },
+		{ .dn = NULL },
+	};
+	static const struct fake_entry at_home[] = {
+		{ ANNA_DN,
+			{ { "mail", { "anna@example.org" } }, { "postroomHome", { "/mail/x" } } } },
+		{ .dn = NULL },
+	};
 	struct str attrs[] = { STR("authPassword"), STR("userPassword") };
 	make(w);
 	(void)ask(w, ASK_SECRET, "anna");
@@ -640,6 +744,13 @@ test_secrets(void **state)
 	fake_answer(ERR_OK, anna);
 	expect(w, ERR_OK, REASON_NONE);
 	assert_false(w->secret);
+	/* before the proof nobody is told of a home that is wrong, or another's */
+	(void)ask(w, ASK_SECRET, "anna");
+	fake_answer(ERR_OK, homeless);
+	expect(w, ERR_OK, REASON_NONE);
+	(void)ask(w, ASK_SECRET, "anna");
+	fake_answer(ERR_OK, at_home);
+	expect(w, ERR_OK, REASON_NONE);
 	(void)ask(w, ASK_LOGIN, "anna");
 	assert_null(strstr(buf_z(&asked->attrs), "assword"));
 	fake_end(ERR_TEMP, "gone");
@@ -791,6 +902,7 @@ test_trace(void **state)
 	fake_answer(ERR_OK, anna);
 	(void)snprintf(asked->op.text, sizeof asked->op.text, "all fine");
 	fake_end(ERR_OK, NULL);
+	fake_answer(ERR_OK, anna);
 	expect(w, ERR_OK, REASON_NONE);
 	struct str text = trace_text(t);
 	static const char *const want[] = { "ldap://fake", "base \"dc=example,dc=org\"",
@@ -841,6 +953,39 @@ test_settings_that_are_refused(void **state)
 		buf_fini(&err);
 	}
 	w->b = NULL;
+}
+
+/* Filters that were taken away: an answer all the same. */
+static void
+test_no_filters(void **state)
+{
+	static const enum ask_kind kinds[] = { ASK_LOGIN, ASK_USER, ASK_ADDRESS, ASK_SECRET,
+		ASK_DOMAIN, ASK_MEMBERS, ASK_CATCHALL, ASK_SENDER, ASK_TRANSPORT, ASK_POST };
+	struct world *w = *state;
+	w->d->user_filter = w->d->mailbox_filter = w->d->alias_filter = STR_EMPTY;
+	w->d->domain_filter = w->d->routing_attribute = STR_EMPTY;
+	make(w);
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+		(void)ask(w, kinds[i], "anna@example.org");
+		expect(w, ERR_NOTFOUND, REASON_UNKNOWN);
+	}
+}
+
+/* A base that no name makes does not hide what lies below the other one. */
+static void
+test_bases_apart(void **state)
+{
+	static const struct fake_entry group[] = {
+		{ "cn=staff,dc=x",
+			{ { "objectClass", { "groupOfNames" } }, { "member", { "uid=a,dc=x" } } } },
+		{ .dn = NULL },
+	};
+	struct world *w = *state;
+	w->d->user_base = STR("o=%{netbios},%{base}");
+	make(w);
+	(void)ask(w, ASK_MEMBERS, "staff@example.org");
+	fake_answer(ERR_OK, group);
+	expect(w, ERR_OK, REASON_NONE);
 }
 
 /* The whole way from one word in the file to the questions at the directory. */
@@ -929,6 +1074,7 @@ test_active_directory_entries(void **state)
 		};
 		(void)ask(w, ASK_USER, "anna");
 		fake_answer(ERR_OK, e);
+		fake_answer(ERR_OK, e); /* nobody else has the name */
 		expect(w, ERR_OK, REASON_NONE);
 		assert_true(str_eq(w->user->user, STR("anna@example.org")));
 		assert_int_equal(w->user->disabled, table[i].disabled);
@@ -964,6 +1110,9 @@ main(void)
 		T(test_cancel),
 		T(test_trace),
 		T(test_settings_that_are_refused),
+		T(test_no_filters),
+		T(test_bases_apart),
+		T(test_a_name_of_two),
 		T(test_presets),
 		T(test_active_directory_entries),
 	};
