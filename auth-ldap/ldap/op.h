@@ -72,6 +72,7 @@ struct ldap_op {
 	struct ldap_entry *entries, **entries_end;
 	size_t entries_count;
 	struct ldap_reference *references; /* continuations, and the referral of ERR_NOTFOUND */
+	size_t references_count;
 	bool referred;	  /* the base is not here but at references, so nobody has looked */
 	bool more;	  /* ldap/search.h: another call of fn follows */
 	uint64_t conn_id; /* the connection that answered */

@@ -134,6 +134,7 @@ ask_again(struct ask *a, struct list *waiting, unsigned *count, const char *why)
 	a->op.entries_end = &a->op.entries;
 	a->op.entries_count = 0;
 	a->op.references = NULL;
+	a->op.references_count = 0;
 	a->op.referred = false;
 	list_push_front(waiting, &a->op.link);
 	(*count)++;

@@ -12,8 +12,10 @@
 
 enum {
 	WHY_MAX = sizeof(((struct ldap_conn *)0)->why),
-	ATTRS_MAX = 64,	     /* we ask for a handful by name */
-	REFERENCES_MAX = 64, /* URIs of one reference */
+	ATTRS_MAX = 64,	       /* we ask for a handful by name */
+	VALUES_MAX = 200000,   /* of one attribute; they are copied in one turn of the loop */
+	URIS_MAX = 64,	       /* of one reference */
+	REFERENCES_MAX = 1000, /* of one answer; 50 are followed */
 };
 
 /* ---- results ---- */
@@ -55,11 +57,21 @@ wire_result(struct ldap_conn *c, LDAPMessage *msg, char *text, size_t text_size)
 /* ---- entries ---- */
 
 static bool
-copy_values(struct arena *a, const struct berval *values, struct ldap_attr *out)
+too_many(struct ldap_op *op, const char *what, int max)
 {
+	(void)snprintf(op->text, sizeof op->text, "the answer has more than %d %s", max, what);
+	return false;
+}
+
+static bool
+copy_values(struct ldap_op *op, const struct berval *values, struct ldap_attr *out)
+{
+	struct arena *a = op->arena;
 	size_t n = 0;
-	while (values != NULL && values[n].bv_val != NULL)
+	while (values != NULL && values[n].bv_val != NULL && n <= VALUES_MAX)
 		n++;
+	if (n > VALUES_MAX)
+		return too_many(op, "values of one attribute", VALUES_MAX);
 	out->values = arena_calloc(a, n > 0 ? n : 1, sizeof *out->values);
 	if (out->values == NULL)
 		return false;
@@ -72,9 +84,10 @@ copy_values(struct arena *a, const struct berval *values, struct ldap_attr *out)
 }
 
 static bool
-copy_attrs(struct ldap_conn *c, struct arena *a, LDAPMessage *msg, BerElement *ber,
+copy_attrs(struct ldap_conn *c, struct ldap_op *op, LDAPMessage *msg, BerElement *ber,
 	struct ldap_entry *e)
 {
+	struct arena *a = op->arena;
 	struct ldap_attr attrs[ATTRS_MAX];
 	size_t n = 0;
 	for (;;) {
@@ -86,7 +99,7 @@ copy_attrs(struct ldap_conn *c, struct arena *a, LDAPMessage *msg, BerElement *b
 			break;
 		bool ok = n < ATTRS_MAX &&
 			  arena_str(a, str_n(name.bv_val, name.bv_len), &attrs[n].name) == ERR_OK &&
-			  copy_values(a, values, &attrs[n]);
+			  copy_values(op, values, &attrs[n]);
 		ber_memfree(values);
 		if (!ok)
 			return false;
@@ -111,7 +124,7 @@ copy_entry(struct ldap_conn *c, struct ldap_op *op, LDAPMessage *msg)
 	if (e == NULL || ldap_get_dn_ber(c->ld, msg, &ber, &dn) != LDAP_SUCCESS)
 		return false;
 	bool ok = arena_str(op->arena, str_n(dn.bv_val, dn.bv_len), &e->dn) == ERR_OK &&
-		  copy_attrs(c, op->arena, msg, ber, e);
+		  copy_attrs(c, op, msg, ber, e);
 	ber_free(ber, 0);
 	if (!ok)
 		return false;
@@ -127,7 +140,7 @@ static bool
 copy_reference(struct ldap_op *op, char **uris)
 {
 	size_t n = 0;
-	while (uris != NULL && uris[n] != NULL && n < REFERENCES_MAX)
+	while (uris != NULL && uris[n] != NULL && n < URIS_MAX)
 		n++;
 	struct ldap_reference *r = arena_calloc(op->arena, 1, sizeof *r);
 	if (r == NULL || (r->uris = arena_calloc(op->arena, n + 1, sizeof *r->uris)) == NULL)
@@ -144,6 +157,8 @@ static bool
 reference_message(struct ldap_conn *c, struct ldap_op *op, LDAPMessage *msg)
 {
 	char **uris = NULL;
+	if (++op->references_count > REFERENCES_MAX)
+		return too_many(op, "references", REFERENCES_MAX);
 	if (ldap_parse_reference(c->ld, msg, &uris, NULL, 0) != LDAP_SUCCESS)
 		return false;
 	bool ok = copy_reference(op, uris);
@@ -188,8 +203,6 @@ static void
 search_done(struct ldap_conn *c, struct ldap_op *op, LDAPMessage *msg)
 {
 	op->conn_id = c->id;
-	if (op->err != ERR_OK)
-		return;
 	op->code = wire_result(c, msg, op->text, sizeof op->text);
 	op->err = search_code(op, op->code);
 	if (search_extras(c, op, msg))
@@ -221,6 +234,17 @@ nobodys_message(struct ldap_conn *c, LDAPMessage *msg)
 	conn_die(c, text); /* notice of disconnection, RFC 4511 4.4.1 */
 }
 
+/* The rest of op's answer, which may have no end, is of no use. */
+static void
+give_up(struct ldap_conn *c, struct ldap_op *op)
+{
+	op->err = ERR_TEMP;
+	if (op->text[0] == '\0')
+		(void)snprintf(op->text, sizeof op->text, "the answer is garbled or too large");
+	ldap_conn_abandon(c, op);
+	c->ops->on_done(c->arg, c, op);
+}
+
 void
 wire_message(struct ldap_conn *c, LDAPMessage *msg)
 {
@@ -232,9 +256,9 @@ wire_message(struct ldap_conn *c, LDAPMessage *msg)
 	}
 	bool search = op->type == LDAP_OP_SEARCH, ok = true;
 	if (search && type == LDAP_RES_SEARCH_ENTRY) {
-		ok = op->err != ERR_OK || copy_entry(c, op, msg);
+		ok = copy_entry(c, op, msg);
 	} else if (search && type == LDAP_RES_SEARCH_REFERENCE) {
-		ok = op->err != ERR_OK || reference_message(c, op, msg);
+		ok = reference_message(c, op, msg);
 	} else if (type == (search ? (int)LDAP_RES_SEARCH_RESULT : (int)LDAP_RES_BIND)) {
 		list_remove(&op->link);
 		c->strays = 0;
@@ -246,10 +270,8 @@ wire_message(struct ldap_conn *c, LDAPMessage *msg)
 	} else {
 		conn_die(c, "an answer that nobody asked for");
 	}
-	if (!ok) {
-		op->err = ERR_TEMP;
-		(void)snprintf(op->text, sizeof op->text, "the answer is too large");
-	}
+	if (!ok)
+		give_up(c, op);
 }
 
 /* ---- questions ---- */

@@ -169,6 +169,34 @@ def test_empty_pages_come_to_an_end():
     assert len(s.searches) < 1200
 
 
+def endless_entries(q):
+    for _ in range(1000):
+        yield Entry("cn=1,dc=x", {"cn": ["x" * 100000]})
+
+
+def endless_references(q):
+    for _ in range(5000):
+        yield Reference("ldap://other/dc=x")
+
+
+def endless_values(q):
+    yield Entry("cn=1,dc=x", {"cn": [""] * 300000})
+
+
+@pytest.mark.parametrize("on_search,why", [
+    (endless_entries, "too large"), (endless_references, "more than 1000 references"),
+    (endless_values, "more than 200000 values")])
+def test_an_answer_without_measure_ends_before_its_time(on_search, why):
+    """It is given up where it is too much, not when the time for the search is over."""
+    a, searches = ranged(on_search)
+    assert a.err == "temp" and why in a.result and a.dns == [] and len(searches) == 1
+
+
+def test_many_values_are_an_answer():
+    a, _ = ranged(lambda q: [Entry("cn=1,dc=x", {"cn": [str(i) for i in range(60000)]}), Done()])
+    assert a.err == "ok" and len(a.values("cn")) == 60000
+
+
 # ---- attributes in parts ----
 
 class Ranged:

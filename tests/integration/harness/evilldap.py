@@ -359,7 +359,7 @@ MODES = {
     "wrong-certificate": "temp",
     # too much
     "endless-entries": "temp", "endless-references": "temp", "endless-noise": "temp",
-    "endless-value": "temp", "huge-values": "temp", "many-attributes": "any", "many-values": "any",
+    "endless-value": "temp", "huge-values": "temp", "many-attributes": "any", "many-values": "temp",
     # answers that belong to nothing, or to something else
     "every-answer-twice": "ok", "unasked-answers": "ok", "unsolicited-other": "any",
     "bind-answer": "temp", "bind-answered-as-search": "temp",
