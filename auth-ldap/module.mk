@@ -7,6 +7,7 @@ auth_ldap_libauth_a_SOURCES = \
 	auth-ldap/backend/worker_wire.c auth-ldap/backend/worker_wire.h \
 	auth-ldap/backend/workers.c auth-ldap/backend/workers.h \
 	auth-ldap/backend/reason.c auth-ldap/backend/reason.h \
+	auth-ldap/backend/salt.c auth-ldap/backend/salt.h \
 	auth-ldap/backend/trace.c auth-ldap/backend/trace.h \
 	auth-ldap/backend/user.c auth-ldap/backend/user.h \
 	auth-ldap/front/expand.c auth-ldap/front/expand.h \

@@ -85,10 +85,10 @@
 		"Those of them that are offered without TLS as well: SCRAM-SHA-256, SCRAM-SHA-1, GSSAPI") \
 	X(plaintext_login, BOOL, 0, 0, 1, ROLE_AUTH,                                          \
 		"Let Postfix or Exim ask with passwords that came without TLS from another machine") \
-	X(scram_seed, SECRET, "", 0, 4096, ROLE_AUTH,                                         \
-		"File with random bytes from which users without SCRAM keys get a salt, so that nobody can tell; the same on servers that stand in for each other; empty: /etc/machine-id") \
-	X(scram_iterations, INT, 4096, 1, 10000000, ROLE_AUTH,                                \
-		"Iteration count shown for users without SCRAM keys: that of the others")     \
+	X(scram_seed, SECRET, "", 0, 4096, ROLE_AUTH | ROLE_AUTHWORKER,                       \
+		"File with random bytes from which users without SCRAM keys, and those with a password in clear, get a salt, so that nobody can tell; the same on servers that stand in for each other; empty: /etc/machine-id") \
+	X(scram_iterations, INT, 4096, 1, 10000000, ROLE_AUTH | ROLE_AUTHWORKER,              \
+		"Iteration count for users without SCRAM keys, and for those with a password in clear: that of the others") \
 	X(gssapi_keytab, STRING, "", 0, 1000, ROLE_AUTH,                                      \
 		"Keytab with the keys of imap/HOST and smtp/HOST, readable for user_auth")    \
 	X(gssapi_hostname, STRING, "", 0, 255, ROLE_AUTH,                                     \

@@ -1,16 +1,16 @@
 #ifndef POSTROOM_AUTH_FAKE_KEYS_H
 #define POSTROOM_AUTH_FAKE_KEYS_H
 
+#include "auth-ldap/backend/salt.h"
 #include "config/settings.h"
 #include "core/sasl/exchange.h"
 
-/* SCRAM shows a user's salt to whoever names the user. For those who have none it is made up: from
- * the name and a secret, so that it is always the same and nobody can tell. */
+/* Keys of SCRAM for those who have none; their salt is that of salt.h. */
 struct fake_keys {
-	unsigned char seed[32];
+	struct scram_seed seed;
 };
 struct fake_keys_room {
-	unsigned char salt[64], secret[64];
+	unsigned char salt[SCRAM_SALT_BYTES], secret[64];
 };
 
 /* From auth.scram_seed, else /etc/machine-id (read it before the cage), else random. */

@@ -3,6 +3,7 @@
  * wholly understand lets nobody in. */
 #include <time.h>
 
+#include "auth-ldap/backend/salt.h"
 #include "auth-ldap/worker/worker.h"
 #include "core/base/log.h"
 #include "core/base/xalloc.h"
@@ -159,14 +160,30 @@ login(struct job *j, const struct account *a, struct str default_scheme)
 	return damaged(j, a, e);
 }
 
+/* Kept, as it may be random. */
+static const struct scram_seed *
+seed_of(const struct settings *s)
+{
+	static const struct settings *made_for;
+	static struct scram_seed seed;
+
+	if (s != made_for)
+		scram_seed_make(&seed, s->auth.scram_seed);
+	made_for = s;
+	return &seed;
+}
+
 static enum err
 keys(struct job *j, const struct account *a, struct str default_scheme)
 {
 	enum err e = ERR_OK;
 
 	for (int i = 0; e == ERR_OK && i < 2; i++) {
+		unsigned char salt[SCRAM_SALT_BYTES];
 		struct passwd_scram k;
-		if (passwd_scram(a->password, default_scheme, i == 0, &k) != ERR_OK)
+		scram_salt_make(seed_of(j->settings), j->name.address, i == 0, salt);
+		if (passwd_scram(a->password, default_scheme, i == 0, str_n(salt, sizeof salt),
+			    (uint32_t)j->settings->auth.scram_iterations, &k) != ERR_OK)
 			continue;
 		struct worker_answer line = { .line = WORKER_KEYS,
 			.id = j->q->id,

@@ -367,7 +367,8 @@ passwd_list(struct buf *out)
 }
 
 enum err
-passwd_scram(struct str stored, struct str default_scheme, bool sha256, struct passwd_scram *out)
+passwd_scram(struct str stored, struct str default_scheme, bool sha256, struct str salt,
+	uint32_t iterations, struct passwd_scram *out)
 {
 	const struct scheme *wanted = find(sha256 ? STR("SCRAM-SHA-256") : STR("SCRAM-SHA-1")), *s;
 	struct str encoding, hash;
@@ -379,7 +380,9 @@ passwd_scram(struct str stored, struct str default_scheme, bool sha256, struct p
 		return scram_parse(s, hash, out);
 	if (s->verify != plain_verify || hash.n == 0 || encoding.n != 0)
 		return ERR_NOTFOUND;
-	*out = (struct passwd_scram){ .salt_n = 16, .iterations = 4096 };
-	rand_bytes(out->salt, out->salt_n);
+	*out = (struct passwd_scram){ .salt_n = salt.n, .iterations = iterations };
+	if (salt.n > sizeof out->salt)
+		return ERR_SYNTAX;
+	memcpy(out->salt, salt.p, salt.n);
 	return scram_derive(wanted, hash, out);
 }

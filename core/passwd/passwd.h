@@ -36,10 +36,12 @@ struct passwd_scram {
 	size_t salt_n, key_n;
 	uint32_t iterations;
 };
-/* Out of "{SCRAM-SHA-256}iterations,salt,stored,server", or made anew out of a readable password
- * ("{PLAIN}…"). sha256: else SHA-1. ERR_NOTFOUND: this stored form gives no such keys; ERR_SYNTAX.
- * The caller wipes out. */
+/* Out of "{SCRAM-SHA-256}iterations,salt,stored,server", or made out of a readable password
+ * ("{PLAIN}…") with this salt (at most 64 bytes) and count, which should be the same each time:
+ * SCRAM shows them to strangers. sha256: else SHA-1. ERR_NOTFOUND: this stored form gives no such
+ * keys; ERR_SYNTAX. The caller wipes out. */
 MUST_USE enum err
-passwd_scram(struct str stored, struct str default_scheme, bool sha256, struct passwd_scram *out);
+passwd_scram(struct str stored, struct str default_scheme, bool sha256, struct str salt,
+	uint32_t iterations, struct passwd_scram *out);
 
 #endif

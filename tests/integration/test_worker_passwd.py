@@ -128,6 +128,22 @@ def test_fields(start):
     assert set(a.keys) == {"1", "256"}
 
 
+def test_salts_of_readable_passwords_stay(start):
+    """A salt that changed would tell a stranger that there is such a user."""
+    text = f"anna:{{PLAIN}}{PASSWORD}::::::aliases=a.berg@example.org\nbert:{{PLAIN}}{PASSWORD}\n"
+    w, c = start(text, settings='auth {\n\tdefault_domain = "example.org"\n\tscram_iterations = 5000\n}\n')
+    first = {u: c.ask("secret", *SECTION, user=u).keys for u in ("anna", "bert", "a.berg")}
+    assert all(keys["256"][0] == keys["1"][0] == "5000" for keys in first.values())
+    assert len({keys[kind][1] for keys in first.values() for kind in ("1", "256")}) == 6
+    assert c.ask("secret", *SECTION, user="Anna@EXAMPLE.org").keys == first["anna"]
+    c.sock.close()
+    w.stop()
+    w.start()
+    again = w.client()
+    assert {u: again.ask("secret", *SECTION, user=u).keys for u in first} == first
+    again.sock.close()
+
+
 BAD = f"""nopassword
 empty:
 :{{PLAIN}}{PASSWORD}

@@ -221,22 +221,33 @@ test_scram(void **state)
 
 	(void)state;
 	assert_int_equal(passwd_verify(str_of(stored), STR(""), STR("pencil")), ERR_OK);
-	assert_int_equal(passwd_scram(str_of(stored), STR(""), true, &k), ERR_OK);
+	assert_int_equal(
+		passwd_scram(str_of(stored), STR(""), true, STR("0123456789abcdef"), 5000, &k),
+		ERR_OK);
 	assert_int_equal(k.iterations, 4096);
 	assert_int_equal(k.salt_n, 16);
 	assert_int_equal(k.key_n, 32);
 	assert_int_equal(k.stored_key[0], 0x58);
-	assert_int_equal(passwd_scram(str_of(stored), STR(""), false, &k), ERR_NOTFOUND);
 	assert_int_equal(
-		passwd_scram(STR("{SSHA}f909dwZ3vCiGkrI+eOGehiHdQrZbxC0r"), STR(""), true, &k),
+		passwd_scram(str_of(stored), STR(""), false, STR("0123456789abcdef"), 5000, &k),
 		ERR_NOTFOUND);
-	assert_int_equal(passwd_scram(STR("{SCRAM-SHA-256}x"), STR(""), true, &k), ERR_SYNTAX);
-	assert_int_equal(passwd_scram(STR("{PLAIN}pencil"), STR(""), false, &plain), ERR_OK);
+	assert_int_equal(passwd_scram(STR("{SSHA}f909dwZ3vCiGkrI+eOGehiHdQrZbxC0r"), STR(""), true,
+				 STR("0123456789abcdef"), 5000, &k),
+		ERR_NOTFOUND);
+	assert_int_equal(passwd_scram(STR("{SCRAM-SHA-256}x"), STR(""), true,
+				 STR("0123456789abcdef"), 5000, &k),
+		ERR_SYNTAX);
+	assert_int_equal(passwd_scram(STR("{PLAIN}pencil"), STR(""), false, STR("0123456789abcdef"),
+				 5000, &plain),
+		ERR_OK);
 	assert_int_equal(plain.key_n, 20);
-	assert_int_equal(passwd_scram(STR("{PLAIN}pencil"), STR(""), true, &plain), ERR_OK);
+	assert_int_equal(passwd_scram(STR("{PLAIN}pencil"), STR(""), true, STR("0123456789abcdef"),
+				 5000, &plain),
+		ERR_OK);
 	assert_int_equal(plain.key_n, 32);
-	assert_int_equal(plain.iterations, 4096);
-	assert_int_not_equal(memcmp(plain.salt, k.salt, 16), 0);
+	assert_int_equal(plain.iterations, 5000);
+	assert_int_equal(plain.salt_n, 16);
+	assert_memory_equal(plain.salt, "0123456789abcdef", 16);
 }
 
 int
