@@ -239,6 +239,10 @@ static void
 give_up(struct ldap_conn *c, struct ldap_op *op)
 {
 	op->err = ERR_TEMP;
+	op->entries = NULL; /* a part is not an answer */
+	op->entries_end = &op->entries;
+	op->entries_count = 0;
+	op->references = NULL;
 	if (op->text[0] == '\0')
 		(void)snprintf(op->text, sizeof op->text, "the answer is garbled or too large");
 	ldap_conn_abandon(c, op);
