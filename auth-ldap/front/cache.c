@@ -323,17 +323,19 @@ cache_key_part(struct str key, size_t at)
 void
 cache_proof(struct str key, struct str password, unsigned char out[DIGEST_SHA256_BYTES])
 {
-	static unsigned char secret[DIGEST_SHA256_BYTES];
-	static bool has_secret;
+	static struct hmac_sha256 *keyed;
 	struct buf b;
-	if (!has_secret)
+	if (keyed == NULL) {
+		unsigned char secret[DIGEST_SHA256_BYTES];
 		rand_bytes(secret, sizeof secret);
-	has_secret = true;
+		keyed = hmac_sha256_new(str_n(secret, sizeof secret));
+		explicit_bzero(secret, sizeof secret);
+	}
 	buf_init_secret(&b, key.n + password.n + 2 * PART_PREFIX + sizeof(uint64_t));
 	uint64_t n = key.n;
 	buf_add(&b, str_n(&n, sizeof n));
 	buf_add(&b, key);
 	buf_add(&b, password);
-	hmac_sha256(str_n(secret, sizeof secret), buf_str(&b), out);
+	hmac_sha256_of(keyed, buf_str(&b), out);
 	buf_fini(&b);
 }

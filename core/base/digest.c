@@ -2,11 +2,14 @@
  * salts, and the cache of the auth service, which keeps no password. */
 #include "core/base/digest.h"
 
+#include <openssl/core_names.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+#include <openssl/params.h>
 #include <stdlib.h>
 
 #include "core/base/log.h"
+#include "core/base/xalloc.h"
 
 static const EVP_MD *
 algorithm(enum digest d)
@@ -57,11 +60,53 @@ digest_pbkdf2(enum digest d, struct str password, struct str salt, uint32_t roun
 	return ERR_OK;
 }
 
-void
-hmac_sha256(struct str key, struct str data, unsigned char out[DIGEST_SHA256_BYTES])
+struct hmac_sha256 {
+	EVP_MAC_CTX *keyed;
+};
+
+static _Noreturn void
+hmac_missing(void)
 {
-	if (digest_hmac(DIGEST_SHA256, key, data, out) == ERR_OK)
-		return;
 	log_event(LVL_ERROR, "digest", log_z("reason", "libcrypto has no HMAC-SHA-256"));
 	abort();
+}
+
+struct hmac_sha256 *
+hmac_sha256_new(struct str key)
+{
+	struct hmac_sha256 *h = xcalloc(1, sizeof *h);
+	char name[] = "SHA256";
+	const OSSL_PARAM params[] = {
+		OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, name, 0),
+		OSSL_PARAM_construct_end(),
+	};
+	EVP_MAC *mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+
+	h->keyed = mac != NULL ? EVP_MAC_CTX_new(mac) : NULL;
+	EVP_MAC_free(mac);
+	if (h->keyed == NULL ||
+		EVP_MAC_init(h->keyed, (const unsigned char *)key.p, key.n, params) != 1)
+		hmac_missing();
+	return h;
+}
+
+void
+hmac_sha256_of(const struct hmac_sha256 *h, struct str data, unsigned char out[DIGEST_SHA256_BYTES])
+{
+	EVP_MAC_CTX *c = EVP_MAC_CTX_dup(h->keyed);
+	size_t n = 0;
+
+	if (c == NULL || EVP_MAC_update(c, (const unsigned char *)data.p, data.n) != 1 ||
+		EVP_MAC_final(c, out, &n, DIGEST_SHA256_BYTES) != 1 || n != DIGEST_SHA256_BYTES)
+		hmac_missing();
+	EVP_MAC_CTX_free(c);
+}
+
+void
+hmac_sha256_free(struct hmac_sha256 *h)
+{
+	if (h == NULL)
+		return;
+	EVP_MAC_CTX_free(h->keyed);
+	free(h);
 }

@@ -17,8 +17,15 @@ digest_hmac(enum digest d, struct str key, struct str text, unsigned char *out);
 MUST_USE enum err
 digest_pbkdf2(enum digest d, struct str password, struct str salt, uint32_t rounds, size_t n,
 	unsigned char *out);
-/* HMAC-SHA-256 where there is no going on without it: aborts when the library refuses. */
+/* HMAC-SHA-256 where there is no going on without it: aborts when the library refuses. The key is
+ * set up once, which costs far more than a short text. */
+struct hmac_sha256;
+struct hmac_sha256 *
+hmac_sha256_new(struct str key);
 void
-hmac_sha256(struct str key, struct str data, unsigned char out[DIGEST_SHA256_BYTES]);
+hmac_sha256_of(
+	const struct hmac_sha256 *h, struct str data, unsigned char out[DIGEST_SHA256_BYTES]);
+void
+hmac_sha256_free(struct hmac_sha256 *h);
 
 #endif

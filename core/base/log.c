@@ -14,6 +14,7 @@ enum { LINE_MAX_BYTES = 4096, VALUE_MAX_BYTES = 400 };
 static const char *log_role = "postroom";
 static _Atomic int log_level_now = LVL_INFO;
 static int log_fd = 2;
+static atomic_bool log_fd_is_file; /* or a pipe: send() is for sockets */
 static atomic_uint log_drops;
 
 static const char *const level_names[] = { "error", "warn", "info", "debug" };
@@ -29,6 +30,7 @@ log_setup(const char *role, enum log_level level, int fd)
 	log_role = role;
 	log_level_now = (int)level;
 	log_fd = fd;
+	log_fd_is_file = false;
 }
 
 void
@@ -162,9 +164,13 @@ log_write(enum log_level lvl, const char *ev, const struct log_field *fields)
 		put_num(&l, "drops", drops);
 	l.p[l.n++] = '\n';
 
-	ssize_t sent = send(log_fd, l.p, l.n, MSG_DONTWAIT | MSG_NOSIGNAL);
+	ssize_t sent = -1;
 
-	if (sent < 0 && errno == ENOTSOCK)
+	if (!log_fd_is_file) {
+		sent = send(log_fd, l.p, l.n, MSG_DONTWAIT | MSG_NOSIGNAL);
+		log_fd_is_file = sent < 0 && errno == ENOTSOCK;
+	}
+	if (log_fd_is_file)
 		sent = write(log_fd, l.p, l.n);
 	if (sent < 0)
 		atomic_fetch_add(&log_drops, drops + 1);

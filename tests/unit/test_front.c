@@ -1395,8 +1395,14 @@ test_proofs(void **state UNUSED)
 	assert_memory_equal(a, b, 32);
 	/* RFC 4231, test case 2 */
 	static const unsigned char want[] = { 0x5b, 0xdc, 0xc1, 0x46, 0xbf, 0x60, 0x75, 0x4e };
-	hmac_sha256(STR("Jefe"), STR("what do ya want for nothing?"), a);
+	struct hmac_sha256 *h = hmac_sha256_new(STR("Jefe"));
+	hmac_sha256_of(h, STR("what do ya want for nothing?"), a);
 	assert_memory_equal(a, want, sizeof want);
+	hmac_sha256_of(h, STR("something else"), b);
+	assert_memory_not_equal(a, b, sizeof want);
+	hmac_sha256_of(h, STR("what do ya want for nothing?"), b);
+	assert_memory_equal(a, b, 32);
+	hmac_sha256_free(h);
 }
 
 static void
