@@ -110,3 +110,12 @@ hmac_sha256_free(struct hmac_sha256 *h)
 	EVP_MAC_CTX_free(h->keyed);
 	free(h);
 }
+
+void
+hmac_sha256(struct str key, struct str data, unsigned char out[DIGEST_SHA256_BYTES])
+{
+	struct hmac_sha256 *h = hmac_sha256_new(key);
+
+	hmac_sha256_of(h, data, out);
+	hmac_sha256_free(h);
+}

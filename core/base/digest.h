@@ -17,8 +17,10 @@ digest_hmac(enum digest d, struct str key, struct str text, unsigned char *out);
 MUST_USE enum err
 digest_pbkdf2(enum digest d, struct str password, struct str salt, uint32_t rounds, size_t n,
 	unsigned char *out);
-/* HMAC-SHA-256 where there is no going on without it: aborts when the library refuses. The key is
- * set up once, which costs far more than a short text. */
+/* HMAC-SHA-256 where there is no going on without it: aborts when the library refuses. */
+void
+hmac_sha256(struct str key, struct str data, unsigned char out[DIGEST_SHA256_BYTES]);
+/* The same with a key that is set up once, which costs far more than a short text. */
 struct hmac_sha256;
 struct hmac_sha256 *
 hmac_sha256_new(struct str key);
