@@ -181,7 +181,8 @@ auth_server_reload(struct service *s)
 	for (struct hmap_node *n = hmap_next(&s->auth_conns, NULL); n != NULL;
 		n = hmap_next(&s->auth_conns, n)) {
 		struct auth_conn *c = CONTAINER_OF(n, struct auth_conn, by_cookie);
-		if (c->c.own)
+		/* Exim may be root's too; an older client would not expect this. */
+		if (c->c.own && c->minor >= 2)
 			write_mechanisms(c);
 	}
 }
