@@ -634,7 +634,8 @@ on_done(struct loop_task *t)
 		   (x->out_count == 0 || (x->kind == EXPAND_ALIAS && x->only_self))) {
 		a.err = ERR_NOTFOUND;
 		a.reason = x->out_count == 0 && x->circle ? REASON_LOOP : REASON_NONE;
-		a.detail = x->out_count == 0 ? STR("stands for nobody") : STR("no alias");
+		a.detail = x->out_count == 0 ? STR("stands for nobody")
+					     : STR("stands for itself only");
 	} else if (a.err == ERR_OK) {
 		a.value = buf_str(&x->out);
 	}

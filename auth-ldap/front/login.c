@@ -87,7 +87,9 @@ deny(struct front_request *r, const struct auth_answer *a, bool repeated)
 {
 	struct name n;
 	bool count = reason_is_guess(a->reason) && !repeated && r->context.trace == NULL;
-	trace_addf(r->context.trace, "login refused: %s", reason_text(a->reason));
+	const char *code = reason_code(a->reason);
+	trace_addf(r->context.trace, "login refused: %s; an IMAP client hears [%s]",
+		reason_text(a->reason), code[0] != '\0' ? code : "AUTHENTICATIONFAILED");
 	if (count)
 		count_guess(r->f, request_name(r, &n), &r->context, a->reason);
 	request_finish(r, a);

@@ -18,7 +18,7 @@ struct walk {
 	struct auth_context context;
 	struct name name;
 	struct buf password, text;
-	bool tag_cut;
+	bool tag_cut, asked;
 	const struct backend *only;
 	size_t at;
 	struct backend_request *request;
@@ -109,6 +109,12 @@ nobody(struct walk *w)
 			return;
 		}
 	}
+	if (!w->asked && w->q.name != NULL)
+		trace_addf(w->context.trace,
+			"%.*s%s%.*s: no section takes it, by its domains, login_domains and "
+			"netbios_domain",
+			STR_FMT(w->name.netbios), w->name.netbios.n > 0 ? "\\" : "",
+			STR_FMT(w->name.user));
 	if (w->q.kind == ASK_LIST)
 		finish_error(w, ERR_EOF, REASON_NONE, STR_EMPTY);
 	else if (w->refused)
@@ -155,8 +161,11 @@ trace_answer(struct walk *w, const struct auth_answer *a)
 	const struct backend *b = w->b->v[w->at];
 	if (w->context.trace == NULL)
 		return;
-	trace_addf(w->context.trace, "%s %.*s: %s %s%s%.*s%s%.*s (%lld ms)", b->kind,
-		STR_FMT(b->title), err_name(a->err), reason_text(a->reason),
+	/* whatever was asked about: a domain, a transport */
+	const char *why =
+		a->err == ERR_NOTFOUND && a->reason == REASON_UNKNOWN ? "" : reason_text(a->reason);
+	trace_addf(w->context.trace, "%s %.*s: %s%s%s%s%.*s%s%.*s (%lld ms)", b->kind,
+		STR_FMT(b->title), err_name(a->err), why[0] != '\0' ? ", " : "", why,
 		a->detail.n > 0 ? ": " : "", STR_FMT(a->detail), a->user != NULL ? ", user " : "",
 		STR_FMT(a->user != NULL ? a->user->user : STR_EMPTY),
 		(long long)(clock_ms() - w->asked_ms));
@@ -246,6 +255,14 @@ next(const struct walk *w)
 	return at;
 }
 
+static struct str
+subject(const struct walk *w)
+{
+	if (w->q.name == NULL)
+		return w->q.other;
+	return w->q.kind == ASK_DOMAIN ? w->name.domain : w->name.address;
+}
+
 static void
 step(struct walk *w)
 {
@@ -257,7 +274,8 @@ step(struct walk *w)
 	struct backend *b = w->b->v[w->at];
 	w->asked_ms = clock_ms();
 	trace_addf(w->context.trace, "%s %.*s: asked about %s %.*s", b->kind, STR_FMT(b->title),
-		kind_text(w->q.kind), STR_FMT(w->q.name != NULL ? w->name.address : w->q.other));
+		kind_text(w->q.kind), STR_FMT(subject(w)));
+	w->asked = true;
 	w->request = b->ops->ask(b, &w->q, on_answer, w);
 }
 

@@ -22,6 +22,7 @@ struct admin_conn {
 	struct trace *trace;
 	struct buf verb, detail; /* for the log */
 	int64_t start_ms;
+	const char *nobody; /* what "not found" means here; NULL: the reason says it */
 	struct loop_task hang_up;
 };
 
@@ -111,14 +112,32 @@ add_user(struct buf *b, const struct auth_user *u)
 		buf_addf(b, "expires=%lld\n", (long long)u->expires_sec);
 }
 
+static const struct {
+	const char *name;
+	enum front_map map;
+	const char *nobody; /* the answer when there is none */
+} maps[] = {
+	{ "domain", MAP_DOMAIN, "not a domain of ours" },
+	{ "mailbox", MAP_MAILBOX, "nobody has this mailbox" },
+	{ "alias", MAP_ALIAS, "no alias and no group" },
+	{ "sender", MAP_SENDER, "nobody may send as it" },
+	{ "transport", MAP_TRANSPORT, "no other server has its mail" },
+	{ "post", MAP_POST, "no group" },
+	{ "owner", MAP_OWNER, "no group, or one without an owner" },
+};
+
 static void
 finish_error(struct admin_conn *c, const struct auth_answer *a)
 {
 	struct buf b;
+	const char *why = reason_text(a->reason);
+	/* "unknown user" is what every map's question comes to */
+	if (c->nobody != NULL && a->err == ERR_NOTFOUND &&
+		(a->reason == REASON_UNKNOWN || (a->reason == REASON_NONE && a->detail.n == 0)))
+		why = c->nobody;
 	buf_init(&b, 64 * 1024);
-	buf_addz(&b, reason_text(a->reason));
-	if (a->detail.n > 0)
-		buf_addf(&b, ": %.*s", STR_FMT(a->detail));
+	buf_addf(&b, "%s%s%.*s", why, why[0] != '\0' && a->detail.n > 0 ? ": " : "",
+		STR_FMT(a->detail));
 	if (a->err == ERR_NOTFOUND)
 		finish(c, "NOTFOUND", buf_str(&b));
 	else
@@ -141,24 +160,15 @@ on_answer(void *arg, const struct auth_answer *a)
 		add_user(&b, a->user);
 	else
 		buf_add(&b, a->value);
+	if (a->password_expires_sec >= 0)
+		buf_addf(&b, "password_expires=%lld\n", (long long)a->password_expires_sec);
+	if (a->grace_logins >= 0)
+		buf_addf(&b, "grace=%d\n", a->grace_logins);
 	finish(c, "OK", buf_str(&b));
 	buf_fini(&b);
 }
 
 /* ---- requests ---- */
-
-static const struct {
-	const char *name;
-	enum front_map map;
-} maps[] = {
-	{ "domain", MAP_DOMAIN },
-	{ "mailbox", MAP_MAILBOX },
-	{ "alias", MAP_ALIAS },
-	{ "sender", MAP_SENDER },
-	{ "transport", MAP_TRANSPORT },
-	{ "post", MAP_POST },
-	{ "owner", MAP_OWNER },
-};
 
 static struct auth_context
 context_of(struct admin_conn *c)
@@ -179,6 +189,7 @@ on_lookup(struct admin_conn *c, const struct str *field)
 	}
 	for (size_t i = 0; i < ARRAY_LEN(maps); i++)
 		if (str_eq(field[1], str_of(maps[i].name))) {
+			c->nobody = maps[i].nobody;
 			c->request = front_lookup(f, maps[i].map, field[2], &x, on_answer, c);
 			return;
 		}

@@ -5,21 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "core/base/cidr.h"
 #include "core/base/xalloc.h"
 #include "core/master/client.h"
 #include "core/master/commands.h"
 #include "core/master/password.h"
-
-static int
-usage(void)
-{
-	(void)fprintf(stderr,
-		"usage: postroom auth test USER [--as-service imap] [--from ADDRESS] [--as USER]\n"
-		"                               [--no-password] [-q]\n"
-		"       postroom auth status\n"
-		"       postroom auth forget USER | ADDRESS | --all\n");
-	return EXIT_USAGE;
-}
 
 static int
 run(const struct settings *s, const struct admin_request *r)
@@ -27,12 +17,11 @@ run(const struct settings *s, const struct admin_request *r)
 	struct buf out;
 	buf_init(&out, CLIENT_REPLY_MAX);
 	int status = admin_ask(s, r, &out);
-	if (status == 0 && out.n > 0)
-		(void)printf("%.*s%s", STR_FMT(buf_str(&out)),
-			buf_str(&out).p[out.n - 1] == '\n' ? "" : "\n");
+	if (status == 0)
+		client_print(&out);
 	if (status < 0) {
-		(void)fprintf(stderr, "postroom: %.*s/auth-admin: %s\n", STR_FMT(s->runtime_dir),
-			strerrordesc_np(errno));
+		(void)fprintf(stderr, "postroom: %.*s/auth-admin: %s%s\n", STR_FMT(s->runtime_dir),
+			strerrordesc_np(errno), client_hint(errno));
 		status = EXIT_TEMPFAIL;
 	}
 	buf_fini(&out);
@@ -78,9 +67,16 @@ static int
 auth_test(const struct settings *s, const struct command_args *a)
 {
 	struct test t = { .service = "imap", .from = "", .as = "" };
+	struct cidr from;
 	struct buf password;
 	if (!parse_test(a, &t))
-		return usage();
+		return command_usage("auth");
+	if (t.from[0] != '\0' && (cidr_parse(str_of(t.from), &from) != ERR_OK ||
+					 str_chr(str_of(t.from), '/') != strlen(t.from))) {
+		(void)fprintf(
+			stderr, "postroom: --from %s: not an address such as 192.0.2.7\n", t.from);
+		return EXIT_USAGE;
+	}
 	buf_init_secret(&password, 64 * 1024);
 	enum err e = t.no_password ? ERR_OK : password_read("Password: ", &password);
 	if (e != ERR_OK) {
@@ -104,12 +100,12 @@ static int
 auth_forget(const struct settings *s, const struct command_args *a)
 {
 	if (a->argc != 2)
-		return usage();
+		return command_usage("auth");
 	struct str key = str_of(a->argv[1]);
 	if (str_eq(key, STR("--all")))
 		key = STR_EMPTY;
 	else if (key.n == 0 || key.p[0] == '-')
-		return usage();
+		return command_usage("auth");
 	const struct admin_request r = { .verb = "FORGET", .fields = &key, .fields_count = 1 };
 	return run(s, &r);
 }
@@ -119,18 +115,13 @@ command_auth(const struct command_args *a)
 {
 	static const struct admin_request status = { .verb = "STATUS" };
 	struct str what = str_of(a->argv[0]);
-	int rc = EXIT_USAGE;
+	bool test = str_eq(what, STR("test")), forget = str_eq(what, STR("forget"));
+	if (!test && !forget && (!str_eq(what, STR("status")) || a->argc != 1))
+		return command_usage("auth");
 	struct settings *s = command_settings(a, false);
 	if (s == NULL)
 		return EXIT_CONFIG;
-	if (str_eq(what, STR("test")))
-		rc = auth_test(s, a);
-	else if (str_eq(what, STR("forget")))
-		rc = auth_forget(s, a);
-	else if (str_eq(what, STR("status")) && a->argc == 1)
-		rc = run(s, &status);
-	else
-		rc = usage();
+	int rc = test ? auth_test(s, a) : forget ? auth_forget(s, a) : run(s, &status);
 	settings_free(s);
 	return rc;
 }

@@ -128,8 +128,7 @@ command_config(const struct command_args *a)
 	struct buf out;
 
 	if (a->argc == 1 && !str_eq(str_of(a->argv[0]), STR("-n"))) {
-		(void)fprintf(stderr, "usage: postroom config [-n]\n");
-		return EXIT_USAGE;
+		return command_usage("config");
 	}
 	s = command_settings(a, false);
 	if (s == NULL)

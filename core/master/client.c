@@ -40,6 +40,28 @@ client_connect(const struct settings *s, const char *name)
 	return -1;
 }
 
+const char *
+client_hint(int code)
+{
+	switch (code) {
+	case ENOENT:
+	case ECONNREFUSED:
+		return " (is the server running, with this configuration?)";
+	case EACCES:
+		return " (root may)";
+	}
+	return "";
+}
+
+void
+client_print(const struct buf *answer)
+{
+	struct str s = buf_str(answer);
+
+	if (s.n > 0)
+		(void)printf("%.*s%s", STR_FMT(s), str_ends(s, STR("\n")) ? "" : "\n");
+}
+
 bool
 client_send(int fd, struct str bytes)
 {

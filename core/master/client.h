@@ -15,6 +15,12 @@ enum { CLIENT_WAIT_SEC = 60, CLIENT_REPLY_MAX = 16 * 1024 * 1024 };
 /* runtime_dir/name. The descriptor, or -1 with errno. */
 int
 client_connect(const struct settings *s, const char *name);
+/* An answer, on stdout, with the end of its last line. */
+void
+client_print(const struct buf *answer);
+/* What an administrator may want to know of an errno of client_connect; empty, or behind it. */
+const char *
+client_hint(int code);
 /* False: the connection broke, errno says how. */
 bool
 client_send(int fd, struct str bytes);

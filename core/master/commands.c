@@ -2,8 +2,6 @@
  * rows alone. */
 #include "core/master/commands.h"
 
-#include <stdio.h>
-
 const struct command commands[] = {
 	{ "serve", "", "run the mail server in the foreground", command_serve, 0, 0 },
 	{ "check", "", "try the configuration file and the files it names", command_check, 0, 0 },
@@ -14,16 +12,42 @@ const struct command commands[] = {
 	{ "lookup", "[-q] MAP KEY",
 		"explain: user, domain, mailbox, alias, sender, transport, post, owner",
 		command_lookup, 2, 3 },
-	{ "auth", "test|status|forget",
+	{ "auth",
+		"test [--as-service imap] [--from ADDRESS] [--as USER] [--no-password] [-q] USER\n"
+		"status\n"
+		"forget USER | ADDRESS | --all",
 		"try a login step by step; servers, caches and blocks; forget", command_auth, 1,
 		10 },
 	{ "pw", "[-s SCHEME | -t HASH | -l]",
 		"make the hash of a password; -t: try one; -l: list the schemes", command_pw, 0,
 		2 },
-	{ "store", "check USER", "read a user's mail store whole and say what is wrong with it",
-		command_store, 2, 4 },
+	{ "store", "check [--repair] USER | --home PATH",
+		"read a user's mail store whole and say what is wrong with it", command_store, 2,
+		4 },
 	{ NULL, NULL, NULL, NULL, 0, 0 },
 };
+
+void
+command_print_usage(FILE *to, const struct command *c)
+{
+	struct str rest = str_of(c->usage), line;
+
+	do {
+		(void)str_cut(rest, '\n', &line, &rest);
+		(void)fprintf(to, "%s postroom %s%s%.*s\n",
+			line.p == c->usage ? "usage:" : "      ", c->name, line.n > 0 ? " " : "",
+			STR_FMT(line));
+	} while (rest.n > 0);
+}
+
+int
+command_usage(const char *name)
+{
+	for (const struct command *c = commands; c->name != NULL; c++)
+		if (str_eq(str_of(c->name), str_of(name)))
+			command_print_usage(stderr, c);
+	return EXIT_USAGE;
+}
 
 struct settings *
 command_settings(const struct command_args *a, bool read_files)

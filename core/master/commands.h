@@ -1,6 +1,8 @@
 #ifndef POSTROOM_MASTER_COMMANDS_H
 #define POSTROOM_MASTER_COMMANDS_H
 
+#include <stdio.h>
+
 #include "config/settings.h"
 
 /* The subcommands of `postroom`: one row each, one small file each. */
@@ -12,7 +14,7 @@ struct command_args {
 
 struct command {
 	const char *name;  /* "lookup" */
-	const char *usage; /* "MAP KEY" */
+	const char *usage; /* "MAP KEY"; several lines: several ways to use it */
 	const char *help;  /* one line */
 	/* The exit status. args_min and args_max were checked. */
 	int (*fn)(const struct command_args *a);
@@ -21,6 +23,11 @@ struct command {
 
 /* Ends with a row whose name is NULL. */
 extern const struct command commands[];
+/* How to use the command of this name, to stderr. Returns EXIT_USAGE. */
+int
+command_usage(const char *name);
+void
+command_print_usage(FILE *to, const struct command *c);
 
 /* Exit statuses beside 0 and 1; sysexits.h has the same numbers, but for usage. */
 enum { EXIT_USAGE = 2, EXIT_UNAVAILABLE = 69, EXIT_TEMPFAIL = 75, EXIT_CONFIG = 78 };

@@ -58,7 +58,7 @@ show(struct str reply)
 			if (table[i].status == 0)
 				(void)fprintf(*table[i].to, "%.*s\n", STR_FMT(rest));
 			else
-				(void)fprintf(*table[i].to, "%.*s\n", STR_FMT(reply));
+				(void)fprintf(*table[i].to, "%.*s\n", STR_FMT(str_trim(reply)));
 			return table[i].status;
 		}
 	(void)fprintf(stderr, "postroom: an answer that makes no sense\n");
@@ -84,9 +84,10 @@ lookup_map(const struct settings *s, const char *map, const char *key)
 		if (fd >= 0 && ask(fd, buf_str(&question), &in, &reply) == ERR_OK)
 			status = show(reply);
 		else
-			(void)fprintf(stderr, "postroom: %.*s/directory: %s\n",
+			(void)fprintf(stderr, "postroom: %.*s/directory: %s%s\n",
 				STR_FMT(s->runtime_dir),
-				fd < 0 ? strerrordesc_np(errno) : "no answer");
+				fd < 0 ? strerrordesc_np(errno) : "no answer",
+				fd < 0 ? client_hint(errno) : "");
 		if (fd >= 0)
 			(void)close(fd);
 	}
@@ -102,8 +103,7 @@ command_lookup(const struct command_args *a)
 	char **arg = a->argv + (quiet ? 1 : 0);
 
 	if (a->argc - (quiet ? 1 : 0) != 2) {
-		(void)fprintf(stderr, "usage: postroom lookup [-q] MAP KEY\n");
-		return EXIT_USAGE;
+		return command_usage("lookup");
 	}
 	struct settings *s = command_settings(a, false);
 	if (s == NULL)
@@ -115,10 +115,15 @@ command_lookup(const struct command_args *a)
 	struct buf out;
 	buf_init(&out, CLIENT_REPLY_MAX);
 	int status = admin_ask(s, &r, &out);
-	if (status == 0)
-		(void)printf("%.*s\n", STR_FMT(buf_str(&out)));
-	else if (status < 0)
+	if (status == 0) {
+		client_print(&out);
+	} else if (status < 0 && str_eq(fields[0], STR("user"))) {
+		(void)fprintf(stderr, "postroom: %.*s/auth-admin: %s%s\n", STR_FMT(s->runtime_dir),
+			strerrordesc_np(errno), client_hint(errno));
+		status = EXIT_TEMPFAIL;
+	} else if (status < 0) {
 		status = lookup_map(s, arg[0], arg[1]);
+	}
 	buf_fini(&out);
 	settings_free(s);
 	return status;

@@ -11,10 +11,11 @@ print_help(FILE *to)
 {
 	(void)fprintf(to, "usage: postroom [--config FILE] COMMAND [ARGUMENTS]\n\n");
 	for (const struct command *c = commands; c->name != NULL; c++)
-		(void)fprintf(to, "  %-8s %-18s %s\n", c->name, c->usage, c->help);
+		(void)fprintf(to, "  %-8s %s\n", c->name, c->help);
 	(void)fprintf(to,
 		"\n  --config FILE   instead of " POSTROOM_SYSCONFDIR "/postroom/postroom.conf\n"
-		"  --version       print the version\n  --help          print this\n");
+		"  --version       print the version\n"
+		"  --help          print this; behind a command: how to use it\n");
 }
 
 /* Takes --config out of the arguments, wherever it stands. False: its value is missing. */
@@ -49,6 +50,36 @@ find(struct str name)
 	return NULL;
 }
 
+static bool
+is_help(const char *arg)
+{
+	return str_eq(str_of(arg), STR("--help")) || str_eq(str_of(arg), STR("-h"));
+}
+
+static bool
+wants_help(const struct command_args *a)
+{
+	for (int i = 0; i < a->argc; i++)
+		if (is_help(a->argv[i]))
+			return true;
+	return false;
+}
+
+static int
+run(const struct command *c, const struct command_args *a)
+{
+	if (wants_help(a)) {
+		command_print_usage(stdout, c);
+		(void)printf("\n%s; see postroom(8)\n", c->help);
+		return 0;
+	}
+	if (a->argc < c->args_min || a->argc > c->args_max) {
+		command_print_usage(stderr, c);
+		return EXIT_USAGE;
+	}
+	return c->fn(a);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -56,7 +87,11 @@ main(int argc, char **argv)
 	const struct command *c;
 
 	(void)signal(SIGPIPE, SIG_IGN);
-	if (!take_config(&argc, argv, &a.config) || argc < 2) {
+	if (!take_config(&argc, argv, &a.config)) {
+		(void)fprintf(stderr, "postroom: --config needs a file\n");
+		return EXIT_USAGE;
+	}
+	if (argc < 2) {
 		print_help(stderr);
 		return EXIT_USAGE;
 	}
@@ -64,7 +99,7 @@ main(int argc, char **argv)
 		(void)printf("postroom " PACKAGE_VERSION "\n");
 		return 0;
 	}
-	if (str_eq(str_of(argv[1]), STR("--help")) || str_eq(str_of(argv[1]), STR("help"))) {
+	if (is_help(argv[1]) || str_eq(str_of(argv[1]), STR("help"))) {
 		print_help(stdout);
 		return 0;
 	}
@@ -76,9 +111,5 @@ main(int argc, char **argv)
 	}
 	a.argc = argc - 2;
 	a.argv = argv + 2;
-	if (a.argc < c->args_min || a.argc > c->args_max) {
-		(void)fprintf(stderr, "usage: postroom %s %s\n", c->name, c->usage);
-		return EXIT_USAGE;
-	}
-	return c->fn(&a);
+	return run(c, &a);
 }

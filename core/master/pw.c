@@ -96,13 +96,6 @@ make(struct str scheme, struct str password)
 	return e == ERR_OK ? 0 : e == ERR_TEMP ? EXIT_TEMPFAIL : EXIT_USAGE;
 }
 
-static int
-usage(void)
-{
-	(void)fprintf(stderr, "usage: postroom pw [-s SCHEME | -t HASH | -l]\n");
-	return EXIT_USAGE;
-}
-
 int
 command_pw(const struct command_args *a)
 {
@@ -120,10 +113,10 @@ command_pw(const struct command_args *a)
 		else if (str_eq(arg, STR("-t")) && more)
 			stored = str_of(a->argv[++i]);
 		else
-			return usage();
+			return command_usage("pw");
 	}
 	if (scheme.n != 0 && stored.n != 0)
-		return usage();
+		return command_usage("pw");
 	buf_init_secret(&password, PASSWD_PASSWORD_MAX);
 	if (get_password(stored.n == 0, &password))
 		status = stored.n != 0 ? test(stored, buf_str(&password))

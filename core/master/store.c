@@ -148,9 +148,7 @@ command_store(const struct command_args *a)
 	int status = 1;
 
 	if (!parse(a, &w)) {
-		(void)fprintf(
-			stderr, "usage: postroom store check [--repair] [--home PATH | USER]\n");
-		return EXIT_USAGE;
+		return command_usage("store");
 	}
 	/* For a path, only root needs to know more: whom to become. */
 	if (w.user != NULL || geteuid() == 0) {

@@ -106,6 +106,22 @@ def test_without_a_server(master):
     assert master.command("lookup", "alias", "x").returncode == 75
 
 
+def test_help_needs_no_configuration(master):
+    master.conf.rename(master.conf.with_suffix(".away"))
+    try:
+        for args in (("auth", "--help"), ("auth", "test", "-h"), ("lookup", "--help"),
+                     ("check", "--help"), ("pw", "--help"), ("store", "--help")):
+            done = master.command(*args)
+            assert done.returncode == 0 and f"usage: postroom {args[0]}" in done.stdout, args
+        assert "usage: postroom auth test" in master.command("auth", "nonsense").stderr
+    finally:
+        master.conf.with_suffix(".away").rename(master.conf)
+
+
+def test_who_cannot_ask_is_told_why(master):
+    assert "is the server running" in master.command("auth", "status").stderr
+
+
 def test_an_empty_standard_input_is_no_password(master):
     assert master.command("auth", "test", "anna", stdin="").returncode == 2
     assert not os.path.exists(master.runtime / "auth-admin")

@@ -38,6 +38,43 @@ def test_exit_statuses(postroom, table, key, status):
     assert bool(done.stdout) == (status == 0)
 
 
+@pytest.mark.parametrize("table,key,words", [
+    ("user", "nobody", "unknown user"), ("user", "a*b", "not a name"),
+    ("domain", "elsewhere.example", "not a domain of ours"),
+    ("mailbox", "nobody@example.org", "nobody has this mailbox"),
+    ("alias", "nobody@example.org", "no alias and no group"),
+    ("alias", "anna.berg@example.org", "stands for itself only"),
+    ("sender", "nobody@example.org", "nobody may send as it"),
+    ("transport", "anna.berg@example.org", "no other server has its mail"),
+    ("owner", "sales@example.org", "no group, or one without an owner"),
+])
+def test_no_is_said_in_the_words_of_the_question(postroom, table, key, words):
+    assert postroom.command("lookup", "-q", table, key, check=False).stderr == f"NOTFOUND {words}\n"
+
+
+def test_the_record_ends_with_its_last_line(postroom):
+    done = postroom.command("lookup", "-q", "user", "anna.berg")
+    assert all(done.stdout.splitlines()) and done.stdout.endswith("\n"), done.stdout
+
+
+def test_what_a_client_hears_is_said(postroom):
+    done = postroom.command("auth", "test", "anna.berg", input="wrong\n", check=False)
+    assert "an IMAP client hears [AUTHENTICATIONFAILED]" in done.stderr
+    assert "wrong\n" not in done.stderr
+
+
+def test_a_name_that_no_section_takes(postroom):
+    done = postroom.command("auth", "test", "ELSEWHERE\\anna", "--no-password", check=False)
+    assert done.returncode == 69 and "no section takes it" in done.stderr
+
+
+def test_from_must_be_an_address(postroom):
+    for wrong in ("nonsense", "192.0.2.0/24", "localhost"):
+        done = postroom.command("auth", "test", "anna.berg", "--from", wrong, "--no-password",
+                                check=False)
+        assert done.returncode == 2 and "not an address" in done.stderr, (wrong, done)
+
+
 def test_a_filter_is_shown_escaped(postroom):
     """What stands in the trace is what was asked."""
     done = postroom.command("lookup", "mailbox", "o'brien+x@example.org", check=False)
