@@ -28,9 +28,8 @@ scram_seed_make(struct scram_seed *out, struct str secret)
 	if (secret.n == 0)
 		secret = str_n(id, machine_id(id, sizeof id));
 	/* The machine's id itself is not for strangers: machine-id(5). */
-	if (secret.n > 0)
-		hmac_sha256(secret, STR("postroom scram salt"), out->bytes);
-	else
+	if (secret.n == 0 || digest_hmac(DIGEST_SHA256, secret, STR("postroom scram salt"),
+				     out->bytes) != ERR_OK)
 		rand_bytes(out->bytes, sizeof out->bytes);
 	explicit_bzero(id, sizeof id);
 }
@@ -46,7 +45,9 @@ scram_salt_make(const struct scram_seed *s, struct str name, bool sha256,
 	buf_addc(&text, sha256 ? '2' : '1');
 	for (size_t i = 0; i < name.n; i++)
 		buf_addc(&text, (char)ascii_lower((unsigned char)name.p[i]));
-	hmac_sha256(str_n(s->bytes, sizeof s->bytes), buf_str(&text), made);
+	if (digest_hmac(DIGEST_SHA256, str_n(s->bytes, sizeof s->bytes), buf_str(&text), made) !=
+		ERR_OK)
+		rand_bytes(made, sizeof made);
 	buf_fini(&text);
 	memcpy(out, made, SCRAM_SALT_BYTES);
 }
