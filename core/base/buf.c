@@ -67,6 +67,8 @@ grow(struct buf *b, size_t n)
 		return true;
 	if (b->mem != NULL && b->head >= b->n && b->cap - b->n >= n) {
 		memmove(b->mem, b->mem + b->head, b->n);
+		if (b->secret)
+			explicit_bzero(b->mem + b->head, b->n);
 		b->head = 0;
 		return true;
 	}

@@ -107,6 +107,17 @@ test_buf(void **state)
 	}
 	assert_true(b.cap <= 256);
 	buf_fini(&b);
+
+	/* a secret that moves to the front leaves nothing behind */
+	buf_init_secret(&b, 1000);
+	for (int i = 0; i < 58; i++)
+		buf_addc(&b, '.');
+	buf_addz(&b, "secret");
+	buf_consume(&b, 58);
+	buf_addz(&b, "!");
+	assert_true(str_eq(buf_str(&b), STR("secret!")));
+	assert_null(memmem(b.mem + b.n, b.cap - b.n, "secret", 6));
+	buf_fini(&b);
 }
 
 static void
