@@ -37,6 +37,7 @@ conn_read(struct stream *st, void *arg)
 			c->kind->end(c);
 			return;
 		}
+		explicit_bzero(in->mem + in->head, used); /* a password may stand there */
 		buf_consume(in, used);
 	}
 	stream_read_again(st);

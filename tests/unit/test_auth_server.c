@@ -249,6 +249,21 @@ teardown(void **state)
 	return 0;
 }
 
+/* Gates keep their connections for weeks. */
+static void
+test_no_password_stays_in_the_input(void **state)
+{
+	struct world *w = *state;
+	struct client c = client_new(w);
+	log_in(w, &c, "1");
+	const struct conn *conn = CONTAINER_OF(w->service.conns.next, struct conn, link);
+	const struct buf *in = stream_in(conn->stream);
+	assert_non_null(in->mem);
+	assert_true(in->cap > sizeof RIGHT);
+	assert_null(memmem(in->mem, in->cap, RIGHT, sizeof RIGHT - 1));
+	close(c.fd);
+}
+
 static void
 test_a_login_is_confirmed_once(void **state)
 {
@@ -434,6 +449,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(
+			test_no_password_stays_in_the_input, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_login_is_confirmed_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			test_a_refused_or_cancelled_login_is_not_confirmed, setup, teardown),
