@@ -110,12 +110,12 @@ def test_refusals_get_slower(start):
             begin = time.monotonic()
             assert plain(c, PERSON, f"guess{n}", "198.51.100.3").verb == "FAIL"
             took.append(time.monotonic() - begin)
-        assert 0.09 < took[0] < 0.5 and took[1] > 0.19 and took[2] > 0.39
-        assert 0.79 < took[5] < 1.6
+        assert 0.09 < took[0] < 0.75 and took[1] > 0.19 and took[2] > 0.39
+        assert 0.79 < took[5] < 3
         # who is right does not wait
         begin = time.monotonic()
         assert plain(c, PERSON, GOOD, "198.51.100.4").verb == "OK"
-        assert time.monotonic() - begin < 0.5
+        assert time.monotonic() - begin < 0.75
 
 
 HOSTILE = [
