@@ -226,6 +226,8 @@ set_options(struct http_request *r, const struct http_query *q)
 			CURLE_OK &&
 		curl_easy_setopt(e, CURLOPT_PROXY, "") == CURLE_OK &&
 		curl_easy_setopt(e, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED) == CURLE_OK &&
+		/* else the end of a request waits for the thread that resolves its name */
+		curl_easy_setopt(e, CURLOPT_QUICK_EXIT, 1L) == CURLE_OK &&
 		curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L) == CURLE_OK;
 	if (ok && q->ca_pem.n > 0)
 		ok = curl_easy_setopt(e, CURLOPT_CAINFO_BLOB, &ca) == CURLE_OK;
