@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "core/base/clock.h"
+#include "core/base/hmap.h"
 #include "core/base/xalloc.h"
 
 struct walk {
@@ -27,7 +28,13 @@ struct walk {
 	bool refused;
 	enum auth_reason refused_reason;
 	struct buf refused_detail;
+	struct hmap listed;    /* ASK_LIST of several backends: who was told of */
 	struct loop_task task; /* nobody was left to ask at the start */
+};
+
+struct listed {
+	struct hmap_node node;
+	char user[];
 };
 
 static const char *
@@ -52,6 +59,17 @@ kind_text(enum ask_kind k)
 }
 
 static void
+listed_free(struct hmap *m)
+{
+	struct hmap_node *next = NULL;
+	for (struct hmap_node *n = hmap_next(m, NULL); n != NULL; n = next) {
+		next = hmap_next(m, n);
+		free(CONTAINER_OF(n, struct listed, node));
+	}
+	hmap_fini(m);
+}
+
+static void
 walk_free(struct walk *w)
 {
 	if (w->request != NULL)
@@ -60,6 +78,7 @@ walk_free(struct walk *w)
 	buf_fini(&w->password);
 	buf_fini(&w->text);
 	buf_fini(&w->refused_detail);
+	listed_free(&w->listed);
 	backends_unref(w->b);
 	free(w);
 }
@@ -199,13 +218,30 @@ finish_failed(struct walk *w, const struct auth_answer *a)
 			  .grace_logins = -1 });
 }
 
+/* One user of a list. Whom several backends have is the first one's, as in every other answer. */
+static void
+list_user(struct walk *w, const struct auth_answer *a)
+{
+	struct str user = a->user->user;
+	if (!backends_own_domain(w->b, w->at, domain_of(user)))
+		return;
+	if (w->b->n > 1) {
+		if (hmap_get(&w->listed, user) != NULL)
+			return;
+		struct listed *l = xmalloc(sizeof *l + user.n);
+		memcpy(l->user, user.p, user.n);
+		hmap_put(&w->listed, &l->node, str_n(l->user, user.n));
+	}
+	w->fn(w->arg, a);
+}
+
 static void
 on_answer(void *arg, const struct auth_answer *a)
 {
 	struct walk *w = arg;
 	if (w->q.kind == ASK_LIST && a->err == ERR_OK) {
-		if (a->user != NULL && backends_own_domain(w->b, w->at, domain_of(a->user->user)))
-			w->fn(w->arg, a);
+		if (a->user != NULL)
+			list_user(w, a);
 		return;
 	}
 	w->request = NULL;
@@ -318,6 +354,7 @@ walk_start(struct backends *b, const struct auth_question *q, const struct walk_
 	buf_add(&w->password, q->password);
 	w->q.password = buf_str(&w->password);
 	buf_init(&w->refused_detail, 4096);
+	hmap_init(&w->listed);
 	w->tag_cut = o != NULL && o->whole_only;
 	w->only = o != NULL ? o->only : NULL;
 	loop_task_init(&w->task, b->loop, on_nobody, w);

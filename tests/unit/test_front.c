@@ -432,6 +432,13 @@ test_lists_and_domains(void **state UNUSED)
 	turn();
 	assert_int_equal(g.calls, 4);
 	assert_int_equal(g.err, ERR_EOF);
+	/* whom both have is listed once */
+	fake_add(&two, "anna anna@example.org", "hers", "anna@example.org");
+	g = (struct got){ 0 };
+	(void)front_list(front, &c, on_got, &g);
+	turn();
+	assert_int_equal(g.calls, 4);
+	assert_int_equal(g.err, ERR_EOF);
 	two.failing = ERR_TEMP;
 	g = (struct got){ 0 };
 	(void)front_list(front, &c, on_got, &g);
