@@ -12,7 +12,9 @@ static const struct {
 	[REASON_PASSWORD] = { "password refused", "", true },
 	[REASON_REFUSED] = { "refused whatever the password", "", true },
 	[REASON_AMBIGUOUS] = { "more than one entry matches", "", false },
-	[REASON_ENTRY] = { "the entry has no usable name or home", "", false },
+	[REASON_ENTRY] = { "the entry cannot be used: logins are refused and mail waits until it "
+			   "is corrected",
+		"", false },
 	[REASON_DOMAIN] = { "the user's domain is another backend's", "", false },
 	[REASON_HOME] = { "home belongs to another user or is not below mail_root", "", false },
 	[REASON_LOCKED] = { "account locked", "", true },

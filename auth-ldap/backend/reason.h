@@ -13,7 +13,7 @@ enum auth_reason {
 	REASON_PASSWORD,  /* refused, and no more is known */
 	REASON_REFUSED,	  /* not (or not only) for the password: it may be right */
 	REASON_AMBIGUOUS, /* more than one entry matches */
-	REASON_ENTRY,	  /* the entry lacks a usable name or home */
+	REASON_ENTRY,	  /* the entry has no usable name, or another value that cannot be used */
 	REASON_DOMAIN,	  /* another backend's domain */
 	REASON_HOME,	  /* home of another user, or not below mail_root */
 	REASON_LOCKED,	 /* the directory locked the account (often said for wrong passwords too) */
