@@ -125,6 +125,10 @@ struct backend {
 	const struct str *login_domains;
 	size_t login_domains_count;
 	struct str netbios; /* logins with this name->netbios are asked of it alone; empty: none */
+	/* Limits of an address that this one knows: addresses in the end, and steps to them; 0: the
+	 * front's own. */
+	size_t expansion_max;
+	unsigned depth_max;
 	/* What an answer about a user depends on beside the name (for cache keys). */
 	bool by_service, by_remote_ip, by_local_ip;
 };

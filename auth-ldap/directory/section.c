@@ -505,6 +505,8 @@ directory_backend_new(struct loop *l, const struct settings *s, const struct set
 		.login_domains = d->login_domains.v,
 		.login_domains_count = d->login_domains.n,
 		.netbios = d->netbios_domain,
+		.expansion_max = (size_t)d->expansion_max,
+		.depth_max = (unsigned)d->depth_max,
 		.by_service = users_use(d, "service"),
 		.by_remote_ip = users_use(d, "remote_ip"),
 		.by_local_ip = users_use(d, "local_ip"),

@@ -21,7 +21,7 @@ enum {
 	KEY_MAX = 16 * 1024,
 	ITEM_BYTES = 1024, /* of memory for one result, names and all: generous */
 	ARENA_BYTES = 16 * 1024 * 1024,
-	RESULTS_MAX = 50000, /* where no directory section has limits */
+	RESULTS_MAX = 50000, /* where the backend has no limits of its own */
 	DEPTH_MAX = 50,
 };
 
@@ -381,6 +381,14 @@ take_member(struct item *i, const struct auth_member *m, bool alone)
 	}
 }
 
+/* The backend that knows the first address says how far it goes. */
+static void
+limits_of(struct expansion *x, const struct backend *b)
+{
+	x->results_max = b->expansion_max > 0 ? b->expansion_max : RESULTS_MAX;
+	x->depth_max = b->depth_max > 0 ? b->depth_max : DEPTH_MAX;
+}
+
 static void
 take(struct item *i, const struct auth_answer *a)
 {
@@ -390,6 +398,8 @@ take(struct item *i, const struct auth_answer *a)
 		take_who(i, a);
 		return;
 	}
+	if (i->kind == ITEM_FIRST || (i->kind == ITEM_CATCHALL && i->depth == 0))
+		limits_of(x, x->b->v[i->backend]);
 	if (i->kind == ITEM_FIRST) {
 		x->known = true;
 		if (a->owner.n > 0 && arena_str(x->arena, a->owner, &x->owner) != ERR_OK)
@@ -674,11 +684,12 @@ expansion_start(struct backends *b, enum expansion_kind kind, const struct name 
 	struct str other, const struct auth_context *c, auth_fn fn, void *arg)
 {
 	struct expansion *x = xcalloc(1, sizeof *x);
-	const struct settings *s = b->settings;
-	bool limits = s->directories_count > 0;
 	x->b = backends_ref(b);
-	x->results_max = limits ? (size_t)s->directories[0].expansion_max : RESULTS_MAX;
-	x->depth_max = limits ? (unsigned)s->directories[0].depth_max : DEPTH_MAX;
+	x->results_max = RESULTS_MAX;
+	x->depth_max = DEPTH_MAX;
+	for (size_t k = 0; k < b->n; k++)
+		if (b->v[k]->expansion_max > x->results_max)
+			x->results_max = b->v[k]->expansion_max;
 	x->kind = kind;
 	x->fn = fn;
 	x->arg = arg;

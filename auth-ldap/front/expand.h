@@ -15,10 +15,11 @@ enum expansion_kind {
 	EXPAND_POST,   /* may other, a sender's address, post to the group? no value */
 };
 
-/* Copies address, other and c (not c's trace). Limits are those of the first directory section. fn
- * is called once, from the loop: ERR_OK; ERR_NOTFOUND: no backend knows it (REASON_UNKNOWN), or it
- * stands for nobody, or for nobody but itself (REASON_LOOP, REASON_NONE); ERR_DENIED: beyond the
- * limits (REASON_LIMIT), or other may not post (REASON_AUTHZ); ERR_TEMP (REASON_DIRECTORY). */
+/* Copies address, other and c (not c's trace). Limits are those of the backend that knows
+ * the address. fn is called once, from the loop: ERR_OK; ERR_NOTFOUND: no backend knows it
+ * (REASON_UNKNOWN), or it stands for nobody, or for nobody but itself (REASON_LOOP, REASON_NONE);
+ * ERR_DENIED: beyond the limits (REASON_LIMIT), or other may not post (REASON_AUTHZ); ERR_TEMP
+ * (REASON_DIRECTORY). */
 struct expansion *
 expansion_start(struct backends *b, enum expansion_kind kind, const struct name *address,
 	struct str other, const struct auth_context *c, auth_fn fn, void *arg);

@@ -630,16 +630,25 @@ count_parts(struct str s)
 	return n;
 }
 
+/* Limits of the backend that knows the addresses; 0: none. */
+static size_t big_results;
+static unsigned big_depth;
+
 static void
 run_big(const char *key, unsigned big, enum err want, size_t parts, unsigned at_most_in_flight)
 {
-	struct fake f;
+	struct fake f, stranger;
 	struct outcome o;
 	fake_init(&f, NULL, 0);
 	f.big = big;
 	f.order = LAST_FIRST;
-	struct backend *v[] = { &f.base };
-	struct backends b = { .loop = the_loop, .settings = the_settings, .v = v, .n = 1 };
+	f.base.expansion_max = big_results;
+	f.base.depth_max = big_depth;
+	/* asked first, knows nothing: its limits are nobody's */
+	fake_init(&stranger, NULL, 0);
+	stranger.base.expansion_max = stranger.base.depth_max = 1;
+	struct backend *v[] = { &stranger.base, &f.base };
+	struct backends b = { .loop = the_loop, .settings = the_settings, .v = v, .n = 2 };
 	outcome_init(&o);
 	run(&b, EXPAND_ALIAS, key, "", &o);
 	assert_int_equal(o.err, want);
@@ -648,6 +657,7 @@ run_big(const char *key, unsigned big, enum err want, size_t parts, unsigned at_
 		assert_int_equal(o.reason, REASON_LIMIT);
 	assert_true(f.most_waiting <= at_most_in_flight);
 	outcome_fini(&o);
+	fake_fini(&stranger);
 	fake_fini(&f);
 }
 
@@ -655,15 +665,16 @@ static void
 test_size(void **state)
 {
 	(void)state;
-	int64_t max = the_settings->directories[0].expansion_max;
 	run_big("big@x", 10000, ERR_OK, 10000, 1);
 	run_big("refs@x", 10000, ERR_OK, 10000, 1024);
-	the_settings->directories[0].expansion_max = 9999;
+	big_results = 9999;
 	run_big("big@x", 10000, ERR_DENIED, 0, 1);
 	run_big("refs@x", 10000, ERR_DENIED, 0, 1024);
 	run_big("refs@x", 9999, ERR_OK, 9999, 1024);
 	run_big("commas@x", 1, ERR_OK, 2, 2);
-	the_settings->directories[0].expansion_max = max;
+	big_results = 60000;
+	run_big("refs@x", 20000, ERR_OK, 20000, 1024);
+	big_results = 0;
 }
 
 static void
@@ -673,6 +684,12 @@ test_depth(void **state)
 	run_big("chain50@x", 1, ERR_OK, 1, 1);
 	run_big("chain51@x", 1, ERR_DENIED, 0, 1);
 	run_big("chain5000@x", 1, ERR_DENIED, 0, 1);
+	big_depth = 4;
+	run_big("chain4@x", 1, ERR_OK, 1, 1);
+	run_big("chain5@x", 1, ERR_DENIED, 0, 1);
+	big_depth = 70;
+	run_big("chain70@x", 1, ERR_OK, 1, 1);
+	big_depth = 0;
 }
 
 /* ---- failures and cancellation at every question ---- */
@@ -806,15 +823,11 @@ test_trace(void **state)
 static int
 setup(void **state)
 {
-	static struct settings_directory section;
 	(void)state;
 	log_set_level(LVL_ERROR);
 	the_loop = loop_new();
 	the_settings = settings_defaults();
 	the_settings->recipient_delimiter = STR("+");
-	section = (struct settings_directory){ .expansion_max = 50000, .depth_max = 50 };
-	the_settings->directories = &section;
-	the_settings->directories_count = 1;
 	loop_timer_init(&guard, the_loop, on_guard, NULL);
 	return 0;
 }
@@ -823,7 +836,6 @@ static int
 teardown(void **state)
 {
 	(void)state;
-	the_settings->directories_count = 0;
 	settings_free(the_settings);
 	loop_free(the_loop);
 	return 0;
