@@ -404,7 +404,7 @@ def test_directory_down_is_temporary_and_up_again_works(work, certs, start):
 
 
 def test_reload_takes_new_settings_and_keeps_connections(start, slapd):
-    a = start(directory_section(slapd, extra='user_filter = "(uid=nobody-at-all)"'))
+    a = start(directory_section(slapd, extra='user_filter = "(uid=%{user}-of-nobody)"'))
     with a.auth() as c:
         assert c.plain(PERSON, GOOD).verb == "FAIL"
         a.write_conf(directory_section(slapd))

@@ -175,7 +175,8 @@ def test_modifiers(start, slapd):
 
 
 def test_netbios_names(start, slapd):
-    other = section(slapd, 'user_filter = "(cn=nobody)"\n\tnetbios_domain = "OTHER"', "other")
+    other = section(slapd, 'user_filter = "(&(uid=%{user})(cn=nobody))"\n\t'
+                    'netbios_domain = "OTHER"', "other")
     a = start(section(slapd, 'netbios_domain = "EXAMPLE"'), other)
     r = login(a, f"EXAMPLE\\{ANNA}", GOOD(ANNA))
     assert r.verb == "OK" and r.fields["user"] == f"{ANNA}@example.org"
