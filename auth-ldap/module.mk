@@ -42,6 +42,7 @@ auth_ldap_libauth_a_SOURCES = \
 	auth-ldap/ldap/url.c auth-ldap/ldap/url.h \
 	auth-ldap/directory/result.c auth-ldap/directory/result.h \
 	auth-ldap/directory/entry_members.c auth-ldap/directory/member_batch.c \
+	auth-ldap/directory/member_settings.c \
 	auth-ldap/directory/members.c auth-ldap/directory/members.h auth-ldap/directory/members_impl.h \
 	auth-ldap/directory/rdn.c auth-ldap/directory/rdn.h \
 	auth-ldap/directory/rights.c auth-ldap/directory/transport.c \

@@ -59,6 +59,11 @@ struct members_section {
 	int64_t single_ms; /* what the last other search took: how far away the directory is */
 };
 
+/* ---- member_settings.c ---- */
+
+struct members_section *
+members_section_new(const struct settings_directory *s);
+
 /* ---- members.c ---- */
 
 /* r->members, made; the section's part too. */
