@@ -5,7 +5,7 @@
 #include "auth-ldap/name/template.h"
 #include "auth-ldap/ldap/search.h"
 
-struct members_section; /* members.c */
+struct members_section; /* member_settings.c */
 
 /* What the files of a directory section share: section.c (the backend and its requests), users.c
  * (who is a user), members.c (what an address stands for). Not for others. */
@@ -25,7 +25,7 @@ struct section {
 	struct ldap_client *client;
 	struct str *user_attrs; /* what is read of a user; the names are the settings' */
 	size_t user_attrs_count;
-	struct members_section *members; /* made by members.c, freed by members_section_free */
+	struct members_section *members; /* made by the first question for members */
 };
 
 struct user_state; /* users.c */

@@ -5,112 +5,28 @@
  * asked at once. Invariants: no address and no reference is looked at twice, so loops end; depth
  * and size have limits; one failing answer makes the whole expansion temporary, because a part of a
  * group is never an answer. */
-#include "auth-ldap/front/expand.h"
+#include "auth-ldap/front/expand_impl.h"
 
 #include <stdlib.h>
 
-#include "auth-ldap/directory/rdn.h"
-#include "core/base/arena.h"
-#include "core/base/log.h"
 #include "core/base/xalloc.h"
 
 enum {
 	FLIGHT_ADDRESSES = 64, /* questions of one expansion at once: others want to ask too */
 	FLIGHT_REFS = 1024,    /* more: a backend may answer many of them by one search */
-	OUT_MAX = 8 * 1024 * 1024,
-	KEY_MAX = 16 * 1024,
-	ITEM_BYTES = 1024, /* of memory for one result, names and all: generous */
+	ITEM_BYTES = 1024,     /* of memory for one result, names and all: generous */
 	ARENA_BYTES = 16 * 1024 * 1024,
 	RESULTS_MAX = 50000, /* where the backend has no limits of its own */
 	DEPTH_MAX = 50,
-};
-
-enum item_kind {
-	ITEM_FIRST, /* the address that was asked for */
-	ITEM_ADDRESS,
-	ITEM_REF,
-	ITEM_CATCHALL, /* of text's domain */
-	ITEM_WHO,      /* the sender who wants to post */
-};
-
-struct item {
-	struct list link; /* x->todo or x->asked, x->todo_refs or x->asked_refs, or a catch-all's */
-	struct expansion *x;
-	struct backend_request *request;
-	enum item_kind kind;
-	unsigned depth;
-	size_t backend; /* ITEM_REF: whose; otherwise: who is asked */
-	bool tag_cut;
-	struct str text; /* an address with its domain, or a reference */
-};
-
-struct seen {
-	struct hmap_node node;
-};
-
-struct catchall {
-	struct hmap_node node; /* 'c' + domain */
-	struct list waiting;   /* items of unknown addresses */
-	bool known, exists;
-};
-
-struct expansion {
-	struct backends *b;
-	size_t results_max;
-	unsigned depth_max;
-	enum expansion_kind kind;
-	auth_fn fn;
-	void *arg;
-	struct arena *arena;
-	struct auth_context context;
-	struct list todo, asked, todo_refs, asked_refs;
-	unsigned asked_count, asked_refs_count;
-	struct hmap seen; /* 'd' + backend + reference, 'a' + address looked up, 'r' + address in
-			     out, 'w' + what the sender is */
-	struct hmap catchalls;
-	struct buf out;
-	size_t out_count;
-	bool only_self; /* every address of out is the one that was asked for */
-	bool known;	/* a backend knows the address */
-	bool circle;	/* something stands for what was looked at before */
-	bool allowed, for_users;
-	struct name self;
-	struct str owner;
-	struct loop_task task;
-	enum err err;
-	enum auth_reason reason;
-	char detail[160];
 };
 
 static void
 pump(struct expansion *x);
 
 static void
-items_drop(struct expansion *x, struct list *items)
-{
-	while (!list_empty(items)) {
-		struct item *i = CONTAINER_OF(items->next, struct item, link);
-		list_remove(&i->link);
-		if (i->request != NULL)
-			x->b->v[i->backend]->ops->cancel(i->request);
-		i->request = NULL;
-	}
-}
-
-static void
-items_drop_all(struct expansion *x)
-{
-	items_drop(x, &x->todo);
-	items_drop(x, &x->todo_refs);
-	items_drop(x, &x->asked);
-	items_drop(x, &x->asked_refs);
-	x->asked_count = x->asked_refs_count = 0;
-}
-
-static void
 expansion_free(struct expansion *x)
 {
-	items_drop_all(x);
+	expansion_drop_items(x);
 	loop_task_cancel(&x->task);
 	hmap_fini(&x->seen);
 	hmap_fini(&x->catchalls);
@@ -127,177 +43,6 @@ expansion_cancel(struct expansion *x)
 		expansion_free(x);
 }
 
-static void
-fail(struct expansion *x, enum err e, enum auth_reason reason, struct str detail)
-{
-	if (x->err != ERR_OK)
-		return;
-	x->err = e;
-	x->reason = reason;
-	size_t n = detail.n < sizeof x->detail ? detail.n : sizeof x->detail - 1;
-	if (n > 0)
-		memcpy(x->detail, detail.p, n);
-	x->detail[n] = '\0';
-	trace_addf(x->context.trace, "%.*s: ends, %s %.*s", STR_FMT(x->self.address),
-		reason_text(reason), STR_FMT(detail));
-	items_drop_all(x);
-	loop_task_queue(&x->task);
-}
-
-static void
-fail_size(struct expansion *x)
-{
-	fail(x, ERR_DENIED, REASON_LIMIT, STR("stands for too many"));
-}
-
-/* ---- what was seen ---- */
-
-static void
-key_make(struct buf *b, char kind, size_t backend, struct str key)
-{
-	buf_addc(b, kind);
-	if (kind == 'd') {
-		buf_addf(b, "%zu ", backend);
-		dn_add_folded(b, key);
-		return;
-	}
-	for (size_t i = 0; i < key.n; i++)
-		buf_addc(b, (char)ascii_lower((unsigned char)key.p[i]));
-}
-
-/* True when the key is new. */
-static bool
-mark(struct expansion *x, char kind, size_t backend, struct str key)
-{
-	struct buf b;
-	bool fresh = false;
-	buf_init(&b, KEY_MAX);
-	key_make(&b, kind, backend, key);
-	if (buf_check(&b) != ERR_OK) {
-		log_event(LVL_WARN, "auth.alias", log_s("key", x->self.address),
-			log_s("member", key), log_z("reason", "too long: left out"));
-	} else if (hmap_get(&x->seen, buf_str(&b)) == NULL) {
-		struct seen *s = arena_calloc(x->arena, 1, sizeof *s);
-		struct str copy;
-		if (s == NULL || arena_str(x->arena, buf_str(&b), &copy) != ERR_OK) {
-			fail_size(x);
-		} else {
-			hmap_put(&x->seen, &s->node, copy);
-			fresh = true;
-		}
-	}
-	buf_fini(&b);
-	return fresh;
-}
-
-/* ---- items ---- */
-
-static struct item *
-item_new(struct expansion *x, enum item_kind kind, struct str text, unsigned depth)
-{
-	struct item *i = arena_calloc(x->arena, 1, sizeof *i);
-	if (i == NULL || x->seen.n / 2 > x->results_max + 50 ||
-		arena_str(x->arena, text, &i->text) != ERR_OK) {
-		fail_size(x);
-		return NULL;
-	}
-	i->x = x;
-	i->kind = kind;
-	i->depth = depth;
-	list_init(&i->link);
-	return i;
-}
-
-static void
-item_todo(struct item *i)
-{
-	if (i->x->err == ERR_OK)
-		list_push_back(i->kind == ITEM_REF ? &i->x->todo_refs : &i->x->todo, &i->link);
-}
-
-/* The name that an item asks about; what was an address once is one again. */
-static bool
-item_name(const struct item *i, struct name *out)
-{
-	const struct expansion *x = i->x;
-	if (i->kind == ITEM_REF) {
-		name_copy(out, &x->self);
-		return true;
-	}
-	if (name_parse(i->text, x->b->settings->auth.default_domain, out) != ERR_OK)
-		return false;
-	return !i->tag_cut || name_cut_tag(out, x->b->settings->recipient_delimiter.p[0]);
-}
-
-static void
-left_out(struct expansion *x, enum log_level level, struct str member, const char *why)
-{
-	log_event(level, "auth.alias", log_z("sid", x->context.sid.n > 0 ? x->context.sid.p : ""),
-		log_s("key", x->self.address), log_s("member", member), log_z("reason", why));
-	trace_addf(x->context.trace, "%.*s: %s", STR_FMT(member), why);
-}
-
-/* text: as it was written; out: checked. The spelling of the local part is kept for what is sent
- * elsewhere. */
-static bool
-address_check(struct expansion *x, struct str text, struct name *out, struct str *shown)
-{
-	if (name_parse(text, x->b->settings->auth.default_domain, out) != ERR_OK ||
-		out->domain.n == 0) {
-		left_out(x, LVL_WARN, text, "not an address: left out");
-		return false;
-	}
-	*shown = out->has_domain ? text : out->address;
-	return true;
-}
-
-static void
-add_address(struct expansion *x, struct str address, unsigned depth)
-{
-	struct name n;
-	struct str shown;
-	if (!address_check(x, address, &n, &shown))
-		return;
-	if (!mark(x, 'a', 0, n.address)) {
-		x->circle = true;
-		return;
-	}
-	struct item *i = item_new(x, ITEM_ADDRESS, shown, depth);
-	if (i != NULL)
-		item_todo(i);
-}
-
-static void
-add_ref(struct expansion *x, size_t backend, struct str ref, unsigned depth)
-{
-	if (!mark(x, 'd', backend, ref)) {
-		x->circle = true;
-		return;
-	}
-	struct item *i = item_new(x, ITEM_REF, ref, depth);
-	if (i == NULL)
-		return;
-	i->backend = backend;
-	item_todo(i);
-}
-
-static void
-add_result(struct expansion *x, struct str address)
-{
-	struct name n;
-	struct str shown;
-	if (!address_check(x, address, &n, &shown) || !mark(x, 'r', 0, n.address))
-		return;
-	if (x->out_count > 0)
-		buf_addc(&x->out, ',');
-	buf_add(&x->out, shown);
-	x->out_count++;
-	if (!str_eq(n.address, x->self.address))
-		x->only_self = false;
-	if (buf_check(&x->out) != ERR_OK || x->out_count > x->results_max)
-		fail_size(x);
-}
-
 /* ---- answers ---- */
 
 /* A user that was found by an address without its tag gets the tag again: delivery wants it. */
@@ -311,7 +56,7 @@ add_user(struct item *i, struct str user, bool alone)
 		!str_cut(user, '@', &local, &domain) ||
 		name_parse(i->text, x->b->settings->auth.default_domain, &whole) != ERR_OK ||
 		!item_name(i, &cut)) {
-		add_result(x, user);
+		expansion_add_result(x, user);
 		return;
 	}
 	struct buf b;
@@ -320,7 +65,7 @@ add_user(struct item *i, struct str user, bool alone)
 	buf_add(&b, str_from(whole.local, cut.local.n));
 	buf_addc(&b, '@');
 	buf_add(&b, domain);
-	add_result(x, buf_check(&b) == ERR_OK ? buf_str(&b) : user);
+	expansion_add_result(x, buf_check(&b) == ERR_OK ? buf_str(&b) : user);
 	buf_fini(&b);
 }
 
@@ -345,7 +90,7 @@ take_who(struct item *i, const struct auth_answer *a)
 		if (a->members[k].kind == MEMBER_USER) {
 			trace_member(i, &a->members[k]);
 			i->x->for_users = true;
-			(void)mark(i->x, 'w', 0, a->members[k].value);
+			(void)expansion_mark(i->x, 'w', 0, a->members[k].value);
 		}
 }
 
@@ -356,7 +101,8 @@ take_member(struct item *i, const struct auth_member *m, bool alone)
 	trace_member(i, m);
 	bool deeper = m->kind == MEMBER_ADDRESS || m->kind == MEMBER_REF;
 	if (deeper && i->depth >= x->depth_max) {
-		fail(x, ERR_DENIED, REASON_LIMIT, STR("aliases inside each other too deep"));
+		expansion_fail(
+			x, ERR_DENIED, REASON_LIMIT, STR("aliases inside each other too deep"));
 		return;
 	}
 	switch (m->kind) {
@@ -364,19 +110,20 @@ take_member(struct item *i, const struct auth_member *m, bool alone)
 		add_user(i, m->value, alone);
 		break;
 	case MEMBER_ADDRESS:
-		add_address(x, m->value, i->depth + 1);
+		expansion_add_address(x, m->value, i->depth + 1);
 		break;
 	case MEMBER_FINAL:
 		if (x->kind != EXPAND_SENDER)
-			add_result(x, m->value);
+			expansion_add_result(x, m->value);
 		break;
 	case MEMBER_REF:
-		add_ref(x, i->backend, m->value, i->depth + 1);
+		expansion_add_ref(x, i->backend, m->value, i->depth + 1);
 		break;
 	case MEMBER_EVERYONE:
 	case MEMBER_EVERY_USER:
 		if (x->kind == EXPAND_POST && i->kind == ITEM_FIRST)
-			(void)mark(x, m->kind == MEMBER_EVERYONE ? 'E' : 'U', 0, STR_EMPTY);
+			(void)expansion_mark(
+				x, m->kind == MEMBER_EVERYONE ? 'E' : 'U', 0, STR_EMPTY);
 		break;
 	}
 }
@@ -403,12 +150,12 @@ take(struct item *i, const struct auth_answer *a)
 	if (i->kind == ITEM_FIRST) {
 		x->known = true;
 		if (a->owner.n > 0 && arena_str(x->arena, a->owner, &x->owner) != ERR_OK)
-			fail_size(x);
+			expansion_fail_size(x);
 		if (x->kind == EXPAND_POST && a->members_count == 0)
-			(void)mark(x, 'E', 0, STR_EMPTY);
+			(void)expansion_mark(x, 'E', 0, STR_EMPTY);
 		while (x->kind == EXPAND_SENDER && rest.n > 0) {
 			(void)str_cut(rest, ',', &one, &rest);
-			add_result(x, one);
+			expansion_add_result(x, one);
 		}
 	}
 	if (a->members_count == 0)
@@ -426,7 +173,7 @@ end_unknown(struct item *i)
 	trace_addf(i->x->context.trace, "%.*s: %s", STR_FMT(i->text),
 		i->depth > 0 ? "no backend knows it: stays as it is" : "no backend knows it");
 	if (i->depth > 0 && i->x->kind != EXPAND_SENDER)
-		add_result(i->x, i->text);
+		expansion_add_result(i->x, i->text);
 }
 
 static struct catchall *
@@ -446,7 +193,7 @@ catchall_ask(struct item *i, struct str domain)
 		struct str key;
 		c = arena_calloc(x->arena, 1, sizeof *c);
 		if (question == NULL || c == NULL || arena_str(x->arena, domain, &key) != ERR_OK) {
-			fail_size(x);
+			expansion_fail_size(x);
 			return;
 		}
 		list_init(&c->waiting);
@@ -492,7 +239,8 @@ unknown_address(struct item *i)
 	if (!i->tag_cut && x->b->settings->recipient_delimiter.n > 0) {
 		i->tag_cut = true;
 		/* what stands for others is not asked twice, whatever its tag */
-		if (item_name(i, &n) && (i->kind == ITEM_WHO || mark(x, 'a', 0, n.address))) {
+		if (item_name(i, &n) &&
+			(i->kind == ITEM_WHO || expansion_mark(x, 'a', 0, n.address))) {
 			i->backend = 0;
 			item_todo(i);
 			return;
@@ -526,14 +274,15 @@ on_answer(void *arg, const struct auth_answer *a)
 			catchall_done(i, true);
 		take(i, a);
 	} else if (a->err == ERR_NOTFOUND && i->kind == ITEM_REF) {
-		left_out(x, LVL_DEBUG, i->text, "no such member");
+		expansion_left_out(x, LVL_DEBUG, i->text, "no such member");
 	} else if (a->err == ERR_NOTFOUND) {
 		i->backend++;
 		item_todo(i);
 	} else if (a->err == ERR_DENIED) {
-		fail(x, ERR_DENIED, a->reason != REASON_NONE ? a->reason : REASON_AUTHZ, a->detail);
+		expansion_fail(x, ERR_DENIED, a->reason != REASON_NONE ? a->reason : REASON_AUTHZ,
+			a->detail);
 	} else {
-		fail(x, ERR_TEMP, a->reason != REASON_NONE ? a->reason : REASON_DIRECTORY,
+		expansion_fail(x, ERR_TEMP, a->reason != REASON_NONE ? a->reason : REASON_DIRECTORY,
 			a->detail);
 	}
 	pump(x);
@@ -663,7 +412,7 @@ context_copy(struct expansion *x, const struct auth_context *c)
 		arena_str(x->arena, c->remote_ip, &x->context.remote_ip) != ERR_OK ||
 		arena_str(x->arena, c->local_ip, &x->context.local_ip) != ERR_OK ||
 		arena_str(x->arena, c->sid, &x->context.sid) != ERR_OK)
-		fail_size(x);
+		expansion_fail_size(x);
 }
 
 /* What other, who wants to post, is: itself, and the user whose address it is. */
@@ -673,7 +422,7 @@ start_who(struct expansion *x, struct str other)
 	struct name n;
 	if (name_parse(other, x->b->settings->auth.default_domain, &n) != ERR_OK || n.domain.n == 0)
 		return; /* "<>" and the like: whoever may post is not this */
-	(void)mark(x, 'w', 0, n.address);
+	(void)expansion_mark(x, 'w', 0, n.address);
 	struct item *i = item_new(x, ITEM_WHO, n.address, 0);
 	if (i != NULL)
 		item_todo(i);
@@ -705,7 +454,7 @@ expansion_start(struct backends *b, enum expansion_kind kind, const struct name 
 	name_copy(&x->self, address);
 	loop_task_init(&x->task, b->loop, on_done, x);
 	context_copy(x, c);
-	(void)mark(x, 'a', 0, address->address);
+	(void)expansion_mark(x, 'a', 0, address->address);
 	struct item *i = item_new(x, ITEM_FIRST, address->address, 0);
 	if (i != NULL)
 		item_todo(i);
