@@ -266,6 +266,26 @@ source_has(const struct settings *s, const char *section, const char *row)
 	return false;
 }
 
+/* Mechanisms that would refuse everybody, because no section can answer them. */
+static void
+check_sasl_backends(const struct settings *s, struct checking *c)
+{
+	const struct str_list *all = &s->auth.sasl_mechanisms;
+	bool keys = s->passwd_files_count + s->sqls_count > 0, certificates = false;
+
+	for (size_t i = 0; i < s->directories_count; i++) {
+		keys |= s->directories[i].secret_attributes.n > 0;
+		certificates |= s->directories[i].certificate_filter.n > 0;
+	}
+	if ((lists(all, STR("SCRAM-SHA-256")) || lists(all, STR("SCRAM-SHA-1"))) && !keys)
+		complain(c, "auth.sasl_mechanisms: SCRAM needs secret_attributes in a directory "
+			    "section, or a passwd_file or sql section");
+	if (lists(all, STR("EXTERNAL")) && !certificates)
+		complain(c,
+			"auth.sasl_mechanisms: EXTERNAL needs certificate_filter in a directory "
+			"section");
+}
+
 /* What a mechanism needs beside its name. */
 static void
 check_sasl(const struct settings *s, struct checking *c)
@@ -301,6 +321,7 @@ check_sasl(const struct settings *s, struct checking *c)
 			    "(http:// only on this machine)");
 	if (lists(all, STR("EXTERNAL")) && !source_has(s, "tls", "client_ca"))
 		complain(c, "auth.sasl_mechanisms: EXTERNAL needs tls.client_ca");
+	check_sasl_backends(s, c);
 }
 
 enum err

@@ -24,7 +24,8 @@ ANNA = "anna.berg@example.org"
 @pytest.fixture(scope="module")
 def auth(work, slapd, certs):
     slapd.modify(ldap.user_dn("anna.berg"), {"carLicense": [stored("secret-anna.berg")]})
-    section = directory_section(slapd, extra='secret_attributes = { "carLicense" }')
+    section = directory_section(slapd, extra='secret_attributes = { "carLicense" }\n'
+                                '\tcertificate_filter = "(uid=%{certificate_cn})"')
     with Authd(work / "auth", section, auth="""failure_delay = 0
 	sasl_mechanisms = { "PLAIN", "LOGIN", "SCRAM-SHA-256", "EXTERNAL" }""",
                settings=f'tls {{\n\tclient_ca = "{certs.ca}"\n}}\n') as a:
