@@ -18,9 +18,6 @@ static atomic_uint resolving, resolved;
 /* libcurl's, on its thread, ends up here. */
 int
 getaddrinfo(
-	const char *name, const char *service, const struct addrinfo *hints, struct addrinfo **out);
-int
-getaddrinfo(
 	const char *name, const char *service, const struct addrinfo *hints, struct addrinfo **out)
 {
 	(void)name;
