@@ -85,6 +85,16 @@ account_time(struct str s, int64_t *out)
 	return ERR_OK;
 }
 
+/* A list with nothing in it would restrict nobody, which is not what somebody wrote it for. */
+static bool
+names_nothing(struct str list)
+{
+	for (size_t i = 0; i < list.n; i++)
+		if (list.p[i] != ',' && !ascii_is_space(list.p[i]))
+			return false;
+	return true;
+}
+
 enum err
 account_set(struct account *a, struct str key, struct str value)
 {
@@ -105,6 +115,8 @@ account_set(struct account *a, struct str key, struct str value)
 		if (str_ieq(key, str_of(texts[i].key))) {
 			if (value.n == 0)
 				return ERR_OK;
+			if (texts[i].to == &u->networks && names_nothing(value))
+				return ERR_SYNTAX;
 			*texts[i].to = value;
 			u->services_given = u->services.n != 0;
 			return ERR_OK;

@@ -154,6 +154,7 @@ when:{{PLAIN}}{PASSWORD}::::::expires=soon
 flag:{{PLAIN}}{PASSWORD}::::::enabled=perhaps
 alias:{{PLAIN}}{PASSWORD}::::::aliases=@
 user:{{PLAIN}}{PASSWORD}::::::user=root
+nets:{{PLAIN}}{PASSWORD}::::::networks=,
 a b:{{PLAIN}}{PASSWORD}
 twice:{{PLAIN}}{PASSWORD}
 twice@example.org:{{PLAIN}}other
@@ -166,7 +167,7 @@ last:{{PLAIN}}{PASSWORD}"""
 def test_bad_lines_count_for_nobody(start):
     w, c = start(BAD)
     assert login(c, "good").err == login(c, "last").err == login(c, "x").err == "ok"
-    for user in ("nopassword", "empty", "unknown", "cut", "typo", "when", "flag", "alias", "user"):
+    for user in ("nopassword", "empty", "unknown", "cut", "typo", "when", "flag", "alias", "user", "nets"):
         for password in (PASSWORD, "", "x"):
             assert login(c, user, password).err == "notfound", user
     for password in (PASSWORD, "other"):
@@ -174,9 +175,9 @@ def test_bad_lines_count_for_nobody(start):
         assert (a.err, a.reason) == ("denied", REASON["AMBIGUOUS"])
     assert c.ask("address", *SECTION, user="both@example.org").err == "denied"
     log = w.log_text()
-    for line in list(range(1, 12)) + [13]:
+    for line in list(range(1, 13)) + [14]:
         assert f"line={line} " in log, line
-    assert "line=14 " not in log and PASSWORD not in log
+    assert "line=15 " not in log and PASSWORD not in log
 
 
 def test_changes_are_seen(start, users):
