@@ -90,10 +90,12 @@ static void
 chunk_free(struct outq *q, struct chunk *c)
 {
 	q->bytes -= c->n;
-	if (c->file == NULL)
-		q->mem_bytes -= c->n;
 	list_remove(&c->link);
 	stream_file_unref(c->file);
+	if (c->file == NULL) {
+		q->mem_bytes -= c->n;
+		explicit_bzero(c->data, (size_t)c->off + c->n); /* a password on its way to auth */
+	}
 	free(c);
 }
 

@@ -219,3 +219,37 @@ def test_login_timeout_and_connections_per_address(make_instance):
         assert c.ask(f"LOGIN {USER} {PASSWORD}")[0].startswith("OK")
         time.sleep(1.5)
         assert c.ask("NOOP")[0].startswith("OK")
+
+
+def in_memory(pid, secrets):
+    """Which of them would stand in a core dump of the process."""
+    found, seen = set(), 0
+    with open(f"/proc/{pid}/maps", encoding="ascii") as maps, \
+            open(f"/proc/{pid}/mem", "rb", buffering=0) as mem:
+        for line in maps:
+            span, rights = line.split()[:2]
+            first, end = (int(v, 16) for v in span.split("-"))
+            # a sanitizer's shadow is huge, and holds nothing of the process
+            if not rights.startswith("rw") or end - first > 1 << 25:
+                continue
+            try:
+                mem.seek(first)
+                part = mem.read(end - first)
+            except OSError:
+                continue
+            seen += len(part)
+            found.update(s for s in secrets if s in part)
+    assert seen > 1 << 18
+    return found
+
+
+def test_no_password_stays_in_the_gates_memory(make_instance):
+    i = make_instance()
+    name, password = "gone.with.the.wind", "4Nk3-qZ9w-unmistakable"
+    secrets = [password.encode(), base64.b64encode(f"\0{name}\0{password}".encode())]
+    with RawImap("127.0.0.1", i.imap_port) as c:
+        assert c.ask(f"LOGIN {name} {password}")[0].startswith("NO")
+        assert c.ask(f"AUTHENTICATE PLAIN {secrets[1].decode()}")[0].startswith("NO")
+        assert c.ask("NOOP")[0].startswith("OK")
+        for pid in i.pids("gate"):
+            assert in_memory(pid, [name.encode()] + secrets) <= {name.encode()}
