@@ -172,9 +172,10 @@ on_request(struct userdb_conn *c, const struct userdb_line *line)
 		write_user(c, line->id, &u);
 	else
 		stream_writef(c->c.stream, "FAIL\t%u\treason=no such login\n", line->id);
-	log_event(LVL_INFO, "auth.verify", log_z("res", e == ERR_OK ? "ok" : "deny"),
-		log_n("pid", c->c.pid), log_n("gate_pid", line->client_pid),
-		log_n("request", line->client_id), log_s("user", buf_str(&user)),
+	log_event(e == ERR_OK ? LVL_DEBUG : LVL_INFO, "auth.verify",
+		log_z("res", e == ERR_OK ? "ok" : "deny"), log_n("pid", c->c.pid),
+		log_n("gate_pid", line->client_pid), log_n("request", line->client_id),
+		log_s("user", buf_str(&user)),
 		log_z("reason", e == ERR_OK ? "" : "unknown, asked before, or too old"));
 	buf_fini(&user);
 	buf_fini(&home);

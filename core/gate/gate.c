@@ -278,7 +278,7 @@ on_handed_over(void *arg, enum err e)
 	struct gate_conn *c = arg;
 	struct prelogin *p = c->pre;
 	p->offer = NULL;
-	log_event(e == ERR_OK ? LVL_INFO : LVL_WARN, "gate.handover", log_z("sid", c->sid),
+	log_event(e == ERR_OK ? LVL_DEBUG : LVL_WARN, "gate.handover", log_z("sid", c->sid),
 		log_s("user", buf_str(&p->user)), log_e("res", e),
 		log_n("ms", clock_ms() - p->login_ms));
 	if (e != ERR_OK) {

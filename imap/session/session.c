@@ -307,7 +307,7 @@ imap_session_start(struct imap *i, const struct imap_login *login, int fd)
 	s->last_input_ms = s->last_output_ms = s->last_probe_ms = loop_now_ms(i->loop);
 	s->stream = stream_new(i->loop, fd, &session_stream_ops, s, &o);
 	buf_add(stream_in(s->stream), login->input);
-	log_event(LVL_INFO, "imap.begin", log_z("sid", s->sid), log_s("user", login->user),
+	log_event(LVL_DEBUG, "imap.begin", log_z("sid", s->sid), log_s("user", login->user),
 		log_n("sessions", (int64_t)s->user->sessions));
 	s->stepping = true;
 	session_greet(s, login->tag, e);
