@@ -1,5 +1,6 @@
 /* The event loop over libev, the only file that sees it. Every role and test calls it. Invariant:
- * the opaque storage in loop.h holds one libev watcher, and a task runs before the loop sleeps. */
+ * the opaque storage in loop.h holds one libev watcher, a task runs before the loop sleeps, and
+ * timers run behind sockets. */
 #include "core/event/loop.h"
 
 #include <assert.h>
@@ -227,6 +228,9 @@ loop_timer_init(struct loop_timer *t, struct loop *l, void (*fn)(struct loop_tim
 	t->loop = l;
 	w = timer_of(t);
 	ev_init(w, on_timer);
+	/* behind the sockets: after a stall, what came in time is read before its deadline ends it
+	 */
+	ev_set_priority(w, -1);
 	w->data = t;
 }
 

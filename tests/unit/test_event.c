@@ -71,6 +71,62 @@ run_for(int64_t ms)
 	timed_out = false;
 }
 
+/* Loop: after a stall, what came meanwhile is read before the deadlines of those who wait for it.
+ */
+struct awaited {
+	struct loop_io io;
+	struct loop_timer deadline;
+	bool came, late;
+};
+
+static void
+on_awaited(struct loop_io *io, int events)
+{
+	struct awaited *a = io->arg;
+	(void)events;
+	a->came = true;
+	loop_io_set(io, 0);
+	loop_timer_stop(&a->deadline);
+	loop_stop(io->loop);
+}
+
+static void
+on_awaited_deadline(struct loop_timer *t)
+{
+	struct awaited *a = t->arg;
+	a->late = true;
+}
+
+static void
+stall(struct loop_task *t)
+{
+	const int *fd = t->arg;
+	assert_int_equal(write(*fd, "x", 1), 1);
+	(void)usleep(50000);
+}
+
+static void
+test_answer_before_deadline(void **state)
+{
+	struct awaited a = { .came = false };
+	struct loop_task task;
+	int fds[2];
+
+	(void)state;
+	assert_int_equal(pipe(fds), 0);
+	loop_io_init(&a.io, loop, fds[0], on_awaited, &a);
+	loop_io_set(&a.io, LOOP_READ);
+	loop_timer_init(&a.deadline, loop, on_awaited_deadline, &a);
+	loop_timer_start(&a.deadline, 10);
+	loop_task_init(&task, loop, stall, &fds[1]);
+	loop_task_queue(&task);
+	run();
+	assert_true(a.came);
+	assert_false(a.late);
+	(void)close(fds[0]);
+	(void)close(fds[1]);
+}
+
 /* Loop: tasks run behind pending events and before the loop sleeps; one that queues itself does
  * not starve a socket. */
 struct ticker {
@@ -834,6 +890,7 @@ int
 main(void)
 {
 	static const struct CMUnitTest tests[] = {
+		T(test_answer_before_deadline),
 		T(test_loop_tasks),
 		T(test_loop_timer),
 		T(test_loop_signal),
