@@ -9,6 +9,7 @@
 #include <gssapi/gssapi.h>
 #include <gssapi/gssapi_ext.h>
 #include <gssapi/gssapi_krb5.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -58,7 +59,8 @@ struct gss_bind {
 	gss_ctx_id_t context;
 	enum err err;
 	char why[WHY_MAX];
-	bool busy, freed;
+	bool busy;
+	atomic_bool freed; /* nobody waits: the helper thread has nothing more to do */
 };
 
 /* ---- on the helper thread ---- */
@@ -183,6 +185,8 @@ static void
 run(struct pool_job *j)
 {
 	struct gss_bind *b = CONTAINER_OF(j, struct gss_bind, job);
+	if (b->freed)
+		return; /* many may have given up behind one that waits for a KDC */
 	if (b->name == GSS_C_NO_NAME &&
 		(!import_name(b, b->service, GSS_C_NT_HOSTBASED_SERVICE, &b->name) || !acquire(b)))
 		return;
