@@ -17,7 +17,7 @@ enum { FIELDS_MAX = 8, LINE_MAX_BYTES = 256 * 1024, ANSWER_MAX = 16 * 1024 * 102
 
 struct admin_conn {
 	struct conn c;
-	bool asked;
+	bool asked, login;
 	struct front_request *request;
 	struct trace *trace;
 	struct buf verb, detail; /* for the log */
@@ -138,6 +138,8 @@ finish_error(struct admin_conn *c, const struct auth_answer *a)
 	buf_init(&b, 64 * 1024);
 	buf_addf(&b, "%s%s%.*s", why, why[0] != '\0' && a->detail.n > 0 ? ": " : "",
 		STR_FMT(a->detail));
+	if (a->err != ERR_NOTFOUND && a->err != ERR_DENIED && c->login)
+		trace_addf(c->trace, "an IMAP client hears [UNAVAILABLE]");
 	if (a->err == ERR_NOTFOUND)
 		finish(c, "NOTFOUND", buf_str(&b));
 	else
@@ -155,6 +157,8 @@ on_answer(void *arg, const struct auth_answer *a)
 		finish_error(c, a);
 		return;
 	}
+	if (a->detail.n > 0) /* that it is from memory, for instance */
+		trace_addf(c->trace, "%.*s", STR_FMT(a->detail));
 	buf_init(&b, ANSWER_MAX);
 	if (a->user != NULL)
 		add_user(&b, a->user);
@@ -201,6 +205,7 @@ on_test(struct admin_conn *c, const struct str *field)
 {
 	struct front *f = c->c.service->front;
 	struct auth_context x = context_of(c);
+	c->login = true;
 	x.service = field[2];
 	x.remote_ip = field[3];
 	buf_add(&c->detail, field[1]);

@@ -145,3 +145,17 @@ def test_garbage_and_halves_end_the_connection_alone(postroom):
             except (BrokenPipeError, ConnectionResetError):
                 pass
     assert "service" in postroom.command("auth", "status").stdout
+
+
+def test_an_outage_is_explained(make_instance, slapd):
+    i = make_instance()
+    i.command("lookup", "user", "anna.berg")
+    slapd.stop()
+    try:
+        done = i.command("lookup", "user", "anna.berg")
+        assert "user=anna.berg@example.org" in done.stdout and "from memory" in done.stderr, done
+        done = i.command("auth", "test", "anna.berg", input="secret-anna.berg\n", check=False)
+        assert done.returncode == 75 and "an IMAP client hears [UNAVAILABLE]" in done.stderr, done
+        assert "directory failed" in done.stderr.splitlines()[-1]
+    finally:
+        slapd.start()
