@@ -11,6 +11,7 @@ imap_libimap_a_SOURCES = \
 	imap/grammar/pattern.c imap/grammar/pattern.h \
 	imap/grammar/reader.c imap/grammar/reader.h \
 	imap/session/command.h imap/session/commands.h \
+	imap/session/changed.c imap/session/changed.h \
 	imap/session/cmd_basic.c \
 	imap/session/fields.c imap/session/fields.h \
 	imap/session/rows.c imap/session/rows.h \
@@ -43,6 +44,10 @@ postroom_imap_LDADD = $(LIBIMAP) $(LIBHANDOVER) $(LIBSTORE_ALL) $(LIBROLE)
 check_PROGRAMS += tests/unit/test_imap_session
 tests_unit_test_imap_session_SOURCES = tests/unit/test_imap_session.c tests/unit/imap_client.h tests/unit/imap_case.h
 tests_unit_test_imap_session_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_imap_sync
+tests_unit_test_imap_sync_SOURCES = tests/unit/test_imap_sync.c tests/unit/imap_client.h tests/unit/imap_case.h
+tests_unit_test_imap_sync_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_imap_random
 tests_unit_test_imap_random_SOURCES = tests/unit/test_imap_random.c tests/unit/imap_client.h

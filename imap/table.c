@@ -12,6 +12,7 @@ NAMES_PARSER(parse_store, store)
 NAMES_PARSER(parse_search, search)
 NAMES_PARSER(parse_status, status)
 NAMES_PARSER(parse_mailbox, names)
+NAMES_PARSER(parse_select, select)
 NAMES_PARSER(parse_rename, names)
 NAMES_PARSER(parse_list, names)
 NAMES_PARSER(parse_lsub, names)
@@ -54,8 +55,10 @@ const struct command imap_commands[] = {
 	{ "STARTTLS", 0, UID_NO, false, SYNC_NONE, args_any, run_noop, NULL },
 	{ "LOGIN", 0, UID_NO, false, SYNC_NONE, args_any, run_noop, NULL },
 	{ "AUTHENTICATE", 0, UID_NO, false, SYNC_NONE, args_any, run_noop, NULL },
-	{ "SELECT", IN_ANY, UID_NO, true, SYNC_NONE, args_names_parse_mailbox, run_select, NULL },
-	{ "EXAMINE", IN_ANY, UID_NO, true, SYNC_NONE, args_names_parse_mailbox, run_examine, NULL },
+	{ "SELECT", IN_ANY, UID_NO, true, SYNC_NONE, args_select_parse_select, run_select,
+		end_select },
+	{ "EXAMINE", IN_ANY, UID_NO, true, SYNC_NONE, args_select_parse_select, run_examine,
+		end_select },
 	{ "CREATE", IN_ANY, UID_NO, true, SYNC_ALL, args_create_parse_create, run_create, NULL },
 	{ "DELETE", IN_ANY, UID_NO, true, SYNC_ALL, args_names_parse_mailbox, run_delete, NULL },
 	{ "RENAME", IN_ANY, UID_NO, true, SYNC_ALL, args_names_parse_rename, run_rename, NULL },
@@ -101,6 +104,7 @@ const struct capability imap_capabilities[] = {
 };
 
 const struct enable imap_enables[] = {
+	{ "CONDSTORE", MODE_CONDSTORE },
 	{ NULL, 0 },
 };
 

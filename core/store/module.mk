@@ -21,6 +21,7 @@ core_store_libstore_a_SOURCES = \
 	core/store/record.c core/store/record.h \
 	core/store/rows.c core/store/rows.h \
 	core/store/setup.c \
+	core/store/since.c core/store/since.h \
 	core/store/store.h \
 	core/store/sweep.c core/store/sweep.h \
 	core/store/uidset.c core/store/uidset.h \

@@ -15,6 +15,7 @@ struct flags_op {
 	flags_fn done;
 	void *arg;
 	uint32_t next, step_next;
+	bool interrupted; /* others changed the mailbox between two updates */
 	struct flags_result step, all;
 };
 
@@ -37,13 +38,23 @@ new_flags(const struct flags_args *a, uint64_t bits, struct entry *e)
 	}
 }
 
+static bool
+condition_holds(const struct flags_args *a, uint64_t bits, const struct entry *e)
+{
+	if (!a->conditional)
+		return true;
+	if (a->unchanged_since != 0)
+		return e->modseq <= a->unchanged_since;
+	return a->mode != FLAGS_REPLACE && a->flags == 0 && (e->keywords & bits) == 0;
+}
+
 static enum err
 flags_one(struct flags_op *op, struct txn *t, struct mailbox_row *row, struct chunk_edit *chunk,
 	uint64_t bits, struct entry *entry)
 {
 	const struct entry was = *entry;
 
-	if (op->a.unchanged_since != 0 && entry->modseq > op->a.unchanged_since) {
+	if (!condition_holds(&op->a, bits, entry)) {
 		uidset_add(&op->step.modified, entry->uid, entry->uid);
 		return ERR_OK;
 	}
@@ -83,6 +94,7 @@ flags_run(struct update *u, struct txn *t)
 	op->step_next = 0;
 	enum err e = op_row_by_id(t, op->a.mailbox, &row);
 
+	op->interrupted = e == ERR_OK && op->all.modseq != 0 && row.highestmodseq != op->all.modseq;
 	if (e == ERR_OK)
 		e = keywords_bits(t, row.id, op->keywords, op->a.keywords_count,
 			op->a.mode != FLAGS_REMOVE, &bits);
@@ -120,6 +132,8 @@ flags_done(struct update *u, enum err e)
 	struct flags_op *op = CONTAINER_OF(u, struct flags_op, op.update);
 
 	if (e == ERR_OK) {
+		if (op->interrupted && op->a.known_modseq != 0)
+			uidset_copy(&op->all.overtaken, &op->all.changed);
 		merge(&op->all.changed, &op->step.changed);
 		merge(&op->all.modified, &op->step.modified);
 		merge(&op->all.overtaken, &op->step.overtaken);

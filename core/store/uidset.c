@@ -138,6 +138,59 @@ uidset_remove(struct uidset *s, uint32_t lo, uint32_t hi)
 }
 
 void
+uidset_add_word(struct uidset *s, uint32_t base, uint64_t word)
+{
+	while (word != 0) {
+		uint32_t first = (uint32_t)__builtin_ctzll(word);
+		uint64_t gap = ~(word >> first);
+		uint32_t n = gap != 0 ? (uint32_t)__builtin_ctzll(gap) : 64;
+
+		uidset_add(s, base + first, base + first + n - 1);
+		word = first + n < 64 ? word & ~(uint64_t)0 << (first + n) : 0;
+	}
+}
+
+void
+uidset_intersect(const struct uidset *a, const struct uidset *b, struct uidset *out)
+{
+	uidset_reset(out);
+	for (size_t i = 0, j = 0; i < a->n && j < b->n;) {
+		uint32_t lo = a->v[i].lo > b->v[j].lo ? a->v[i].lo : b->v[j].lo;
+		uint32_t hi = a->v[i].hi < b->v[j].hi ? a->v[i].hi : b->v[j].hi;
+
+		if (lo <= hi)
+			uidset_add(out, lo, hi);
+		if (a->v[i].hi < b->v[j].hi)
+			i++;
+		else
+			j++;
+	}
+}
+
+void
+uidset_subtract(const struct uidset *a, const struct uidset *b, struct uidset *out)
+{
+	size_t j = 0;
+
+	uidset_reset(out);
+	for (size_t i = 0; i < a->n; i++) {
+		uint64_t lo = a->v[i].lo, hi = a->v[i].hi;
+
+		while (j < b->n && b->v[j].hi < lo)
+			j++;
+		/* the last range of b that is touched may go on into a's next */
+		for (size_t k = j; lo <= hi && k < b->n && b->v[k].lo <= hi; k++) {
+			if (b->v[k].lo > lo)
+				uidset_add(out, (uint32_t)lo, b->v[k].lo - 1);
+			lo = (uint64_t)b->v[k].hi + 1;
+			j = k;
+		}
+		if (lo <= hi)
+			uidset_add(out, (uint32_t)lo, (uint32_t)hi);
+	}
+}
+
+void
 uidset_format(const struct uidset *s, struct buf *out)
 {
 	for (size_t i = 0; i < s->n; i++) {

@@ -35,6 +35,14 @@ uidset_next(const struct uidset *s, uint32_t from, uint32_t *uid_out);
 /* Drops lo..hi from the set. */
 void
 uidset_remove(struct uidset *s, uint32_t lo, uint32_t hi);
+/* The members of 64 UIDs from base on: bit n is base + n. */
+void
+uidset_add_word(struct uidset *s, uint32_t base, uint64_t word);
+/* What is in both; what is in a and not in b. out (another set) is reset first. Linear. */
+void
+uidset_intersect(const struct uidset *a, const struct uidset *b, struct uidset *out);
+void
+uidset_subtract(const struct uidset *a, const struct uidset *b, struct uidset *out);
 /* "1:3,7,9:12", as RFC 3501's sequence-set; appended. */
 void
 uidset_format(const struct uidset *s, struct buf *out);

@@ -62,13 +62,17 @@ struct flags_args {
 	uint32_t flags;
 	const struct str *keywords; /* new names get a bit, except with FLAGS_REMOVE */
 	size_t keywords_count;
-	uint64_t unchanged_since; /* 0: no condition. RFC 7162 3.1.3 */
-	uint64_t known_modseq;	  /* what the caller knows, for overtaken; 0: not asked */
+	/* Messages that changed after unchanged_since are left alone; 0: those that have one of the
+	 * flags' states at all, which system flags always do and keywords when set. RFC 7162 3.1.3.
+	 */
+	bool conditional;
+	uint64_t unchanged_since;
+	uint64_t known_modseq; /* what the caller knows, for overtaken; 0: not asked */
 };
 struct flags_result {
 	struct uidset changed;	 /* flags differ now */
 	struct uidset modified;	 /* failed unchanged_since */
-	struct uidset overtaken; /* of changed: others had changed them after known_modseq */
+	struct uidset overtaken; /* of changed: others may have changed them after known_modseq */
 	uint64_t modseq;	 /* of the last change; 0: nothing changed */
 };
 typedef void (*flags_fn)(void *arg, enum err e, const struct flags_result *r);

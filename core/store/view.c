@@ -206,18 +206,35 @@ view_last_uid(const struct view *v)
 	return view_uid_of_seq(v, v->count);
 }
 
+/* Members from lo to hi of one chunk. */
+static void
+select_chunk(const struct slot *s, uint32_t lo, uint32_t hi, struct uidset *out)
+{
+	uint32_t base = s->number * CHUNK_UIDS;
+	uint32_t from = lo > base ? lo - base : 0;
+	uint32_t until = hi - base < CHUNK_UIDS ? hi - base : CHUNK_UIDS - 1;
+
+	for (uint32_t w = from / 64; w <= until / 64; w++) {
+		uint64_t word = s->chunk->bits[w];
+
+		if (w == from / 64)
+			word &= ~(uint64_t)0 << from % 64;
+		if (w == until / 64)
+			word &= ~(uint64_t)0 >> (63 - until % 64);
+		uidset_add_word(out, base + w * 64, word);
+	}
+}
+
 void
 view_select_uids(const struct view *v, const struct uidset *uids, struct uidset *out)
 {
-	size_t slot;
-	uint32_t uid;
+	for (size_t i = 0; i < uids->n; i++) {
+		uint32_t lo = uids->v[i].lo, hi = uids->v[i].hi;
 
-	for (size_t i = 0; i < uids->n; i++)
-		for (uint64_t at = uids->v[i].lo; at <= uids->v[i].hi; at = (uint64_t)uid + 1) {
-			if (!next_uid(v, (uint32_t)at, &slot, &uid) || uid > uids->v[i].hi)
-				break;
-			uidset_add(out, uid, uid);
-		}
+		for (size_t at = slot_from(v, lo / CHUNK_UIDS);
+			at < v->n && v->slot[at].number <= hi / CHUNK_UIDS; at++)
+			select_chunk(&v->slot[at], lo, hi, out);
+	}
 }
 
 void
@@ -371,11 +388,7 @@ static void
 add_difference(struct uidset *out, uint32_t base, const uint64_t *a, const uint64_t *b)
 {
 	for (uint32_t i = 0; i < CHUNK_WORDS; i++)
-		for (uint64_t word = a[i] & ~(b != NULL ? b[i] : 0); word != 0; word &= word - 1) {
-			uint32_t uid = base + i * 64 + (uint32_t)__builtin_ctzll(word);
-
-			uidset_add(out, uid, uid);
-		}
+		uidset_add_word(out, base + i * 64, a[i] & ~(b != NULL ? b[i] : 0));
 }
 
 static void

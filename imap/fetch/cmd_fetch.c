@@ -1,16 +1,17 @@
 /* FETCH. Called by step.c through the table. Rows of entries and cached texts come from the
  * index alone; a message's file is opened only for BODY[...] beyond the kept header fields, and its
  * octets go from the file to the socket (section.c). \Seen is set first, by one update, so that
- * every row can say the flags as they are. RFC 3501 6.4.5, 7.4.2. */
+ * every row can say the flags as they are. RFC 3501 6.4.5, 7.4.2; RFC 7162 3.1.4. */
 #include "core/base/clock.h"
 #include "core/mail/bodystructure.h"
+#include "imap/session/changed.h"
 #include "imap/session/commands.h"
 #include "imap/session/rows.h"
 #include "imap/fetch/section.h"
 #include "imap/session/write.h"
 
 enum { LOOK_EVERY = 32, LOOK_LIGHT_EVERY = 512 };
-enum { FETCH_BEGIN, FETCH_MARKING, FETCH_ROWS };
+enum { FETCH_BEGIN, FETCH_FILTER, FETCH_MARKING, FETCH_ROWS };
 enum { PLAIN_ITEMS_MAX = 8 };
 
 struct fetch_state {
@@ -19,7 +20,8 @@ struct fetch_state {
 	struct walk walk;
 	struct walk look;	    /* for messages without \Seen */
 	struct section_plan *plans; /* one an item */
-	bool needs_message, needs_file, marks_seen, has_uid, has_flags;
+	bool needs_message, needs_file, marks_seen, has_uid, has_flags, has_modseq;
+	struct changed changed; /* CHANGEDSINCE */
 	bool missing;
 	bool plain;	   /* numbers, flags and dates only */
 	uint32_t last_uid; /* and its sequence number: the next UID's is one more */
@@ -35,6 +37,7 @@ end_fetch(struct cmd *c)
 		return;
 	uidset_fini(&st->uids);
 	uidset_fini(&st->seen);
+	changed_fini(&st->changed);
 	c->state = NULL;
 }
 
@@ -56,6 +59,9 @@ plan(struct imap_session *s, struct cmd *c, struct fetch_state *st)
 			break;
 		case FETCH_FLAGS:
 			st->has_flags = true;
+			break;
+		case FETCH_MODSEQ:
+			st->has_modseq = true;
 			break;
 		case FETCH_INTERNALDATE:
 		case FETCH_SIZE:
@@ -195,6 +201,14 @@ write_flags_item(struct row *r)
 	write_flags(out, r->entry, session_recent(r->s, r->entry->uid), &r->rows->keywords);
 }
 
+static void
+write_modseq_item(struct row *r)
+{
+	write_number_item(r, "MODSEQ (", r->entry->modseq);
+	buf_addc(session_out(r->s), ')');
+	session_tells_modseq(r->s, r->entry->modseq);
+}
+
 static enum err
 write_text_item(struct row *r, enum fetch_kind kind)
 {
@@ -227,6 +241,9 @@ write_item(struct row *r, size_t i)
 		return ERR_OK;
 	case FETCH_FLAGS:
 		write_flags_item(r);
+		return ERR_OK;
+	case FETCH_MODSEQ:
+		write_modseq_item(r);
 		return ERR_OK;
 	case FETCH_INTERNALDATE:
 		separate(r, out);
@@ -283,6 +300,11 @@ put_item(char *p, enum fetch_kind kind, const struct entry *e, bool recent)
 		return put_system_flags(put_str(p, STR("FLAGS ")), e->flags, recent);
 	if (kind == FETCH_SIZE)
 		return put_number(put_str(p, STR("RFC822.SIZE ")), e->size);
+	if (kind == FETCH_MODSEQ) {
+		p = put_number(put_str(p, STR("MODSEQ (")), e->modseq);
+		*p++ = ')';
+		return p;
+	}
 	return put_internal_date(
 		put_str(p, STR("INTERNALDATE ")), e->internal_sec, e->internal_zone_min);
 }
@@ -309,10 +331,27 @@ write_plain_row(
 		p = put_item(p, c->a.fetch.items[i].kind, entry, session_recent(s, entry->uid));
 		*p++ = ' ';
 	}
+	if (st->has_modseq)
+		session_tells_modseq(s, entry->modseq);
 	p[-1] = ')';
 	p = put_str(p, STR("\r\n"));
 	buf_commit(out, (size_t)(p - begin));
 	return ERR_OK;
+}
+
+/* What the client did not ask for, of a message that got \Seen by this: RFC 7162 3.2.4. */
+static void
+write_seen_items(struct row *r)
+{
+	const struct fetch_state *st = r->st;
+	bool modseq = (r->s->modes & MODE_CONDSTORE) != 0;
+
+	if (!st->has_flags)
+		write_flags_item(r);
+	if (modseq && !st->has_uid && !r->c->uid)
+		write_number_item(r, "UID ", r->entry->uid);
+	if (modseq && !st->has_modseq)
+		write_modseq_item(r);
 }
 
 static enum err
@@ -334,8 +373,8 @@ write_row(struct imap_session *s, struct cmd *c, struct fetch_state *st, struct 
 		write_number_item(&r, "UID ", entry->uid);
 	for (size_t i = 0; e == ERR_OK && i < c->a.fetch.items_count; i++)
 		e = write_item(&r, i);
-	if (!st->has_flags && st->seen.n != 0 && uidset_has(&st->seen, entry->uid))
-		write_flags_item(&r);
+	if (st->seen.n != 0 && uidset_has(&st->seen, entry->uid))
+		write_seen_items(&r);
 	buf_add(out, STR(")\r\n"));
 	/* a row of which a part has left cannot be taken back */
 	if (e != ERR_OK && r.file.shared != NULL)
@@ -414,6 +453,26 @@ begin(struct imap_session *s, struct cmd *c)
 		return cmd_fail(s, c, e);
 	if (session_select_set(s, c, &c->a.fetch.set, &st->uids) != ERR_OK)
 		return cmd_bad(c, "No such message");
+	if (st->has_modseq)
+		session_condstore(s);
+	if (c->a.fetch.has_changed_since)
+		changed_init(&st->changed, s, c->a.fetch.changed_since);
+	c->phase = FETCH_FILTER;
+	return STEP_MORE;
+}
+
+/* Leaves only what changed since; then \Seen is set on those alone. */
+static enum step
+filter(struct imap_session *s, struct cmd *c, struct fetch_state *st)
+{
+	if (c->a.fetch.has_changed_since) {
+		enum err e = changed_filter(&st->changed, s, &st->uids);
+
+		if (e == ERR_AGAIN)
+			return STEP_MORE;
+		if (e != ERR_OK)
+			return cmd_fail(s, c, e);
+	}
 	c->phase = st->marks_seen && st->uids.n != 0 ? FETCH_MARKING : FETCH_ROWS;
 	return STEP_MORE;
 }
@@ -430,6 +489,12 @@ run_fetch(struct imap_session *s, struct cmd *c)
 
 		st = c->state;
 		if (step != STEP_MORE)
+			return step;
+	}
+	if (c->phase == FETCH_FILTER) {
+		enum step step = filter(s, c, st);
+
+		if (c->phase == FETCH_FILTER)
 			return step;
 	}
 	if (c->phase == FETCH_MARKING)

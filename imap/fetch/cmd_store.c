@@ -1,14 +1,16 @@
 /* STORE. Called by step.c through the table. One update of the store, then the flags of each
- * message as they are now. RFC 3501 6.4.6. */
+ * message as they are now; with .SILENT, for clients that know modseqs, the modseqs of what was
+ * changed. RFC 3501 6.4.6; RFC 7162 3.1.3. */
 #include "core/base/clock.h"
 #include "imap/session/commands.h"
 #include "imap/session/rows.h"
-#include "imap/session/write.h"
 
 enum { LOOK_EVERY = 64 };
 
 struct store_state {
-	struct uidset uids;
+	struct uidset uids; /* to be stored, then to be told */
+	struct uidset modified, overtaken;
+	uint64_t modseq; /* flags of what changed later than that are told even when silent */
 	struct walk walk;
 	bool printing;
 	bool missing;
@@ -19,9 +21,30 @@ end_store(struct cmd *c)
 {
 	struct store_state *st = c->state;
 
-	if (st != NULL)
+	if (st != NULL) {
 		uidset_fini(&st->uids);
+		uidset_fini(&st->modified);
+		uidset_fini(&st->overtaken);
+	}
 	c->state = NULL;
+}
+
+static void
+stored_silently(struct imap_session *s, struct cmd *c, const struct flags_result *r)
+{
+	struct store_state *st = c->state;
+	uint64_t known = view_modseq(s->sel.view);
+
+	/* what others did to them in between is news all the same */
+	uidset_subtract(&r->changed, &r->overtaken, &s->sel.told);
+	s->sel.told_modseq = r->modseq;
+	uidset_copy(&st->overtaken, &r->overtaken);
+	st->modseq = r->modseq > known ? r->modseq : known;
+	if (c->a.store.unchanged_since > st->modseq)
+		st->modseq = c->a.store.unchanged_since;
+	/* whoever set a condition is told of every message: RFC 7162 3.1.3 */
+	if (!c->a.store.conditional)
+		uidset_copy(&st->uids, &r->changed);
 }
 
 static void
@@ -29,16 +52,14 @@ on_stored(void *arg, enum err e, const struct flags_result *r)
 {
 	struct imap_session *s = arg;
 	struct cmd *c = s->cmd;
+	struct store_state *st = c->state;
 
 	c->op = NULL;
 	c->op_err = e;
-	if (e == ERR_OK && c->a.store.silent) {
-		uidset_copy(&s->sel.told, &r->changed);
-		/* what others did to them in between is news all the same */
-		for (size_t i = 0; i < r->overtaken.n; i++)
-			uidset_remove(&s->sel.told, r->overtaken.v[i].lo, r->overtaken.v[i].hi);
-		s->sel.told_modseq = r->modseq;
-	}
+	if (r != NULL)
+		uidset_copy(&st->modified, &r->modified);
+	if (e == ERR_OK && c->a.store.silent)
+		stored_silently(s, c, r);
 	session_resume(s);
 }
 
@@ -48,6 +69,8 @@ begin(struct imap_session *s, struct cmd *c)
 	static const enum flags_mode modes[] = { FLAGS_REPLACE, FLAGS_ADD, FLAGS_REMOVE };
 	const struct args_store *a = &c->a.store;
 
+	if (a->conditional)
+		session_condstore(s);
 	if (s->sel.read_only)
 		return cmd_no(c, "READ-ONLY", "The mailbox is open for reading only");
 	struct store_state *st = arena_calloc(s->arena, 1, sizeof *st);
@@ -67,6 +90,8 @@ begin(struct imap_session *s, struct cmd *c)
 		.flags = a->flags.system,
 		.keywords = a->flags.keywords,
 		.keywords_count = a->flags.keywords_count,
+		.conditional = a->conditional,
+		.unchanged_since = a->unchanged_since,
 		.known_modseq = view_modseq(s->sel.view),
 	};
 	c->op = store_flags(s->home, &args, on_stored, s);
@@ -76,26 +101,22 @@ begin(struct imap_session *s, struct cmd *c)
 static void
 write_row(struct imap_session *s, struct cmd *c, struct rows *r, const struct entry *e)
 {
-	struct buf *out = session_out(s);
+	const struct store_state *st = c->state;
+	bool flags = !c->a.store.silent || e->modseq > st->modseq ||
+		     uidset_has(&st->modified, e->uid) || uidset_has(&st->overtaken, e->uid);
 
-	write_fetch_begin(out, view_seq_of_uid(s->sel.view, e->uid));
-	if (c->uid) {
-		buf_addz(out, "UID ");
-		write_number(out, e->uid);
-		buf_addc(out, ' ');
-	}
-	buf_addz(out, "FLAGS ");
-	write_flags(out, e, session_recent(s, e->uid), &r->keywords);
-	buf_addz(out, ")\r\n");
+	sync_tell(s, view_seq_of_uid(s->sel.view, e->uid), e, &r->keywords,
+		(flags ? TELL_FLAGS : 0) | (c->uid ? TELL_UID : 0));
 }
 
 /* What is printed from now on need not be announced again, unless it changes later. */
 static enum err
-start_printing(struct imap_session *s, struct store_state *st, struct rows *r)
+start_printing(struct imap_session *s, struct cmd *c, struct rows *r)
 {
+	struct store_state *st = c->state;
 	struct mailbox_info m;
 
-	if (st->printing)
+	if (st->printing || c->a.store.silent)
 		return ERR_OK;
 	enum err e = mailbox_get(r->txn, view_mailbox(s->sel.view), &m);
 
@@ -133,6 +154,33 @@ print_rows(struct imap_session *s, struct cmd *c, struct store_state *st, struct
 	return ERR_OK;
 }
 
+/* "MODIFIED 7,9": sequence numbers, or UIDs for UID STORE. */
+static void
+write_modified(struct imap_session *s, struct cmd *c, const struct uidset *uids)
+{
+	struct uidset seqs = { 0 };
+
+	buf_addz(&s->reply, "MODIFIED ");
+	/* the members of a range are neighbours in the view too */
+	for (size_t i = 0; !c->uid && i < uids->n; i++) {
+		uint32_t seq = view_seq_of_uid(s->sel.view, uids->v[i].lo);
+
+		uidset_add(&seqs, seq, seq + (uids->v[i].hi - uids->v[i].lo));
+	}
+	uidset_format(c->uid ? uids : &seqs, &s->reply);
+	uidset_fini(&seqs);
+}
+
+static enum step
+finish(struct imap_session *s, struct cmd *c, struct store_state *st)
+{
+	if (st->modified.n != 0)
+		write_modified(s, c, &st->modified);
+	if (st->missing && !c->uid)
+		return cmd_no(c, "EXPUNGEISSUED", "Some of the messages no longer exist");
+	return cmd_ok(c, st->modified.n != 0 ? "Some were changed by others" : "Stored");
+}
+
 static enum step
 print(struct imap_session *s, struct cmd *c, struct store_state *st)
 {
@@ -140,24 +188,20 @@ print(struct imap_session *s, struct cmd *c, struct store_state *st)
 	uint32_t uid;
 
 	if (!walk_at(&st->walk, &st->uids, &uid))
-		return cmd_ok(c, "Stored");
+		return finish(s, c, st);
 	enum err e = rows_begin(&r, s, uid);
 
 	if (e == ERR_AGAIN)
 		return STEP_MORE;
 	if (e != ERR_OK)
 		return cmd_fail(s, c, e);
-	e = start_printing(s, st, &r);
+	e = start_printing(s, c, &r);
 	if (e == ERR_OK)
 		e = print_rows(s, c, st, &r);
 	rows_end(&r);
 	if (e == ERR_AGAIN)
 		return STEP_MORE;
-	if (e != ERR_OK)
-		return cmd_fail(s, c, e);
-	if (st->missing && !c->uid)
-		return cmd_no(c, "EXPUNGEISSUED", "Some of the messages no longer exist");
-	return cmd_ok(c, "Stored");
+	return e == ERR_OK ? finish(s, c, st) : cmd_fail(s, c, e);
 }
 
 enum step
@@ -171,7 +215,7 @@ run_store(struct imap_session *s, struct cmd *c)
 		return cmd_no(c, "LIMIT", "The mailbox has as many keywords as it can");
 	if (c->op_err != ERR_OK)
 		return cmd_fail(s, c, c->op_err);
-	if (c->a.store.silent)
+	if (c->a.store.silent && (s->modes & MODE_CONDSTORE) == 0)
 		return cmd_ok(c, "Stored");
 	return print(s, c, st);
 }

@@ -104,6 +104,7 @@ static const struct {
 	{ "RFC822.HEADER", FETCH_RFC822_HEADER },
 	{ "RFC822.TEXT", FETCH_RFC822_TEXT },
 	{ "RFC822", FETCH_RFC822 },
+	{ "MODSEQ", FETCH_MODSEQ },
 };
 
 static enum err
@@ -197,6 +198,64 @@ parse_fetch_macro(struct parser *p, struct args_fetch *out)
 	return n != 0;
 }
 
+static enum err
+parse_fetch_items(struct parser *p, struct args_fetch *out)
+{
+	if (parse_fetch_macro(p, out))
+		return ERR_OK;
+	if (!parse_accept(p, '('))
+		return parse_fetch_att(p, out);
+	do {
+		enum err e = parse_fetch_att(p, out);
+
+		if (e != ERR_OK)
+			return e;
+	} while (parse_accept(p, ' '));
+	return parse_char(p, ')');
+}
+
+static enum err
+parse_fetch_modifier(struct parser *p, struct args_fetch *out)
+{
+	enum err e;
+
+	if (parse_accept_word(p, "VANISHED")) {
+		out->vanished = true;
+		return ERR_OK;
+	}
+	if (!parse_accept_word(p, "CHANGEDSINCE"))
+		return parse_fail(p, "unknown FETCH modifier");
+	if (out->has_changed_since)
+		return parse_fail(p, "CHANGEDSINCE given twice");
+	out->has_changed_since = true;
+	e = parse_sp(p);
+	return e == ERR_OK ? parse_number64(p, &out->changed_since) : e;
+}
+
+/* "(CHANGEDSINCE 12 VANISHED)" */
+static enum err
+parse_fetch_modifiers(struct parser *p, struct args_fetch *out)
+{
+	enum err e = parse_char(p, '(');
+
+	if (e != ERR_OK)
+		return e;
+	do {
+		e = parse_fetch_modifier(p, out);
+		if (e != ERR_OK)
+			return e;
+	} while (parse_accept(p, ' '));
+	e = parse_char(p, ')');
+	if (e == ERR_OK && out->vanished && !out->has_changed_since)
+		return parse_fail(p, "VANISHED needs CHANGEDSINCE");
+	if (e != ERR_OK || !out->has_changed_since)
+		return e;
+	for (size_t i = 0; i < out->items_count; i++)
+		if (out->items[i].kind == FETCH_MODSEQ)
+			return ERR_OK;
+	return add_item(p, out, &(struct fetch_item){ .kind = FETCH_MODSEQ });
+}
+
 enum err
 parse_fetch(struct parser *p, struct args_fetch *out)
 {
@@ -210,19 +269,30 @@ parse_fetch(struct parser *p, struct args_fetch *out)
 	out->items = arena_calloc(p->arena, ITEMS_MAX, sizeof *out->items);
 	if (out->items == NULL)
 		return parse_full(p);
-	if (parse_fetch_macro(p, out))
-		return ERR_OK;
-	if (!parse_accept(p, '('))
-		return parse_fetch_att(p, out);
-	do {
-		e = parse_fetch_att(p, out);
-		if (e != ERR_OK)
-			return e;
-	} while (parse_accept(p, ' '));
-	return parse_char(p, ')');
+	e = parse_fetch_items(p, out);
+	if (e == ERR_OK && parse_accept(p, ' '))
+		e = parse_fetch_modifiers(p, out);
+	return e;
 }
 
 /* ---- STORE ---- */
+
+/* Behind the parenthesis: "UNCHANGEDSINCE 12) " */
+static enum err
+parse_store_modifiers(struct parser *p, struct args_store *out)
+{
+	enum err e;
+
+	if (!parse_accept_word(p, "UNCHANGEDSINCE"))
+		return parse_fail(p, "unknown STORE modifier");
+	out->conditional = true;
+	e = parse_sp(p);
+	if (e == ERR_OK)
+		e = parse_number64(p, &out->unchanged_since);
+	if (e == ERR_OK)
+		e = parse_char(p, ')');
+	return e == ERR_OK ? parse_sp(p) : e;
+}
 
 enum err
 parse_store(struct parser *p, struct args_store *out)
@@ -232,6 +302,8 @@ parse_store(struct parser *p, struct args_store *out)
 
 	if (e == ERR_OK)
 		e = parse_sp(p);
+	if (e == ERR_OK && parse_accept(p, '('))
+		e = parse_store_modifiers(p, out);
 	if (e != ERR_OK)
 		return e;
 	if (parse_accept(p, '+'))

@@ -21,6 +21,7 @@ enum fetch_kind {
 	FETCH_RFC822,	     /* BODY[] under its old name */
 	FETCH_RFC822_HEADER, /* BODY.PEEK[HEADER] */
 	FETCH_RFC822_TEXT,   /* BODY[TEXT] */
+	FETCH_MODSEQ,	     /* RFC 7162 3.1.4.2 */
 };
 
 enum section_kind {
@@ -51,6 +52,10 @@ struct args_fetch {
 	struct seq_set set;
 	struct fetch_item *items;
 	size_t items_count;
+	/* FETCH set items (CHANGEDSINCE n VANISHED): brings FETCH_MODSEQ into items. RFC 7162
+	 * 3.1.4.1, 3.2.6. */
+	bool has_changed_since, vanished;
+	uint64_t changed_since;
 };
 MUST_USE enum err
 parse_fetch(struct parser *p, struct args_fetch *out);
@@ -62,6 +67,8 @@ struct args_store {
 	struct seq_set set;
 	enum store_mode mode;
 	bool silent;
+	bool conditional; /* STORE set (UNCHANGEDSINCE n) ...; RFC 7162 3.1.3 */
+	uint64_t unchanged_since;
 	struct flag_list flags;
 };
 MUST_USE enum err

@@ -10,7 +10,7 @@ static enum err
 parse_status_item(struct parser *p, struct args_status *out)
 {
 	static const char *const names[] = { "MESSAGES", "RECENT", "UIDNEXT", "UIDVALIDITY",
-		"UNSEEN" };
+		"UNSEEN", "HIGHESTMODSEQ" };
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
 		if (parse_accept_word(p, names[i])) {
@@ -46,6 +46,34 @@ parse_mailbox(struct parser *p, struct args_names *out)
 {
 	*out = (struct args_names){ .b = STR_EMPTY };
 	return parse_astring(p, &out->a);
+}
+
+static enum err
+parse_select_param(struct parser *p, struct args_select *out)
+{
+	if (!parse_accept_word(p, "CONDSTORE"))
+		return parse_fail(p, "unknown SELECT parameter");
+	out->condstore = true;
+	return ERR_OK;
+}
+
+enum err
+parse_select(struct parser *p, struct args_select *out)
+{
+	*out = (struct args_select){ .condstore = false };
+	enum err e = parse_astring(p, &out->mailbox);
+
+	if (e != ERR_OK || !parse_accept(p, ' '))
+		return e;
+	e = parse_char(p, '(');
+	if (e != ERR_OK)
+		return e;
+	do {
+		e = parse_select_param(p, out);
+		if (e != ERR_OK)
+			return e;
+	} while (parse_accept(p, ' '));
+	return parse_char(p, ')');
 }
 
 enum err

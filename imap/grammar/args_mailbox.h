@@ -13,6 +13,7 @@ enum {
 	STATUS_UIDNEXT = 1 << 2,
 	STATUS_UIDVALIDITY = 1 << 3,
 	STATUS_UNSEEN = 1 << 4,
+	STATUS_HIGHESTMODSEQ = 1 << 5, /* RFC 7162 3.1.7 */
 };
 struct args_status {
 	struct str mailbox;
@@ -34,6 +35,14 @@ MUST_USE enum err
 parse_list(struct parser *p, struct args_names *out);
 MUST_USE enum err
 parse_lsub(struct parser *p, struct args_names *out);
+
+/* SELECT or EXAMINE name [(CONDSTORE)]. RFC 7162 3.1.8. */
+struct args_select {
+	struct str mailbox;
+	bool condstore;
+};
+MUST_USE enum err
+parse_select(struct parser *p, struct args_select *out);
 
 /* CREATE name [(USE (\Drafts \Sent))]: uses are names without the backslash. RFC 6154 5.3. */
 struct args_create {

@@ -150,13 +150,14 @@ write_status(struct buf *out, struct str name, unsigned items, const struct mail
 	const struct {
 		unsigned bit;
 		const char *name;
-		uint32_t value;
+		uint64_t value;
 	} rows[] = {
 		{ STATUS_MESSAGES, "MESSAGES ", m->messages },
 		{ STATUS_RECENT, "RECENT ", recent },
 		{ STATUS_UIDNEXT, "UIDNEXT ", m->uidnext },
 		{ STATUS_UIDVALIDITY, "UIDVALIDITY ", m->uidvalidity },
 		{ STATUS_UNSEEN, "UNSEEN ", m->unseen },
+		{ STATUS_HIGHESTMODSEQ, "HIGHESTMODSEQ ", m->highestmodseq },
 	};
 	bool first = true;
 
@@ -196,6 +197,11 @@ run_status(struct imap_session *s, struct cmd *c)
 		e = ERR_NOTFOUND;
 	if (e == ERR_OK && (c->a.status.items & STATUS_RECENT) != 0)
 		e = mailbox_recent(t, &m, &recent);
+	if (e == ERR_OK && (c->a.status.items & STATUS_HIGHESTMODSEQ) != 0)
+		session_condstore(s);
+	/* of the selected mailbox, what was announced: RFC 7162 3.2 */
+	if (e == ERR_OK && s->sel.view != NULL && view_mailbox(s->sel.view) == m.id)
+		m.highestmodseq = view_modseq(s->sel.view);
 	if (e == ERR_OK)
 		write_status(session_out(s), name, c->a.status.items, &m, recent);
 	store_read_end(t);

@@ -1,6 +1,6 @@
 /* SELECT, EXAMINE, CLOSE, UNSELECT. Called by step.c through the table. Invariant: what SELECT
  * says (EXISTS, UIDNEXT, UNSEEN) and the view come from one snapshot. RFC 3501 6.3.1, 6.3.2,
- * 6.4.2; RFC 3691. */
+ * 6.4.2; RFC 3691; RFC 7162 3.1.2, 3.1.8. */
 #include "imap/session/commands.h"
 
 enum { SELECT_LOOK, SELECT_CLAIMING, SELECT_OPEN };
@@ -66,6 +66,7 @@ announce(struct imap_session *s, struct txn *t, const struct mailbox_info *m)
 		return e;
 	write_line(out, "* OK [UIDVALIDITY ", m->uidvalidity, "] UIDs valid\r\n");
 	write_line(out, "* OK [UIDNEXT ", m->uidnext, "] Next UID\r\n");
+	write_line(out, "* OK [HIGHESTMODSEQ ", view_modseq(sel->view), "] Highest\r\n");
 	return ERR_OK;
 }
 
@@ -123,11 +124,13 @@ run(struct imap_session *s, struct cmd *c, bool read_only)
 		if (s->sel.view != NULL)
 			buf_addz(session_out(s), "* OK [CLOSED] Previous mailbox closed\r\n");
 		session_deselect(s);
+		if (c->a.select.condstore)
+			session_condstore(s);
 		st = arena_calloc(s->arena, 1, sizeof *st);
 		if (st == NULL)
 			return cmd_fail(s, c, ERR_LIMIT);
 		*st = (struct select_state){ .s = s, .c = c, .read_only = read_only };
-		enum err name_err = session_mailbox(s, c->a.names.a, &st->name);
+		enum err name_err = session_mailbox(s, c->a.select.mailbox, &st->name);
 
 		if (name_err != ERR_OK)
 			return cmd_fail(s, c, name_err);
@@ -147,6 +150,12 @@ run(struct imap_session *s, struct cmd *c, bool read_only)
 	}
 	c->code = read_only ? "READ-ONLY" : "READ-WRITE";
 	return cmd_ok(c, "Selected");
+}
+
+void
+end_select(struct cmd *c)
+{
+	c->state = NULL;
 }
 
 enum step

@@ -51,26 +51,34 @@ run_id(struct imap_session *s, struct cmd *c)
 	return cmd_ok(c, "ID completed");
 }
 
+static bool
+names_has(const struct args_enable *a, const char *name)
+{
+	for (size_t i = 0; i < a->names_count; i++)
+		if (str_ieq(a->names[i], str_of(name)))
+			return true;
+	return false;
+}
+
 /* RFC 5161: names that mean nothing here are passed over; what is said is what became new. */
 enum step
 run_enable(struct imap_session *s, struct cmd *c)
 {
-	const struct args_enable *a = &c->a.enable;
 	struct buf *out = session_out(s);
+	unsigned before = s->modes, modes = before;
 
 	buf_addz(out, "* ENABLED");
-	for (size_t i = 0; i < a->names_count; i++) {
-		const struct enable *e = imap_enables;
-
-		while (e->name != NULL && !str_ieq(a->names[i], str_of(e->name)))
-			e++;
-		if (e->name == NULL || (s->modes & e->modes) == e->modes)
+	for (const struct enable *e = imap_enables; e->name != NULL; e++) {
+		if ((before & e->modes) == e->modes || !names_has(&c->a.enable, e->name))
 			continue;
-		s->modes |= e->modes;
+		modes |= e->modes;
 		buf_addc(out, ' ');
 		buf_addz(out, e->name);
 	}
 	buf_addz(out, "\r\n");
+	if ((modes & MODE_CONDSTORE) != 0)
+		session_condstore(s);
+	s->modes |= modes;
 	return cmd_ok(c, "Enabled");
 }
 

@@ -67,6 +67,7 @@ struct cmd {
 		struct args_search search;
 		struct args_status status;
 		struct args_names names;
+		struct args_select select;
 		struct args_create create;
 		struct args_copy copy;
 		struct args_id id;

@@ -26,6 +26,8 @@ enum step
 run_select(struct imap_session *s, struct cmd *c);
 enum step
 run_examine(struct imap_session *s, struct cmd *c);
+void
+end_select(struct cmd *c);
 enum step
 run_close(struct imap_session *s, struct cmd *c);
 enum step

@@ -97,6 +97,8 @@ struct selected {
 	 * asked not to hear of): not announced again unless changed after told_modseq. */
 	struct uidset told;
 	uint64_t told_modseq;
+	uint64_t told_max; /* the largest MODSEQ told by the running command */
+	bool tell_highest; /* HIGHESTMODSEQ is due when it ends */
 	struct home_watch watch;
 };
 
@@ -170,6 +172,17 @@ session_recent(const struct imap_session *s, uint32_t uid)
 {
 	return uid >= s->sel.recent_from;
 }
+/* The client knows modseqs from now on; says HIGHESTMODSEQ when that is new to it and a mailbox is
+ * selected. Every CONDSTORE enabling command calls it. RFC 7162 3.1. */
+void
+session_condstore(struct imap_session *s);
+/* A MODSEQ goes out: the client may take the largest for the mailbox's own. RFC 7162 6. */
+static inline void
+session_tells_modseq(struct imap_session *s, uint64_t modseq)
+{
+	if (modseq > s->sel.told_max)
+		s->sel.told_max = modseq;
+}
 /* A set of the command, as UIDs that the view holds, added to out. ERR_SYNTAX: a sequence
  * number beyond the mailbox. */
 MUST_USE enum err
@@ -194,6 +207,19 @@ MUST_USE enum err
 sync_step(struct imap_session *s, bool with_uid);
 void
 sync_end(struct imap_session *s);
+/* A FETCH that no FETCH asked for; UID and MODSEQ are added for whom knows modseqs. RFC 7162 3.2.4.
+ */
+enum { TELL_UID = 1 << 0, TELL_FLAGS = 1 << 1 };
+void
+sync_tell(struct imap_session *s, uint32_t seq, const struct entry *entry, const struct keywords *k,
+	unsigned items);
+/* Must the command end, or IDLE's look at the mailbox, with the view's HIGHESTMODSEQ? True when
+ * MODSEQs above it were told while older changes were not. RFC 7162 3.2, 6. */
+bool
+sync_highest_due(const struct imap_session *s);
+/* "HIGHESTMODSEQ 17" appended. */
+void
+sync_highest_write(struct imap_session *s, struct buf *out);
 /* "* FLAGS" and PERMANENTFLAGS, when there are more keywords than the client knows; always
  * with force. */
 MUST_USE enum err

@@ -66,6 +66,26 @@ pin(struct imap_session *s)
 
 /* ---- one command's life ---- */
 
+/* In the tagged line where that has no other code: RFC 7162 3.2.7 wants it there. */
+static void
+say_highest(struct imap_session *s, struct cmd *c)
+{
+	struct buf *out = session_out(s);
+
+	if (sync_highest_due(s)) {
+		bool tagged =
+			c != NULL && c->result == RESULT_OK && c->code == NULL && s->reply.n == 0;
+
+		if (!tagged)
+			buf_addz(out, "* OK [");
+		sync_highest_write(s, tagged ? &s->reply : out);
+		if (!tagged)
+			buf_addz(out, "] Highest\r\n");
+	}
+	s->sel.told_max = 0;
+	s->sel.tell_highest = false;
+}
+
 static enum go
 command_finish(struct imap_session *s)
 {
@@ -73,6 +93,7 @@ command_finish(struct imap_session *s)
 	struct cmd *c = s->cmd;
 	struct buf *out = session_out(s);
 
+	say_highest(s, c);
 	buf_add(out, c->tag.n != 0 ? c->tag : STR("*"));
 	buf_addz(out, words[c->result]);
 	if (c->code != NULL || s->reply.n != 0) {
@@ -296,6 +317,8 @@ idle_step(struct imap_session *s)
 		e = sync_begin(s, true);
 	if (e == ERR_OK)
 		e = sync_step(s, false);
+	if (e != ERR_AGAIN)
+		say_highest(s, NULL);
 	session_flush(s);
 	if (e == ERR_AGAIN)
 		return GO_LATER;

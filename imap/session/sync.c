@@ -137,28 +137,60 @@ say_exists(struct imap_session *s)
 	sel->told_recent = recent;
 }
 
+void
+sync_tell(struct imap_session *s, uint32_t seq, const struct entry *entry, const struct keywords *k,
+	unsigned items)
+{
+	struct buf *out = session_out(s);
+	bool modseq = (s->modes & MODE_CONDSTORE) != 0;
+
+	write_fetch_begin(out, seq);
+	if ((items & TELL_UID) != 0 || modseq) {
+		buf_addz(out, "UID ");
+		write_number(out, entry->uid);
+		buf_addc(out, ' ');
+	}
+	if ((items & TELL_FLAGS) != 0) {
+		buf_addz(out, "FLAGS ");
+		write_flags(out, entry, session_recent(s, entry->uid), k);
+	}
+	if (modseq) {
+		buf_addz(out, (items & TELL_FLAGS) != 0 ? " MODSEQ (" : "MODSEQ (");
+		write_number(out, entry->modseq);
+		buf_addc(out, ')');
+		session_tells_modseq(s, entry->modseq);
+	}
+	buf_addz(out, ")\r\n");
+}
+
+bool
+sync_highest_due(const struct imap_session *s)
+{
+	const struct selected *sel = &s->sel;
+
+	return sel->view != NULL && (s->modes & MODE_CONDSTORE) != 0 &&
+	       (sel->tell_highest || sel->told_max > view_modseq(sel->view));
+}
+
+void
+sync_highest_write(struct imap_session *s, struct buf *out)
+{
+	buf_addz(out, "HIGHESTMODSEQ ");
+	write_number(out, view_modseq(s->sel.view));
+}
+
 static void
 say_flags(
 	struct imap_session *s, const struct entry *entry, const struct keywords *k, bool with_uid)
 {
-	struct buf *out = session_out(s);
 	const struct selected *sel = &s->sel;
 
 	if (entry->modseq <= sel->told_modseq && uidset_has(&sel->told, entry->uid))
 		return;
 	uint32_t seq = view_seq_of_uid(s->sync.new, entry->uid);
 
-	if (seq == 0)
-		return;
-	write_fetch_begin(out, seq);
-	if (with_uid) {
-		buf_addz(out, "UID ");
-		write_number(out, entry->uid);
-		buf_addc(out, ' ');
-	}
-	buf_addz(out, "FLAGS ");
-	write_flags(out, entry, session_recent(s, entry->uid), k);
-	buf_addz(out, ")\r\n");
+	if (seq != 0)
+		sync_tell(s, seq, entry, k, TELL_FLAGS | (with_uid ? TELL_UID : 0));
 }
 
 /* ERR_AGAIN: the step is full; y->uid is where to go on. */

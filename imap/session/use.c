@@ -77,6 +77,21 @@ session_read(struct imap_session *s, struct txn **out)
 	return e;
 }
 
+void
+session_condstore(struct imap_session *s)
+{
+	struct buf *out = session_out(s);
+
+	if ((s->modes & MODE_CONDSTORE) != 0)
+		return;
+	s->modes |= MODE_CONDSTORE;
+	if (s->sel.view == NULL)
+		return;
+	buf_addz(out, "* OK [");
+	sync_highest_write(s, out);
+	buf_addz(out, "] Highest\r\n");
+}
+
 enum err
 session_select_set(struct imap_session *s, struct cmd *c, struct seq_set *set, struct uidset *out)
 {

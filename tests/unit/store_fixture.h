@@ -275,6 +275,7 @@ fix_flags(struct fix *f, uint32_t mailbox, const struct uidset *uids, enum flags
 		.flags = flags,
 		.keywords = &kw,
 		.keywords_count = keyword != NULL,
+		.conditional = unchanged_since != 0,
 		.unchanged_since = unchanged_since,
 	};
 

@@ -72,7 +72,7 @@ enable(void **state)
 {
 	(void)state;
 	RAN();
-	EXPECT(c, "OK", "ENABLE X-NO-SUCH-THING CONDSTORE");
+	EXPECT(c, "OK", "ENABLE X-NO-SUCH-THING");
 	SAID(c, "* ENABLED\r\n");
 	EXPECT(c, "BAD", "ENABLE");
 }

@@ -1,0 +1,277 @@
+/* Staying in step with a mailbox: CONDSTORE. Two sessions of one user, what the second is
+ * told of the first's changes. RFC 7162. */
+#define PROGRAM "sync"
+#include "imap_case.h"
+
+/* The number behind the last occurrence of before in the last answer; 0: not there. */
+static uint64_t
+number_after(const struct client *who, const char *before)
+{
+	struct str s = buf_str(&who->in), want = str_of(before);
+	uint64_t n = 0;
+
+	for (size_t at = str_find(s, want); at < s.n; at = str_find(s, want)) {
+		s = str_from(s, at + want.n);
+		n = strtoull(s.p, NULL, 10);
+	}
+	return n;
+}
+
+static uint64_t
+status_modseq(struct client *who)
+{
+	EXPECT(who, "OK", "STATUS INBOX (HIGHESTMODSEQ)");
+	return number_after(who, "HIGHESTMODSEQ ");
+}
+
+static void
+expect_number(const struct client *who, const char *before, uint64_t want)
+{
+	uint64_t got = number_after(who, before);
+
+	if (got == want)
+		return;
+	print_error("%s: wanted %llu, got %llu in:\n%.*s\n", before, (unsigned long long)want,
+		(unsigned long long)got, STR_FMT(buf_str(&who->in)));
+	fail();
+}
+
+/* ---- CONDSTORE ---- */
+
+static void
+condstore(void **state)
+{
+	struct client *d = second();
+
+	(void)state;
+	RAN();
+	two_messages();
+	uint64_t start = number_after(c, "* OK [HIGHESTMODSEQ ");
+
+	assert_true(start >= 3);
+	/* not told before it is asked for */
+	EXPECT(c, "OK", "STORE 1 +FLAGS (\\Seen)");
+	SAID(c, "* 1 FETCH (FLAGS (\\Seen \\Recent))\r\n");
+	EXPECT(c, "OK", "FETCH 1:2 (MODSEQ)");
+	expect_number(c, "* OK [HIGHESTMODSEQ ", start + 1);
+	expect_number(c, "* 1 FETCH (MODSEQ (", start + 1);
+	expect_number(c, "* 2 FETCH (MODSEQ (", start);
+	/* from now on with every FETCH that was not asked for */
+	EXPECT(d, "OK", "SELECT INBOX (CONDSTORE)");
+	expect_number(d, "* OK [HIGHESTMODSEQ ", start + 1);
+	EXPECT(d, "OK", "STORE 2 +FLAGS (\\Answered)");
+	SAID(d, "* 2 FETCH (UID 2 FLAGS (\\Answered \\Flagged $Junk) MODSEQ (");
+	expect_number(d, " MODSEQ (", start + 2);
+	EXPECT(c, "OK", "NOOP");
+	SAID(c, "* 2 FETCH (UID 2 FLAGS (\\Answered \\Flagged \\Recent $Junk) MODSEQ (");
+	expect_number(c, " MODSEQ (", start + 2);
+	/* silence is about flags */
+	EXPECT(c, "OK", "UID STORE 1 +FLAGS.SILENT (\\Draft)");
+	expect_number(c, "* 1 FETCH (UID 1 MODSEQ (", start + 3);
+	EXPECT(c, "OK", "UID STORE 1:2 +FLAGS.SILENT (\\Draft)");
+	SILENT(c, "* 1 FETCH");
+	expect_number(c, "* 2 FETCH (UID 2 MODSEQ (", start + 4);
+	EXPECT(c, "OK", "NOOP");
+	SILENT(c, "FETCH");
+	client_free(d);
+}
+
+static void
+test_condstore_enabling_commands(void **state)
+{
+	static const char *const commands[] = { "FETCH 1 (MODSEQ)",
+		"UID FETCH 1:* (FLAGS) (CHANGEDSINCE 1)",
+		"STORE 1 (UNCHANGEDSINCE 1) +FLAGS (\\Flagged)", "STATUS INBOX (HIGHESTMODSEQ)",
+		"STATUS Trash (HIGHESTMODSEQ)", "ENABLE CONDSTORE", "SELECT INBOX (CONDSTORE)",
+		"EXAMINE INBOX (CONDSTORE)" };
+
+	(void)state;
+	append(c, "INBOX", "()", mail1);
+	append(c, "INBOX", "()", mail1);
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
+		struct client *d = second();
+
+		EXPECT(d, "OK", "SELECT INBOX");
+		EXPECT(d, "OK", "%s", commands[i]);
+		SAID(d, "* OK [HIGHESTMODSEQ ");
+		EXPECT(c, "OK", "SELECT INBOX");
+		EXPECT(c, "OK", "STORE 2 %cFLAGS (\\Draft)", i % 2 == 0 ? '+' : '-');
+		EXPECT(d, "OK", "NOOP");
+		SAID(d, "* 2 FETCH (UID 2 FLAGS (");
+		SAID(d, " MODSEQ (");
+		/* said once */
+		EXPECT(d, "OK", "FETCH 1 (MODSEQ)");
+		SILENT(d, "HIGHESTMODSEQ");
+		client_free(d);
+	}
+}
+
+static void
+test_changed_since(void **state)
+{
+	uint64_t start;
+
+	(void)state;
+	for (int i = 0; i < 6; i++)
+		append(c, "INBOX", "()", mail1);
+	EXPECT(c, "OK", "SELECT INBOX (CONDSTORE)");
+	start = number_after(c, "* OK [HIGHESTMODSEQ ");
+	EXPECT(c, "OK", "UID FETCH 1:* (FLAGS) (CHANGEDSINCE %llu)", (unsigned long long)start);
+	SILENT(c, "FETCH");
+	EXPECT(c, "OK", "STORE 2,5 +FLAGS.SILENT (\\Flagged)");
+	EXPECT(c, "OK", "UID FETCH 1:* (FLAGS) (CHANGEDSINCE %llu)", (unsigned long long)start);
+	SAID(c, "* 2 FETCH (UID 2 FLAGS (\\Flagged \\Recent) MODSEQ (");
+	SAID(c, "* 5 FETCH (UID 5 FLAGS (\\Flagged \\Recent) MODSEQ (");
+	SILENT(c, "* 1 FETCH");
+	SILENT(c, "* 6 FETCH");
+	/* what is new has no row in the change table */
+	append(c, "INBOX", "()", mail1);
+	EXPECT(c, "OK", "FETCH 3:* (MODSEQ UID) (CHANGEDSINCE %llu)", (unsigned long long)start);
+	SAID(c, "* 5 FETCH (MODSEQ (");
+	SAID(c, "* 7 FETCH (MODSEQ (");
+	SILENT(c, "* 2 FETCH");
+	SILENT(c, "* 3 FETCH");
+	SILENT(c, "* 6 FETCH");
+	/* the last of the old ones gone, and a new one that was changed too */
+	EXPECT(c, "OK", "STORE 6:7 +FLAGS.SILENT (\\Deleted)");
+	EXPECT(c, "OK", "UID EXPUNGE 6");
+	EXPECT(c, "OK", "UID FETCH 1:* (UID) (CHANGEDSINCE %llu)", (unsigned long long)start);
+	SAID(c, "* 6 FETCH (UID 7 MODSEQ (");
+	SAID(c, "* 2 FETCH (UID 2 MODSEQ (");
+	SILENT(c, "* 4 FETCH");
+	EXPECT(c, "OK", "FETCH 1:* (FLAGS) (CHANGEDSINCE 9223372036854775807)");
+	SILENT(c, "FETCH (");
+	/* \Seen is set on what is fetched, and on nothing else */
+	EXPECT(c, "OK", "FETCH 1:* (BODY[TEXT]) (CHANGEDSINCE %llu)", (unsigned long long)start);
+	EXPECT(c, "OK", "FETCH 1:* (FLAGS)");
+	SAID(c, "* 1 FETCH (FLAGS (\\Recent))\r\n");
+	SAID(c, "* 2 FETCH (FLAGS (\\Flagged \\Seen \\Recent))\r\n");
+	EXPECT(c, "BAD", "FETCH 1 (FLAGS) (CHANGEDSINCE)");
+	EXPECT(c, "BAD", "FETCH 1 (FLAGS) (CHANGEDSINCE 9223372036854775808)");
+	EXPECT(c, "BAD", "FETCH 1 (FLAGS) (CHANGEDSINCE 1 CHANGEDSINCE 2)");
+	EXPECT(c, "BAD", "FETCH 1 (FLAGS) ()");
+	EXPECT(c, "BAD", "FETCH 1 (FLAGS) (NONSENSE 1)");
+}
+
+/* An implicit \Seen is an unasked FETCH; a plain FETCH stays as it was asked for. */
+static void
+test_fetch_sets_seen(void **state)
+{
+	(void)state;
+	two_messages();
+	EXPECT(c, "OK", "SELECT INBOX (CONDSTORE)");
+	EXPECT(c, "OK", "FETCH 1 (BODY[TEXT])");
+	SAID(c, "FLAGS (\\Seen)");
+	SAID(c, " UID 1 MODSEQ (");
+	EXPECT(c, "OK", "FETCH 1 (FLAGS)");
+	SAID(c, "* 1 FETCH (FLAGS (\\Seen))\r\n");
+	EXPECT(c, "OK", "FETCH 1 (BODY[TEXT])");
+	SILENT(c, "MODSEQ");
+}
+
+static void
+test_unchanged_since(void **state)
+{
+	struct client *d = second();
+	uint64_t start;
+
+	(void)state;
+	for (int i = 0; i < 5; i++)
+		append(c, "INBOX", "()", mail1);
+	EXPECT(c, "OK", "SELECT INBOX (CONDSTORE)");
+	start = number_after(c, "* OK [HIGHESTMODSEQ ");
+	EXPECT(d, "OK", "SELECT INBOX");
+	EXPECT(d, "OK", "UID STORE 2,4 +FLAGS (\\Answered)");
+	/* all or nothing a message; who was refused is told why at once */
+	EXPECT(c, "OK [MODIFIED 2,4] ",
+		"STORE 1:5,2 (UNCHANGEDSINCE %llu) +FLAGS.SILENT (\\Deleted)",
+		(unsigned long long)start);
+	SAID(c, "* 1 FETCH (UID 1 MODSEQ (");
+	SAID(c, "* 2 FETCH (UID 2 FLAGS (\\Answered \\Recent) MODSEQ (");
+	SAID(c, "* 3 FETCH (UID 3 MODSEQ (");
+	SAID(c, "* 4 FETCH (UID 4 FLAGS (\\Answered \\Recent) MODSEQ (");
+	expect_number(c, "* 5 FETCH (UID 5 MODSEQ (", start + 2);
+	EXPECT(c, "OK", "FETCH 1:5 (FLAGS)");
+	SAID(c, "* 1 FETCH (FLAGS (\\Deleted \\Recent))\r\n");
+	SAID(c, "* 2 FETCH (FLAGS (\\Answered \\Recent))\r\n");
+	EXPECT(c, "OK [MODIFIED 1:5] ", "UID STORE 1:9 (UNCHANGEDSINCE %llu) FLAGS ()",
+		(unsigned long long)start);
+	EXPECT(c, "OK Stored", "UID STORE 1:9 (UNCHANGEDSINCE %llu) FLAGS (\\Flagged)",
+		(unsigned long long)start + 2);
+	SAID(c, "* 4 FETCH (UID 4 FLAGS (\\Flagged \\Recent) MODSEQ (");
+	/* nothing to change is a success that moves no modseq, and is answered all the same */
+	EXPECT(c, "OK Stored", "STORE 1 (UNCHANGEDSINCE %llu) +FLAGS.SILENT (\\Flagged)",
+		(unsigned long long)start + 3);
+	expect_number(c, "* 1 FETCH (UID 1 MODSEQ (", start + 3);
+	client_free(d);
+}
+
+/* UNCHANGEDSINCE 0: a system flag is always there, a keyword when it is set. RFC 7162 3.1.3. */
+static void
+test_unchanged_since_zero(void **state)
+{
+	(void)state;
+	two_messages();
+	EXPECT(c, "OK [MODIFIED 1] ", "STORE 1 (UNCHANGEDSINCE 0) +FLAGS (\\Seen)");
+	EXPECT(c, "OK [MODIFIED 1] ", "STORE 1 (UNCHANGEDSINCE 0) -FLAGS (\\Seen)");
+	EXPECT(c, "OK [MODIFIED 1] ", "STORE 1 (UNCHANGEDSINCE 0) FLAGS ($Note)");
+	EXPECT(c, "OK [MODIFIED 2] ", "STORE 1:2 (UNCHANGEDSINCE 0) +FLAGS ($Junk)");
+	SAID(c, "* 1 FETCH (UID 1 FLAGS (\\Recent $Junk) MODSEQ (");
+	EXPECT(c, "OK [MODIFIED 1:2] ", "STORE 1:2 (UNCHANGEDSINCE 0) +FLAGS.SILENT ($New $Junk)");
+	EXPECT(c, "OK Stored", "STORE 1:2 (UNCHANGEDSINCE 0) +FLAGS.SILENT ($New)");
+	EXPECT(c, "BAD", "STORE 1 (UNCHANGEDSINCE) +FLAGS (\\Seen)");
+	EXPECT(c, "BAD", "STORE 1 (CHANGEDSINCE 1) +FLAGS (\\Seen)");
+	EXPECT(c, "BAD", "STORE 1 () +FLAGS (\\Seen)");
+	EXPECT(c, "OK", "EXAMINE INBOX");
+	EXPECT(c, "NO [READ-ONLY]", "STORE 1 (UNCHANGEDSINCE 0) +FLAGS ($Other)");
+}
+
+/* While an expunge is held back, nobody may take a larger modseq for the mailbox's: RFC 7162 6. */
+static void
+test_highest_below_held_expunge(void **state)
+{
+	struct client *d = second();
+	uint64_t start;
+
+	(void)state;
+	for (int i = 0; i < 4; i++)
+		append(c, "INBOX", "()", mail1);
+	EXPECT(c, "OK", "SELECT INBOX (CONDSTORE)");
+	start = number_after(c, "* OK [HIGHESTMODSEQ ");
+	EXPECT(d, "OK", "SELECT INBOX");
+	EXPECT(d, "OK", "STORE 4 +FLAGS (\\Deleted)");
+	EXPECT(d, "OK", "EXPUNGE");
+	/* the modseq of the STORE is above the expunge's, which must wait */
+	EXPECT(c, "OK [HIGHESTMODSEQ ", "STORE 1 +FLAGS.SILENT (\\Seen)");
+	expect_number(c, "* 1 FETCH (UID 1 MODSEQ (", start + 3);
+	expect_number(c, "[HIGHESTMODSEQ ", start);
+	EXPECT(c, "OK [HIGHESTMODSEQ ", "FETCH 1:3 (MODSEQ)");
+	expect_number(c, "[HIGHESTMODSEQ ", start);
+	/* with another code in the tagged line it stands alone */
+	EXPECT(c, "OK [MODIFIED 1] ", "STORE 1 (UNCHANGEDSINCE %llu) +FLAGS (\\Flagged)",
+		(unsigned long long)start);
+	expect_number(c, "* OK [HIGHESTMODSEQ ", start);
+	assert_int_equal(status_modseq(c), start);
+	SAID(c, "* 4 EXPUNGE\r\n");
+	EXPECT(c, "OK", "FETCH 1:3 (MODSEQ)");
+	SILENT(c, "HIGHESTMODSEQ");
+	assert_int_equal(status_modseq(c), start + 3);
+	client_free(d);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(condstore),
+		TEST(test_condstore_enabling_commands),
+		TEST(test_changed_since),
+		TEST(test_fetch_sets_seen),
+		TEST(test_unchanged_since),
+		TEST(test_unchanged_since_zero),
+		TEST(test_highest_below_held_expunge),
+		cmocka_unit_test(test_every_capability_was_tested),
+	};
+
+	return cmocka_run_group_tests(tests, group_setup, group_teardown);
+}
