@@ -18,7 +18,8 @@ auth_ldap_libauth_a_SOURCES = \
 	auth-ldap/front/cache.c auth-ldap/front/cache.h \
 	auth-ldap/front/front.c auth-ldap/front/front.h auth-ldap/front/front_impl.h \
 	auth-ldap/front/login.c \
-	auth-ldap/front/memory.c auth-ldap/front/memory.h \
+	auth-ldap/front/memory.c auth-ldap/front/memory.h auth-ldap/front/memory_impl.h \
+	auth-ldap/front/memory_keep.c \
 	auth-ldap/front/penalty.c auth-ldap/front/penalty.h \
 	auth-ldap/front/policy.c auth-ldap/front/policy.h \
 	auth-ldap/front/same_name.c auth-ldap/front/same_name.h \

@@ -1,54 +1,16 @@
 /* Questions to the backends, answered from memory where that is allowed; see memory.h. front.c and
  * login.c ask here and nowhere else (but for lists and secrets, which are not remembered).
- *
- * Two caches, so that guesses of names and passwords by strangers never push out what is known:
- * `known` holds what backends said yes to, `unknown` the rest: names that nobody knows, and wrong
- * passwords by the proof of each.
- * Invariants: a password is found right from memory only if its proof is the one that the backends
- * took last, in an outage the last one under any of the user's names; a "no" out of memory is never
- * older than its own time to live, outage or not; what is remembered was said by the backends of
- * the present settings, or is for outages only. */
-#include "auth-ldap/front/memory.h"
+ * Invariant: a question under way is joined by those that have the same answer, and by no others;
+ * everybody who waits hears once. */
+#include "auth-ldap/front/memory_impl.h"
 
 #include <stdlib.h>
 
-#include "auth-ldap/front/walk.h"
 #include "core/base/clock.h"
-#include "core/base/codec.h"
 #include "core/base/log.h"
 #include "core/base/xalloc.h"
 
-enum {
-	UNKNOWN_PART = 8,		/* of the memory, for what is unknown */
-	WRONG_KEPT_MS = 60 * 60 * 1000, /* how long a wrong password is known as that */
-	KEY_CONTEXT = 6,		/* parts of a key: those of the context are the last */
-	KEY_PARTS = 9,
-};
-
-struct memory {
-	struct loop *loop;
-	const struct settings *settings;
-	struct cache *known, *unknown;
-	struct hmap flights;
-	int64_t since_ms; /* what is older comes from other settings: only for outages */
-	uint64_t joined, outages;
-	int64_t (*now_ms)(void);
-};
-
-/* A question that the backends are being asked, and those who wait for its answer. */
-struct flight {
-	struct hmap_node node;
-	bool in_map; /* others may join */
-	struct memory *m;
-	struct backends *b;
-	enum memory_kind kind;
-	struct buf key, full_key; /* without and with the proof */
-	unsigned char proof[DIGEST_SHA256_BYTES];
-	unsigned char digest[DIGEST_SHA256_BYTES]; /* of the password, for other proofs of it */
-	struct walk *walk;
-	struct expansion *expansion;
-	struct list askings;
-};
+enum { UNKNOWN_PART = 8 }; /* of the memory, for what is unknown */
 
 static const char kind_letters[MEMORY_KINDS] = {
 	[MEMORY_LOGIN] = 'L',
@@ -92,13 +54,6 @@ memory_set(struct memory *m, const struct settings *s)
 	}
 	cache_resize(m->known, size - size / UNKNOWN_PART);
 	cache_resize(m->unknown, size / UNKNOWN_PART);
-}
-
-/* b is made of the settings that count now. */
-static bool
-is_present(const struct memory *m, const struct backends *b)
-{
-	return b->settings == m->settings;
 }
 
 void
@@ -161,76 +116,7 @@ key_make(const struct backends *b, const struct memory_question *q, struct buf *
 	cache_key_add(key, user && b->by_local_ip ? c->local_ip : STR_EMPTY);
 }
 
-/* Where the wrong password with this proof is remembered. */
-static void
-wrong_key(struct str key, const unsigned char *proof, struct buf *out)
-{
-	buf_init(out, CACHE_KEY_MAX + 64);
-	buf_addc(out, 'W');
-	buf_add(out, str_from(key, 1));
-	cache_key_add(out, str_n(proof, DIGEST_SHA256_BYTES));
-}
-
-/* Where the password is remembered that was right last, under whatever name: for outages. The
- * user's name comes first, what else the answer depends on is that of the question. */
-static void
-account_key(const struct flight *x, struct str user, struct buf *out)
-{
-	buf_init(out, CACHE_KEY_MAX);
-	cache_key_begin(out, 'K');
-	cache_key_add(out, user);
-	for (size_t i = KEY_CONTEXT; i < KEY_PARTS; i++)
-		cache_key_add(out, cache_key_part(buf_str(&x->key), i));
-}
-
 /* ---- answers out of memory ---- */
-
-static bool
-fresh(const struct memory *m, const struct cached *a, int64_t ttl_ms)
-{
-	int64_t age = m->now_ms() - a->stored_ms;
-	return ttl_ms > 0 && age >= 0 && age < ttl_ms;
-}
-
-static int64_t
-known_ttl(const struct memory *m, enum memory_kind k)
-{
-	return k == MEMORY_LOGIN ? m->settings->auth.cache_login_ttl : m->settings->auth.cache_ttl;
-}
-
-static int64_t
-outage_ttl(const struct memory *m, enum memory_kind k)
-{
-	return k == MEMORY_LOGIN ? m->settings->auth.outage_login : m->settings->auth.outage_lookup;
-}
-
-static struct str
-digest_str(const struct flight *x)
-{
-	return str_n(x->digest, sizeof x->digest);
-}
-
-static bool
-proof_is(const struct cached *c, const unsigned char *proof)
-{
-	return c->proof != NULL &&
-	       secret_eq(str_n(c->proof, DIGEST_SHA256_BYTES), str_n(proof, DIGEST_SHA256_BYTES));
-}
-
-/* What is known under key, not older than ttl_ms. */
-static bool
-recall(struct memory *m, const struct backends *b, enum memory_kind kind, struct str key,
-	const unsigned char *proof, int64_t ttl_ms, struct cached *out)
-{
-	if (!cache_get(m->known, key, out) || !fresh(m, out, ttl_ms))
-		return false;
-	/* A backend that the settings do not name any more has no users. */
-	if (out->user != NULL && backends_find(b, out->user->backend) == NULL) {
-		(void)cache_drop(m->known, key);
-		return false;
-	}
-	return kind != MEMORY_LOGIN || proof_is(out, proof);
-}
 
 static void
 on_asking(struct loop_task *t)
@@ -283,21 +169,6 @@ trace_memory(const struct auth_context *c, const struct memory *m, const struct 
 			(long long)(m->now_ms() - a->stored_ms));
 }
 
-/* That password is wrong for the name of key. True: it was known to be, so that it is no new guess:
- * the same for names that nobody has as for those of users, or the delays would tell. */
-static bool
-note_wrong(struct memory *m, struct str key, const unsigned char *proof, enum auth_reason reason)
-{
-	const struct cached a = { .err = ERR_DENIED, .reason = reason };
-	struct cached c;
-	struct buf wrong;
-	wrong_key(key, proof, &wrong);
-	bool known = cache_get(m->unknown, buf_str(&wrong), &c);
-	cache_put(m->unknown, buf_str(&wrong), &a, m->now_ms());
-	buf_fini(&wrong);
-	return known;
-}
-
 /* True: k has its answer. */
 static bool
 from_memory(struct memory *m, const struct backends *b, const struct memory_question *q,
@@ -306,18 +177,18 @@ from_memory(struct memory *m, const struct backends *b, const struct memory_ques
 	const struct settings_auth *s = &m->settings->auth;
 	struct trace *trace = q->context->trace;
 	struct cached c;
-	if (recall(m, b, q->kind, key, proof, known_ttl(m, q->kind), &c) &&
+	if (memory_recall(m, b, q->kind, key, proof, memory_known_ttl(m, q->kind), &c) &&
 		c.stored_ms >= m->since_ms) {
 		trace_memory(q->context, m, &c, "the answer is remembered");
 		if (trace == NULL)
 			asking_answer(k, &c, FROM_MEMORY);
 		return trace == NULL;
 	}
-	if (cache_get(m->unknown, key, &c) && fresh(m, &c, s->cache_negative_ttl)) {
+	if (cache_get(m->unknown, key, &c) && memory_fresh(m, &c, s->cache_negative_ttl)) {
 		const struct cached no = { .err = c.err, .reason = c.reason };
 		trace_memory(q->context, m, &c, "a \"no\" is remembered");
 		if (trace == NULL && q->kind == MEMORY_LOGIN &&
-			note_wrong(m, key, proof, no.reason))
+			memory_note_wrong(m, key, proof, no.reason))
 			asking_answer(k, &no, FROM_WRONG);
 		else if (trace == NULL)
 			asking_answer(k, &no, FROM_MEMORY);
@@ -326,11 +197,11 @@ from_memory(struct memory *m, const struct backends *b, const struct memory_ques
 	if (q->kind != MEMORY_LOGIN)
 		return false;
 	struct buf wrong;
-	wrong_key(key, proof, &wrong);
+	memory_wrong_key(key, proof, &wrong);
 	bool found = cache_get(m->unknown, buf_str(&wrong), &c);
 	buf_fini(&wrong);
 	/* A lock may be gone, and the name may be known now. */
-	if (!found || c.reason != REASON_PASSWORD || !fresh(m, &c, s->wrong_password_ttl))
+	if (!found || c.reason != REASON_PASSWORD || !memory_fresh(m, &c, s->wrong_password_ttl))
 		return false;
 	trace_memory(q->context, m, &c, "this password was wrong before");
 	c.reason = REASON_REMEMBERED;
@@ -340,160 +211,6 @@ from_memory(struct memory *m, const struct backends *b, const struct memory_ques
 }
 
 /* ---- answers of the backends ---- */
-
-static void
-put_account(struct flight *x, struct auth_user *user)
-{
-	unsigned char proof[DIGEST_SHA256_BYTES];
-	struct buf key;
-	account_key(x, user->user, &key);
-	cache_proof(buf_str(&key), digest_str(x), proof);
-	const struct cached c = { .err = ERR_OK, .user = user, .proof = proof };
-	if (buf_check(&key) == ERR_OK)
-		cache_put(x->m->known, buf_str(&key), &c, x->m->now_ms());
-	explicit_bzero(proof, sizeof proof);
-	buf_fini(&key);
-}
-
-/* What the last login of the user, under any name, said of him; NULL: none, or with another
- * password. */
-static struct auth_user *
-account_user(struct flight *x, struct str user)
-{
-	unsigned char proof[DIGEST_SHA256_BYTES];
-	struct cached c;
-	struct buf key;
-	account_key(x, user, &key);
-	cache_proof(buf_str(&key), digest_str(x), proof);
-	bool same = cache_get(x->m->known, buf_str(&key), &c) && proof_is(&c, proof);
-	explicit_bzero(proof, sizeof proof);
-	buf_fini(&key);
-	return same ? c.user : NULL;
-}
-
-/* The password was refused: no outage brings it back. */
-static void
-drop_account(struct flight *x, struct str user)
-{
-	struct buf key;
-	account_key(x, user, &key);
-	(void)cache_drop(x->m->known, buf_str(&key));
-	buf_fini(&key);
-}
-
-static void
-put_known(struct flight *x, const struct auth_answer *a)
-{
-	struct memory *m = x->m;
-	bool login = x->kind == MEMORY_LOGIN;
-	int64_t keep = known_ttl(m, x->kind);
-	if (outage_ttl(m, x->kind) > keep)
-		keep = outage_ttl(m, x->kind);
-	if (keep <= 0)
-		return;
-	struct auth_user *user = a->user != NULL ? auth_user_new(a->user) : NULL;
-	const struct cached c = { .err = ERR_OK,
-		.user = user,
-		.value = a->value,
-		.owner = a->owner,
-		.proof = login ? x->proof : NULL };
-	cache_put(m->known, buf_str(&x->key), &c, m->now_ms());
-	if (login && user != NULL && m->settings->auth.outage_login > 0)
-		put_account(x, user);
-	auth_user_unref(user);
-}
-
-static void
-put_unknown(struct memory *m, struct str key, const struct auth_answer *a)
-{
-	const struct cached c = { .err = a->err, .reason = a->reason };
-	cache_put(m->unknown, key, &c, m->now_ms());
-}
-
-/* Is this "no" about the name or the question, and the same for whoever asks? */
-static bool
-may_keep_no(const struct flight *x, const struct auth_answer *a)
-{
-	if (x->kind == MEMORY_LOGIN)
-		return a->err == ERR_DENIED && a->reason == REASON_UNKNOWN;
-	return a->err == ERR_NOTFOUND ||
-	       (a->err == ERR_DENIED && x->kind >= MEMORY_MASTER && x->kind <= MEMORY_POST);
-}
-
-/* A refused login; true: that password was known to be wrong. */
-static bool
-remember_refusal(struct flight *x, const struct auth_answer *a)
-{
-	struct memory *m = x->m;
-	struct cached c;
-	if (a->user != NULL && account_user(x, a->user->user) != NULL)
-		drop_account(x, a->user->user);
-	/* Taken before, and refused now: it stops at once. */
-	if (cache_get(m->known, buf_str(&x->key), &c) &&
-		(a->reason == REASON_UNKNOWN || proof_is(&c, x->proof))) {
-		struct auth_user *user = c.user != NULL ? auth_user_ref(c.user) : NULL;
-		if (user != NULL)
-			drop_account(x, user->user);
-		(void)cache_drop(m->known, buf_str(&x->key));
-		auth_user_unref(user);
-	}
-	if (!reason_is_guess(a->reason))
-		return false;
-	return note_wrong(m, buf_str(&x->key), x->proof, a->reason);
-}
-
-static enum memory_from
-remember(struct flight *x, const struct auth_answer *a)
-{
-	struct memory *m = x->m;
-	bool repeated = false;
-	int64_t now = m->now_ms();
-	int64_t keep = m->settings->auth.cache_negative_ttl;
-	if (!is_present(m, x->b))
-		return FROM_BACKENDS;
-	cache_expire(m->unknown, now - (keep > WRONG_KEPT_MS ? keep : WRONG_KEPT_MS));
-	if (a->err == ERR_OK) {
-		put_known(x, a);
-		(void)cache_drop(m->unknown, buf_str(&x->key));
-		if (x->kind == MEMORY_LOGIN) {
-			struct buf wrong;
-			wrong_key(buf_str(&x->key), x->proof, &wrong);
-			(void)cache_drop(m->unknown, buf_str(&wrong));
-			buf_fini(&wrong);
-		}
-		return FROM_BACKENDS;
-	}
-	if (a->err == ERR_TEMP)
-		return FROM_BACKENDS;
-	if (x->kind == MEMORY_LOGIN)
-		repeated = remember_refusal(x, a);
-	else
-		(void)cache_drop(m->known, buf_str(&x->key));
-	if (may_keep_no(x, a) && keep > 0)
-		put_unknown(m, buf_str(&x->key), a);
-	return repeated ? FROM_REPEATED : FROM_BACKENDS;
-}
-
-/* May that be told, now that a->failed failed? Not where the backend that knew the user was asked
- * before it, and said no. The record becomes that of the user's last login. */
-static bool
-outage_allows(struct flight *x, const struct auth_answer *a, struct cached *c)
-{
-	size_t own = 0, failed = 0;
-	if (c->user == NULL)
-		return true;
-	while (own < x->b->n && !str_eq(x->b->v[own]->title, c->user->backend))
-		own++;
-	while (failed < x->b->n && x->b->v[failed] != a->failed)
-		failed++;
-	if (failed < x->b->n && own < failed) {
-		(void)cache_drop(x->m->known, buf_str(&x->key));
-		return false;
-	}
-	if (x->kind == MEMORY_LOGIN)
-		c->user = account_user(x, c->user->user);
-	return c->user != NULL;
-}
 
 static void
 log_outage(const struct flight *x, const struct cached *c, const struct auth_answer *failed)
@@ -553,13 +270,13 @@ on_backends(void *arg, const struct auth_answer *a)
 	struct cached c;
 	x->walk = NULL;
 	x->expansion = NULL;
-	enum memory_from from = remember(x, a);
+	enum memory_from from = memory_keep(x, a);
 	/* REASON_HOME and the like are our own doubts, not an outage. */
 	bool outage = a->err == ERR_TEMP && a->reason == REASON_DIRECTORY;
 	if (outage &&
-		recall(x->m, x->b, x->kind, buf_str(&x->key), x->proof, outage_ttl(x->m, x->kind),
-			&c) &&
-		outage_allows(x, a, &c)) {
+		memory_recall(x->m, x->b, x->kind, buf_str(&x->key), x->proof,
+			memory_outage_ttl(x->m, x->kind), &c) &&
+		memory_outage_allows(x, a, &c)) {
 		x->m->outages++;
 		log_outage(x, &c, a);
 		flight_land_old(x, &c);
@@ -624,10 +341,10 @@ join_or_start(struct memory *m, struct backends *b, const struct memory_question
 	struct asking *k, struct str key, const unsigned char *proof, const unsigned char *digest)
 {
 	struct buf full;
-	wrong_key(key, proof, &full);
+	memory_wrong_key(key, proof, &full);
 	buf_addc(&full, kind_letters[q->kind]);
 	bool alone =
-		q->context->trace != NULL || m->settings->auth.cache_size == 0 || !is_present(m, b);
+		q->context->trace != NULL || m->settings->auth.cache_size == 0 || !memory_is_of(m, b);
 	struct hmap_node *n = !alone ? hmap_get(&m->flights, buf_str(&full)) : NULL;
 	struct flight *x;
 	if (n != NULL) {
