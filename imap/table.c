@@ -105,6 +105,7 @@ const struct capability imap_capabilities[] = {
 
 const struct enable imap_enables[] = {
 	{ "CONDSTORE", MODE_CONDSTORE },
+	{ "QRESYNC", MODE_QRESYNC | MODE_CONDSTORE },
 	{ NULL, 0 },
 };
 

@@ -202,7 +202,7 @@ since_step(struct since *s, struct txn *t)
 			return e == ERR_OK ? ERR_AGAIN : e;
 		s->rows_done = true;
 		s->new_from = UINT32_MAX;
-		return ERR_AGAIN;
+		return s->rows_only ? ERR_OK : ERR_AGAIN;
 	}
 	e = read_new(s, t);
 	if (e == ERR_OK)

@@ -27,6 +27,7 @@ struct since {
 	bool forgotten;
 	struct uidbits changed, expunged;
 	uint32_t new_from; /* UIDs from here on came or changed later, all of them */
+	bool rows_only;	   /* set by who knows what is new: new_from is not looked for */
 	/* private */
 	uint32_t mailbox;
 	uint64_t after, next;

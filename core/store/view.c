@@ -263,7 +263,6 @@ view_diff_fini(struct view_diff *d)
 {
 	uidset_fini(&d->expunged);
 	uidset_fini(&d->arrived);
-	uidset_fini(&d->changed);
 }
 
 static struct chunk *
@@ -406,61 +405,6 @@ subtract(const struct view *a, const struct view *b, struct uidset *out)
 	}
 }
 
-static enum err
-changed_by_table(struct txn *t, const struct view *old, struct uidset *out)
-{
-	struct kv_cursor *c;
-	struct uidset set = { 0 };
-	struct key k;
-	struct str key, v;
-	enum err e = kv_cursor_open(t->kv, KV_CHANGE, &c);
-
-	if (e != ERR_OK)
-		return e;
-	for (e = kv_cursor_seek(c, key_u32_u64(&k, old->mailbox, old->modseq + 1), &key, &v);
-		e == ERR_OK && key.n == 12 && be32_at(key, 0) == old->mailbox;
-		e = kv_cursor_next(c, &key, &v)) {
-		enum change_kind kind;
-
-		uidset_reset(&set);
-		if ((e = change_decode(v, &kind, &set)) != ERR_OK)
-			break;
-		for (size_t i = 0; kind == CHANGE_FLAGS && i < set.n; i++)
-			uidset_add(out, set.v[i].lo, set.v[i].hi);
-	}
-	kv_cursor_close(c);
-	uidset_fini(&set);
-	return e == ERR_EOF ? ERR_OK : e;
-}
-
-static enum err
-changed_by_scan(struct txn *t, const struct view *old, struct uidset *out)
-{
-	struct entry_scan s;
-	struct entry entry;
-	enum err e = entry_scan_begin(&s, t, old->mailbox, 1);
-
-	while (e == ERR_OK && (e = entry_scan_next(&s, &entry)) == ERR_OK &&
-		entry.uid < old->uidnext)
-		if (entry.modseq > old->modseq)
-			uidset_add(out, entry.uid, entry.uid);
-	entry_scan_end(&s);
-	return e == ERR_EOF ? ERR_OK : e;
-}
-
-/* Keeps what both views hold. */
-static void
-in_both(const struct view *old, const struct view *now, struct uidset *set)
-{
-	struct uidset first = { 0 }, both = { 0 };
-
-	view_select_uids(old, set, &first);
-	view_select_uids(now, &first, &both);
-	uidset_fini(&first);
-	uidset_fini(set);
-	*set = both;
-}
-
 enum err
 view_refresh(struct txn *t, struct view *old, struct view **out, struct view_diff *diff)
 {
@@ -470,7 +414,6 @@ view_refresh(struct txn *t, struct view *old, struct view **out, struct view_dif
 	if (diff != NULL) {
 		uidset_reset(&diff->expunged);
 		uidset_reset(&diff->arrived);
-		uidset_reset(&diff->changed);
 	}
 	if (e == ERR_OK && row.uidvalidity != old->uidvalidity)
 		e = ERR_NOTFOUND;
@@ -486,17 +429,12 @@ view_refresh(struct txn *t, struct view *old, struct view **out, struct view_dif
 		view_ref(now);
 	else
 		e = view_load(t, &row, old, &now);
-	if (e != ERR_OK || diff == NULL)
-		goto out;
-	subtract(old, now, &diff->expunged);
-	subtract(now, old, &diff->arrived);
-	e = old->modseq < row.change_floor ? changed_by_scan(t, old, &diff->changed)
-					   : changed_by_table(t, old, &diff->changed);
-	in_both(old, now, &diff->changed);
-out:
-	if (e == ERR_OK)
-		*out = now;
-	else
-		view_unref(now);
-	return e;
+	if (e != ERR_OK)
+		return e;
+	if (diff != NULL) {
+		subtract(old, now, &diff->expunged);
+		subtract(now, old, &diff->arrived);
+	}
+	*out = now;
+	return ERR_OK;
 }

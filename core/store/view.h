@@ -54,7 +54,6 @@ view_select_seqs(const struct view *v, const struct uidset *seqs, struct uidset 
 struct view_diff {
 	struct uidset expunged; /* in old, not in new */
 	struct uidset arrived;	/* not in old: UIDs >= old uidnext */
-	struct uidset changed;	/* in both; flags or keywords may differ */
 };
 void
 view_diff_init(struct view_diff *d);
@@ -62,8 +61,8 @@ void
 view_diff_fini(struct view_diff *d);
 
 /* The mailbox now. *out: a new reference (old itself when nothing changed; old keeps its own
- * reference). diff (reset first) may be NULL. ERR_NOTFOUND: the mailbox was deleted.
- * Reads the change table; beyond its last 2,000 rows it scans entries. */
+ * reference). diff (reset first) may be NULL; whose flags changed says core/store/since.h.
+ * ERR_NOTFOUND: the mailbox was deleted. */
 MUST_USE enum err
 view_refresh(struct txn *t, struct view *old, struct view **out, struct view_diff *diff);
 

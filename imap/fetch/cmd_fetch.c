@@ -11,7 +11,7 @@
 #include "imap/session/write.h"
 
 enum { LOOK_EVERY = 32, LOOK_LIGHT_EVERY = 512 };
-enum { FETCH_BEGIN, FETCH_FILTER, FETCH_MARKING, FETCH_ROWS };
+enum { FETCH_BEGIN, FETCH_FILTER, FETCH_VANISHED, FETCH_MARKING, FETCH_ROWS };
 enum { PLAIN_ITEMS_MAX = 8 };
 
 struct fetch_state {
@@ -22,6 +22,8 @@ struct fetch_state {
 	struct section_plan *plans; /* one an item */
 	bool needs_message, needs_file, marks_seen, has_uid, has_flags, has_modseq;
 	struct changed changed; /* CHANGEDSINCE */
+	struct uidset asked;	/* VANISHED: as the client wrote it; then what of it is gone */
+	size_t vanished_left;
 	bool missing;
 	bool plain;	   /* numbers, flags and dates only */
 	uint32_t last_uid; /* and its sequence number: the next UID's is one more */
@@ -37,6 +39,7 @@ end_fetch(struct cmd *c)
 		return;
 	uidset_fini(&st->uids);
 	uidset_fini(&st->seen);
+	uidset_fini(&st->asked);
 	changed_fini(&st->changed);
 	c->state = NULL;
 }
@@ -437,6 +440,22 @@ fetch_rows(struct imap_session *s, struct cmd *c, struct fetch_state *st)
 	return cmd_ok(c, "Fetched");
 }
 
+/* Before the set is cut down to what the view holds: "*" is the last UID that ever was. */
+static enum err
+ask_for_vanished(struct imap_session *s, struct cmd *c, struct fetch_state *st)
+{
+	struct seq_set set = c->a.fetch.set;
+
+	set.r = arena_alloc(s->arena, set.n * sizeof *set.r);
+	if (set.r == NULL)
+		return ERR_LIMIT;
+	memcpy(set.r, c->a.fetch.set.r, set.n * sizeof *set.r);
+	seq_set_resolve(&set, view_uidnext(s->sel.view) - 1);
+	for (size_t i = 0; i < set.n; i++)
+		uidset_add(&st->asked, set.r[i].lo, set.r[i].hi);
+	return ERR_OK;
+}
+
 static enum step
 begin(struct imap_session *s, struct cmd *c)
 {
@@ -451,6 +470,10 @@ begin(struct imap_session *s, struct cmd *c)
 
 	if (e != ERR_OK)
 		return cmd_fail(s, c, e);
+	if (c->a.fetch.vanished && (!c->uid || (s->modes & MODE_QRESYNC) == 0))
+		return cmd_bad(c, "VANISHED needs UID FETCH, and ENABLE QRESYNC before");
+	if (c->a.fetch.vanished && ask_for_vanished(s, c, st) != ERR_OK)
+		return cmd_fail(s, c, ERR_LIMIT);
 	if (session_select_set(s, c, &c->a.fetch.set, &st->uids) != ERR_OK)
 		return cmd_bad(c, "No such message");
 	if (st->has_modseq)
@@ -473,7 +496,15 @@ filter(struct imap_session *s, struct cmd *c, struct fetch_state *st)
 		if (e != ERR_OK)
 			return cmd_fail(s, c, e);
 	}
-	c->phase = st->marks_seen && st->uids.n != 0 ? FETCH_MARKING : FETCH_ROWS;
+	if (c->a.fetch.vanished) {
+		struct uidset gone = { 0 };
+
+		changed_vanished(&st->changed, s->sel.view, &st->asked, &gone);
+		uidset_fini(&st->asked);
+		st->asked = gone;
+		st->vanished_left = gone.n;
+	}
+	c->phase = FETCH_VANISHED;
 	return STEP_MORE;
 }
 
@@ -496,6 +527,11 @@ run_fetch(struct imap_session *s, struct cmd *c)
 
 		if (c->phase == FETCH_FILTER)
 			return step;
+	}
+	if (c->phase == FETCH_VANISHED) {
+		if (sync_vanished(s, &st->asked, &st->vanished_left, true) == ERR_AGAIN)
+			return STEP_MORE;
+		c->phase = st->marks_seen && st->uids.n != 0 ? FETCH_MARKING : FETCH_ROWS;
 	}
 	if (c->phase == FETCH_MARKING)
 		return mark(s, c, st);

@@ -49,12 +49,66 @@ parse_mailbox(struct parser *p, struct args_names *out)
 }
 
 static enum err
+parse_known_set(struct parser *p, struct seq_set *out)
+{
+	enum err e = parse_seq_set(p, out);
+
+	for (size_t i = 0; e == ERR_OK && i < out->n; i++)
+		if (out->r[i].lo == 0 || out->r[i].hi == 0)
+			return parse_fail(p, "* is not allowed here");
+	if (e == ERR_OK)
+		seq_set_resolve(out, UINT32_MAX);
+	return e;
+}
+
+/* "5000,7500 15000,22500)" behind its parenthesis. */
+static enum err
+parse_match_data(struct parser *p, struct args_select *out)
+{
+	enum err e = parse_known_set(p, &out->match_seqs);
+
+	if (e == ERR_OK)
+		e = parse_sp(p);
+	if (e == ERR_OK)
+		e = parse_known_set(p, &out->match_uids);
+	return e == ERR_OK ? parse_char(p, ')') : e;
+}
+
+static enum err
+parse_qresync(struct parser *p, struct args_select *out)
+{
+	enum err e = parse_sp(p);
+
+	out->qresync = true;
+	if (e == ERR_OK)
+		e = parse_char(p, '(');
+	if (e == ERR_OK)
+		e = parse_nz_number(p, &out->uidvalidity);
+	if (e == ERR_OK)
+		e = parse_sp(p);
+	if (e == ERR_OK)
+		e = parse_number64(p, &out->modseq);
+	if (e == ERR_OK && parse_accept(p, ' ') && parse_peek(p) != '(') {
+		out->has_known = true;
+		e = parse_known_set(p, &out->known);
+		if (e == ERR_OK)
+			(void)parse_accept(p, ' ');
+	}
+	if (e == ERR_OK && parse_accept(p, '('))
+		e = parse_match_data(p, out);
+	return e == ERR_OK ? parse_char(p, ')') : e;
+}
+
+static enum err
 parse_select_param(struct parser *p, struct args_select *out)
 {
-	if (!parse_accept_word(p, "CONDSTORE"))
-		return parse_fail(p, "unknown SELECT parameter");
-	out->condstore = true;
-	return ERR_OK;
+	if (parse_accept_word(p, "CONDSTORE")) {
+		out->condstore = true;
+		return ERR_OK;
+	}
+	if (!out->qresync && parse_accept_word(p, "QRESYNC"))
+		return parse_qresync(p, out);
+	return parse_fail(p, "unknown SELECT parameter");
 }
 
 enum err

@@ -36,10 +36,16 @@ parse_list(struct parser *p, struct args_names *out);
 MUST_USE enum err
 parse_lsub(struct parser *p, struct args_names *out);
 
-/* SELECT or EXAMINE name [(CONDSTORE)]. RFC 7162 3.1.8. */
+/* SELECT or EXAMINE name [(CONDSTORE QRESYNC (...))]. RFC 7162 3.1.8. */
 struct args_select {
 	struct str mailbox;
 	bool condstore;
+	/* QRESYNC (uidvalidity modseq [known-uids] [(seqs uids)]), the sets without "*", sorted;
+	 * match_ stands for the client's pairs of numbers. RFC 7162 3.2.5. */
+	bool qresync, has_known;
+	uint32_t uidvalidity;
+	uint64_t modseq;
+	struct seq_set known, match_seqs, match_uids;
 };
 MUST_USE enum err
 parse_select(struct parser *p, struct args_select *out);

@@ -1,9 +1,15 @@
 /* SELECT, EXAMINE, CLOSE, UNSELECT. Called by step.c through the table. Invariant: what SELECT
- * says (EXISTS, UIDNEXT, UNSEEN) and the view come from one snapshot. RFC 3501 6.3.1, 6.3.2,
- * 6.4.2; RFC 3691; RFC 7162 3.1.2, 3.1.8. */
+ * says (EXISTS, UIDNEXT, UNSEEN) and the view come from one snapshot; what QRESYNC asked for
+ * follows step by step, and says nothing of what sync.c will announce. RFC 3501 6.3.1, 6.3.2,
+ * 6.4.2; RFC 3691; RFC 7162 3.1.2, 3.1.8,
+ * 3.2.5. */
+#include "core/base/clock.h"
+#include "imap/session/changed.h"
 #include "imap/session/commands.h"
 
-enum { SELECT_LOOK, SELECT_CLAIMING, SELECT_OPEN };
+enum { LOOK_EVERY = 64 };
+enum { SELECT_LOOK, SELECT_FILTER, SELECT_VANISHED, SELECT_ROWS };
+enum { MATCH_PAIRS_MAX = 65536 };
 
 struct select_state {
 	struct imap_session *s;
@@ -12,6 +18,11 @@ struct select_state {
 	bool read_only;
 	bool claimed;
 	uint32_t recent_from, recent_until;
+	/* QRESYNC */
+	struct changed changed;
+	struct uidset known, uids, vanished; /* as the client says; of those, in the view; gone */
+	size_t vanished_left;
+	struct walk walk;
 };
 
 static void
@@ -114,32 +125,164 @@ look(struct imap_session *s, struct cmd *c, struct select_state *st)
 	return e;
 }
 
+/* ---- QRESYNC ---- */
+
+/* The largest UID up to which the client's numbers are right: it knows of all that vanished below.
+ * 0: none. RFC 7162 3.2.5.2. */
+static uint32_t
+matched_until(const struct view *v, const struct seq_set *seqs, const struct seq_set *uids)
+{
+	uint32_t best = 0, seq = 0, uid = 0;
+	size_t i = 0, j = 0;
+
+	for (unsigned pairs = 0; i < seqs->n && j < uids->n && pairs < MATCH_PAIRS_MAX; pairs++) {
+		seq = seq != 0 ? seq : seqs->r[i].lo;
+		uid = uid != 0 ? uid : uids->r[j].lo;
+		if (view_uid_of_seq(v, seq) == uid)
+			best = uid;
+		if (seq++ == seqs->r[i].hi) {
+			i++;
+			seq = 0;
+		}
+		if (uid++ == uids->r[j].hi) {
+			j++;
+			uid = 0;
+		}
+	}
+	return best;
+}
+
+static void
+resync_begin(struct imap_session *s, struct cmd *c, struct select_state *st)
+{
+	const struct args_select *a = &c->a.select;
+
+	for (size_t i = 0; a->has_known && i < a->known.n; i++)
+		uidset_add(&st->known, a->known.r[i].lo, a->known.r[i].hi);
+	if (!a->has_known)
+		uidset_add(&st->known, 1, UINT32_MAX);
+	view_select_uids(s->sel.view, &st->known, &st->uids);
+	changed_init(&st->changed, s, a->modseq);
+	c->phase = SELECT_FILTER;
+}
+
+static enum err
+resync_filter(struct imap_session *s, struct cmd *c, struct select_state *st)
+{
+	const struct args_select *a = &c->a.select;
+	enum err e = changed_filter(&st->changed, s, &st->uids);
+
+	if (e != ERR_OK)
+		return e;
+	changed_vanished(&st->changed, s->sel.view, &st->known, &st->vanished);
+	uint32_t matched = matched_until(s->sel.view, &a->match_seqs, &a->match_uids);
+
+	if (matched != 0)
+		uidset_remove(&st->vanished, 1, matched);
+	st->vanished_left = st->vanished.n;
+	c->phase = SELECT_VANISHED;
+	return ERR_OK;
+}
+
+static enum err
+resync_rows(struct imap_session *s, struct select_state *st)
+{
+	int64_t began = clock_us();
+	struct rows r;
+	uint32_t uid;
+
+	if (!walk_at(&st->walk, &st->uids, &uid))
+		return ERR_OK;
+	enum err e = rows_begin(&r, s, uid);
+
+	if (e != ERR_OK)
+		return e;
+	for (unsigned n = 1; e == ERR_OK && walk_at(&st->walk, &st->uids, &uid); n++) {
+		const struct entry *entry;
+
+		e = rows_get(&r, uid, &entry);
+		if (e == ERR_OK)
+			sync_tell(s, view_seq_of_uid(s->sel.view, uid), entry, &r.keywords,
+				TELL_FLAGS);
+		if (e == ERR_NOTFOUND)
+			e = ERR_OK;
+		if (e == ERR_OK)
+			walk_step(&st->walk, &st->uids);
+		if (e == ERR_OK && n % LOOK_EVERY == 0 && session_enough(s, began))
+			e = ERR_AGAIN;
+	}
+	rows_end(&r);
+	return e;
+}
+
+/* What happened since the client was here. ERR_AGAIN: more to come. */
+static enum err
+resync(struct imap_session *s, struct cmd *c, struct select_state *st)
+{
+	enum err e = ERR_OK;
+
+	if (c->phase == SELECT_FILTER)
+		e = resync_filter(s, c, st);
+	if (e == ERR_OK && c->phase == SELECT_VANISHED) {
+		e = sync_vanished(s, &st->vanished, &st->vanished_left, true);
+		if (e == ERR_OK)
+			c->phase = SELECT_ROWS;
+	}
+	if (e == ERR_OK)
+		e = resync_rows(s, st);
+	return e;
+}
+
+/* ---- the commands ---- */
+
+static enum err
+begin(struct imap_session *s, struct cmd *c, bool read_only)
+{
+	const struct args_select *a = &c->a.select;
+	struct select_state *st;
+
+	/* a SELECT that fails leaves nothing selected: RFC 3501 6.3.1 */
+	if (s->sel.view != NULL)
+		buf_addz(session_out(s), "* OK [CLOSED] Previous mailbox closed\r\n");
+	session_deselect(s);
+	if (a->condstore)
+		session_condstore(s);
+	st = arena_calloc(s->arena, 1, sizeof *st);
+	if (st == NULL)
+		return ERR_LIMIT;
+	*st = (struct select_state){ .s = s, .c = c, .read_only = read_only };
+	c->state = st;
+	return session_mailbox(s, a->mailbox, &st->name);
+}
+
+static enum step
+finish(struct imap_session *s, struct cmd *c, bool read_only)
+{
+	/* the modseqs that were told lie below what SELECT said, or will be told again */
+	s->sel.told_max = 0;
+	c->code = read_only ? "READ-ONLY" : "READ-WRITE";
+	return cmd_ok(c, "Selected");
+}
+
 static enum step
 run(struct imap_session *s, struct cmd *c, bool read_only)
 {
-	struct select_state *st = c->state;
-
-	if (st == NULL) {
-		/* a SELECT that fails leaves nothing selected: RFC 3501 6.3.1 */
-		if (s->sel.view != NULL)
-			buf_addz(session_out(s), "* OK [CLOSED] Previous mailbox closed\r\n");
-		session_deselect(s);
-		if (c->a.select.condstore)
-			session_condstore(s);
-		st = arena_calloc(s->arena, 1, sizeof *st);
-		if (st == NULL)
-			return cmd_fail(s, c, ERR_LIMIT);
-		*st = (struct select_state){ .s = s, .c = c, .read_only = read_only };
-		enum err name_err = session_mailbox(s, c->a.select.mailbox, &st->name);
-
-		if (name_err != ERR_OK)
-			return cmd_fail(s, c, name_err);
-		c->state = st;
-	}
 	enum err e = c->op_err;
 
-	if (e == ERR_OK)
+	if (c->a.select.qresync && (s->modes & MODE_QRESYNC) == 0)
+		return cmd_bad(c, "ENABLE QRESYNC comes first");
+	if (c->state == NULL)
+		e = begin(s, c, read_only);
+	struct select_state *st = c->state;
+
+	if (e == ERR_OK && c->phase == SELECT_LOOK) {
 		e = look(s, c, st);
+		if (e == ERR_OK && c->a.select.qresync &&
+			c->a.select.uidvalidity == view_uidvalidity(s->sel.view))
+			resync_begin(s, c, st);
+	}
+	if (e == ERR_OK && c->phase != SELECT_LOOK)
+		e = resync(s, c, st);
 	if (e == ERR_BUSY)
 		return STEP_WAIT;
 	if (e == ERR_AGAIN)
@@ -148,13 +291,20 @@ run(struct imap_session *s, struct cmd *c, bool read_only)
 		session_deselect(s);
 		return cmd_fail(s, c, e);
 	}
-	c->code = read_only ? "READ-ONLY" : "READ-WRITE";
-	return cmd_ok(c, "Selected");
+	return finish(s, c, read_only);
 }
 
 void
 end_select(struct cmd *c)
 {
+	struct select_state *st = c->state;
+
+	if (st == NULL)
+		return;
+	changed_fini(&st->changed);
+	uidset_fini(&st->known);
+	uidset_fini(&st->uids);
+	uidset_fini(&st->vanished);
 	c->state = NULL;
 }
 

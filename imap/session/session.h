@@ -3,6 +3,7 @@
 
 #include "core/base/hmap.h"
 #include "core/event/stream.h"
+#include "core/store/since.h"
 #include "core/store/store.h"
 #include "core/store/update.h"
 #include "core/store/view.h"
@@ -78,8 +79,10 @@ enum session_state {
 /* What is announced step by step; see sync.c. */
 struct sync {
 	bool active;
-	struct view *old, *new;
+	struct view *new;
 	struct view_diff diff;
+	struct since since;
+	struct uidset changed; /* in both views, flags or keywords may differ */
 	unsigned phase;
 	size_t range;
 	uint32_t uid;
@@ -213,6 +216,10 @@ enum { TELL_UID = 1 << 0, TELL_FLAGS = 1 << 1 };
 void
 sync_tell(struct imap_session *s, uint32_t seq, const struct entry *entry, const struct keywords *k,
 	unsigned items);
+/* "* VANISHED (EARLIER) 4,7:9" of the first *left ranges of set, some of them in a line; counts
+ * left down. ERR_AGAIN: the step is full. RFC 7162 3.2.10. */
+MUST_USE enum err
+sync_vanished(struct imap_session *s, const struct uidset *set, size_t *left, bool earlier);
 /* Must the command end, or IDLE's look at the mailbox, with the view's HIGHESTMODSEQ? True when
  * MODSEQs above it were told while older changes were not. RFC 7162 3.2, 6. */
 bool

@@ -1,14 +1,16 @@
-/* What a client is told when a command ends or in IDLE: EXPUNGE, EXISTS, RECENT and changed FLAGS,
- * from the view it knows to the mailbox as it is. Called by step.c. Invariant: the session's
- * view moves exactly when all that differs was said, so sequence numbers mean the same on
- * both sides. RFC 3501 7.4.1, 5.2. */
+/* What a client is told when a command ends or in IDLE: EXPUNGE or VANISHED, EXISTS, RECENT and
+ * changed FLAGS, from the view it knows to the mailbox as it is. Called by step.c. Invariant: the
+ * session's view moves exactly when all that differs was said, so sequence numbers mean the same on
+ * both sides, and the view's modseq is one that the client may keep. RFC 3501 7.4.1, 5.2;
+ * RFC 7162 3.2.10, 6. */
 #include "core/base/clock.h"
 #include "core/base/xalloc.h"
 #include "imap/session/session.h"
 #include "imap/session/write.h"
 
-enum { PHASE_EXPUNGE, PHASE_EXISTS, PHASE_FLAGS };
-enum { LOOK_EVERY = 64 }; /* messages between two looks at the clock */
+enum { PHASE_GATHER, PHASE_EXPUNGE, PHASE_FLAGS };
+enum { LOOK_EVERY = 64 };	/* messages between two looks at the clock */
+enum { VANISHED_RANGES = 500 }; /* a line: some 8,000 octets, as RFC 7162 4 would have it */
 
 void
 sync_end(struct imap_session *s)
@@ -19,6 +21,8 @@ sync_end(struct imap_session *s)
 		return;
 	view_unref(y->new);
 	view_diff_fini(&y->diff);
+	since_fini(&y->since);
+	uidset_fini(&y->changed);
 	*y = (struct sync){ .active = false };
 }
 
@@ -85,7 +89,61 @@ sync_begin(struct imap_session *s, bool allow_expunge)
 	}
 	y->active = true;
 	y->range = y->diff.expunged.n;
+	y->phase = y->new == s->sel.view ? PHASE_EXPUNGE : PHASE_GATHER;
+	since_init(&y->since, view_mailbox(y->new), view_modseq(s->sel.view));
+	y->since.rows_only = true;
 	s->sel.dirty = false;
+	return ERR_OK;
+}
+
+/* Which messages' flags to look at. */
+static enum err
+gather(struct imap_session *s, int64_t began)
+{
+	struct sync *y = &s->sync;
+	struct uidset all = { 0 }, known = { 0 };
+	struct txn *t;
+	enum err e = session_read(s, &t);
+
+	if (e != ERR_OK)
+		return e;
+	do
+		e = since_step(&y->since, t);
+	while (e == ERR_AGAIN && !session_enough(s, began));
+	store_read_end(t);
+	if (e != ERR_OK)
+		return e;
+	/* beyond the change table each entry tells by itself */
+	if (y->since.forgotten)
+		uidset_add(&all, 1, UINT32_MAX);
+	else
+		uidbits_select(&y->since.changed, 1, UINT32_MAX, &all);
+	view_select_uids(s->sel.view, &all, &known);
+	view_select_uids(y->new, &known, &y->changed);
+	uidset_fini(&all);
+	uidset_fini(&known);
+	since_fini(&y->since);
+	y->phase = PHASE_EXPUNGE;
+	return ERR_OK;
+}
+
+enum err
+sync_vanished(struct imap_session *s, const struct uidset *set, size_t *left, bool earlier)
+{
+	struct buf *out = session_out(s);
+	int64_t began = clock_us();
+
+	while (*left != 0) {
+		size_t n = *left < VANISHED_RANGES ? *left : VANISHED_RANGES;
+		struct uidset part = { .v = set->v + (*left - n), .n = n };
+
+		if (session_enough(s, began))
+			return ERR_AGAIN;
+		buf_addz(out, earlier ? "* VANISHED (EARLIER) " : "* VANISHED ");
+		uidset_format(&part, out);
+		buf_addz(out, "\r\n");
+		*left -= n;
+	}
 	return ERR_OK;
 }
 
@@ -97,6 +155,8 @@ say_expunges(struct imap_session *s, int64_t began)
 	struct buf *out = session_out(s);
 	unsigned n = 0;
 
+	if ((s->modes & MODE_QRESYNC) != 0)
+		return sync_vanished(s, &y->diff.expunged, &y->range, false);
 	while (y->range != 0) {
 		const struct uid_range *r = &y->diff.expunged.v[y->range - 1];
 
@@ -185,7 +245,8 @@ say_flags(
 {
 	const struct selected *sel = &s->sel;
 
-	if (entry->modseq <= sel->told_modseq && uidset_has(&sel->told, entry->uid))
+	if (entry->modseq <= view_modseq(sel->view) ||
+		(entry->modseq <= sel->told_modseq && uidset_has(&sel->told, entry->uid)))
 		return;
 	uint32_t seq = view_seq_of_uid(s->sync.new, entry->uid);
 
@@ -201,8 +262,8 @@ scan_flags(struct imap_session *s, struct entry_scan *scan, const struct keyword
 	struct sync *y = &s->sync;
 	unsigned n = 0;
 
-	for (; y->range < y->diff.changed.n; y->range++, y->uid = 0) {
-		const struct uid_range *r = &y->diff.changed.v[y->range];
+	for (; y->range < y->changed.n; y->range++, y->uid = 0) {
+		const struct uid_range *r = &y->changed.v[y->range];
 		struct entry entry;
 		uint32_t from = y->uid != 0 ? y->uid : r->lo;
 		enum err e = entry_scan_seek(scan, from, &entry);
@@ -227,7 +288,7 @@ say_changed(struct imap_session *s, bool with_uid, int64_t began)
 	struct txn *t;
 	uint32_t mailbox = view_mailbox(s->sel.view);
 
-	if (s->sync.range >= s->sync.diff.changed.n)
+	if (s->sync.range >= s->sync.changed.n)
 		return ERR_OK;
 	enum err e = session_read(s, &t);
 
@@ -235,7 +296,7 @@ say_changed(struct imap_session *s, bool with_uid, int64_t began)
 		return e;
 	e = keywords_get(t, mailbox, &k);
 	if (e == ERR_OK)
-		e = entry_scan_begin(&scan, t, mailbox, s->sync.diff.changed.v[0].lo);
+		e = entry_scan_begin(&scan, t, mailbox, s->sync.changed.v[0].lo);
 	if (e == ERR_OK) {
 		e = scan_flags(s, &scan, &k, with_uid, began);
 		entry_scan_end(&scan);
@@ -253,6 +314,8 @@ sync_step(struct imap_session *s, bool with_uid)
 
 	if (!y->active)
 		return ERR_OK;
+	if (y->phase == PHASE_GATHER && (e = gather(s, began)) != ERR_OK)
+		return e;
 	if (y->phase == PHASE_EXPUNGE) {
 		if (say_expunges(s, began) == ERR_AGAIN)
 			return ERR_AGAIN;
@@ -262,11 +325,16 @@ sync_step(struct imap_session *s, bool with_uid)
 		y->uid = 0;
 	}
 	e = say_changed(s, with_uid, began);
-	if (e == ERR_AGAIN)
+	/* half of it said cannot be taken back, and the other half would be lost */
+	if (e != ERR_OK && e != ERR_AGAIN)
+		session_bye(s, "Mail store is not available now");
+	if (e != ERR_OK)
 		return e;
 	/* the client knows all of it now; view_refresh gave us a reference of our own */
 	struct view *old = s->sel.view;
 
+	if ((s->modes & MODE_QRESYNC) != 0 && y->diff.expunged.n != 0)
+		s->sel.tell_highest = true;
 	s->sel.view = view_ref(y->new);
 	view_unref(old);
 	uidset_reset(&s->sel.told);

@@ -1,4 +1,4 @@
-/* Staying in step with a mailbox: CONDSTORE. Two sessions of one user, what the second is
+/* Staying in step with a mailbox: CONDSTORE, QRESYNC. Two sessions of one user, what the second is
  * told of the first's changes. RFC 7162. */
 #define PROGRAM "sync"
 #include "imap_case.h"
@@ -259,6 +259,257 @@ test_highest_below_held_expunge(void **state)
 	client_free(d);
 }
 
+/* ---- QRESYNC ---- */
+
+struct cache {
+	uint64_t validity, modseq;
+};
+
+/* What a client keeps when it leaves. */
+static struct cache
+leave(struct client *who)
+{
+	struct cache k;
+
+	EXPECT(who, "OK", "SELECT INBOX");
+	k.validity = number_after(who, "* OK [UIDVALIDITY ");
+	k.modseq = number_after(who, "* OK [HIGHESTMODSEQ ");
+	EXPECT(who, "OK", "UNSELECT");
+	return k;
+}
+
+static void
+resync(struct client *who, struct cache k, const char *rest)
+{
+	EXPECT(who, "OK [READ-WRITE]", "SELECT INBOX (QRESYNC (%llu %llu%s))",
+		(unsigned long long)k.validity, (unsigned long long)k.modseq, rest);
+}
+
+static void
+qresync(void **state)
+{
+	struct client *d = second();
+
+	(void)state;
+	RAN();
+	for (int i = 0; i < 9; i++)
+		append(c, "INBOX", "()", mail1);
+	EXPECT(d, "BAD", "SELECT INBOX (QRESYNC (1 1))");
+	EXPECT(d, "OK", "ENABLE QRESYNC CONDSTORE");
+	SAID(d, "QRESYNC");
+	struct cache k = leave(d);
+
+	EXPECT(c, "OK", "SELECT INBOX");
+	EXPECT(c, "OK", "STORE 2,5:6,9 +FLAGS (\\Deleted)");
+	EXPECT(c, "OK", "EXPUNGE");
+	EXPECT(c, "OK", "UID STORE 1,7 +FLAGS (\\Flagged)");
+	append(c, "INBOX", "(\\Draft)", mail1);
+	resync(d, k, "");
+	SAID(d, "* 6 EXISTS\r\n");
+	SAID(d, "* VANISHED (EARLIER) 2,5:6,9\r\n* 1 FETCH (UID 1 FLAGS (\\Flagged) MODSEQ (");
+	SAID(d, "* 4 FETCH (UID 7 FLAGS (\\Flagged) MODSEQ (");
+	SAID(d, "* 6 FETCH (UID 10 FLAGS (\\Draft \\Recent) MODSEQ (");
+	SILENT(d, "* 2 FETCH");
+	SILENT(d, "* 5 FETCH");
+	assert_int_equal(number_after(d, "* OK [HIGHESTMODSEQ "), k.modseq + 4);
+	/* only of what the client knows */
+	resync(d, k, " 4:7");
+	SAID(d, "* OK [CLOSED] ");
+	SAID(d, "* VANISHED (EARLIER) 5:6\r\n* 4 FETCH (UID 7 ");
+	SILENT(d, "UID 1 ");
+	SILENT(d, "UID 10 ");
+	/* up to a pair of numbers that is right, the client knows already */
+	resync(d, k, " 1:9 (1,3 1,4)");
+	SAID(d, "* VANISHED (EARLIER) 5:6,9\r\n");
+	resync(d, k, " (2:4 3:5)");
+	SAID(d, "* VANISHED (EARLIER) 5:6,9\r\n");
+	/* another mailbox by the same name */
+	EXPECT(d, "OK", "SELECT INBOX (QRESYNC (%llu 1))", (unsigned long long)k.validity + 1);
+	SILENT(d, "VANISHED");
+	SILENT(d, "FETCH");
+	EXPECT(d, "BAD", "SELECT INBOX (QRESYNC (1 1 1:*))");
+	EXPECT(d, "BAD", "SELECT INBOX (QRESYNC (0 1))");
+	EXPECT(d, "BAD", "SELECT INBOX (QRESYNC 1)");
+	EXPECT(d, "BAD", "SELECT INBOX (QRESYNC (1 1 1:2 (1 2) 3))");
+	EXPECT(d, "BAD", "SELECT INBOX (QRESYNC (1 1) QRESYNC (1 1))");
+	client_free(d);
+}
+
+/* VANISHED stands for EXPUNGE from ENABLE on, and HIGHESTMODSEQ in the tagged OK. */
+static void
+test_vanished_instead_of_expunge(void **state)
+{
+	struct client *d = second();
+	uint64_t start;
+
+	(void)state;
+	for (int i = 0; i < 8; i++)
+		append(c, "INBOX", "()", mail1);
+	EXPECT(d, "OK", "ENABLE QRESYNC");
+	SAID(d, "* ENABLED QRESYNC\r\n");
+	EXPECT(d, "OK", "SELECT INBOX");
+	start = number_after(d, "* OK [HIGHESTMODSEQ ");
+	EXPECT(d, "OK", "STORE 3,6 +FLAGS.SILENT (\\Deleted)");
+	EXPECT(d, "OK [HIGHESTMODSEQ ", "EXPUNGE");
+	SAID(d, "* VANISHED 3,6\r\n");
+	SILENT(d, "EXPUNGE\r\n");
+	SILENT(d, "EXISTS");
+	expect_number(d, "OK [HIGHESTMODSEQ ", start + 2);
+	EXPECT(d, "OK Expunged", "EXPUNGE");
+	EXPECT(d, "OK", "STORE 3 +FLAGS.SILENT (\\Deleted)");
+	EXPECT(d, "OK [HIGHESTMODSEQ ", "UID EXPUNGE 4:5");
+	SAID(d, "* VANISHED 4\r\n");
+	EXPECT(d, "OK [HIGHESTMODSEQ ", "MOVE 1 Trash");
+	SAID(d, "* OK [COPYUID ");
+	SAID(d, "* VANISHED 1\r\n");
+	/* what others expunge, and what never was announced is not taken back */
+	append(c, "INBOX", "(\\Deleted)", mail1);
+	EXPECT(c, "OK", "SELECT INBOX");
+	EXPECT(c, "OK", "UID STORE 2 +FLAGS (\\Deleted)");
+	EXPECT(c, "OK", "EXPUNGE");
+	EXPECT(d, "NO [EXPUNGEISSUED]", "FETCH 1:2 (FLAGS)");
+	SILENT(d, "VANISHED");
+	EXPECT(d, "OK [HIGHESTMODSEQ ", "NOOP");
+	SAID(d, "* VANISHED 2\r\n");
+	SILENT(d, "EXISTS");
+	/* CLOSE says nothing: RFC 7162 3.2.8 */
+	EXPECT(d, "OK", "STORE 1 +FLAGS.SILENT (\\Deleted)");
+	EXPECT(d, "OK Closed", "CLOSE");
+	SILENT(d, "VANISHED");
+	EXPECT(d, "OK", "SELECT INBOX");
+	SAID(d, "* 2 EXISTS\r\n");
+	buf_reset(&d->in);
+	client_sendz(d, "i IDLE\r\n");
+	EXPECT(c, "OK", "NOOP");
+	EXPECT(c, "OK", "STORE 1 +FLAGS (\\Deleted)");
+	EXPECT(c, "OK", "EXPUNGE");
+	assert_true(client_await(d, "* OK [HIGHESTMODSEQ ", false, CLIENT_WAIT_MS));
+	SAID(d, "* VANISHED 7\r\n");
+	client_free(d);
+}
+
+static void
+test_fetch_vanished(void **state)
+{
+	struct client *d = second();
+
+	(void)state;
+	for (int i = 0; i < 6; i++)
+		append(c, "INBOX", "()", mail1);
+	EXPECT(d, "OK", "SELECT INBOX");
+	EXPECT(d, "BAD", "UID FETCH 1:* (FLAGS) (CHANGEDSINCE 1 VANISHED)");
+	EXPECT(d, "OK", "ENABLE QRESYNC");
+	struct cache k = leave(d);
+
+	EXPECT(c, "OK", "SELECT INBOX");
+	EXPECT(c, "OK", "STORE 2,5:6 +FLAGS (\\Deleted)");
+	EXPECT(c, "OK", "EXPUNGE");
+	EXPECT(d, "OK", "SELECT INBOX");
+	EXPECT(c, "OK", "STORE 1:2 +FLAGS (\\Deleted)");
+	EXPECT(c, "OK", "UID EXPUNGE 3");
+	/* UID 3 is in d's view still: its end is news of now, not of then */
+	EXPECT(d, "OK", "UID FETCH 1:* (FLAGS) (CHANGEDSINCE %llu VANISHED)",
+		(unsigned long long)k.modseq);
+	SAID(d, "* VANISHED (EARLIER) 2,5:6\r\n* 1 FETCH (UID 1 FLAGS (\\Deleted) MODSEQ (");
+	SAID(d, "* VANISHED 3\r\n");
+	EXPECT(d, "OK", "UID FETCH 4:5 (FLAGS) (VANISHED CHANGEDSINCE %llu)",
+		(unsigned long long)k.modseq);
+	SAID(d, "* VANISHED (EARLIER) 5\r\n");
+	SILENT(d, "FETCH (UID");
+	EXPECT(d, "BAD", "FETCH 1:* (FLAGS) (CHANGEDSINCE 1 VANISHED)");
+	EXPECT(d, "BAD", "UID FETCH 1:* (FLAGS) (VANISHED)");
+	/* all gone: "*" still means the last that was */
+	EXPECT(c, "OK", "STORE 1:* +FLAGS (\\Deleted)");
+	EXPECT(c, "OK", "CLOSE");
+	EXPECT(d, "OK", "NOOP");
+	EXPECT(d, "OK", "UID FETCH 1:* (FLAGS) (CHANGEDSINCE 1 VANISHED)");
+	SAID(d, "* VANISHED (EARLIER) 1:6\r\n");
+	client_free(d);
+}
+
+/* Beyond the last 2,000 changes: flags by the entries' modseqs, VANISHED is whatever is not there.
+ */
+static void
+test_beyond_the_change_table(void **state)
+{
+	struct client *d = second();
+
+	(void)state;
+	for (int i = 0; i < 6; i++)
+		append(c, "INBOX", "()", mail1);
+	EXPECT(c, "OK", "SELECT INBOX");
+	EXPECT(c, "OK", "STORE 1 +FLAGS (\\Deleted)");
+	EXPECT(c, "OK", "EXPUNGE");
+	EXPECT(d, "OK", "ENABLE QRESYNC");
+	struct cache k = leave(d);
+
+	EXPECT(d, "OK", "SELECT INBOX");
+	EXPECT(c, "OK", "STORE 2 +FLAGS (\\Deleted)");
+	EXPECT(c, "OK", "EXPUNGE");
+	EXPECT(c, "OK", "STORE 1 +FLAGS (\\Answered)");
+	for (int i = 0; i < 2010; i++)
+		EXPECT(c, "OK", "STORE 4 %cFLAGS.SILENT (\\Flagged)", i % 2 == 0 ? '+' : '-');
+	EXPECT(d, "OK", "NOOP");
+	SAID(d, "* VANISHED 3\r\n* 1 FETCH (UID 2 FLAGS (\\Answered) MODSEQ (");
+	SAID(d, "* 4 FETCH (UID 6 FLAGS () MODSEQ (");
+	SILENT(d, "* 2 FETCH");
+	resync(d, k, "");
+	SAID(d, "* VANISHED (EARLIER) 1,3\r\n* 1 FETCH (UID 2 FLAGS (\\Answered) MODSEQ (");
+	SAID(d, "* 4 FETCH (UID 6 ");
+	SILENT(d, "* 2 FETCH");
+	SILENT(d, "* 3 FETCH");
+	resync(d, k, " 2:6 (1 2)");
+	SAID(d, "* VANISHED (EARLIER) 3\r\n");
+	EXPECT(d, "OK", "UID FETCH 1:2 (FLAGS) (CHANGEDSINCE %llu VANISHED)",
+		(unsigned long long)k.modseq);
+	SAID(d, "* VANISHED (EARLIER) 1\r\n");
+	client_free(d);
+}
+
+/* Many ranges come in lines that a client can hold. */
+static void
+test_long_vanished(void **state)
+{
+	struct client *d = second();
+	size_t lines = 0;
+
+	(void)state;
+	append(c, "INBOX", "()", mail1);
+	EXPECT(c, "OK", "SELECT INBOX");
+	for (int i = 0; i < 11; i++)
+		EXPECT(c, "OK", "UID COPY 1:* INBOX");
+	EXPECT(d, "OK", "ENABLE QRESYNC");
+	struct cache k = leave(d);
+
+	EXPECT(d, "OK", "SELECT INBOX");
+	for (int bit = 0; bit < 2; bit++) {
+		struct buf set;
+
+		buf_init(&set, 65536);
+		for (int uid = 1 + bit; uid < 2048; uid += 4)
+			buf_addf(&set, "%s%d", set.n != 0 ? "," : "", uid + bit);
+		EXPECT(c, "OK", "UID STORE %.*s +FLAGS.SILENT (\\Deleted)", STR_FMT(buf_str(&set)));
+		buf_fini(&set);
+	}
+	EXPECT(c, "OK", "EXPUNGE");
+	for (int i = 0; i < 2; i++) {
+		if (i == 0)
+			EXPECT(d, "OK", "NOOP");
+		else
+			resync(d, k, "");
+		struct str s = buf_str(&d->in), line;
+
+		for (lines = 0; str_cut(s, '\n', &line, &s);) {
+			assert_true(line.n < 9000);
+			lines += str_starts(line, STR("* VANISHED"));
+		}
+		assert_int_equal(lines, 3);
+		SAID(d, i == 0 ? "* VANISHED " : "* VANISHED (EARLIER) ");
+	}
+	SAID(d, "* 1024 EXISTS\r\n");
+	client_free(d);
+}
+
 int
 main(void)
 {
@@ -270,6 +521,11 @@ main(void)
 		TEST(test_unchanged_since),
 		TEST(test_unchanged_since_zero),
 		TEST(test_highest_below_held_expunge),
+		TEST(qresync),
+		TEST(test_vanished_instead_of_expunge),
+		TEST(test_fetch_vanished),
+		TEST(test_beyond_the_change_table),
+		TEST(test_long_vanished),
 		cmocka_unit_test(test_every_capability_was_tested),
 	};
 
