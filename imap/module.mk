@@ -49,21 +49,46 @@ check_PROGRAMS += tests/unit/test_imap_sync
 tests_unit_test_imap_sync_SOURCES = tests/unit/test_imap_sync.c tests/unit/imap_client.h tests/unit/imap_case.h
 tests_unit_test_imap_sync_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(CMOCKA_LIBS)
 
+IMAP_GRAMMAR = tests/fuzz/imap_grammar.c tests/fuzz/imap_grammar.h tests/fuzz/imap_rules.h
+IMAP_PAIR = tests/unit/imap_answer.c tests/unit/imap_answer.h tests/unit/imap_model.c tests/unit/imap_model.h \
+	tests/unit/imap_pair.c tests/unit/imap_pair.h tests/unit/imap_client.h $(IMAP_GRAMMAR)
+
+check_PROGRAMS += tests/unit/test_imap_grammar
+tests_unit_test_imap_grammar_SOURCES = tests/unit/test_imap_grammar.c $(IMAP_GRAMMAR)
+tests_unit_test_imap_grammar_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_imap_model
+tests_unit_test_imap_model_SOURCES = tests/unit/test_imap_model.c tests/unit/imap_answer.c tests/unit/imap_answer.h \
+	tests/unit/imap_model.c tests/unit/imap_model.h
+tests_unit_test_imap_model_LDADD = $(LIBBASE) $(CMOCKA_LIBS)
+
 check_PROGRAMS += tests/unit/test_imap_random
-tests_unit_test_imap_random_SOURCES = tests/unit/test_imap_random.c tests/unit/imap_client.h
+tests_unit_test_imap_random_SOURCES = tests/unit/test_imap_random.c $(IMAP_PAIR)
 tests_unit_test_imap_random_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(CMOCKA_LIBS)
 
 FUZZ_TARGETS += tests/fuzz/fuzz_imap
-tests_fuzz_fuzz_imap_SOURCES = tests/fuzz/fuzz_imap.c
+tests_fuzz_fuzz_imap_SOURCES = tests/fuzz/fuzz_imap.c tests/fuzz/imap_mutator.c $(IMAP_GRAMMAR)
 tests_fuzz_fuzz_imap_LDADD = $(LIBIMAP) $(LIBSTORE_ALL)
 tests_fuzz_fuzz_imap_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 
+FUZZ_TARGETS += tests/fuzz/fuzz_imap_command
+tests_fuzz_fuzz_imap_command_SOURCES = tests/fuzz/fuzz_imap_command.c $(IMAP_GRAMMAR)
+tests_fuzz_fuzz_imap_command_LDADD = $(LIBIMAP) $(LIBSTORE_ALL)
+tests_fuzz_fuzz_imap_command_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+
+FUZZ_TARGETS += tests/fuzz/fuzz_imap_session
+tests_fuzz_fuzz_imap_session_SOURCES = tests/fuzz/fuzz_imap_session.c $(IMAP_PAIR)
+tests_fuzz_fuzz_imap_session_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(CMOCKA_LIBS)
+tests_fuzz_fuzz_imap_session_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+
 # The targets' own corpora, replayed by make check.
-check_PROGRAMS += tests/fuzz/replay_imap
+check_PROGRAMS += tests/fuzz/replay_imap tests/fuzz/replay_imap_command
 tests_fuzz_replay_imap_SOURCES = tests/fuzz/replay.c tests/fuzz/fuzz_imap.c
 tests_fuzz_replay_imap_LDADD = $(LIBIMAP) $(LIBSTORE_ALL)
+tests_fuzz_replay_imap_command_SOURCES = tests/fuzz/replay.c tests/fuzz/fuzz_imap_command.c $(IMAP_GRAMMAR)
+tests_fuzz_replay_imap_command_LDADD = $(LIBIMAP) $(LIBSTORE_ALL)
 EXTRA_DIST += tests/fuzz/imap.dict \
-	tests/fuzz/corpus/imap
+	tests/fuzz/corpus/imap tests/fuzz/corpus/imap_command tests/fuzz/corpus/imap_session
 
 dist_check_SCRIPTS += tests/check-capabilities.sh
 tests/check-capabilities.log: postroom-imap

@@ -35,7 +35,9 @@ args_any(struct parser *p, struct cmd *c UNUSED)
 {
 	size_t end = p->in.n;
 
-	while (end > p->at && (p->in.p[end - 1] == '\n' || p->in.p[end - 1] == '\r'))
+	if (end > p->at && p->in.p[end - 1] == '\n')
+		end--;
+	if (end > p->at && p->in.p[end - 1] == '\r')
 		end--;
 	p->at = end;
 	return ERR_OK;

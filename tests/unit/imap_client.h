@@ -42,10 +42,10 @@ struct client {
 };
 
 static inline void
-world_start(struct world *w)
+world_start_in(struct world *w, const char *dir)
 {
 	*w = (struct world){ .homes = 0 };
-	(void)snprintf(w->dir, sizeof w->dir, "/tmp/imap-test.XXXXXX");
+	(void)snprintf(w->dir, sizeof w->dir, "%s/imap-test.XXXXXX", dir);
 	assert_non_null(mkdtemp(w->dir));
 	log_setup("test", LVL_WARN, 2);
 	w->loop = loop_new();
@@ -53,6 +53,12 @@ world_start(struct world *w)
 	w->settings = settings_defaults();
 	w->store = store_new(w->loop, w->pool, w->settings);
 	imap_init(&w->imap, w->loop, w->store, w->settings);
+}
+
+static inline void
+world_start(struct world *w)
+{
+	world_start_in(w, "/tmp");
 }
 
 static inline void
