@@ -28,6 +28,8 @@ SENDER = "anna.berg@example.org"
 GROUP = "support@example.org"
 # one sits in the group itself, the other in a group inside it
 READERS = ["david.okafor@example.org", "yusuf.demir@example.org"]
+# logs in late
+NEWCOMER = "pavel.dvorak@example.org"
 PORTS = {"imap_port": 10143, "imaps_port": 10993, "submission_port": 10587,
          "submissions_port": 10465, "lmtp_port": 10024}
 
@@ -133,20 +135,24 @@ def prove_directory(i, directory):
     user = READERS[0]
     uid = user.split("@")[0]
     directory.set_password(uid, "a-new-password")
+    check(login_answer(i, user, "a-new-password") == "OK",
+          "after a password change in slapd the new one works at once")
     check("AUTHENTICATIONFAILED" in login_answer(i, user, password(user)),
-          "after a password change in slapd the old one is refused")
-    check(login_answer(i, user, "a-new-password") == "OK", "and the new one works at once")
+          "and the old one is refused")
     directory.set_password(uid, password(user))
     directory.stop()
-    check("UNAVAILABLE" in login_answer(i, user, password(user)),
-          "with slapd stopped an IMAP login says [UNAVAILABLE]")
-    code = submission_code(i, SENDER, password(SENDER))
+    check(login_answer(i, READERS[1], password(READERS[1])) == "OK",
+          f"with slapd stopped {READERS[1]}, who logged in a moment ago, is remembered")
+    check("UNAVAILABLE" in login_answer(i, NEWCOMER, password(NEWCOMER)),
+          f"{NEWCOMER}, who did not, hears [UNAVAILABLE]")
+    code = submission_code(i, NEWCOMER, password(NEWCOMER))
     check(code == 454, f"and submission's AUTH says {code}")
     directory.start()
     until = time.monotonic() + 15
-    while login_answer(i, user, password(user)) != "OK" and time.monotonic() < until:
+    while login_answer(i, NEWCOMER, password(NEWCOMER)) != "OK" and time.monotonic() < until:
         time.sleep(0.2)
-    check(login_answer(i, user, password(user)) == "OK", "with slapd back, logins work again")
+    check(login_answer(i, NEWCOMER, password(NEWCOMER)) == "OK",
+          "with slapd back, logins work again")
 
 
 def print_settings(i, certs):
