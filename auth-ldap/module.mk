@@ -16,6 +16,7 @@ auth_ldap_libauth_a_SOURCES = \
 	auth-ldap/server/token.c auth-ldap/server/token.h \
 	auth-ldap/front/backends.c auth-ldap/front/backends.h \
 	auth-ldap/front/cache.c auth-ldap/front/cache.h \
+	auth-ldap/front/check.c \
 	auth-ldap/front/front.c auth-ldap/front/front.h auth-ldap/front/front_impl.h \
 	auth-ldap/front/login.c \
 	auth-ldap/front/memory.c auth-ldap/front/memory.h auth-ldap/front/memory_impl.h \

@@ -157,8 +157,11 @@
 	X(write_timeout, TIME, 300000, 1000, 3600000, ROLE_IMAP | ROLE_GATE,                      \
 		"A client that reads nothing for this long is dropped")                           \
 	X(connections_per_address, INT, 200, 1, 1000000, ROLE_GATE,                               \
-		"Connections from one address")                                                   \
-	X(connections_per_user, INT, 100, 1, 1000000, ROLE_IMAP, "Sessions of one user")          \
+		"Connections from one address, in all gates together")                            \
+	X(connections_per_user, INT, 100, 1, 1000000, ROLE_IMAP,                                  \
+		"Sessions of one user, in all workers together")                                  \
+	X(user_check, TIME, 60000, 0, 86400000, ROLE_IMAP,                                        \
+		"Sessions of a user whom the directory disabled or deleted end within this; 0: they go on") \
 	X(mailboxes_default, LIST,                                                                \
 		"Drafts:\\Drafts Junk:\\Junk Sent:\\Sent Trash:\\Trash Archive:\\Archive", 0, 64, \
 		ROLE_STORE, "Mailboxes that every new home gets, as name:special-use")            \
@@ -173,7 +176,7 @@
 	X(header_max, SIZE, 262144, 4096, 16777216, ROLE_SMTP, "Largest header")                   \
 	X(recipients_max, INT, 1000, 1, 100000, ROLE_SMTP, "Recipients of one message")            \
 	X(connections_max, INT, 2000, 1, 100000, ROLE_SMTP, "Connections of one worker")           \
-	X(connections_per_address, INT, 100, 1, 100000, ROLE_SMTP, "Connections from one address") \
+	X(connections_per_address, INT, 100, 1, 100000, ROLE_SMTP, "Connections from one address, in all workers together") \
 	X(errors_max, INT, 20, 1, 1000, ROLE_SMTP, "Refused commands before the line is closed")   \
 	X(command_timeout, TIME, 300000, 1000, 3600000, ROLE_SMTP, "Wait for a command")           \
 	X(data_timeout, TIME, 180000, 1000, 3600000, ROLE_SMTP, "Wait for more of a message")      \

@@ -36,7 +36,13 @@ static void
 on_accept(void *arg, const struct handover_login *login, int fd)
 {
 	struct server *v = arg;
+	struct buf check;
+
+	buf_init(&check, 8192);
+	if (auth_field(login->fields, "check", &check) != ERR_OK)
+		buf_reset(&check);
 	const struct imap_login l = {
+		.check = buf_str(&check),
 		.user = login->user,
 		.home = login->home,
 		.sid = login->sid,
@@ -45,6 +51,7 @@ on_accept(void *arg, const struct handover_login *login, int fd)
 	};
 
 	imap_session_start(&v->imap, &l, fd);
+	buf_fini(&check);
 }
 
 static const struct handover_server_ops handover_ops = { .ready = on_ready, .accept = on_accept };
@@ -101,6 +108,7 @@ start(struct role_ctx *c)
 	v->store = store_new(role_loop(c), v->pool, set);
 	imap_init(&v->imap, role_loop(c), v->store, set);
 	v->imap.on_empty = on_empty;
+	v->imap.counts = role_counts(c);
 	buf_init(&address, 256);
 	enum err e = role_runtime_path(c, "auth-userdb", &address);
 
@@ -111,6 +119,7 @@ start(struct role_ctx *c)
 		buf_addz(&full, "unix:");
 		buf_add(&full, buf_str(&address));
 		v->userdb = userdb_new(role_loop(c), buf_str(&full));
+		v->imap.userdb = v->userdb;
 		buf_fini(&full);
 	}
 	buf_fini(&address);

@@ -19,6 +19,7 @@ imap_libimap_a_SOURCES = \
 	imap/session/step.c imap/session/step.h \
 	imap/session/sync.c \
 	imap/session/use.c \
+	imap/session/user.c \
 	imap/session/write.c imap/session/write.h \
 	imap/append/cmd_append.c \
 	imap/append/cmd_copy.c \
@@ -31,7 +32,7 @@ imap_libimap_a_SOURCES = \
 	imap/search/cmd_search.c \
 	imap/search/match.c imap/search/match.h \
 	imap/table.c
-LIBIMAP = imap/libimap.a
+LIBIMAP = imap/libimap.a core/authclient/libauthclient.a
 
 check_PROGRAMS += tests/unit/test_imap_parse
 tests_unit_test_imap_parse_SOURCES = tests/unit/test_imap_parse.c

@@ -97,6 +97,7 @@ struct auth_answer {
 	const struct backend *failed;
 	int64_t password_expires_sec; /* from now; -1: unknown. ASK_LOGIN with ERR_OK */
 	int grace_logins;	      /* left; -1: not in grace */
+	struct str check;	      /* front_login with ERR_OK: what front_check takes later */
 };
 typedef void (*auth_fn)(void *arg, const struct auth_answer *a);
 

@@ -51,6 +51,15 @@ front_blocked(struct front *f, struct str name, const struct auth_context *c);
 int64_t
 front_delay_ms(struct front *f, struct str name, const struct auth_context *c);
 
+/* May a user who logged in go on? token: the check of front_login's answer; user: whom it was
+ * about. Asks what the login asked, without the password; an answer up to max_age_ms old may come
+ * from memory, but a "no" is never said from there. ERR_OK; ERR_DENIED with the reason: disabled,
+ * expired, without this service, unknown now, or the name is another user's: his logins are
+ * forgotten too; ERR_TEMP. */
+struct front_request *
+front_check(struct front *f, struct str token, struct str user, int64_t max_age_ms,
+	const struct auth_context *c, auth_fn fn, void *arg);
+
 /* SCRAM keys of name: ERR_OK with user and secret; ERR_NOTFOUND; ERR_DENIED; ERR_TEMP. */
 struct front_request *
 front_secret(struct front *f, struct str name, const struct auth_context *c, auth_fn fn, void *arg);

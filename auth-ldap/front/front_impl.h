@@ -45,6 +45,9 @@ struct front_request {
 	struct auth_user *target; /* whom he wants to act as */
 	int64_t password_expires_sec;
 	int grace_logins;
+	/* front_check; token and user are typed and authzid */
+	int64_t max_age_ms;
+	bool anew;
 };
 
 struct front_request *
@@ -61,6 +64,10 @@ request_finish_soon(struct front_request *r, enum err e, enum auth_reason reason
 /* The name of a login, in lower case. */
 MUST_USE enum err
 front_login_name(const struct front *f, struct str raw, struct name *out);
+
+/* The first letter of a token of front_check: what follows is a login name, or the subject of a
+ * certificate. */
+enum { CHECK_NAME = 'U', CHECK_CERTIFICATE = 'C', CHECK_TOKEN_MAX = 4096 };
 
 /* For tests. NULL: the real ones. */
 void

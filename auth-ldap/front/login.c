@@ -125,13 +125,27 @@ deny_soon(struct front_request *r, enum auth_reason reason)
 
 /* ---- whom the client acts as ---- */
 
+/* How acts_as was found, for front_check. */
+static void
+check_token(const struct front_request *r, struct buf *out)
+{
+	buf_init(out, CHECK_TOKEN_MAX);
+	buf_addc(out, r->target == NULL && !r->has_name ? CHECK_CERTIFICATE : CHECK_NAME);
+	buf_add(out, r->target != NULL ? r->authzid : r->typed);
+	if (buf_check(out) != ERR_OK)
+		buf_reset(out);
+}
+
 static void
 succeed(struct front_request *r, const struct auth_user *acts_as, struct str detail)
 {
+	struct buf token;
+	check_token(r, &token);
 	const struct auth_answer a = { .err = ERR_OK,
 		.user = acts_as,
 		.value = acts_as->user,
 		.detail = detail,
+		.check = buf_str(&token),
 		.password_expires_sec = r->password_expires_sec,
 		.grace_logins = r->grace_logins };
 	struct name n;
@@ -140,6 +154,7 @@ succeed(struct front_request *r, const struct auth_user *acts_as, struct str det
 			r->f->penalty, r->context.remote_ip, request_name(r, &n), r->f->now_ms());
 	trace_addf(r->context.trace, "login as %.*s", STR_FMT(acts_as->user));
 	request_finish(r, &a);
+	buf_fini(&token);
 }
 
 static bool

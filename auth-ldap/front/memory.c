@@ -177,8 +177,12 @@ from_memory(struct memory *m, const struct backends *b, const struct memory_ques
 	const struct settings_auth *s = &m->settings->auth;
 	struct trace *trace = q->context->trace;
 	struct cached c;
-	if (memory_recall(m, b, q->kind, key, proof, memory_known_ttl(m, q->kind), &c) &&
-		c.stored_ms >= m->since_ms) {
+	int64_t ttl = memory_known_ttl(m, q->kind);
+	if (q->anew)
+		return false;
+	if (q->max_age_ms != 0 && q->max_age_ms < ttl)
+		ttl = q->max_age_ms;
+	if (memory_recall(m, b, q->kind, key, proof, ttl, &c) && c.stored_ms >= m->since_ms) {
 		trace_memory(q->context, m, &c, "the answer is remembered");
 		if (trace == NULL)
 			asking_answer(k, &c, FROM_MEMORY);
@@ -343,8 +347,8 @@ join_or_start(struct memory *m, struct backends *b, const struct memory_question
 	struct buf full;
 	memory_wrong_key(key, proof, &full);
 	buf_addc(&full, kind_letters[q->kind]);
-	bool alone =
-		q->context->trace != NULL || m->settings->auth.cache_size == 0 || !memory_is_of(m, b);
+	bool alone = q->context->trace != NULL || m->settings->auth.cache_size == 0 ||
+		     !memory_is_of(m, b);
 	struct hmap_node *n = !alone ? hmap_get(&m->flights, buf_str(&full)) : NULL;
 	struct flight *x;
 	if (n != NULL) {

@@ -33,6 +33,8 @@ struct memory_question {
 	struct str other;
 	const struct backend *only;
 	const struct auth_context *context;
+	int64_t max_age_ms; /* a remembered answer must not be older; 0: as the settings say */
+	bool anew;	    /* no remembered answer, but in an outage */
 };
 
 enum memory_from {

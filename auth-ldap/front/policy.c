@@ -69,17 +69,22 @@ network_allowed(const struct auth_user *u, struct str address)
 }
 
 enum auth_reason
-policy_login(const struct auth_user *u, const struct auth_context *c, int64_t now_sec)
+policy_account(const struct auth_user *u, struct str service, int64_t now_sec)
 {
 	if (u->disabled)
 		return REASON_DISABLED;
 	if (u->expires_sec != 0 && u->expires_sec <= now_sec)
 		return REASON_ACCOUNT_EXPIRED;
-	if (!service_allowed(u, c->service))
-		return REASON_SERVICE;
-	if (!network_allowed(u, c->remote_ip))
+	return service_allowed(u, service) ? REASON_NONE : REASON_SERVICE;
+}
+
+enum auth_reason
+policy_login(const struct auth_user *u, const struct auth_context *c, int64_t now_sec)
+{
+	enum auth_reason reason = policy_account(u, c->service, now_sec);
+	if (reason == REASON_NONE && !network_allowed(u, c->remote_ip))
 		return REASON_NETWORK;
-	return REASON_NONE;
+	return reason;
 }
 
 enum auth_reason

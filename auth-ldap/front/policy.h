@@ -14,6 +14,9 @@
  * none contains nothing. */
 enum auth_reason
 policy_login(const struct auth_user *u, const struct auth_context *c, int64_t now_sec);
+/* May u go on with what he logged in for? The same without the networks. */
+enum auth_reason
+policy_account(const struct auth_user *u, struct str service, int64_t now_sec);
 /* Does u get mail? Only "!lmtp" among the services says no (REASON_SERVICE): mail for accounts
  * that are disabled, expired or lack a service is kept, not bounced. */
 enum auth_reason

@@ -189,7 +189,7 @@ auth_server_reload(struct service *s)
 
 enum err
 auth_server_verify(struct service *s, struct str cookie, uint32_t client_pid, uint32_t request_id,
-	struct buf *user_out, struct buf *home_out)
+	struct buf *user_out, struct buf *home_out, struct buf *check_out)
 {
 	struct hmap_node *n = hmap_get(&s->auth_conns, cookie);
 	if (n == NULL)
@@ -200,6 +200,7 @@ auth_server_verify(struct service *s, struct str cookie, uint32_t client_pid, ui
 		return ERR_NOTFOUND;
 	buf_add(user_out, buf_str(&l->user));
 	buf_add(home_out, buf_str(&l->home));
+	buf_add(check_out, buf_str(&l->check));
 	login_free(l);
 	return buf_check(user_out) == ERR_OK ? buf_check(home_out) : ERR_LIMIT;
 }

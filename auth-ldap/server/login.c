@@ -76,6 +76,7 @@ login_free(struct login *l)
 	buf_fini(&l->detail);
 	buf_fini(&l->user);
 	buf_fini(&l->home);
+	buf_fini(&l->check);
 	buf_fini(&l->keys_user);
 	buf_fini(&l->keys_backend);
 	free(l);
@@ -90,7 +91,7 @@ on_answer(void *arg, const struct auth_answer *a)
 	l->request = NULL;
 	if (a->err == ERR_OK && a->user != NULL) {
 		login_log(l, soon ? LVL_WARN : LVL_INFO, "ok", REASON_NONE, a, STR_EMPTY);
-		login_ok(l, a->user);
+		login_ok(l, a);
 	} else if (a->err == ERR_DENIED || a->err == ERR_NOTFOUND) {
 		login_log(l, LVL_INFO, "deny", a->reason, a, STR_EMPTY);
 		login_deny(l, a->reason);
@@ -467,6 +468,7 @@ login_start(struct auth_conn *c, const struct auth_line *line)
 	buf_init(&l->detail, DETAIL_MAX);
 	buf_init(&l->user, 4096);
 	buf_init(&l->home, 8192);
+	buf_init(&l->check, 8192);
 	buf_init(&l->keys_user, 4096);
 	buf_init(&l->keys_backend, 4096);
 	copy_field(l->sid, sizeof l->sid, line->session);

@@ -46,11 +46,11 @@ struct login {
 	struct front_request *request;
 	struct token_request *token;
 	struct loop_timer timer;
-	int64_t start_ms;      /* LOGIN_VERIFIED: of the time in which REQUEST may ask */
-	int64_t answered_ms;   /* when the client gave its last response */
-	struct buf reply;      /* LOGIN_DELAY */
-	struct buf detail;     /* why a token was refused */
-	struct buf user, home; /* LOGIN_VERIFIED */
+	int64_t start_ms;	      /* LOGIN_VERIFIED: of the time in which REQUEST may ask */
+	int64_t answered_ms;	      /* when the client gave its last response */
+	struct buf reply;	      /* LOGIN_DELAY */
+	struct buf detail;	      /* why a token was refused */
+	struct buf user, home, check; /* LOGIN_VERIFIED */
 	struct buf keys_user, keys_backend; /* SCRAM: whose keys were found */
 };
 
@@ -84,7 +84,7 @@ login_log(const struct login *l, enum log_level level, const char *res, enum aut
 void
 login_count(struct login *l);
 void
-login_ok(struct login *l, const struct auth_user *u);
+login_ok(struct login *l, const struct auth_answer *a);
 /* Refuse, after the delay. */
 void
 login_deny(struct login *l, enum auth_reason reason);

@@ -177,9 +177,10 @@ login_refuse(struct login *l, enum auth_reason reason, struct str detail)
 }
 
 void
-login_ok(struct login *l, const struct auth_user *u)
+login_ok(struct login *l, const struct auth_answer *a)
 {
 	struct auth_conn *c = l->conn;
+	const struct auth_user *u = a->user;
 	buf_addf(&l->reply, "OK\t%u", l->id);
 	add_field(&l->reply, "user=", u->user);
 	buf_addc(&l->reply, '\n');
@@ -190,6 +191,7 @@ login_ok(struct login *l, const struct auth_user *u)
 	}
 	buf_add(&l->user, u->user);
 	buf_add(&l->home, u->home);
+	buf_add(&l->check, a->check);
 	login_quiet(l);
 	buf_release(&l->reply);
 	l->state = LOGIN_VERIFIED;

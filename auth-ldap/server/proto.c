@@ -91,6 +91,7 @@ userdb_verb_of(struct str verb)
 		{ "PASS", USERDB_PASS },
 		{ "LIST", USERDB_LIST },
 		{ "REQUEST", USERDB_REQUEST },
+		{ "CHECK", USERDB_CHECK },
 	};
 	for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
 		if (str_eq(verb, str_of(table[i].name)))
@@ -113,6 +114,7 @@ userdb_line_parse(struct str line, struct userdb_line *out)
 										: ERR_SYNTAX;
 	case USERDB_USER:
 	case USERDB_PASS:
+	case USERDB_CHECK:
 		ok = number(&rest, &out->id) && wire_next(&rest, &out->name);
 		break;
 	case USERDB_LIST:
@@ -126,9 +128,14 @@ userdb_line_parse(struct str line, struct userdb_line *out)
 	case USERDB_OTHER:
 		break;
 	}
-	while (ok && wire_next(&rest, &field))
-		if (!value_of(field, STR("service="), &out->service))
+	while (ok && wire_next(&rest, &field)) {
+		struct str age;
+		if (value_of(field, STR("max_age="), &age))
+			ok = str_to_u32(age, UINT32_MAX, &out->max_age_ms) == ERR_OK;
+		else if (!value_of(field, STR("service="), &out->service) &&
+			 !value_of(field, STR("user="), &out->user))
 			(void)value_of(field, STR("rip="), &out->remote);
+	}
 	return ok ? ERR_OK : ERR_SYNTAX;
 }
 

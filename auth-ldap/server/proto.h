@@ -46,6 +46,7 @@ enum userdb_verb {
 	USERDB_PASS,
 	USERDB_LIST,
 	USERDB_REQUEST,
+	USERDB_CHECK,
 	USERDB_OTHER,
 };
 
@@ -54,8 +55,10 @@ struct userdb_line {
 	enum userdb_verb verb;
 	uint32_t major, minor;
 	uint32_t id;
-	struct str name;		/* USER, PASS */
-	struct str service;		/* USER, PASS, LIST */
+	struct str name;		/* USER, PASS; CHECK: the check= of REQUEST's answer */
+	struct str service;		/* USER, PASS, LIST, CHECK */
+	struct str user;		/* CHECK: user=, canonical */
+	uint32_t max_age_ms;		/* CHECK: max_age=, of a remembered answer */
 	struct str remote;		/* USER, PASS: rip= */
 	uint32_t client_pid, client_id; /* REQUEST */
 	struct str cookie;

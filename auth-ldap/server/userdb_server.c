@@ -2,7 +2,8 @@
  * says who a name is and where the mail lies, lists users, and confirms a hand-over: whether the
  * login that a gate names did succeed, and whose it was.
  *
- * PASS says of a name what a passdb would add to a login: it checks no password. */
+ * PASS says of a name what a passdb would add to a login: it checks no password. CHECK is ours:
+ * whether the user of a login that was confirmed before may go on. */
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -162,12 +163,20 @@ on_list(void *arg, const struct auth_answer *a)
 static void
 on_request(struct userdb_conn *c, const struct userdb_line *line)
 {
-	struct buf user, home;
+	struct buf user, home, check, fields;
 	buf_init(&user, 4096);
 	buf_init(&home, 8192);
-	enum err e = auth_server_verify(
-		c->c.service, line->cookie, line->client_pid, line->client_id, &user, &home);
-	const struct auth_user u = { .user = buf_str(&user), .home = buf_str(&home) };
+	buf_init(&check, 8192);
+	buf_init(&fields, 32768);
+	enum err e = auth_server_verify(c->c.service, line->cookie, line->client_pid,
+		line->client_id, &user, &home, &check);
+	if (check.n > 0) {
+		buf_addz(&fields, "check=");
+		wire_escape(&fields, buf_str(&check));
+	}
+	const struct auth_user u = {
+		.user = buf_str(&user), .home = buf_str(&home), .fields = buf_str(&fields)
+	};
 	if (e == ERR_OK)
 		write_user(c, line->id, &u);
 	else
@@ -179,6 +188,8 @@ on_request(struct userdb_conn *c, const struct userdb_line *line)
 		log_z("reason", e == ERR_OK ? "" : "unknown, asked before, or too old"));
 	buf_fini(&user);
 	buf_fini(&home);
+	buf_fini(&check);
+	buf_fini(&fields);
 }
 
 static void
@@ -221,6 +232,42 @@ ask_user(struct userdb_conn *c, const struct userdb_line *line)
 	buf_fini(&name);
 }
 
+/* PASS with nologin where the user may not go on; why and RFC 5530's code are said. */
+static void
+on_checked(void *arg, const struct auth_answer *a)
+{
+	struct question *q = arg;
+	struct userdb_conn *c = q->conn;
+	q->request = NULL;
+	if (a->err == ERR_OK)
+		stream_writef(c->c.stream, "PASS\t%u\n", q->id);
+	else if (a->err == ERR_DENIED)
+		stream_writef(c->c.stream, "PASS\t%u\tnologin\treason=%s\tcode=%s\n", q->id,
+			reason_text(a->reason), reason_code(a->reason));
+	else
+		stream_writef(
+			c->c.stream, "FAIL\t%u\ttemp\treason=%s\n", q->id, reason_text(a->reason));
+	question_free(q);
+}
+
+static void
+ask_check(struct userdb_conn *c, const struct userdb_line *line)
+{
+	struct buf token, user;
+	struct question *q = question_new(c, line->id);
+	copy_word(q->service, line->service);
+	buf_init(&token, AUTH_LINE_MAX);
+	buf_init(&user, AUTH_LINE_MAX);
+	if (wire_unescape(&token, line->name) != ERR_OK ||
+		wire_unescape(&user, line->user) != ERR_OK)
+		buf_reset(&token); /* nobody can say */
+	const struct auth_context context = question_context(q);
+	q->request = front_check(c->c.service->front, buf_str(&token), buf_str(&user),
+		line->max_age_ms, &context, on_checked, q);
+	buf_fini(&token);
+	buf_fini(&user);
+}
+
 static void
 ask_list(struct userdb_conn *c, const struct userdb_line *line)
 {
@@ -247,6 +294,12 @@ on_line(struct userdb_conn *c, const struct userdb_line *line)
 			stream_writef(c->c.stream, "FAIL\t%u\ttemp\treason=too many\n", line->id);
 		else
 			ask_user(c, line);
+		return true;
+	case USERDB_CHECK:
+		if (full)
+			stream_writef(c->c.stream, "FAIL\t%u\ttemp\treason=too many\n", line->id);
+		else
+			ask_check(c, line);
 		return true;
 	case USERDB_LIST:
 		if (full)

@@ -20,7 +20,7 @@ struct userdb {
 	struct list sent;
 };
 
-enum request_kind { REQUEST_USER, REQUEST_VERIFY, REQUEST_LIST };
+enum request_kind { REQUEST_USER, REQUEST_VERIFY, REQUEST_LIST, REQUEST_CHECK };
 
 struct userdb_request {
 	struct userdb *db;
@@ -59,7 +59,8 @@ on_timer(struct loop_timer *t)
 {
 	struct userdb_request *r = t->arg;
 	/* A name beyond every limit is nobody's. */
-	request_end(r, r->too_long ? ERR_NOTFOUND : ERR_TEMP, NULL);
+	bool nobody = r->too_long && r->kind != REQUEST_CHECK;
+	request_end(r, nobody ? ERR_NOTFOUND : ERR_TEMP, NULL);
 }
 
 static void
@@ -76,7 +77,7 @@ static bool
 reply_user(struct userdb_request *r, struct str rest)
 {
 	struct str name;
-	if (r->kind == REQUEST_LIST || !wire_next(&rest, &name))
+	if (r->kind == REQUEST_LIST || r->kind == REQUEST_CHECK || !wire_next(&rest, &name))
 		return false;
 	struct buf user, home;
 	buf_init(&user, NAME_MAX_BYTES);
@@ -159,7 +160,23 @@ static bool
 reply_notfound(struct userdb_request *r, struct str rest)
 {
 	(void)rest;
+	if (r->kind == REQUEST_CHECK)
+		return false;
 	request_end(r, r->kind == REQUEST_USER ? ERR_NOTFOUND : ERR_DENIED, NULL);
+	return true;
+}
+
+/* The answer to CHECK. */
+static bool
+reply_pass(struct userdb_request *r, struct str rest)
+{
+	if (r->kind != REQUEST_CHECK)
+		return false;
+	const struct userdb_user u = { .fields = rest };
+	if (has_field(rest, STR("nologin")))
+		request_end(r, ERR_DENIED, &u);
+	else
+		request_end(r, ERR_OK, NULL);
 	return true;
 }
 
@@ -168,6 +185,7 @@ static const struct {
 	bool (*fn)(struct userdb_request *r, struct str rest);
 } REPLIES[] = {
 	{ "USER", reply_user },
+	{ "PASS", reply_pass },
 	{ "NOTFOUND", reply_notfound },
 	{ "FAIL", reply_fail },
 	{ "LIST", reply_list },
@@ -339,6 +357,19 @@ userdb_verify(struct userdb *db, const struct auth_ticket *ticket, struct str se
 	buf_addf(&r->line, "REQUEST\t%u\t%u\t%u\t", r->id, ticket->client_pid, ticket->request_id);
 	wire_escape(&r->line, str_of(ticket->cookie));
 	add_field(&r->line, "session", session);
+	return request_go(r);
+}
+
+struct userdb_request *
+userdb_check(struct userdb *db, const struct userdb_check *check, userdb_fn fn, void *arg)
+{
+	struct userdb_request *r = request_new(db, REQUEST_CHECK, fn, arg);
+	bool has_token = check->token.n != 0;
+	buf_addf(&r->line, "CHECK\t%u\t%s", r->id, has_token ? "" : "U");
+	wire_escape(&r->line, has_token ? check->token : check->user);
+	add_field(&r->line, "user", check->user);
+	add_field(&r->line, "service", check->service);
+	buf_addf(&r->line, "\tmax_age=%lld", (long long)check->max_age_ms);
 	return request_go(r);
 }
 

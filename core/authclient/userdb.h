@@ -19,7 +19,8 @@ struct userdb_user {
 };
 
 /* u: only with ERR_OK, borrowed. ERR_NOTFOUND: there is no such user; ERR_DENIED: only from
- * userdb_verify, that login did not succeed (or was asked about before, or is too old);
+ * userdb_verify, that login did not succeed (or was asked about before, or is too old), and from
+ * userdb_check;
  * ERR_TEMP. */
 typedef void (*userdb_fn)(void *arg, enum err e, const struct userdb_user *u);
 
@@ -37,6 +38,16 @@ userdb_lookup(struct userdb *u, struct str name, struct str service, userdb_fn f
 struct userdb_request *
 userdb_verify(struct userdb *u, const struct auth_ticket *ticket, struct str session, userdb_fn fn,
 	void *arg);
+/* May the user of a login that userdb_verify confirmed go on? token: the field check of that
+ * answer, or empty (then user itself is asked about). An answer from auth's memory may be
+ * max_age_ms old. fn: ERR_OK; ERR_DENIED, u->fields with reason= and code= (RFC 5530, may be
+ * empty); ERR_TEMP: nobody could say. */
+struct userdb_check {
+	struct str token, user, service;
+	int64_t max_age_ms;
+};
+struct userdb_request *
+userdb_check(struct userdb *u, const struct userdb_check *check, userdb_fn fn, void *arg);
 /* All users: one call of fn with ERR_OK for each (home is empty), then one with another
  * code: ERR_EOF at the end of a whole list, ERR_TEMP when it was cut. */
 struct userdb_request *

@@ -1,6 +1,7 @@
 noinst_LIBRARIES += core/event/libevent.a
 core_event_libevent_a_SOURCES = \
 	core/event/connect.c core/event/connect.h \
+	core/event/counts.c core/event/counts.h \
 	core/event/ipc.c core/event/ipc.h \
 	core/event/listener.c core/event/listener.h \
 	core/event/loop.c core/event/loop.h \
@@ -22,3 +23,7 @@ tests_unit_test_event_LDADD = $(LIBEVENT) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_pool
 tests_unit_test_pool_SOURCES = tests/unit/test_pool.c
 tests_unit_test_pool_LDADD = $(LIBEVENT) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_counts
+tests_unit_test_counts_SOURCES = tests/unit/test_counts.c
+tests_unit_test_counts_LDADD = $(LIBEVENT) $(CMOCKA_LIBS)

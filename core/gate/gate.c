@@ -22,6 +22,7 @@
 
 enum {
 	LINGER_MS = 10000,	 /* for the last words to a client before login */
+	REFUSED_MAX = 8,	 /* of one address, that are told why behind TLS */
 	RELAY_LINGER_MS = 60000, /* for what imap wrote before it hung up */
 	TAG_MAX = 1024,
 	SUBJECT_MAX = 1000,
@@ -42,6 +43,7 @@ struct gate_address {
 	struct hmap_node node;
 	char text[64];
 	int64_t count;
+	int64_t refused; /* of count: those that only hear that it is too many */
 };
 
 /* What only a client before login needs: given back at the hand-over. */
@@ -71,6 +73,7 @@ struct gate_conn {
 	bool tls;
 	bool client_ended;
 	bool hanging_up;
+	bool refused;
 	char sid[RAND_ID_SIZE];
 };
 
@@ -105,30 +108,40 @@ gate_accepting(struct gate *g, bool on)
 }
 
 static void
-address_leave(struct gate *g, struct gate_address *a)
+address_leave(struct gate *g, struct gate_address *a, bool refused)
 {
+	if (refused)
+		a->refused--;
+	else
+		counts_remove(g->o.counts, str_of(a->text));
 	if (--a->count > 0)
 		return;
 	hmap_remove(&g->addresses, &a->node);
 	free(a);
 }
 
-/* NULL: the address has all the connections that it may have. */
+/* refused_out: the address has all the connections that it may have, in all gates together, or
+ * here. NULL: and even so many that are told so. */
 static struct gate_address *
-address_enter(struct gate *g, const char *text)
+address_enter(struct gate *g, const char *text, bool *refused_out)
 {
 	struct hmap_node *n = hmap_get(&g->addresses, str_of(text));
-	struct gate_address *a;
-	if (n != NULL) {
-		a = CONTAINER_OF(n, struct gate_address, node);
-		if (a->count >= g->o.settings->imap.connections_per_address)
-			return NULL;
-	} else {
+	struct gate_address *a = n != NULL ? CONTAINER_OF(n, struct gate_address, node) : NULL;
+	int64_t limit = g->o.settings->imap.connections_per_address;
+	*refused_out = (a != NULL && a->count - a->refused >= limit) ||
+		       (int64_t)counts_get(g->o.counts, str_of(text)) >= limit;
+	if (*refused_out && a != NULL && a->refused >= REFUSED_MAX)
+		return NULL;
+	if (a == NULL) {
 		a = xcalloc(1, sizeof(*a));
 		memcpy(a->text, text, strnlen(text, sizeof(a->text) - 1));
 		hmap_put(&g->addresses, &a->node, str_of(a->text));
 	}
 	a->count++;
+	if (*refused_out)
+		a->refused++;
+	else
+		counts_add(g->o.counts, str_of(a->text));
 	return a;
 }
 
@@ -164,7 +177,7 @@ conn_free(struct gate_conn *c)
 	if (c->stream != NULL)
 		stream_free(c->stream);
 	list_remove(&c->link);
-	address_leave(g, c->address);
+	address_leave(g, c->address, c->refused);
 	free(c);
 	g->conn_count--;
 	if (g->stopped == NULL && g->conn_count < g->conn_max)
@@ -450,6 +463,13 @@ gate_abort(struct gate_conn *c)
 static void
 conn_open(struct gate_conn *c)
 {
+	if (c->refused) {
+		stream_write(c->stream, str_of(c->gate->o.protocol->too_many));
+		stream_close(c->stream, LINGER_MS);
+		c->stream = NULL;
+		conn_free(c);
+		return;
+	}
 	c->state = CONN_TALK;
 	if (c->pre->session == NULL)
 		c->pre->session = c->gate->o.protocol->open(c);
@@ -562,14 +582,18 @@ on_accept(void *arg, int fd, const struct peer *peer)
 		close(fd);
 		return;
 	}
-	struct gate_address *a = address_enter(g, peer->addr);
-	if (a == NULL) {
+	bool refused;
+	struct gate_address *a = address_enter(g, peer->addr, &refused);
+	if (refused)
 		log_event(LVL_WARN, "gate.refused", log_z("rip", peer->addr),
-			log_z("reason", "connections_per_address"));
+			log_z("reason", "connections_per_address"),
+			log_n("limit", g->o.settings->imap.connections_per_address));
+	if (a == NULL) {
 		close(fd);
 		return;
 	}
 	struct gate_conn *c = conn_new(g, fd, peer, a, l->tls);
+	c->refused = refused;
 	log_event(LVL_DEBUG, "gate.connect", log_z("sid", c->sid), log_z("rip", peer->addr),
 		log_n("rport", peer->port), log_n("lport", peer->local_port));
 	if (++g->conn_count >= g->conn_max)

@@ -13,8 +13,9 @@ struct gate;
 struct gate_conn;
 
 struct gate_protocol {
-	const char *service; /* "imap": for auth and the log */
-	size_t in_max_bytes; /* of one command, and of what is typed ahead */
+	const char *service;  /* "imap": for auth and the log */
+	const char *too_many; /* greeting of a client from an address with too many connections */
+	size_t in_max_bytes;  /* of one command, and of what is typed ahead */
 	/* A client is there, its TLS done where that comes first: greet. Returns the session,
 	 * owned by the gate until close. */
 	void *(*open)(struct gate_conn *c);
@@ -79,7 +80,8 @@ struct gate_options {
 	struct str auth_address;	      /* "unix:/auth" */
 	const char *handover_path;	      /* "/imap." */
 	unsigned handover_workers;
-	struct tls_ctx *tls; /* NULL: no TLS; counted */
+	struct tls_ctx *tls;   /* NULL: no TLS; counted */
+	struct counts *counts; /* connections of an address in all gates; NULL: in this one; kept */
 };
 struct gate *
 gate_new(const struct gate_options *o);

@@ -43,8 +43,9 @@ struct handover_login {
 	uint16_t remote_port, local_port;
 	struct str input; /* what the client sent behind the login command */
 	/* Only from the server, after auth-userdb confirmed: */
-	struct str user; /* canonical name */
-	struct str home; /* absolute path */
+	struct str user;   /* canonical name */
+	struct str home;   /* absolute path */
+	struct str fields; /* all that auth-userdb said: auth_field */
 };
 
 /* ERR_LIMIT: the input is over HANDOVER_INPUT_MAX. user and home are not carried. */

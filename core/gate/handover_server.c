@@ -108,6 +108,7 @@ on_verified(void *arg, enum err e, const struct userdb_user *u)
 		p->fd = -1;
 		p->login.user = u->user;
 		p->login.home = u->home;
+		p->login.fields = u->fields;
 		s->ops->accept(s->arg, &p->login, fd);
 		answer(c, p->login.number, true, HANDOVER_BUSY);
 	}

@@ -95,6 +95,7 @@ gate_service_start(
 			.handover_path = buf_z(&handover),
 			.handover_workers = s->workers,
 			.tls = s->tls,
+			.counts = role_counts(c),
 		};
 		s->gate = gate_new(&o);
 		for (size_t i = 0; i < count; i++)

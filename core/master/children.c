@@ -13,6 +13,7 @@
 
 #include "core/base/log.h"
 #include "core/base/xalloc.h"
+#include "core/event/counts.h"
 #include "core/event/ipc.h"
 #include "core/role/control.h"
 
@@ -27,23 +28,25 @@ struct spec {
 	const char *name;
 	unsigned bit;
 	unsigned phase; /* of stopping */
+	bool counts;	/* its workers count together: core/event/counts.h */
 };
 
 static const struct spec specs[] = {
-	{ "auth", ROLE_AUTH, 3 },
-	{ "authworker", ROLE_AUTHWORKER, 4 },
-	{ "lmtp", ROLE_LMTP, 2 },
-	{ "imap", ROLE_IMAP, 0 }, /* with the gate: imap says good-bye, the gate carries it */
-	{ "queue", ROLE_QUEUE, 1 },
-	{ "smtp", ROLE_SMTP, 0 },
-	{ "gate", ROLE_GATE, 0 },
+	{ "auth", ROLE_AUTH, 3, false },
+	{ "authworker", ROLE_AUTHWORKER, 4, false },
+	{ "lmtp", ROLE_LMTP, 2, false },
+	{ "imap", ROLE_IMAP, 0, true }, /* with the gate: imap says good-bye, the gate carries it */
+	{ "queue", ROLE_QUEUE, 1, false },
+	{ "smtp", ROLE_SMTP, 0, true },
+	{ "gate", ROLE_GATE, 0, true },
 };
 
 struct child {
 	struct children *all;
 	const struct spec *spec;
 	unsigned worker, worker_count;
-	pid_t pid; /* 0: not running */
+	int counts_fd; /* of all workers of the role; -1: none */
+	pid_t pid;     /* 0: not running */
 	struct ipc *control;
 	struct loop_timer timer; /* restart, or kill */
 	int64_t backoff_ms;
@@ -141,6 +144,8 @@ feed(struct child *c)
 	ipc_put_u64(&b, c->worker_count);
 	send_to(c, CONTROL_START, buf_str(&b), c->all->o.log_socket);
 	buf_fini(&b);
+	if (c->counts_fd >= 0)
+		send_to(c, CONTROL_COUNTS, STR_EMPTY, c->counts_fd);
 	send_settings(c);
 	send_listeners(c);
 	send_to(c, CONTROL_GO, STR_EMPTY, -1);
@@ -369,8 +374,14 @@ children_reap(struct children *all)
 static void
 add_role(struct children *all, const struct spec *spec, unsigned count)
 {
+	int counts = spec->counts && count > 0 ? counts_make(count) : -1;
+
+	if (spec->counts && count > 0 && counts < 0)
+		log_event(LVL_WARN, "master.counts", log_z("child", spec->name),
+			log_z("reason", "no memory to share: each worker counts for itself"));
 	for (unsigned i = 0; i < count; i++) {
 		struct child *c = &all->v[all->n++];
+		c->counts_fd = counts;
 		c->all = all;
 		c->spec = spec;
 		c->worker = i;
@@ -405,6 +416,8 @@ children_free(struct children *all)
 	for (size_t i = 0; i < all->n; i++) {
 		loop_timer_stop(&all->v[i].timer);
 		ipc_free(all->v[i].control);
+		if (all->v[i].counts_fd >= 0 && all->v[i].worker == 0)
+			(void)close(all->v[i].counts_fd);
 	}
 	free(all->v);
 	free(all);

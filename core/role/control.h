@@ -9,6 +9,7 @@ enum control_msg {
 	CONTROL_SETTINGS_END,	   /* they are whole now: the first ones, or a reload */
 	CONTROL_START,		   /* u64 worker, u64 worker count; fd: the log socket */
 	CONTROL_LISTENER,	   /* str protocol, u64 enum listen_tls; fd */
+	CONTROL_COUNTS,		   /* fd: the role's core/event/counts.h */
 	CONTROL_GO,		   /* everything was sent: begin */
 	CONTROL_DIED,		   /* str role, u64 pid */
 	CONTROL_STOP,

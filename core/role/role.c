@@ -37,6 +37,7 @@ struct role_ctx {
 	struct settings **all; /* every generation: sessions may point into old ones */
 	size_t all_count;
 	struct buf parts;
+	struct counts *counts;
 	struct role_listener listeners[LISTENERS_MAX];
 	size_t listeners_count;
 	unsigned worker, worker_count;
@@ -130,6 +131,12 @@ void *
 role_data(const struct role_ctx *c)
 {
 	return c->data;
+}
+
+struct counts *
+role_counts(const struct role_ctx *c)
+{
+	return c->counts;
 }
 
 struct ipc *
@@ -228,6 +235,11 @@ take_early(struct role_ctx *c, uint32_t type, struct str payload, const int *fds
 		return take_settings(c);
 	case CONTROL_START:
 		return take_start(c, payload, fds, fds_count);
+	case CONTROL_COUNTS:
+		if (fds_count != 1)
+			return ERR_SYNTAX;
+		c->counts = counts_open(fds[0], c->worker, c->worker_count);
+		return ERR_OK;
 	case CONTROL_LISTENER:
 		return fds_count == 1 ? take_listener(c, payload, fds[0]) : ERR_SYNTAX;
 	case CONTROL_GO:

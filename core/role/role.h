@@ -2,6 +2,7 @@
 #define POSTROOM_ROLE_ROLE_H
 
 #include "config/settings.h"
+#include "core/event/counts.h"
 #include "core/event/ipc.h"
 #include "core/event/listener.h"
 #include "core/event/loop.h"
@@ -88,6 +89,9 @@ unsigned
 role_worker(const struct role_ctx *c);
 unsigned
 role_worker_count(const struct role_ctx *c);
+/* What the workers of this role count together; NULL: each for itself. */
+struct counts *
+role_counts(const struct role_ctx *c);
 /* For the role's own state. */
 void
 role_set_data(struct role_ctx *c, void *data);

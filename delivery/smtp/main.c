@@ -112,6 +112,7 @@ options_of(const struct smtp_role *r, const struct settings *s)
 		.recipients_max = (unsigned)s->smtp.recipients_max,
 		.connections_max = (unsigned)most,
 		.connections_per_address = (unsigned)s->smtp.connections_per_address,
+		.counts = role_counts(r->ctx),
 		.errors_max = (unsigned)s->smtp.errors_max,
 		.logins_max = LOGINS_MAX,
 		.hops_max = (unsigned)s->smtp.hops_max,

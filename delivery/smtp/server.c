@@ -113,20 +113,23 @@ address_enter(struct smtp_server *v, const struct peer *peer)
 	struct hmap_node *n = hmap_get(&v->addresses, str_of(peer->addr));
 	struct smtp_address *a = n != NULL ? CONTAINER_OF(n, struct smtp_address, node) : NULL;
 
+	if ((a != NULL && a->count >= v->o.connections_per_address) ||
+		counts_get(v->o.counts, str_of(peer->addr)) >= v->o.connections_per_address)
+		return NULL;
 	if (a == NULL) {
 		a = xcalloc(1, sizeof(*a));
 		memcpy(a->text, peer->addr, sizeof(a->text) - 1);
 		hmap_put(&v->addresses, &a->node, str_of(a->text));
 	}
-	if (a->count >= v->o.connections_per_address)
-		return NULL;
 	a->count++;
+	counts_add(v->o.counts, str_of(a->text));
 	return a;
 }
 
 static void
 address_leave(struct smtp_server *v, struct smtp_address *a)
 {
+	counts_remove(v->o.counts, str_of(a->text));
 	if (--a->count > 0)
 		return;
 	hmap_remove(&v->addresses, &a->node);

@@ -4,6 +4,7 @@
 #include "config/settings.h"
 #include "core/authclient/auth.h"
 #include "core/authclient/socketmap.h"
+#include "core/event/counts.h"
 #include "core/event/listener.h"
 #include "core/event/loop.h"
 #include "core/event/tls.h"
@@ -37,7 +38,8 @@ struct smtp_options {
 	uint64_t header_max;
 	unsigned recipients_max;
 	unsigned connections_max;
-	unsigned connections_per_address; /* in this worker */
+	unsigned connections_per_address;
+	struct counts *counts; /* of addresses in all workers; NULL: in this one; kept */
 	unsigned errors_max;
 	unsigned logins_max; /* failed ones on one connection */
 	unsigned hops_max;

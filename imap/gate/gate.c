@@ -402,6 +402,7 @@ on_leave(void *session, bool stopping)
 
 const struct gate_protocol imap_gate_protocol = {
 	.service = "imap",
+	.too_many = "* BYE [LIMIT] Too many connections from your address\r\n",
 	.in_max_bytes = IN_MAX_BYTES,
 	.open = on_open,
 	.close = on_close,

@@ -22,18 +22,6 @@ enum {
 	LINGER_MS = 10000,
 };
 
-static void
-on_user_gone(struct imap_session *s)
-{
-	struct imap_user *u = s->user;
-
-	if (--u->sessions != 0)
-		return;
-	hmap_remove(&s->imap->users, &u->node);
-	free(u->name);
-	free(u);
-}
-
 void
 session_unpin(struct imap_session *s)
 {
@@ -78,8 +66,8 @@ session_free(struct imap_session *s)
 	if (s->stream != NULL)
 		stream_close(s->stream, s->stuck ? 0 : LINGER_MS);
 	home_unref(s->home);
-	on_user_gone(s);
 	list_remove(&s->link);
+	user_put(s->user);
 	i->sessions_count--;
 	free(s);
 	if (i->sessions_count == 0 && i->on_empty != NULL)
@@ -145,8 +133,7 @@ on_read(struct stream *stream UNUSED, void *arg)
 	struct imap_session *s = arg;
 
 	s->last_input_ms = loop_now_ms(s->imap->loop);
-	if (s->state == SESSION_READING || s->state == SESSION_IDLE ||
-		(s->state == SESSION_RUNNING && s->cmd->wants_input))
+	if (session_waits(s))
 		session_step(s);
 }
 
@@ -216,10 +203,7 @@ on_timer(struct loop_timer *t)
 		return;
 	}
 	if (input_is_stuck(s, now)) {
-		s->stepping = true;
-		session_bye(s, "Logged out for inactivity");
-		s->stepping = false;
-		session_free(s);
+		session_end(s, "Logged out for inactivity");
 		return;
 	}
 	if (s->state == SESSION_IDLE && now - s->last_probe_ms >= l->probe_ms) {
@@ -247,20 +231,6 @@ static const struct stream_ops session_stream_ops = {
 	.on_end = on_end,
 };
 
-static struct imap_user *
-user_get(struct imap *i, struct str name)
-{
-	struct hmap_node *n = hmap_get(&i->users, name);
-
-	if (n != NULL)
-		return CONTAINER_OF(n, struct imap_user, node);
-	struct imap_user *u = xcalloc(1, sizeof *u);
-
-	u->name = str_dup(name);
-	hmap_put(&i->users, &u->node, str_of(u->name));
-	return u;
-}
-
 /* The tagged answer to the login. */
 static void
 session_greet(struct imap_session *s, struct str tag, enum err home_err)
@@ -271,7 +241,10 @@ session_greet(struct imap_session *s, struct str tag, enum err home_err)
 	if (home_err != ERR_OK) {
 		buf_addz(out, " NO [CONTACTADMIN] The account has no usable home\r\n");
 		session_bye(s, "No mail home");
-	} else if (s->user->sessions > s->imap->limits.sessions_per_user) {
+	} else if (user_has_too_many(s->user)) {
+		log_event(LVL_WARN, "imap.refused", log_z("sid", s->sid),
+			log_z("user", s->user->name), log_z("reason", "connections_per_user"),
+			log_n("limit", (int64_t)s->imap->limits.sessions_per_user));
 		buf_addz(out, " NO [LIMIT] Too many connections of this user\r\n");
 		session_bye(s, "Too many connections");
 	} else {
@@ -293,8 +266,7 @@ imap_session_start(struct imap *i, const struct imap_login *login, int fd)
 	enum err e = home_get(i->store, login->home, &s->home);
 
 	s->imap = i;
-	s->user = user_get(i, login->user);
-	s->user->sessions++;
+	s->user = user_get(i, login->user, login->check);
 	size_t n = login->sid.n < sizeof s->sid ? login->sid.n : sizeof s->sid - 1;
 
 	memcpy(s->sid, login->sid.p, n);
@@ -340,6 +312,7 @@ imap_set_limits(struct imap *i, const struct settings *set)
 		.probe_ms = 120000,
 		.commands_in_a_row = (unsigned)m->pipeline_max,
 		.sessions_per_user = (size_t)m->connections_per_user,
+		.check_ms = m->user_check,
 		/* the other half is for indexes and message files */
 		.sessions_max = files.rlim_cur > 1024 ? (files.rlim_cur - 512) / 2 : 256,
 	};
@@ -365,6 +338,23 @@ imap_fini(struct imap *i)
 	buf_fini(&i->out);
 }
 
+bool
+session_waits(const struct imap_session *s)
+{
+	return s->state == SESSION_READING || s->state == SESSION_IDLE ||
+	       (s->state == SESSION_RUNNING && s->cmd->wants_input);
+}
+
+void
+session_end(struct imap_session *s, const char *text)
+{
+	s->stepping = true;
+	if (text != NULL)
+		session_bye(s, text);
+	s->stepping = false;
+	session_free(s);
+}
+
 void
 imap_stop(struct imap *i)
 {
@@ -372,14 +362,7 @@ imap_stop(struct imap *i)
 	LIST_FOREACH (n, &i->sessions) {
 		struct imap_session *s = CONTAINER_OF(n, struct imap_session, link);
 
-		bool waits = s->state == SESSION_READING || s->state == SESSION_IDLE ||
-			     (s->state == SESSION_RUNNING && s->cmd->wants_input);
-
-		if (!waits)
-			continue;
-		s->stepping = true;
-		session_bye(s, "Server is going down, please connect again");
-		s->stepping = false;
-		session_free(s);
+		if (session_waits(s))
+			session_end(s, "Server is going down, please connect again");
 	}
 }

@@ -1,7 +1,9 @@
 #ifndef POSTROOM_IMAP_SESSION_H
 #define POSTROOM_IMAP_SESSION_H
 
+#include "core/authclient/userdb.h"
 #include "core/base/hmap.h"
+#include "core/event/counts.h"
 #include "core/event/stream.h"
 #include "core/store/since.h"
 #include "core/store/store.h"
@@ -22,6 +24,7 @@ struct imap_limits {
 	unsigned commands_in_a_row; /* of one session, before others get their turn */
 	size_t sessions_per_user;
 	size_t sessions_max;
+	int64_t check_ms; /* a user who may not log in any more is out after this; 0: not asked */
 };
 
 struct imap {
@@ -31,7 +34,9 @@ struct imap {
 	struct hmap users; /* struct imap_user by name */
 	struct list sessions;
 	size_t sessions_count;
-	struct buf out; /* what the running step says; handed to the stream at its end */
+	struct counts *counts; /* sessions of a user in all workers; NULL: in this one */
+	struct userdb *userdb; /* asked whether users may go on; NULL: nobody is */
+	struct buf out;	       /* what the running step says; handed to the stream at its end */
 	void (*on_empty)(struct imap *i); /* the last session ended; NULL: nobody asks */
 	bool stopping;
 };
@@ -50,6 +55,7 @@ imap_stop(struct imap *i);
 
 struct imap_login {
 	struct str user, home, sid;
+	struct str check; /* for userdb_check; may be empty */
 	struct str tag;	  /* of the login command, for the tagged OK */
 	struct str input; /* what came behind it */
 };
@@ -105,10 +111,17 @@ struct selected {
 	struct home_watch watch;
 };
 
+/* A user with live sessions; see user.c. */
 struct imap_user {
 	struct hmap_node node;
+	struct imap *imap;
 	char *name;
-	size_t sessions;
+	char *check; /* userdb_check's token of the last login; NULL: none */
+	size_t sessions, refs;
+	bool dismissed; /* some sessions end behind their command */
+	struct str bye; /* what they say then; owned */
+	struct loop_timer timer;
+	struct userdb_request *request;
 };
 
 struct imap_session {
@@ -130,8 +143,9 @@ struct imap_session {
 	bool pinned, pin_waiting;
 	enum err pin_err;
 	bool stepping, dead, eof, released;
-	bool closing; /* LOGOUT: close behind the tagged line */
-	bool stuck;   /* nothing more will leave */
+	bool dismissed; /* BYE behind the running command, with user->bye */
+	bool closing;	/* LOGOUT: close behind the tagged line */
+	bool stuck;	/* nothing more will leave */
 	unsigned bad_commands;
 	struct loop_task task;
 	struct loop_timer timer;
@@ -197,6 +211,18 @@ session_mailbox(struct imap_session *s, struct str raw, struct str *out);
 /* BYE and the end, behind what is already written. */
 void
 session_bye(struct imap_session *s, const char *text);
+
+/* ---- user.c ---- */
+
+/* One session more. check: borrowed. */
+struct imap_user *
+user_get(struct imap *i, struct str name, struct str check);
+/* One session less; with the last one u is gone. */
+void
+user_put(struct imap_user *u);
+/* His sessions, in all workers, are more than he may have. */
+bool
+user_has_too_many(const struct imap_user *u);
 
 /* ---- sync.c ---- */
 

@@ -121,6 +121,8 @@ command_finish(struct imap_session *s)
 		s->dead = true;
 	else if (s->bad_commands >= BAD_MAX)
 		session_bye(s, "Too many invalid commands");
+	else if (s->dismissed)
+		session_bye(s, s->user->bye.p);
 	else if (s->imap->stopping)
 		session_bye(s, "Server is going down, please connect again");
 	return GO_ON;

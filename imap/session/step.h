@@ -16,5 +16,11 @@ session_command_free(struct imap_session *s);
 /* Never inside of a step: there, set s->dead. */
 void
 session_free(struct imap_session *s);
+/* No command runs but those that wait for their client. */
+bool
+session_waits(const struct imap_session *s);
+/* BYE (not with NULL) and session_free: outside of any step. */
+void
+session_end(struct imap_session *s, const char *text);
 
 #endif

@@ -1,7 +1,9 @@
 """IMAP before login, against a whole instance: every form of a login, refusals, and what a
 directory that is away makes of them."""
 import base64
+import os
 import re
+import signal
 import time
 
 import pytest
@@ -210,8 +212,8 @@ def test_login_timeout_and_connections_per_address(make_instance):
     i = make_instance('imap {\n\tlogin_timeout = 1s\n\tconnections_per_address = 3\n'
                       '\tgate_workers = 1\n}\n')
     held = [RawImap("127.0.0.1", i.imap_port) for _ in range(3)]
-    with pytest.raises((EOFError, ConnectionResetError)):
-        RawImap("127.0.0.1", i.imap_port)
+    with RawImap("127.0.0.1", i.imap_port) as c:
+        assert c.greeting.startswith("* BYE [LIMIT]") and c.eof()
     for c in held:
         assert c.line().startswith("* BYE")
         assert c.eof()
@@ -220,6 +222,40 @@ def test_login_timeout_and_connections_per_address(make_instance):
         assert c.ask(f"LOGIN {USER} {PASSWORD}")[0].startswith("OK")
         time.sleep(1.5)
         assert c.ask("NOOP")[0].startswith("OK")
+
+
+def test_limits_hold_over_all_workers(make_instance, certs):
+    i = make_instance('imap {\n\tconnections_per_address = 6\n\tconnections_per_user = 2\n'
+                      '\tgate_workers = 3\n\tworkers = 2\n}\n')
+    held = [RawImap("127.0.0.1", i.imap_port) for _ in range(12)]
+    good = [c for c in held if c.greeting.startswith("* OK")]
+    assert len(good) == 6
+    for c in held:
+        if c not in good:
+            assert c.greeting == "* BYE [LIMIT] Too many connections from your address"
+            assert c.eof()
+            c.sock.close()
+    # behind TLS as well
+    with RawImap("127.0.0.1", i.imaps_port, certs.context()) as c:
+        assert c.greeting.startswith("* BYE [LIMIT]")
+    i.wait_log(r"ev=gate\.refused rip=127\.0\.0\.1 reason=connections_per_address limit=6")
+    replies = [c.ask(f"LOGIN {USER} {PASSWORD}")[0] for c in good]
+    assert [r[:2] for r in replies] == ["OK", "OK", "NO", "NO", "NO", "NO"], replies
+    assert replies[2].startswith("NO [LIMIT]")
+    i.wait_log(r"ev=imap\.refused sid=\S+ user=\S+ reason=connections_per_user limit=2")
+    # a gate that dies takes its counts with it
+    for pid in i.pids("gate"):
+        os.kill(pid, signal.SIGKILL)
+    until = time.monotonic() + 15
+    while True:
+        try:
+            with RawImap("127.0.0.1", i.imap_port) as c:
+                if c.greeting.startswith("* OK"):
+                    break
+        except (OSError, EOFError):
+            pass
+        assert time.monotonic() < until
+        time.sleep(0.1)
 
 
 def in_memory(pid, secrets):

@@ -42,6 +42,7 @@ on_answer_due(struct loop_task *t)
 	struct front_request *r = t->arg;
 	const struct auth_user u = { .user = str_of(r->user), .home = STR("/mail/somebody") };
 	const struct auth_answer a = { .err = r->right ? ERR_OK : ERR_DENIED,
+		.check = STR("Uanna"),
 		.reason = r->right ? REASON_NONE : REASON_PASSWORD,
 		.password_expires_sec = -1,
 		.grace_logins = -1,
@@ -178,18 +179,21 @@ client_new(struct world *w)
 static enum err
 ask(struct world *w, const char *cookie, uint32_t pid, uint32_t id)
 {
-	struct buf user, home;
+	struct buf user, home, check;
 	buf_init(&user, 100);
 	buf_init(&home, 100);
-	enum err e = auth_server_verify(&w->service, str_of(cookie), pid, id, &user, &home);
+	buf_init(&check, 100);
+	enum err e = auth_server_verify(&w->service, str_of(cookie), pid, id, &user, &home, &check);
 	if (e == ERR_OK) {
 		assert_true(str_eq(buf_str(&user), STR("anna")));
 		assert_true(str_eq(buf_str(&home), STR("/mail/somebody")));
+		assert_true(str_eq(buf_str(&check), STR("Uanna")));
 	} else {
-		assert_int_equal(user.n + home.n, 0);
+		assert_int_equal(user.n + home.n + check.n, 0);
 	}
 	buf_fini(&user);
 	buf_fini(&home);
+	buf_fini(&check);
 	return e;
 }
 

@@ -244,7 +244,7 @@ struct got {
 	unsigned calls;
 	enum err err;
 	enum auth_reason reason;
-	char user[100], value[200], detail[100];
+	char user[100], value[200], detail[100], check[100];
 };
 
 static void
@@ -263,6 +263,7 @@ on_got(void *arg, const struct auth_answer *a)
 	copy(g->user, sizeof g->user, a->user != NULL ? a->user->user : STR_EMPTY);
 	copy(g->value, sizeof g->value, a->value);
 	copy(g->detail, sizeof g->detail, a->detail);
+	copy(g->check, sizeof g->check, a->check);
 }
 
 static void
@@ -349,6 +350,18 @@ lookup(enum front_map map, const char *key)
 	struct got g = { 0 };
 	struct auth_context c = context_of("", "");
 	(void)front_lookup(front, map, str_of(key), &c, on_got, &g);
+	turn();
+	assert_int_equal(g.calls, 1);
+	return g;
+}
+
+static struct got
+check(const char *token, const char *user_name, int64_t max_age_ms)
+{
+	struct got g = { 0 };
+	struct auth_context c = context_of("imap", "");
+	(void)front_check(front, str_of(token), str_of(user_name), max_age_ms, &c, on_got, &g);
+	assert_int_equal(g.calls, 0);
 	turn();
 	assert_int_equal(g.calls, 1);
 	return g;
@@ -870,6 +883,87 @@ test_masters(void **state UNUSED)
 	now_ms += settings->auth.cache_login_ttl;
 	one.users[0].user.disabled = true;
 	ASSERT_NO(login_as("boss", "master", "anna"), ERR_DENIED, REASON_DISABLED);
+}
+
+/* What a login answers is what a check asks about. */
+static void
+test_check_token(void **state UNUSED)
+{
+	struct fake_user *card = fake_add(&one, "card@example.org", "x", "card@example.org");
+	const struct front_login l = { .name = STR("cn=card"),
+		.proven = true,
+		.certificate = true,
+		.context = context_of("imap", "192.0.2.1") };
+	struct got g = { 0 };
+	card->user.source = STR("cn=card");
+	(void)front_login(front, &l, on_got, &g);
+	turn();
+	ASSERT_OK(g, "card@example.org");
+	assert_string_equal(g.check, "Ccn=card");
+	ASSERT_OK(check("Ccn=card", "card@example.org", 0), "card@example.org");
+	assert_string_equal(login("ANNA", "right").check, "UANNA");
+	assert_string_equal(login_as("boss", "master", "anna").check, "Uanna");
+	assert_string_equal(login_as("anna", "right", "anna@example.org").check, "Uanna");
+	ASSERT_OK(check("UANNA", "anna@example.org", 0), "anna@example.org");
+	ASSERT_NO(check("", "anna@example.org", 0), ERR_TEMP, REASON_NAME);
+	ASSERT_NO(check("Xanna", "anna@example.org", 0), ERR_TEMP, REASON_NAME);
+	ASSERT_NO(check("Ua*", "anna@example.org", 0), ERR_TEMP, REASON_NAME);
+}
+
+static void
+test_check(void **state UNUSED)
+{
+	struct auth_user *anna = &one.users[0].user;
+	ASSERT_OK(login("anna", "right"), "anna@example.org");
+	ASSERT_OK(check("Uanna", "anna@example.org", 10000), "anna@example.org");
+	now_ms += 9999;
+	ASSERT_OK(check("Uanna", "anna@example.org", 10000), "anna@example.org");
+	assert_int_equal(one.asked[ASK_USER], 1);
+	now_ms += 1;
+	ASSERT_OK(check("Uanna", "anna@example.org", 10000), "anna@example.org");
+	assert_int_equal(one.asked[ASK_USER], 2);
+	/* networks were looked at by the login */
+	const struct str networks[] = { STR("192.0.2.0/24") };
+	anna->networks = networks;
+	anna->networks_count = 1;
+	ASSERT_OK(check("Uanna", "anna@example.org", 0), "anna@example.org");
+	/* A "no": and what is remembered of logins goes with it. */
+	anna->disabled = true;
+	ASSERT_OK(check("Uanna", "anna@example.org", 10000), "anna@example.org");
+	ASSERT_OK(login("anna", "right"), "anna@example.org");
+	ASSERT_NO(check("Uanna", "anna@example.org", 0), ERR_DENIED, REASON_DISABLED);
+	ASSERT_NO(login("anna", "right"), ERR_DENIED, REASON_DISABLED);
+	/* It is not said again from memory. */
+	ASSERT_NO(check("Uanna", "anna@example.org", 0), ERR_DENIED, REASON_DISABLED);
+	anna->disabled = false;
+	ASSERT_OK(check("Uanna", "anna@example.org", 10000), "anna@example.org");
+	anna->services_given = true;
+	ASSERT_NO(check("Uanna", "anna@example.org", 0), ERR_DENIED, REASON_SERVICE);
+	anna->services_given = false;
+	anna->expires_sec = 1;
+	ASSERT_NO(check("Uanna", "anna@example.org", 0), ERR_DENIED, REASON_ACCOUNT_EXPIRED);
+	anna->expires_sec = 0;
+	/* The name is somebody else's now, or nobody's. */
+	ASSERT_NO(check("Uanna", "tom@example.org", 10000), ERR_DENIED, REASON_UNKNOWN);
+	one.users[0].names = "gone";
+	ASSERT_NO(check("Uanna", "anna@example.org", 0), ERR_DENIED, REASON_UNKNOWN);
+}
+
+static void
+test_check_in_trouble(void **state UNUSED)
+{
+	ASSERT_OK(check("Uanna", "anna@example.org", 10000), "anna@example.org");
+	one.users[0].user.disabled = true;
+	/* an old record and no directory: nobody can say */
+	one.failing = ERR_TEMP;
+	now_ms += 10000;
+	ASSERT_NO(check("Uanna", "anna@example.org", 10000), ERR_TEMP, REASON_DIRECTORY);
+	ASSERT_NO(check("Utom", "tom@example.org", 10000), ERR_TEMP, REASON_DIRECTORY);
+	/* a remembered "no" that nobody can confirm */
+	one.failing = ERR_OK;
+	ASSERT_NO(user("nobody", false, "imap"), ERR_NOTFOUND, REASON_UNKNOWN);
+	one.failing = ERR_TEMP;
+	ASSERT_NO(check("Unobody", "nobody@example.org", 10000), ERR_TEMP, REASON_DIRECTORY);
 }
 
 static void
@@ -1503,6 +1597,9 @@ main(void)
 		TEST(test_delivery_policy),
 		TEST(test_policy_of_login),
 		TEST(test_masters),
+		TEST(test_check_token),
+		TEST(test_check),
+		TEST(test_check_in_trouble),
 		TEST(test_bad_names),
 		TEST(test_user_block),
 		TEST(test_block_of_many_at_once),

@@ -837,6 +837,7 @@ test_connections_per_address(void **state)
 		expect(&w, c[i], HELLO);
 	}
 	c[2] = client_new(&w, "127.0.0.1", w.port, false);
+	expect(&w, c[2], "* BYE [LIMIT] Too many connections from your address\r\n");
 	expect_end(&w, c[2]);
 	say(&w, c[0], "a LOGOUT\r\n", false);
 	expect(&w, c[0], "* BYE Logging out\r\na OK Logout completed\r\n");
