@@ -10,6 +10,7 @@ imap_libimap_a_SOURCES = \
 	imap/grammar/parse.c imap/grammar/parse.h \
 	imap/grammar/pattern.c imap/grammar/pattern.h \
 	imap/grammar/reader.c imap/grammar/reader.h \
+	imap/grammar/url.c imap/grammar/url.h \
 	imap/session/command.h imap/session/commands.h \
 	imap/session/changed.c imap/session/changed.h \
 	imap/session/cmd_basic.c \
@@ -23,6 +24,7 @@ imap_libimap_a_SOURCES = \
 	imap/session/write.c imap/session/write.h \
 	imap/append/cmd_append.c \
 	imap/append/cmd_copy.c \
+	imap/append/url_part.c imap/append/url_part.h \
 	imap/fetch/cmd_fetch.c \
 	imap/fetch/cmd_store.c \
 	imap/fetch/section.c imap/fetch/section.h \
@@ -62,6 +64,10 @@ check_PROGRAMS += tests/unit/test_imap_model
 tests_unit_test_imap_model_SOURCES = tests/unit/test_imap_model.c tests/unit/imap_answer.c tests/unit/imap_answer.h \
 	tests/unit/imap_model.c tests/unit/imap_model.h
 tests_unit_test_imap_model_LDADD = $(LIBBASE) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_imap_append
+tests_unit_test_imap_append_SOURCES = tests/unit/test_imap_append.c tests/unit/imap_client.h tests/unit/imap_case.h
+tests_unit_test_imap_append_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_imap_random
 tests_unit_test_imap_random_SOURCES = tests/unit/test_imap_random.c $(IMAP_PAIR)

@@ -22,11 +22,12 @@ NAMES_PARSER(parse_uid_expunge, copy)
 NAMES_PARSER(parse_id, id)
 NAMES_PARSER(parse_enable, enable)
 
-/* APPEND without a message: what has one comes by the reader. */
+/* From the command's first octet on; see command_parse. */
 static enum err
-args_append_missing(struct parser *p, struct cmd *c UNUSED)
+args_append_whole(struct parser *p, struct cmd *c)
 {
-	return parse_fail(p, "message literal expected");
+	p->at = 0;
+	return parse_append(p, APPEND_AT_START, &c->a.append);
 }
 
 /* For commands that cannot be used any more: any arguments. */
@@ -71,7 +72,9 @@ const struct command imap_commands[] = {
 	{ "LIST", IN_ANY, UID_NO, true, SYNC_ALL, args_names_parse_list, run_list, NULL },
 	{ "LSUB", IN_ANY, UID_NO, true, SYNC_ALL, args_names_parse_lsub, run_lsub, NULL },
 	{ "STATUS", IN_ANY, UID_NO, true, SYNC_ALL, args_status_parse_status, run_status, NULL },
-	{ "APPEND", IN_ANY, UID_NO, true, SYNC_ALL, args_append_missing, run_append, end_append },
+	{ "APPEND", IN_ANY, UID_NO, true, SYNC_ALL, args_append_whole, run_append, end_append },
+	/* it is run without a selected mailbox too: its message is on its way already */
+	{ "REPLACE", IN_ANY, UID_MAY, true, SYNC_ALL, args_append_whole, run_append, end_append },
 	{ "CHECK", IN_SELECTED, UID_NO, true, SYNC_ALL, NULL, run_noop, NULL },
 	{ "CLOSE", IN_SELECTED, UID_NO, true, SYNC_NONE, NULL, run_close, NULL },
 	{ "UNSELECT", IN_SELECTED, UID_NO, false, SYNC_NONE, NULL, run_unselect, NULL },
@@ -102,6 +105,10 @@ const struct capability imap_capabilities[] = {
 	{ "CHILDREN", "session", "children" },
 	{ "SPECIAL-USE", "session", "special_use" },
 	{ "CREATE-SPECIAL-USE", "session", "create_special_use" },
+	{ "MULTIAPPEND", "append", "multiappend" },
+	{ "CATENATE", "append", "catenate" },
+	{ "REPLACE", "append", "replace" },
+	{ "APPENDLIMIT=", "append", "appendlimit" },
 	{ NULL, NULL, NULL },
 };
 
@@ -111,14 +118,26 @@ const struct enable imap_enables[] = {
 	{ NULL, 0 },
 };
 
-void
-capability_write(struct buf *out)
+static void
+write_token(struct imap_session *s, const char *token)
 {
-	buf_addz(out, "CAPABILITY");
-	for (const struct capability *c = imap_capabilities; c->token != NULL; c++) {
-		buf_addc(out, ' ');
-		buf_addz(out, c->token);
-	}
+	struct buf *out = session_out(s);
+
+	buf_addc(out, ' ');
+	/* one of both, never both: RFC 7888 5; IMAP4rev2 has the smaller one */
+	if ((s->modes & MODE_REV2) != 0 && str_eq(str_of(token), STR("LITERAL+")))
+		token = "LITERAL-";
+	buf_addz(out, token);
+	if (str_eq(str_of(token), STR("APPENDLIMIT=")))
+		buf_addu(out, s->imap->limits.reader.message_max);
+}
+
+void
+capability_write(struct imap_session *s)
+{
+	buf_addz(session_out(s), "CAPABILITY");
+	for (const struct capability *c = imap_capabilities; c->token != NULL; c++)
+		write_token(s, c->token);
 }
 
 static const struct command *
@@ -156,16 +175,6 @@ parse_name(struct parser *p, struct cmd *c)
 	return e == ERR_OK && c->def != NULL ? ERR_OK : parse_fail(p, "Unknown command");
 }
 
-/* The prefix of an APPEND ends where its message's literal header began. */
-static enum err
-parse_whole_append(struct parser *p, struct cmd *c)
-{
-	p->at = 0;
-	enum err e = parse_append_prefix(p, &c->a.append);
-
-	return e;
-}
-
 enum err
 command_parse(struct str text, struct arena *a, struct cmd *c, const char **why_out)
 {
@@ -180,10 +189,9 @@ command_parse(struct str text, struct arena *a, struct cmd *c, const char **why_
 		c->tag = STR_EMPTY;
 	if (e == ERR_OK)
 		e = parse_name(&p, c);
-	bool line_ends = text.n != 0 && text.p[text.n - 1] == '\n';
-
-	if (e == ERR_OK && !line_ends && c->def->run == run_append) {
-		e = parse_whole_append(&p, c);
+	if (e == ERR_OK && c->def->parse == args_append_whole) {
+		/* ends with the line, or where octets of a message begin */
+		e = c->def->parse(&p, c);
 	} else if (e == ERR_OK) {
 		if (c->def->parse != NULL)
 			e = parse_sp(&p);

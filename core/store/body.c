@@ -331,6 +331,13 @@ body_put_refused(struct body *b, void (*done)(void *arg, enum err e), void *arg)
 	body_put(b, b->home, done, arg);
 }
 
+void
+body_settle(struct body *b)
+{
+	buf_release(&b->mem);
+	buf_release(&b->chunk);
+}
+
 const struct stored *
 body_stored(const struct body *b)
 {

@@ -20,6 +20,10 @@ body_put(struct body *b, struct home *h, void (*done)(void *arg, enum err e), vo
 /* Calls done with ERR_TEMP, later: for who cannot even begin. */
 void
 body_put_refused(struct body *b, void (*done)(void *arg, enum err e), void *arg);
+/* After done: gives the octets' memory back; a body that was put keeps its rows. No body_put any
+ * more. */
+void
+body_settle(struct body *b);
 /* After ERR_OK; dies with b. */
 const struct stored *
 body_stored(const struct body *b);

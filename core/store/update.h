@@ -17,7 +17,7 @@ void
 store_op_forget(struct store_op *op);
 
 struct append_args {
-	struct str mailbox; /* full path, checked name */
+	struct str mailbox; /* full path, checked name; not looked at in a set */
 	struct body *body;  /* finished writing; taken (freed by the op) */
 	uint32_t flags;
 	const struct str *keywords;
@@ -27,13 +27,47 @@ struct append_args {
 	int32_t internal_zone_min;
 };
 struct append_result {
-	uint32_t mailbox, uidvalidity, uid;
+	uint32_t mailbox, uidvalidity;
+	uint32_t uid, count; /* uid to uid + count - 1, in the order of the messages */
 	uint64_t modseq;
+	bool replaced_gone; /* ERR_NOTFOUND means the message to replace */
 };
 /* ERR_NOTFOUND: no such mailbox (TRYCREATE); ERR_LIMIT: too many keywords; ERR_DENIED: noselect. */
 typedef void (*append_fn)(void *arg, enum err e, const struct append_result *r);
 struct store_op *
 store_append(struct home *h, const struct append_args *a, append_fn done, void *arg);
+
+/* Several messages that come one by one and enter a mailbox all or none (RFC 3502), or one that
+ * takes another's place (RFC 8508). Each is made durable as soon as it is added; until the commit
+ * no entry names it. Takes no more memory for a message than its rows in the index. */
+struct append_set;
+enum { APPEND_SET_MAX = 2048 }; /* messages; the caller counts */
+struct append_set *
+append_set_new(struct home *h);
+/* Copies a, takes its body. */
+void
+append_set_add(struct append_set *set, const struct append_args *a);
+/* Enough is being written now: add no more, room is called from the loop. */
+bool
+append_set_full(struct append_set *set);
+void
+append_set_on_room(struct append_set *set, void (*room)(void *arg), void *arg);
+/* ERR_OK so far; else why the commit will fail. ERR_LIMIT: rows too large together. */
+MUST_USE enum err
+append_set_error(const struct append_set *set);
+size_t
+append_set_count(const struct append_set *set);
+/* Gives up: what was added vanishes. Not after the commit. NULL is allowed. */
+void
+append_set_free(struct append_set *set);
+struct append_commit {
+	struct str mailbox; /* full path, checked name */
+	/* REPLACE: removed in the same transaction; uid 0: nothing */
+	uint32_t replaced_mailbox, replaced_uid;
+};
+/* Takes the set; done as store_append's. An empty set is allowed only with nothing to replace. */
+struct store_op *
+append_set_commit(struct append_set *set, const struct append_commit *a, append_fn done, void *arg);
 
 struct copy_args {
 	uint32_t from;		   /* mailbox id */

@@ -1,28 +1,52 @@
-/* APPEND: the message goes from the socket into the store's body as it arrives and is never
- * whole in memory. Called by step.c through the table, again for every piece of input.
- * Invariant: the message's octets and the rest of its line are consumed in any case before the
- * answer, unless the client was never told to send them. RFC 3501 6.3.11; RFC 4315. */
+/* APPEND and REPLACE: messages go from the socket, and from other messages, into bodies of the
+ * store as they arrive and are never whole in memory; one transaction makes their entries. Called
+ * by step.c through the table, again for every piece of input. Invariant: octets that the client
+ * was told to send, or sends unasked, are consumed to the command's end before the answer, whatever
+ * went wrong; nothing is left of a command that has not succeeded. RFC 3501 6.3.11; RFC 3502; RFC
+ * 4315; RFC 4469; RFC 8508. */
+#include "imap/append/url_part.h"
 #include "imap/session/commands.h"
 
-enum { APPEND_CHECK, APPEND_MESSAGE, APPEND_TAIL, APPEND_COMMIT };
+enum {
+	APPEND_CHECK,
+	APPEND_EVENTS, /* what a text said, one by one */
+	APPEND_PART,   /* octets of a URL */
+	APPEND_OCTETS, /* octets of a literal */
+	APPEND_TEXT,   /* the next text */
+	APPEND_COMMIT,
+};
+enum { PIECE_BYTES = 64 * 1024 };
 
 struct append_state {
-	struct body *body; /* NULL: what comes is dropped */
+	struct append_set *set; /* messages that are whole */
+	struct body *body;	/* of the one that is coming; NULL: what comes is dropped */
+	const struct append_event *message; /* its flags and date */
 	struct str mailbox;
+	size_t event;
 	uint64_t left;
-	enum err err; /* why it is dropped */
+	struct url_part part;
 	bool stopped; /* the disk has to catch up */
+	bool refused; /* the command's result is set already */
+	bool replace;
+	uint32_t replaced_mailbox, replaced_uid;
 };
+
+static void
+drop(struct append_state *st)
+{
+	if (st->body != NULL)
+		body_free(st->body);
+	st->body = NULL;
+	append_set_free(st->set);
+	st->set = NULL;
+	url_part_close(&st->part);
+}
 
 void
 end_append(struct cmd *c)
 {
-	struct append_state *st = c->state;
-
-	if (st != NULL && st->body != NULL)
-		body_free(st->body);
-	if (st != NULL)
-		st->body = NULL;
+	if (c->state != NULL)
+		drop(c->state);
 }
 
 static void
@@ -35,26 +59,65 @@ on_room(void *arg)
 	session_resume(s);
 }
 
+/* ---- refusals: the first one is the command's result ---- */
+
 static void
-on_appended(void *arg, enum err e, const struct append_result *r)
+refuse(struct cmd *c, enum result result, const char *code, const char *text)
 {
-	struct imap_session *s = arg;
-	struct cmd *c = s->cmd;
+	struct append_state *st = c->state;
 
-	c->op = NULL;
-	c->op_err = e;
-	if (e == ERR_OK)
-		buf_addf(&s->reply, "APPENDUID %u %u", r->uidvalidity, r->uid);
-	session_resume(s);
+	if (st->refused)
+		return;
+	st->refused = true;
+	c->result = result;
+	c->code = code;
+	c->text = text;
+	drop(st);
 }
 
-static enum step
-fail(struct imap_session *s, struct cmd *c, enum err e)
+static void
+refuse_err(struct imap_session *s, struct cmd *c, enum err e)
 {
+	const struct append_state *st = c->state;
+
+	if (st->refused)
+		return;
 	if (e == ERR_NOTFOUND)
-		return cmd_no(c, "TRYCREATE", "No such mailbox");
-	return cmd_fail(s, c, e);
+		(void)cmd_no(c, "TRYCREATE", "No such mailbox");
+	else
+		(void)cmd_fail(s, c, e);
+	refuse(c, c->result, c->code, c->text);
 }
+
+static void
+refuse_too_big(struct cmd *c)
+{
+	refuse(c, RESULT_NO, "TOOBIG", "Message is too large");
+}
+
+/* `BADURL "/Drafts;UID=2"`: what cannot stand in a code is left as its hex. RFC 4469 4.2. */
+static void
+refuse_url(struct imap_session *s, struct cmd *c, struct str url)
+{
+	const struct append_state *st = c->state;
+	struct buf *out = &s->reply;
+
+	if (st->refused)
+		return;
+	buf_addz(out, "BADURL \"");
+	for (size_t i = 0; i < url.n && i < 1000; i++) {
+		unsigned char b = (unsigned char)url.p[i];
+
+		if (b <= ' ' || b >= 0x7f || b == '"' || b == '\\' || b == ']')
+			buf_addf(out, "%%%02X", b);
+		else
+			buf_addc(out, (char)b);
+	}
+	buf_addc(out, '"');
+	refuse(c, RESULT_NO, NULL, "URL names nothing here");
+}
+
+/* ---- the beginning ---- */
 
 static enum err
 find_target(struct imap_session *s, struct append_state *st)
@@ -72,42 +135,288 @@ find_target(struct imap_session *s, struct append_state *st)
 	return e;
 }
 
-/* Before the first octet: is there a mailbox? A client that waits hears it now. */
+/* The message that REPLACE names. */
+static void
+find_replaced(struct imap_session *s, struct cmd *c)
+{
+	const struct args_append *a = &c->a.append;
+	struct append_state *st = c->state;
+	const struct view *v = s->sel.view;
+	uint32_t n = a->number, uid;
+
+	if (v == NULL) {
+		refuse(c, RESULT_BAD, NULL, "No mailbox is selected");
+		return;
+	}
+	if (s->sel.read_only) {
+		refuse(c, RESULT_NO, "READ-ONLY", "The mailbox is open for reading only");
+		return;
+	}
+	if (a->uid)
+		uid = n == 0 ? view_last_uid(v) : view_seq_of_uid(v, n) != 0 ? n : 0;
+	else
+		uid = view_uid_of_seq(v, n == 0 ? view_count(v) : n);
+	if (uid == 0)
+		refuse(c, a->uid ? RESULT_NO : RESULT_BAD, NULL, "No such message");
+	st->replaced_mailbox = view_mailbox(v);
+	st->replaced_uid = uid;
+}
+
 static enum step
 begin(struct imap_session *s, struct cmd *c)
 {
 	struct append_state *st = c->state;
+	enum err e = ERR_OK;
 
 	if (st == NULL) {
 		st = arena_calloc(s->arena, 1, sizeof *st);
-		if (st == NULL)
-			return cmd_fail(s, c, ERR_LIMIT);
+		if (st == NULL) {
+			s->dead = true;
+			return STEP_WAIT;
+		}
 		c->state = st;
-		st->left = c->a.append.literal;
-		st->err = session_mailbox(s, c->a.append.mailbox, &st->mailbox);
+		st->part.fd = -1;
+		st->replace = c->a.append.replace;
+		if (st->replace)
+			find_replaced(s, c);
+		e = session_mailbox(s, c->a.append.mailbox, &st->mailbox);
+		if (e != ERR_OK)
+			refuse_err(s, c, e);
 	}
-	enum err e = st->err != ERR_OK ? st->err : find_target(s, st);
+	if (c->pin_err != ERR_OK)
+		refuse_err(s, c, c->pin_err);
+	if (!st->refused) {
+		e = find_target(s, st);
+		if (e == ERR_AGAIN)
+			return STEP_MORE;
+		if (e != ERR_OK)
+			refuse_err(s, c, e);
+	}
+	if (!st->refused) {
+		st->set = append_set_new(s->home);
+		append_set_on_room(st->set, on_room, s);
+	}
+	c->phase = APPEND_EVENTS;
+	return STEP_MORE;
+}
 
-	if (e == ERR_AGAIN)
-		return STEP_MORE;
-	if (e != ERR_OK && c->a.append.sync)
-		return fail(s, c, e);
-	st->err = e;
-	if (e == ERR_OK) {
-		st->body = body_new(s->home, c->a.append.literal);
+/* ---- what the texts say ---- */
+
+static void
+message_begins(struct imap_session *s, struct cmd *c, const struct append_event *event)
+{
+	struct append_state *st = c->state;
+	enum err e = append_set_error(st->set);
+
+	if (e != ERR_OK) {
+		refuse_err(s, c, e);
+	} else if (st->replace && append_set_count(st->set) != 0) {
+		refuse(c, RESULT_BAD, NULL, "REPLACE takes one message");
+	} else if (append_set_count(st->set) == APPEND_SET_MAX) {
+		refuse(c, RESULT_NO, "LIMIT", "Too many messages at once");
+	} else {
+		st->message = event;
+		st->body = body_new(s->home, s->imap->limits.reader.message_max);
 		body_on_room(st->body, on_room, s);
 	}
-	if (c->a.append.sync)
+}
+
+/* An empty message is how a client takes an APPEND back. RFC 3502 6.3.11. */
+static void
+message_ends(struct cmd *c)
+{
+	struct append_state *st = c->state;
+	const struct append_event *m = st->message;
+	struct append_args a = {
+		.body = st->body,
+		.flags = m->flags.system,
+		.keywords = m->flags.keywords,
+		.keywords_count = m->flags.keywords_count,
+		.has_internal_date = m->has_date,
+		.internal_sec = m->date_sec,
+		.internal_zone_min = m->date_zone_min,
+	};
+
+	if (body_size(st->body) == 0) {
+		refuse(c, RESULT_NO, NULL, "An empty message is not kept");
+		return;
+	}
+	body_on_room(st->body, NULL, NULL);
+	st->body = NULL;
+	append_set_add(st->set, &a);
+}
+
+/* ERR_AGAIN: the index is opened anew. */
+static enum err
+part_begins(struct imap_session *s, struct cmd *c, struct str url)
+{
+	struct append_state *st = c->state;
+	enum err e = url_part_open(s, url, &st->part);
+
+	if (e == ERR_NOTFOUND)
+		refuse_url(s, c, url);
+	else if (e != ERR_OK && e != ERR_AGAIN)
+		refuse_err(s, c, e);
+	else if (e == ERR_OK &&
+		 st->part.left > s->imap->limits.reader.message_max - body_size(st->body))
+		refuse_too_big(c);
+	return e == ERR_AGAIN ? e : ERR_OK;
+}
+
+/* Octets of a message come next. A client that waits hears now what is wrong. */
+static enum step
+octets_begin(struct imap_session *s, struct cmd *c)
+{
+	const struct args_append *a = &c->a.append;
+	struct append_state *st = c->state;
+
+	if (!st->refused && a->literal > s->imap->limits.reader.message_max - body_size(st->body))
+		refuse_too_big(c);
+	if (st->refused && a->sync) {
+		reader_init(&s->reader);
+		return STEP_DONE;
+	}
+	if (a->sync)
 		buf_addz(session_out(s), "+ OK\r\n");
-	c->phase = APPEND_MESSAGE;
+	st->left = a->literal;
+	c->phase = APPEND_OCTETS;
 	c->wants_input = true;
 	c->unpinned = true;
 	session_unpin(s);
 	return STEP_MORE;
 }
 
+static void
+on_appended(void *arg, enum err e, const struct append_result *r)
+{
+	struct imap_session *s = arg;
+	struct cmd *c = s->cmd;
+	struct append_state *st = c->state;
+	struct buf *out = st->replace ? session_out(s) : &s->reply;
+
+	c->op = NULL;
+	c->op_err = e;
+	if (e == ERR_NOTFOUND && r->replaced_gone)
+		refuse(c, RESULT_NO, "EXPUNGEISSUED", "The message is gone already");
+	if (e == ERR_OK) {
+		/* REPLACE says it before the EXPUNGE. RFC 8508 3.4 */
+		if (st->replace)
+			buf_addz(out, "* OK [");
+		buf_addf(out, "APPENDUID %u %u", r->uidvalidity, r->uid);
+		if (r->count > 1)
+			buf_addf(out, ":%u", r->uid + r->count - 1);
+		if (st->replace)
+			buf_addz(out, "] Replacement is stored\r\n");
+	}
+	session_resume(s);
+}
+
 static enum step
-take_message(struct imap_session *s, struct cmd *c)
+commit(struct imap_session *s, struct cmd *c)
+{
+	struct append_state *st = c->state;
+	const struct append_commit a = {
+		.mailbox = st->mailbox,
+		.replaced_mailbox = st->replaced_mailbox,
+		.replaced_uid = st->replaced_uid,
+	};
+	struct append_set *set = st->set;
+
+	if (st->refused)
+		return STEP_DONE;
+	st->set = NULL;
+	c->phase = APPEND_COMMIT;
+	c->op = append_set_commit(set, &a, on_appended, s);
+	return STEP_WAIT;
+}
+
+static enum step
+take_events(struct imap_session *s, struct cmd *c)
+{
+	const struct args_append *a = &c->a.append;
+	struct append_state *st = c->state;
+
+	if (c->pin_err != ERR_OK)
+		refuse_err(s, c, c->pin_err);
+	for (; st->event < a->events_count && !st->refused; st->event++) {
+		const struct append_event *event = &a->events[st->event];
+
+		switch (event->kind) {
+		case APPEND_BEGIN:
+			message_begins(s, c, event);
+			break;
+		case APPEND_URL:
+			if (part_begins(s, c, event->url) == ERR_AGAIN)
+				return STEP_MORE;
+			if (st->refused)
+				break;
+			st->event++;
+			c->phase = APPEND_PART;
+			return STEP_MORE;
+		case APPEND_END:
+			if (append_set_full(st->set))
+				return STEP_WAIT;
+			message_ends(c);
+			break;
+		}
+	}
+	return a->more ? octets_begin(s, c) : commit(s, c);
+}
+
+/* ---- octets ---- */
+
+static void
+put_octets(struct imap_session *s, struct cmd *c, struct str bytes)
+{
+	struct append_state *st = c->state;
+
+	if (bytes.n == 0 || st->body == NULL)
+		return;
+	enum err e = body_write(st->body, bytes);
+
+	st->stopped = e == ERR_AGAIN;
+	if (e == ERR_LIMIT)
+		refuse_too_big(c);
+	else if (e != ERR_OK && e != ERR_AGAIN)
+		refuse_err(s, c, e);
+}
+
+/* A piece of what a URL names. */
+static enum step
+take_part(struct imap_session *s, struct cmd *c)
+{
+	static char piece[PIECE_BYTES];
+	struct append_state *st = c->state;
+	size_t n = 0;
+
+	if (st->stopped)
+		return STEP_WAIT;
+	if (!st->refused && st->part.left != 0) {
+		enum err e = url_part_read(&st->part, piece, sizeof piece, &n);
+
+		if (e != ERR_OK)
+			refuse_err(s, c, e);
+		else
+			put_octets(s, c, str_n(piece, n));
+	}
+	if (!st->refused && st->part.left != 0)
+		return st->stopped ? STEP_WAIT : STEP_MORE;
+	url_part_close(&st->part);
+	c->phase = APPEND_EVENTS;
+	return st->stopped ? STEP_WAIT : STEP_MORE;
+}
+
+/* What is awaited may never come. */
+static enum step
+await_input(struct imap_session *s)
+{
+	if (s->eof)
+		s->dead = true;
+	return STEP_WAIT;
+}
+
+static enum step
+take_octets(struct imap_session *s, struct cmd *c)
 {
 	struct append_state *st = c->state;
 	struct buf *in = stream_in(s->stream);
@@ -115,79 +424,105 @@ take_message(struct imap_session *s, struct cmd *c)
 
 	if (st->stopped)
 		return STEP_WAIT;
-	if (n != 0 && st->body != NULL) {
-		enum err e = body_write(st->body, str_sub(buf_str(in), 0, n));
-
-		st->stopped = e == ERR_AGAIN;
-		if (e != ERR_OK && e != ERR_AGAIN) {
-			st->err = e;
-			end_append(c);
-		}
-	}
+	put_octets(s, c, str_sub(buf_str(in), 0, n));
 	buf_consume(in, n);
 	st->left -= n;
-	if (st->left == 0) {
-		c->phase = APPEND_TAIL;
-		return STEP_MORE;
-	}
-	return STEP_WAIT;
+	if (st->left != 0)
+		return await_input(s);
+	c->phase = APPEND_TEXT;
+	return STEP_MORE;
 }
 
-/* The rest of the line, which must be empty. */
-static enum step
-take_tail(struct imap_session *s, struct cmd *c)
+/* What comes behind a literal is at the front of the input, n octets of it. */
+static void
+parse_text(struct imap_session *s, struct cmd *c, enum append_place from, bool message,
+	const struct read_result *r)
 {
 	struct append_state *st = c->state;
-	struct read_result r;
 	struct buf *in = stream_in(s->stream);
-	enum read_event ev = reader_step(&s->reader, &s->imap->limits.reader, in, &r);
+	struct str text = str_sub(buf_str(in), 0, r->n);
+	struct args_append a = { .more = message };
+	struct parser p;
+	enum err e = ERR_OK;
 
-	if (ev == READ_MORE)
-		return STEP_WAIT;
-	if (ev == READ_CONTINUE) {
+	if (message)
+		text.n = str_rchr(text, '{');
+	/* of a command that was refused only its length matters */
+	if (!st->refused) {
+		e = arena_str(s->arena, text, &text);
+		parser_init(&p, text, s->arena);
+		if (e == ERR_OK)
+			e = parse_append(&p, from, &a);
+		if (e == ERR_SYNTAX)
+			refuse(c, RESULT_BAD, NULL, p.why);
+		else if (e != ERR_OK)
+			refuse(c, RESULT_NO, "LIMIT", "Command too large");
+	}
+	if (st->refused)
+		a = (struct args_append){ .more = message };
+	a.literal = r->literal;
+	a.sync = r->sync;
+	c->a.append = a;
+	st->event = 0;
+	buf_consume(in, r->n);
+}
+
+static enum step
+take_text(struct imap_session *s, struct cmd *c)
+{
+	enum append_place from = s->reader.place;
+	struct read_result r;
+	enum read_event ev = session_next(s, &r);
+
+	switch (ev) {
+	case READ_MORE:
+		return await_input(s);
+	case READ_CONTINUE:
 		buf_addz(session_out(s), "+ OK\r\n");
 		return STEP_MORE;
+	case READ_COMMAND:
+	case READ_MESSAGE:
+		parse_text(s, c, from, ev == READ_MESSAGE, &r);
+		c->wants_input = false;
+		/* URLs are read in pinned steps */
+		c->unpinned = ((struct append_state *)c->state)->refused;
+		c->phase = APPEND_EVENTS;
+		return STEP_MORE;
+	case READ_TOO_LARGE:
+		refuse(c, RESULT_BAD, "LIMIT", "Command is too large");
+		break;
+	case READ_TOO_BIG:
+		refuse_too_big(c);
+		break;
+	case READ_FATAL:
+		session_bye(s, "Too much data");
+		return STEP_WAIT;
 	}
 	c->wants_input = false;
-	bool empty = ev == READ_COMMAND && str_trim(str_sub(buf_str(in), 0, r.n)).n == 0;
-
-	if (ev == READ_COMMAND || ev == READ_MESSAGE)
-		buf_consume(in, r.n);
-	if (ev == READ_FATAL)
-		session_bye(s, "Too much data");
-	if (!empty) {
-		reader_init(&s->reader);
-		return cmd_bad(c, "Only one message at a time");
-	}
-	if (st->err != ERR_OK)
-		return fail(s, c, st->err);
-	c->phase = APPEND_COMMIT;
-	struct append_args a = {
-		.mailbox = st->mailbox,
-		.body = st->body,
-		.flags = c->a.append.flags.system,
-		.keywords = c->a.append.flags.keywords,
-		.keywords_count = c->a.append.flags.keywords_count,
-		.has_internal_date = c->a.append.has_date,
-		.internal_sec = c->a.append.date_sec,
-		.internal_zone_min = c->a.append.date_zone_min,
-	};
-	body_on_room(st->body, NULL, NULL);
-	st->body = NULL;
-	c->op = store_append(s->home, &a, on_appended, s);
-	return STEP_WAIT;
+	reader_init(&s->reader);
+	return STEP_DONE;
 }
 
 enum step
 run_append(struct imap_session *s, struct cmd *c)
 {
+	const struct append_state *st = c->state;
+
 	switch (c->phase) {
 	case APPEND_CHECK:
 		return begin(s, c);
-	case APPEND_MESSAGE:
-		return take_message(s, c);
-	case APPEND_TAIL:
-		return take_tail(s, c);
+	case APPEND_EVENTS:
+		return take_events(s, c);
+	case APPEND_PART:
+		return take_part(s, c);
+	case APPEND_OCTETS:
+		return take_octets(s, c);
+	case APPEND_TEXT:
+		return take_text(s, c);
 	}
-	return c->op_err == ERR_OK ? cmd_ok(c, "Appended") : fail(s, c, c->op_err);
+	if (!st->refused && c->op_err != ERR_OK)
+		refuse_err(s, c, c->op_err);
+	if (st->refused)
+		return STEP_DONE;
+	return cmd_ok(c, st->replace ? "Replaced" : "Appended");
 }

@@ -4,7 +4,6 @@
 #include "imap/grammar/reader.h"
 
 #include "core/base/arena.h"
-#include "imap/grammar/args_append.h"
 
 enum {
 	HEADER_MAX = 32, /* "{", DIGITS_MAX of them, "+}" CR LF */
@@ -56,23 +55,33 @@ keep_tag(struct reader *r, struct str command)
 	r->tag[n] = '\0';
 }
 
-/* True when the text before the literal is an APPEND that lacks only its message. */
 static bool
-is_append(struct str prefix)
+may_be_append(struct str text)
 {
 	struct str tag, rest;
 
-	if (!str_cut(prefix, ' ', &tag, &rest) || !str_istarts(rest, STR("APPEND ")))
-		return false;
-	struct arena *arena = arena_new(256 * 1024);
+	return str_cut(text, ' ', &tag, &rest) &&
+	       (str_istarts(rest, STR("APPEND ")) || str_istarts(rest, STR("REPLACE ")) ||
+		       str_istarts(rest, STR("UID REPLACE ")));
+}
+
+/* True when the text before a literal lacks only octets of a message. */
+static bool
+wants_message(const struct reader *r, struct str text, enum append_place *next_out)
+{
 	struct args_append args;
 	struct parser p;
 
-	parser_init(&p, prefix, arena);
-	bool whole = parse_append_prefix(&p, &args) == ERR_OK;
+	if (r->place == APPEND_AT_START && !may_be_append(text))
+		return false;
+	struct arena *arena = arena_new(1024 * 1024);
 
+	parser_init(&p, text, arena);
+	bool wants = parse_append(&p, r->place, &args) == ERR_OK && args.more;
+
+	*next_out = args.next;
 	arena_free(arena);
-	return whole;
+	return wants;
 }
 
 static enum read_event
@@ -171,10 +180,13 @@ line_ended(struct reader *r, const struct reader_limits *l, struct buf *in, size
 		out->n = n;
 		return READ_COMMAND;
 	}
-	bool message = is_append(str_sub(s, 0, r->scanned + str_rchr(line, '{')));
+	enum append_place next = APPEND_AT_START;
+	bool message = wants_message(r, str_sub(s, 0, r->scanned + str_rchr(line, '{')), &next);
 
 	if (e == ERR_LIMIT)
 		size = INT64_MAX;
+	if (!sync && l->nonsync_max != 0 && size > l->nonsync_max)
+		return refuse_literal(r, l, in, n, size, sync, false);
 	if (r->line_bytes > l->line_max)
 		return refuse_literal(r, l, in, n, size, sync, false);
 	if (e == ERR_LIMIT)
@@ -183,6 +195,7 @@ line_ended(struct reader *r, const struct reader_limits *l, struct buf *in, size
 		if (size > l->message_max)
 			return refuse_literal(r, l, in, n, size, sync, true);
 		reader_init(r);
+		r->place = next;
 		*out = (struct read_result){ .n = n, .literal = size, .sync = sync };
 		return READ_MESSAGE;
 	}

@@ -11,7 +11,7 @@ run_capability(struct imap_session *s, struct cmd *c)
 	struct buf *out = session_out(s);
 
 	buf_addz(out, "* ");
-	capability_write(out);
+	capability_write(s);
 	buf_addz(out, "\r\n");
 	return cmd_ok(c, "Capability completed");
 }

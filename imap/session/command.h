@@ -79,6 +79,7 @@ struct cmd {
 	enum err op_err;
 	bool wants_input; /* run is called when input came */
 	bool unpinned;	  /* run gave up the pin for a long wait */
+	enum err pin_err; /* APPEND only: no pin, but what the client sends is to be taken */
 	enum result result;
 	const char *code; /* "TRYCREATE", static; NULL: none */
 	const char *text; /* static */
@@ -98,7 +99,7 @@ cmd_fail(struct imap_session *s, struct cmd *c, enum err e);
 /* ---- capabilities ---- */
 
 struct capability {
-	const char *token;
+	const char *token; /* "APPENDLIMIT=": its number is put behind it */
 	/* make check fails when tests/unit/test_imap_<program>.c did not run its test */
 	const char *program, *test;
 };
@@ -110,8 +111,8 @@ struct enable {
 	unsigned modes; /* enum imap_mode */
 };
 extern const struct enable imap_enables[];
-/* "CAPABILITY IMAP4rev1 ..." appended. */
+/* "CAPABILITY IMAP4rev1 ..." for this session as it is now, to its output. */
 void
-capability_write(struct buf *out);
+capability_write(struct imap_session *s);
 
 #endif

@@ -249,7 +249,7 @@ session_greet(struct imap_session *s, struct str tag, enum err home_err)
 		session_bye(s, "Too many connections");
 	} else {
 		buf_addz(out, " OK [");
-		capability_write(out);
+		capability_write(s);
 		buf_addz(out, "] Logged in\r\n");
 		session_flush(s);
 	}

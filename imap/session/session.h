@@ -177,6 +177,9 @@ session_resume(struct imap_session *s);
  * End with store_read_end. */
 MUST_USE enum err
 session_read(struct imap_session *s, struct txn **out);
+/* The next command, or the next text of an APPEND, with the limits of this session. */
+enum read_event
+session_next(struct imap_session *s, struct read_result *out);
 /* Give the pin back while a command waits for its client. */
 void
 session_unpin(struct imap_session *s);

@@ -7,6 +7,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/log.h"
+#include "imap/session/commands.h"
 
 enum { BAD_MAX = 20, ARENA_MAX = 4 * 1024 * 1024 };
 
@@ -170,10 +171,12 @@ command_run(struct imap_session *s)
 
 		if (e == ERR_AGAIN)
 			return GO_WAIT;
-		if (e != ERR_OK) {
+		if (e != ERR_OK && c->def->run != run_append) {
 			(void)cmd_fail(s, c, e);
 			return command_finish(s);
 		}
+		/* its message is on its way and must not be taken for commands */
+		c->pin_err = e;
 	}
 	step = c->def->run(s, c);
 	session_flush(s);
@@ -252,8 +255,7 @@ static enum go
 read_command(struct imap_session *s)
 {
 	struct read_result r;
-	enum read_event ev =
-		reader_step(&s->reader, &s->imap->limits.reader, stream_in(s->stream), &r);
+	enum read_event ev = session_next(s, &r);
 
 	switch (ev) {
 	case READ_MORE:
@@ -283,7 +285,7 @@ idle_input(struct imap_session *s)
 {
 	struct read_result r;
 	struct buf *in = stream_in(s->stream);
-	enum read_event ev = reader_step(&s->reader, &s->imap->limits.reader, in, &r);
+	enum read_event ev = session_next(s, &r);
 
 	if (ev == READ_MORE) {
 		if (s->eof)

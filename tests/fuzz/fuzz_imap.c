@@ -5,6 +5,7 @@
 
 #include "core/base/xalloc.h"
 #include "imap/grammar/reader.h"
+#include "imap/grammar/url.h"
 #include "imap/session/session.h"
 
 int
@@ -33,6 +34,33 @@ parse(struct str text)
 	arena_free(a);
 }
 
+/* A further text of an APPEND. The reader may call it whole where the parser finds fault with it,
+ * but never the other way round. */
+static void
+parse_text(struct str text, enum append_place place, bool message)
+{
+	struct arena *a = arena_new(1024 * 1024);
+	struct args_append args;
+	struct parser p;
+
+	parser_init(&p, text, a);
+	enum err e = parse_append(&p, place, &args);
+
+	if (message && (e != ERR_OK || !args.more || args.next == APPEND_AT_START))
+		abort();
+	if (!message && e == ERR_OK && args.more)
+		abort();
+	for (size_t i = 0; e == ERR_OK && i < args.events_count; i++) {
+		struct message_url url;
+
+		if (args.events[i].kind == APPEND_URL &&
+			message_url_parse(args.events[i].url, a, &url) == ERR_OK &&
+			(url.uid == 0 || url.mailbox.n == 0))
+			abort();
+	}
+	arena_free(a);
+}
+
 /* Returns a digest of the events; parses commands when asked to. */
 static uint64_t
 collect(struct str in, size_t piece, bool parses)
@@ -49,6 +77,7 @@ collect(struct str in, size_t piece, bool parses)
 
 		buf_consume(&b, take);
 		message -= take;
+		enum append_place place = r.place;
 		enum read_event ev = message != 0 ? READ_MORE : reader_step(&r, &limits, &b, &res);
 
 		if (ev == READ_MORE) {
@@ -70,8 +99,10 @@ collect(struct str in, size_t piece, bool parses)
 
 			if (ev == READ_MESSAGE)
 				text.n = str_rchr(text, '{');
-			if (parses)
+			if (parses && place == APPEND_AT_START)
 				parse(text);
+			if (parses && (place != APPEND_AT_START || ev == READ_MESSAGE))
+				parse_text(text, place, ev == READ_MESSAGE);
 			buf_consume(&b, res.n);
 			message = res.literal;
 		}

@@ -393,13 +393,14 @@ test_others(void **state)
 	struct args_status status;
 
 	(void)state;
-	assert_int_equal(parse_append_prefix(&p, &append), ERR_OK);
-	assert_true(append.has_date);
-	assert_int_equal(append.flags.system, FLAG_SEEN);
+	assert_int_equal(parse_append(&p, APPEND_AT_START, &append), ERR_OK);
+	assert_true(append.more && append.next == APPEND_BEHIND_MESSAGE);
+	assert_true(append.events[0].has_date);
+	assert_int_equal(append.events[0].flags.system, FLAG_SEEN);
 	p = parser_of("x APPEND ");
-	assert_int_equal(parse_append_prefix(&p, &append), ERR_SYNTAX);
+	assert_int_equal(parse_append(&p, APPEND_AT_START, &append), ERR_SYNTAX);
 	p = parser_of("x APPEND a");
-	assert_int_equal(parse_append_prefix(&p, &append), ERR_SYNTAX);
+	assert_int_equal(parse_append(&p, APPEND_AT_START, &append), ERR_SYNTAX);
 	p = parser_of("1:5 -FLAGS.SILENT (\\Deleted)");
 	assert_int_equal(parse_store(&p, &store), ERR_OK);
 	assert_true(store.silent);
@@ -494,6 +495,14 @@ test_reader(void **state)
 		{ "a S {99999999999999999999+}\r\nb NOOP\r\n", "" },
 		{ "a S {21+}\r\n123456789012345678901 {2+}\r\nxx {5}\r\nb NOOP\r\n", "LC" },
 		{ "a APPEND x {5}\r\nhello\r\nb NOOP\r\n", "MCC" },
+		{ "a APPEND x {5}\r\nhello ~{1+}\r\n\n (a) {1}\r\nx\r\nb NOOP\r\n", "MMMCC" },
+		{ "a APPEND x UTF8 (~{1}\r\na) {2+}\r\nab\r\nb NOOP\r\n", "MMCC" },
+		{ "a UID REPLACE 1 x CATENATE (TEXT {1+}\r\na URL {1}\r\nb TEXT {1}\r\nc)\r\n",
+			"M+MC" },
+		{ "a APPEND x {2+}\r\nab {101+}\r\n", "M" },
+		{ "a APPEND x {2+}\r\nab {101}\r\nb NOOP\r\n", "MBC" },
+		{ "a APPEND x {2+}\r\nab x {21}\r\nb NOOP\r\n", "MLC" },
+		{ "a S {13+}\r\na APPEND x {1\r\nb NOOP\r\n", "CC" },
 		{ "a append {1+}\r\nx (\\Seen) {5+}\r\nhello\r\nb NOOP\r\n", "MCC" },
 		{ "a APPEND x {101}\r\nb NOOP\r\n", "BC" },
 		{ "a APPEND {30}\r\nb NOOP\r\n", "LC" },

@@ -1,0 +1,21 @@
+#ifndef POSTROOM_IMAP_URL_H
+#define POSTROOM_IMAP_URL_H
+
+#include "imap/grammar/args_fetch.h"
+
+/* The URLs of messages that CATENATE takes: absolute paths of the user's own mailboxes, e.g.
+ * "/Drafts;UIDVALIDITY=385759045/;UID=20/;SECTION=1.2.MIME/;PARTIAL=0.1024". URLs that name a
+ * server, and such with an access key (URLAUTH), are none of these. RFC 5092 7, 11; RFC 4469 4. */
+struct message_url {
+	struct str mailbox;   /* UTF-8, decoded; not checked further */
+	uint32_t uidvalidity; /* 0: not given */
+	uint32_t uid;
+	struct section section; /* SECTION_ALL without a path where none is given */
+	bool partial;
+	uint64_t off, len; /* len 0: to the end */
+};
+/* Memory of a. ERR_SYNTAX; ERR_LIMIT: the arena is full. */
+MUST_USE enum err
+message_url_parse(struct str url, struct arena *a, struct message_url *out);
+
+#endif
