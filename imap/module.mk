@@ -6,6 +6,7 @@ imap_libimap_a_SOURCES = \
 	imap/grammar/args_append.c imap/grammar/args_append.h \
 	imap/grammar/args_fetch.c imap/grammar/args_fetch.h \
 	imap/grammar/args_mailbox.c imap/grammar/args_mailbox.h \
+	imap/grammar/args_return.c \
 	imap/grammar/args_search.c imap/grammar/args_search.h \
 	imap/grammar/parse.c imap/grammar/parse.h \
 	imap/grammar/pattern.c imap/grammar/pattern.h \
@@ -33,6 +34,7 @@ imap_libimap_a_SOURCES = \
 	imap/mailbox/cmd_select.c \
 	imap/search/cmd_search.c \
 	imap/search/match.c imap/search/match.h \
+	imap/search/result.c imap/search/result.h \
 	imap/table.c
 LIBIMAP = imap/libimap.a core/authclient/libauthclient.a
 
@@ -71,6 +73,10 @@ tests_unit_test_imap_append_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_imap_resync
 tests_unit_test_imap_resync_SOURCES = tests/unit/test_imap_resync.c tests/unit/imap_client.h
 tests_unit_test_imap_resync_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_imap_search
+tests_unit_test_imap_search_SOURCES = tests/unit/test_imap_search.c tests/unit/imap_client.h tests/unit/imap_case.h
+tests_unit_test_imap_search_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_imap_random
 tests_unit_test_imap_random_SOURCES = tests/unit/test_imap_random.c $(IMAP_PAIR)

@@ -109,6 +109,10 @@ const struct capability imap_capabilities[] = {
 	{ "CATENATE", "append", "catenate" },
 	{ "REPLACE", "append", "replace" },
 	{ "APPENDLIMIT=", "append", "appendlimit" },
+	{ "ESEARCH", "search", "esearch" },
+	{ "SEARCHRES", "search", "searchres" },
+	{ "WITHIN", "search", "within" },
+	{ "INPROGRESS", "search", "inprogress" },
 	{ NULL, NULL, NULL },
 };
 

@@ -446,6 +446,10 @@ ask_for_vanished(struct imap_session *s, struct cmd *c, struct fetch_state *st)
 {
 	struct seq_set set = c->a.fetch.set;
 
+	if (set.saved) {
+		uidset_copy(&st->asked, &s->sel.saved);
+		return ERR_OK;
+	}
 	set.r = arena_alloc(s->arena, set.n * sizeof *set.r);
 	if (set.r == NULL)
 		return ERR_LIMIT;

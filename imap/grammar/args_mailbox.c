@@ -56,6 +56,8 @@ parse_known_set(struct parser *p, struct seq_set *out)
 	for (size_t i = 0; e == ERR_OK && i < out->n; i++)
 		if (out->r[i].lo == 0 || out->r[i].hi == 0)
 			return parse_fail(p, "* is not allowed here");
+	if (e == ERR_OK && out->saved)
+		e = parse_fail(p, "$ is not allowed here");
 	if (e == ERR_OK)
 		seq_set_resolve(out, UINT32_MAX);
 	return e;

@@ -1,5 +1,5 @@
-/* SEARCH's keys into a tree; see args_search.h. Depth and number of the keys are limited here, so
- * that what walks the tree may recurse. */
+/* The keys of SEARCH, SORT and THREAD into a tree; see args_search.h. Called by args_return.c.
+ * Depth and number of the keys are limited here, so that what walks the tree may recurse. */
 #include "imap/grammar/args_search.h"
 
 #include "core/base/xalloc.h"
@@ -14,6 +14,8 @@ enum key_args {
 	ARGS_ATOM,
 	ARGS_DATE,
 	ARGS_SIZE,
+	ARGS_SECONDS, /* above 0 */
+	ARGS_MODSEQ,
 	ARGS_UIDS,
 	ARGS_ONE_KEY,
 	ARGS_TWO_KEYS,
@@ -39,12 +41,18 @@ static const struct search_name {
 	{ "HEADER", SEARCH_HEADER, ARGS_FIELD, 0, NULL },
 	{ "KEYWORD", SEARCH_KEYWORD, ARGS_ATOM, 0, NULL },
 	{ "LARGER", SEARCH_LARGER, ARGS_SIZE, 0, NULL },
+	{ "MODSEQ", SEARCH_MODSEQ, ARGS_MODSEQ, 0, NULL },
 	{ "NEW", SEARCH_NEW, ARGS_NONE, 0, NULL },
 	{ "NOT", SEARCH_NOT, ARGS_ONE_KEY, 0, NULL },
 	{ "OLD", SEARCH_OLD, ARGS_NONE, 0, NULL },
+	{ "OLDER", SEARCH_OLDER, ARGS_SECONDS, 0, NULL },
 	{ "ON", SEARCH_ON, ARGS_DATE, 0, NULL },
 	{ "OR", SEARCH_OR, ARGS_TWO_KEYS, 0, NULL },
 	{ "RECENT", SEARCH_RECENT, ARGS_NONE, 0, NULL },
+	{ "SAVEDATESUPPORTED", SEARCH_AND, ARGS_NONE, 0, NULL }, /* as ALL: every mailbox has it */
+	{ "SAVEDBEFORE", SEARCH_SAVEDBEFORE, ARGS_DATE, 0, NULL },
+	{ "SAVEDON", SEARCH_SAVEDON, ARGS_DATE, 0, NULL },
+	{ "SAVEDSINCE", SEARCH_SAVEDSINCE, ARGS_DATE, 0, NULL },
 	{ "SEEN", SEARCH_FLAG_SET, ARGS_NONE, FLAG_SEEN, NULL },
 	{ "SENTBEFORE", SEARCH_SENTBEFORE, ARGS_DATE, 0, NULL },
 	{ "SENTON", SEARCH_SENTON, ARGS_DATE, 0, NULL },
@@ -61,12 +69,14 @@ static const struct search_name {
 	{ "UNFLAGGED", SEARCH_FLAG_UNSET, ARGS_NONE, FLAG_FLAGGED, NULL },
 	{ "UNKEYWORD", SEARCH_UNKEYWORD, ARGS_ATOM, 0, NULL },
 	{ "UNSEEN", SEARCH_FLAG_UNSET, ARGS_NONE, FLAG_SEEN, NULL },
+	{ "YOUNGER", SEARCH_YOUNGER, ARGS_SECONDS, 0, NULL },
 };
 
 struct search_parser {
 	struct parser *p;
 	unsigned depth;
 	unsigned keys;
+	bool has_modseq;
 };
 
 static enum err
@@ -129,6 +139,42 @@ parse_field(struct parser *p, struct search_node *out)
 }
 
 static enum err
+parse_seconds(struct parser *p, uint64_t *out)
+{
+	uint32_t n;
+	enum err e = parse_nz_number(p, &n);
+
+	*out = e == ERR_OK ? n : 0;
+	return e;
+}
+
+/* [entry-name SP entry-type SP] number: modseqs are not kept by flag, so the name narrows nothing.
+ * RFC 7162 3.1.5. */
+static enum err
+parse_modseq(struct search_parser *sp, uint64_t *out)
+{
+	struct parser *p = sp->p;
+	struct str name;
+
+	sp->has_modseq = true;
+	if (parse_peek(p) != '"')
+		return parse_number64(p, out);
+	enum err e = parse_string(p, &name);
+
+	if (e == ERR_OK && !str_istarts(name, STR("/flags/")))
+		e = parse_fail(p, "unknown entry name");
+	if (e == ERR_OK)
+		e = parse_sp(p);
+	if (e != ERR_OK)
+		return e;
+	if (!parse_accept_word(p, "ALL") && !parse_accept_word(p, "PRIV") &&
+		!parse_accept_word(p, "SHARED"))
+		return parse_fail(p, "entry type expected");
+	e = parse_sp(p);
+	return e == ERR_OK ? parse_number64(p, out) : e;
+}
+
+static enum err
 parse_key_args(struct search_parser *sp, const struct search_name *name, struct search_node *out)
 {
 	struct parser *p = sp->p;
@@ -157,6 +203,10 @@ parse_key_args(struct search_parser *sp, const struct search_name *name, struct 
 		return parse_date(p, &out->day);
 	case ARGS_SIZE:
 		return parse_number64(p, &out->size);
+	case ARGS_SECONDS:
+		return parse_seconds(p, &out->size);
+	case ARGS_MODSEQ:
+		return parse_modseq(sp, &out->size);
 	case ARGS_UIDS:
 		return parse_seq_set(p, &out->set);
 	case ARGS_NONE:
@@ -191,7 +241,7 @@ parse_key(struct search_parser *sp, struct search_node *out)
 		sp->p->why = "search keys nested too deep";
 		return ERR_LIMIT;
 	}
-	if (ascii_is_digit(c) || c == '*') {
+	if (ascii_is_digit(c) || c == '*' || c == '$') {
 		out->kind = SEARCH_SEQ;
 		e = parse_seq_set(sp->p, &out->set);
 	} else if (parse_accept(sp->p, '(')) {
@@ -206,22 +256,11 @@ parse_key(struct search_parser *sp, struct search_node *out)
 }
 
 enum err
-parse_search(struct parser *p, struct args_search *out)
+parse_search_keys(struct parser *p, struct args_search *out)
 {
 	struct search_parser sp = { .p = p };
+	enum err e = parse_keys(&sp, &out->root);
 
-	*out = (struct args_search){ .charset = STR_EMPTY };
-	if (parse_accept_word(p, "CHARSET")) {
-		enum err e = parse_sp(p);
-
-		if (e == ERR_OK)
-			e = parse_astring(p, &out->charset);
-		if (e == ERR_OK && out->charset.n == 0)
-			e = parse_fail(p, "charset expected");
-		if (e == ERR_OK)
-			e = parse_sp(p);
-		if (e != ERR_OK)
-			return e;
-	}
-	return parse_keys(&sp, &out->root);
+	out->has_modseq = sp.has_modseq;
+	return e;
 }

@@ -341,7 +341,9 @@ parse_seq_set(struct parser *p, struct seq_set *out)
 {
 	size_t cap = 0;
 
-	*out = (struct seq_set){ NULL, 0 };
+	*out = (struct seq_set){ .saved = parse_accept(p, '$') };
+	if (out->saved)
+		return ERR_OK;
 	do {
 		struct seq_range r;
 		enum err e = parse_seq_number(p, &r.lo);
@@ -414,6 +416,27 @@ seq_set_has(const struct seq_set *s, uint32_t number)
 			hi = mid;
 	}
 	return lo < s->n && s->r[lo].lo <= number;
+}
+
+enum err
+parse_partial_range(struct parser *p, struct partial_range *out)
+{
+	size_t from = p->at;
+	uint32_t n[2];
+
+	out->from_end = parse_peek(p) == '-';
+	for (int i = 0; i < 2; i++) {
+		if ((i != 0 && !parse_accept(p, ':')) || (out->from_end && !parse_accept(p, '-')))
+			return parse_fail(p, "range expected");
+		enum err e = parse_nz_number(p, &n[i]);
+
+		if (e != ERR_OK)
+			return e;
+	}
+	out->lo = n[0] < n[1] ? n[0] : n[1];
+	out->hi = n[0] < n[1] ? n[1] : n[0];
+	out->text = str_sub(p->in, from, p->at - from);
+	return ERR_OK;
 }
 
 /* ---- flags ---- */

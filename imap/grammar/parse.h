@@ -79,6 +79,8 @@ struct seq_range {
 struct seq_set {
 	struct seq_range *r;
 	size_t n;
+	bool saved; /* "$", the last saved search result: r is empty. RFC 5182 2.1. Whoever
+		     * cannot take it refuses the set. */
 };
 MUST_USE enum err
 parse_seq_set(struct parser *p, struct seq_set *out);
@@ -90,6 +92,15 @@ seq_set_resolve(struct seq_set *s, uint32_t largest);
 /* On a resolved set. */
 bool
 seq_set_has(const struct seq_set *s, uint32_t n);
+/* "1:500", or "-1:-100" from the end: the lo-th to hi-th of what was found, lo <= hi, both
+ * above 0. RFC 9394 4. */
+struct partial_range {
+	uint32_t lo, hi;
+	bool from_end;
+	struct str text; /* as written, for the answer */
+};
+MUST_USE enum err
+parse_partial_range(struct parser *p, struct partial_range *out);
 /* Flags that a client may set; \Recent is the server's. */
 struct flag_list {
 	unsigned system;      /* enum msg_flag */

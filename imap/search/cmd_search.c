@@ -1,19 +1,20 @@
 /* SEARCH. Called by step.c through the table. First all messages are judged, some at a step,
- * then the one untagged line is said, some of it at a step. RFC 3501 6.4.4. */
-#include "core/base/clock.h"
-#include "imap/session/commands.h"
-#include "imap/search/match.h"
-#include "imap/session/rows.h"
-#include "imap/session/write.h"
+ * then the one untagged line is said, some of it at a step. RFC 3501 6.4.4, 4731, 5182. */
+#include <time.h>
 
-enum { COST_LOOK = 2048, FOUND_MAX = 512 * 1024 * 1024 };
+#include "core/base/clock.h"
+#include "imap/search/match.h"
+#include "imap/search/result.h"
+#include "imap/session/commands.h"
+#include "imap/session/rows.h"
+
+enum { COST_LOOK = 2048 };
 enum { SEARCH_BEGIN, SEARCH_JUDGE, SEARCH_SAY };
 
 struct search_state {
 	struct matcher matcher;
 	uint32_t uid, last_uid; /* where to go on, where to stop */
-	struct buf found;	/* uint32_t each, UIDs or sequence numbers */
-	size_t said;
+	struct search_result result;
 	bool missing;
 };
 
@@ -25,8 +26,23 @@ end_search(struct cmd *c)
 	if (st == NULL)
 		return;
 	matcher_fini(&st->matcher);
-	buf_fini(&st->found);
+	uidset_fini(&st->result.uids);
 	c->state = NULL;
+}
+
+static bool
+saves(const struct cmd *c)
+{
+	return (c->a.search.want & RETURN_SAVE) != 0;
+}
+
+/* RFC 5182 2.1: a SEARCH that is answered NO leaves "$" empty. */
+static enum step
+refuse(struct imap_session *s, struct cmd *c, enum step step)
+{
+	if (saves(c) && c->result == RESULT_NO)
+		uidset_reset(&s->sel.saved);
+	return step;
 }
 
 static enum step
@@ -35,13 +51,18 @@ begin(struct imap_session *s, struct cmd *c)
 	const struct view *v = s->sel.view;
 	struct args_search *a = &c->a.search;
 	struct search_state *st = arena_calloc(s->arena, 1, sizeof *st);
+	const struct matcher_options options = {
+		.charset = a->charset,
+		.largest_seq = view_count(v),
+		.largest_uid = view_last_uid(v),
+		.saved = &s->sel.saved,
+		.now_sec = time(NULL),
+	};
 
 	if (st == NULL)
 		return cmd_fail(s, c, ERR_LIMIT);
 	c->state = st;
-	buf_init(&st->found, FOUND_MAX);
-	enum err e = matcher_init(&st->matcher, &a->root, a->charset, s->home, view_count(v),
-		view_last_uid(v), s->arena);
+	enum err e = matcher_init(&st->matcher, &a->root, &options, s->home, s->arena);
 
 	if (e == ERR_NOTFOUND)
 		return cmd_no(c, "BADCHARSET (UTF-8 US-ASCII)", "Unknown charset");
@@ -49,14 +70,27 @@ begin(struct imap_session *s, struct cmd *c)
 		return cmd_bad(c, "Text is not of its charset");
 	if (e != ERR_OK)
 		return cmd_fail(s, c, e);
+	if (a->has_modseq)
+		session_condstore(s);
 	matcher_bounds(&st->matcher, &st->uid, &st->last_uid);
 	c->phase = SEARCH_JUDGE;
 	return STEP_MORE;
 }
 
+static void
+found(struct search_result *r, const struct entry *e)
+{
+	uidset_add(&r->uids, e->uid, e->uid);
+	if (r->count++ == 0)
+		r->modseq_first = e->modseq;
+	r->modseq_last = e->modseq;
+	if (e->modseq > r->modseq)
+		r->modseq = e->modseq;
+}
+
 /* ERR_AGAIN: the step is full; ERR_EOF: all were judged. */
 static enum err
-judge_rows(struct imap_session *s, struct cmd *c, struct search_state *st, struct rows *rows)
+judge_rows(struct imap_session *s, struct search_state *st, struct rows *rows)
 {
 	int64_t began = clock_us();
 	uint64_t cost = 0, look = COST_LOOK;
@@ -77,7 +111,7 @@ judge_rows(struct imap_session *s, struct cmd *c, struct search_state *st, struc
 		else if (e != ERR_OK)
 			return e;
 		if (match)
-			buf_add(&st->found, str_n(c->uid ? &uid : &seq, sizeof uid));
+			found(&st->result, entry);
 		if (uid == UINT32_MAX)
 			break;
 		st->uid = uid + 1;
@@ -100,34 +134,25 @@ judge(struct imap_session *s, struct cmd *c, struct search_state *st)
 		return STEP_MORE;
 	if (e != ERR_OK)
 		return cmd_fail(s, c, e);
-	e = judge_rows(s, c, st, &rows);
+	e = judge_rows(s, st, &rows);
 	rows_end(&rows);
-	if (e == ERR_EOF) {
-		buf_addz(session_out(s), "* SEARCH");
-		c->phase = SEARCH_SAY;
+	if (e == ERR_AGAIN) {
+		session_progress(s, c, view_rank(s->sel.view, st->uid), view_count(s->sel.view));
 		return STEP_MORE;
 	}
-	return e == ERR_AGAIN ? STEP_MORE : cmd_fail(s, c, e);
+	if (e != ERR_EOF)
+		return cmd_fail(s, c, e);
+	c->phase = SEARCH_SAY;
+	return STEP_MORE;
 }
 
 static enum step
 say(struct imap_session *s, struct cmd *c, struct search_state *st)
 {
-	struct buf *out = session_out(s);
-	struct str found = buf_str(&st->found);
-	int64_t began = clock_us();
-
-	for (unsigned n = 1; st->said < found.n; n++) {
-		uint32_t number;
-
-		memcpy(&number, found.p + st->said, sizeof number);
-		st->said += sizeof number;
-		buf_addc(out, ' ');
-		write_number(out, number);
-		if (n % 512 == 0 && session_enough(s, began))
-			return STEP_MORE;
-	}
-	buf_addz(out, "\r\n");
+	if (result_say(s, c, &st->result) == STEP_MORE)
+		return STEP_MORE;
+	if (saves(c))
+		result_save(&st->result, &c->a.search, &s->sel.saved);
 	/* what is gone matches nothing, so the answer is right: RFC 5530 3 */
 	if (st->missing && !c->uid)
 		c->code = "EXPUNGEISSUED";
@@ -137,16 +162,13 @@ say(struct imap_session *s, struct cmd *c, struct search_state *st)
 enum step
 run_search(struct imap_session *s, struct cmd *c)
 {
-	switch (c->phase) {
-	case SEARCH_BEGIN: {
-		enum step step = begin(s, c);
+	enum step step = STEP_MORE;
 
-		if (step != STEP_MORE)
-			return step;
-		__attribute__((fallthrough));
-	}
-	case SEARCH_JUDGE:
-		return judge(s, c, c->state);
-	}
-	return say(s, c, c->state);
+	if (c->phase == SEARCH_BEGIN)
+		step = begin(s, c);
+	if (step == STEP_MORE && c->phase == SEARCH_JUDGE)
+		step = judge(s, c, c->state);
+	else if (step == STEP_MORE)
+		step = say(s, c, c->state);
+	return refuse(s, c, step);
 }

@@ -63,6 +63,12 @@ cost_of(const struct search_node *n)
 	case SEARCH_SINCE:
 	case SEARCH_LARGER:
 	case SEARCH_SMALLER:
+	case SEARCH_OLDER:
+	case SEARCH_YOUNGER:
+	case SEARCH_SAVEDBEFORE:
+	case SEARCH_SAVEDON:
+	case SEARCH_SAVEDSINCE:
+	case SEARCH_MODSEQ:
 		break;
 	}
 	return COST_ENTRY;
@@ -131,16 +137,16 @@ prepare_text(struct search_node *n, struct str charset, struct arena *a)
 }
 
 static enum err
-prepare(struct search_node *n, struct str charset, uint32_t seq, uint32_t uid, struct arena *a)
+prepare(struct search_node *n, const struct matcher_options *o, struct arena *a)
 {
 	if (n->kind == SEARCH_SEQ)
-		seq_set_resolve(&n->set, seq);
+		seq_set_resolve(&n->set, o->largest_seq);
 	if (n->kind == SEARCH_UID)
-		seq_set_resolve(&n->set, uid);
+		seq_set_resolve(&n->set, o->largest_uid);
 	if (n->kind == SEARCH_HEADER || n->kind == SEARCH_BODY || n->kind == SEARCH_TEXT)
-		return prepare_text(n, charset, a);
+		return prepare_text(n, o->charset, a);
 	for (struct search_node *c = n->first; c != NULL; c = c->next) {
-		enum err e = prepare(c, charset, seq, uid, a);
+		enum err e = prepare(c, o, a);
 
 		if (e != ERR_OK)
 			return e;
@@ -161,14 +167,14 @@ unprepare(struct search_node *n)
 }
 
 enum err
-matcher_init(struct matcher *m, struct search_node *root, struct str charset, struct home *h,
-	uint32_t largest_seq, uint32_t largest_uid, struct arena *a)
+matcher_init(struct matcher *m, struct search_node *root, const struct matcher_options *o,
+	struct home *h, struct arena *a)
 {
-	*m = (struct matcher){ .root = root, .home = h };
+	*m = (struct matcher){ .root = root, .home = h, .saved = o->saved, .now_sec = o->now_sec };
 	buf_init(&m->file_buf, READ_BYTES + 1);
-	if (charset.n != 0 && !charset_known(charset))
+	if (o->charset.n != 0 && !charset_known(o->charset))
 		return ERR_NOTFOUND;
-	return prepare(root, charset, largest_seq, largest_uid, a);
+	return prepare(root, o, a);
 }
 
 void
@@ -178,6 +184,23 @@ matcher_fini(struct matcher *m)
 	buf_fini(&m->file_buf);
 }
 
+static void
+narrow(const struct matcher *m, const struct search_node *n, uint32_t *lo, uint32_t *hi)
+{
+	const struct uidset *saved = m->saved;
+	size_t ranges = n->set.saved ? saved->n : n->set.n;
+
+	if (ranges == 0) {
+		*hi = 0;
+		return;
+	}
+	uint32_t first = n->set.saved ? saved->v[0].lo : n->set.r[0].lo;
+	uint32_t last = n->set.saved ? saved->v[ranges - 1].hi : n->set.r[ranges - 1].hi;
+
+	*lo = first > *lo ? first : *lo;
+	*hi = last < *hi ? last : *hi;
+}
+
 void
 matcher_bounds(const struct matcher *m, uint32_t *lo_out, uint32_t *hi_out)
 {
@@ -185,18 +208,9 @@ matcher_bounds(const struct matcher *m, uint32_t *lo_out, uint32_t *hi_out)
 	*hi_out = UINT32_MAX;
 	if (m->root->kind != SEARCH_AND)
 		return;
-	for (const struct search_node *c = m->root->first; c != NULL; c = c->next) {
-		if (c->kind != SEARCH_UID)
-			continue;
-		if (c->set.n == 0) {
-			*hi_out = 0;
-			return;
-		}
-		if (c->set.r[0].lo > *lo_out)
-			*lo_out = c->set.r[0].lo;
-		if (c->set.r[c->set.n - 1].hi < *hi_out)
-			*hi_out = c->set.r[c->set.n - 1].hi;
-	}
+	for (const struct search_node *c = m->root->first; c != NULL && *hi_out != 0; c = c->next)
+		if (c->kind == SEARCH_UID || (c->kind == SEARCH_SEQ && c->set.saved))
+			narrow(m, c, lo_out, hi_out);
 }
 
 /* ---- one message ---- */
@@ -398,6 +412,29 @@ compare_internal(const struct target *t, const struct search_node *n)
 	return day < n->day ? -1 : day > n->day;
 }
 
+static int
+compare_saved(const struct target *t, const struct search_node *n)
+{
+	int64_t day = date_day(t->entry->save_ms / 1000, 0);
+
+	return day < n->day ? -1 : day > n->day;
+}
+
+/* In seconds; a message from the future is no age old. */
+static int64_t
+age_of(const struct target *t)
+{
+	return t->m->now_sec - t->entry->internal_sec;
+}
+
+static bool
+in_set(const struct target *t, const struct search_node *n)
+{
+	if (n->set.saved)
+		return uidset_has(t->m->saved, t->entry->uid);
+	return seq_set_has(&n->set, n->kind == SEARCH_SEQ ? t->seq : t->entry->uid);
+}
+
 static bool
 matches(struct target *t, const struct search_node *n)
 {
@@ -415,9 +452,8 @@ matches(struct target *t, const struct search_node *n)
 	case SEARCH_NOT:
 		return !matches(t, n->first);
 	case SEARCH_SEQ:
-		return seq_set_has(&n->set, t->seq);
 	case SEARCH_UID:
-		return seq_set_has(&n->set, e->uid);
+		return in_set(t, n);
 	case SEARCH_FLAG_SET:
 		return (e->flags & n->flag) != 0;
 	case SEARCH_FLAG_UNSET:
@@ -448,6 +484,18 @@ matches(struct target *t, const struct search_node *n)
 		return e->size > n->size;
 	case SEARCH_SMALLER:
 		return e->size < n->size;
+	case SEARCH_OLDER:
+		return age_of(t) >= (int64_t)n->size;
+	case SEARCH_YOUNGER:
+		return age_of(t) <= (int64_t)n->size;
+	case SEARCH_SAVEDBEFORE:
+		return compare_saved(t, n) < 0;
+	case SEARCH_SAVEDON:
+		return compare_saved(t, n) == 0;
+	case SEARCH_SAVEDSINCE:
+		return compare_saved(t, n) >= 0;
+	case SEARCH_MODSEQ:
+		return e->modseq >= n->size;
 	case SEARCH_HEADER:
 		return match_header(t, n);
 	case SEARCH_BODY:

@@ -3,6 +3,7 @@
 
 #include "core/store/entry.h"
 #include "core/store/message.h"
+#include "core/store/uidset.h"
 #include "imap/grammar/args_search.h"
 
 /* SEARCH's tree against one message. What a key needs is loaded when it is first asked for: the
@@ -10,15 +11,24 @@
 struct matcher {
 	struct search_node *root;
 	struct home *home;
+	const struct uidset *saved;
+	int64_t now_sec;
 	struct buf file_buf; /* small messages are read into it */
 };
 
-/* Texts become keys of core/mail, sets are resolved against the view's largest numbers, cheap
- * keys go before dear ones. charset: empty is UTF-8. ERR_NOTFOUND: unknown charset; ERR_SYNTAX: a
- * text is not of that charset, or a field name is none; ERR_LIMIT. */
+struct matcher_options {
+	struct str charset;		   /* of the texts; empty: UTF-8 */
+	uint32_t largest_seq, largest_uid; /* of the view: "*" */
+	const struct uidset *saved;	   /* "$"; kept */
+	int64_t now_sec;		   /* for OLDER and YOUNGER */
+};
+
+/* Texts become keys of core/mail, sets are resolved, cheap keys go before dear ones.
+ * ERR_NOTFOUND: unknown charset; ERR_SYNTAX: a text is not of that charset, or a field name is
+ * none; ERR_LIMIT. */
 MUST_USE enum err
-matcher_init(struct matcher *m, struct search_node *root, struct str charset, struct home *h,
-	uint32_t largest_seq, uint32_t largest_uid, struct arena *a);
+matcher_init(struct matcher *m, struct search_node *root, const struct matcher_options *o,
+	struct home *h, struct arena *a);
 void
 matcher_fini(struct matcher *m);
 

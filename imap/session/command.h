@@ -77,9 +77,10 @@ struct cmd {
 	void *state;	     /* run's own, in the arena */
 	struct store_op *op; /* in flight; forgotten when the session dies */
 	enum err op_err;
-	bool wants_input; /* run is called when input came */
-	bool unpinned;	  /* run gave up the pin for a long wait */
-	enum err pin_err; /* APPEND only: no pin, but what the client sends is to be taken */
+	int64_t progress_us; /* the last INPROGRESS */
+	bool wants_input;    /* run is called when input came */
+	bool unpinned;	     /* run gave up the pin for a long wait */
+	enum err pin_err;    /* APPEND only: no pin, but what the client sends is to be taken */
 	enum result result;
 	const char *code; /* "TRYCREATE", static; NULL: none */
 	const char *text; /* static */

@@ -46,6 +46,7 @@ session_deselect(struct imap_session *s)
 	home_watch_stop(&sel->watch);
 	view_unref(sel->view);
 	uidset_fini(&sel->told);
+	uidset_fini(&sel->saved);
 	*sel = (struct selected){ .view = NULL };
 }
 
@@ -310,6 +311,7 @@ imap_set_limits(struct imap *i, const struct settings *set)
 		.idle_ms = m->idle_timeout,
 		.write_ms = m->write_timeout,
 		.probe_ms = 120000,
+		.progress_ms = 10000,
 		.commands_in_a_row = (unsigned)m->pipeline_max,
 		.sessions_per_user = (size_t)m->connections_per_user,
 		.check_ms = m->user_check,

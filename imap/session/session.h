@@ -21,6 +21,7 @@ struct imap_limits {
 	int64_t idle_ms;	    /* a silent client outside IDLE */
 	int64_t write_ms;	    /* output that does not move */
 	int64_t probe_ms;	    /* "* OK Still here" in IDLE */
+	int64_t progress_ms;	    /* INPROGRESS of a long command */
 	unsigned commands_in_a_row; /* of one session, before others get their turn */
 	size_t sessions_per_user;
 	size_t sessions_max;
@@ -106,8 +107,9 @@ struct selected {
 	 * asked not to hear of): not announced again unless changed after told_modseq. */
 	struct uidset told;
 	uint64_t told_modseq;
-	uint64_t told_max; /* the largest MODSEQ told by the running command */
-	bool tell_highest; /* HIGHESTMODSEQ is due when it ends */
+	uint64_t told_max;   /* the largest MODSEQ told by the running command */
+	bool tell_highest;   /* HIGHESTMODSEQ is due when it ends */
+	struct uidset saved; /* "$": UIDs; those expunged since are left out when it is used */
 	struct home_watch watch;
 };
 
@@ -203,10 +205,14 @@ session_tells_modseq(struct imap_session *s, uint64_t modseq)
 	if (modseq > s->sel.told_max)
 		s->sel.told_max = modseq;
 }
-/* A set of the command, as UIDs that the view holds, added to out. ERR_SYNTAX: a sequence
+/* A set of the command ("$" too), as UIDs that the view holds, added to out. ERR_SYNTAX: a sequence
  * number beyond the mailbox. */
 MUST_USE enum err
 session_select_set(struct imap_session *s, struct cmd *c, struct seq_set *set, struct uidset *out);
+/* How far the running command is, said every progress_ms. Not in the middle of an answer. RFC 9585.
+ */
+void
+session_progress(struct imap_session *s, struct cmd *c, uint64_t done, uint64_t total);
 /* A mailbox name as the client wrote it, in the store's form, in the arena. ERR_SYNTAX,
  * ERR_LIMIT. */
 MUST_USE enum err

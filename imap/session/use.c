@@ -1,9 +1,11 @@
 /* What the commands use of their session: results, the read step, sets and names. Called by the
  * cmd_ files. Invariant: an enum err becomes a response code here and nowhere else. */
+#include "core/base/clock.h"
 #include "core/base/log.h"
 #include "core/mail/charset.h"
 #include "core/mail/utf7.h"
 #include "imap/session/session.h"
+#include "imap/session/write.h"
 
 /* ---- results ---- */
 
@@ -110,6 +112,10 @@ session_select_set(struct imap_session *s, struct cmd *c, struct seq_set *set, s
 	const struct view *v = s->sel.view;
 	struct uidset named;
 
+	if (set->saved) {
+		view_select_uids(v, &s->sel.saved, out);
+		return ERR_OK;
+	}
 	uidset_init(&named);
 	seq_set_resolve(set, c->uid ? view_last_uid(v) : view_count(v));
 	bool beyond = !c->uid && (set->n == 0 || set->r[set->n - 1].hi > view_count(v));
@@ -124,6 +130,25 @@ session_select_set(struct imap_session *s, struct cmd *c, struct seq_set *set, s
 	}
 	uidset_fini(&named);
 	return beyond ? ERR_SYNTAX : ERR_OK;
+}
+
+void
+session_progress(struct imap_session *s, struct cmd *c, uint64_t done, uint64_t total)
+{
+	struct buf *out = session_out(s);
+	int64_t now = clock_us();
+	int64_t since = c->progress_us != 0 ? c->progress_us : s->command_us;
+
+	if (now - since < s->imap->limits.progress_ms * 1000)
+		return;
+	c->progress_us = now;
+	buf_addz(out, "* OK [INPROGRESS (\"");
+	buf_add(out, c->tag);
+	buf_addz(out, "\" ");
+	write_number(out, done);
+	buf_addc(out, ' ');
+	write_number(out, total);
+	buf_addz(out, ")] Still working\r\n");
 }
 
 enum err
