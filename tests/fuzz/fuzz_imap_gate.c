@@ -1,5 +1,5 @@
-/* Fuzzes the grammar before login: commands are framed and taken apart as imap/gate/gate.c does it. A
- * frame of a prefix must never end later than the frame of the whole. */
+/* Fuzzes the grammar before login: commands are framed and taken apart as imap/gate/gate.c does it.
+ * A frame of a prefix must never end later than the frame of the whole. */
 #include <stdlib.h>
 
 #include "imap/gate/parse.h"

@@ -51,7 +51,7 @@ struct model {
 	bool final; /* flags that are told now must be those that are known */
 	bool bye;
 	uint32_t rows; /* FETCH rows of the command in progress */
-	void *arg; /* of who is told by broken */
+	void *arg;     /* of who is told by broken */
 	/* called with what is wrong and the answer; does not return */
 	void (*broken)(const struct model *m, const char *what, struct str answer);
 };
