@@ -34,7 +34,10 @@ imap_libimap_a_SOURCES = \
 	imap/mailbox/cmd_select.c \
 	imap/search/cmd_search.c \
 	imap/search/match.c imap/search/match.h \
+	imap/search/order.c imap/search/order.h \
 	imap/search/result.c imap/search/result.h \
+	imap/search/sort.c imap/search/sort.h \
+	imap/search/sortkey.c imap/search/sortkey.h \
 	imap/table.c
 LIBIMAP = imap/libimap.a core/authclient/libauthclient.a
 

@@ -10,6 +10,7 @@
 NAMES_PARSER(parse_fetch, fetch)
 NAMES_PARSER(parse_store, store)
 NAMES_PARSER(parse_search, search)
+NAMES_PARSER(parse_sort, search)
 NAMES_PARSER(parse_status, status)
 NAMES_PARSER(parse_mailbox, names)
 NAMES_PARSER(parse_select, select)
@@ -83,6 +84,8 @@ const struct command imap_commands[] = {
 		run_expunge, end_copy },
 	{ "SEARCH", IN_SELECTED, UID_MAY, true, SYNC_NO_EXPUNGE, args_search_parse_search,
 		run_search, end_search },
+	{ "SORT", IN_SELECTED, UID_MAY, true, SYNC_NO_EXPUNGE, args_search_parse_sort, run_search,
+		end_search },
 	{ "FETCH", IN_SELECTED, UID_MAY, true, SYNC_NO_EXPUNGE, args_fetch_parse_fetch, run_fetch,
 		end_fetch },
 	{ "STORE", IN_SELECTED, UID_MAY, true, SYNC_NO_EXPUNGE, args_store_parse_store, run_store,
@@ -113,6 +116,10 @@ const struct capability imap_capabilities[] = {
 	{ "SEARCHRES", "search", "searchres" },
 	{ "WITHIN", "search", "within" },
 	{ "INPROGRESS", "search", "inprogress" },
+	{ "SORT", "search", "sort" },
+	{ "SORT=DISPLAY", "search", "sort_display" },
+	{ "ESORT", "search", "esort" },
+	{ "I18NLEVEL=1", "search", "i18nlevel" },
 	{ NULL, NULL, NULL },
 };
 

@@ -7,16 +7,12 @@
 #include "core/store/internal.h"
 #include "core/store/record.h"
 
-enum err
-message_get(struct txn *t, uint64_t id, struct message *out)
+static enum err
+from_row(struct txn *t, uint64_t id, struct str row, struct message *out)
 {
 	struct record r;
-	struct key k;
-	struct str row;
-	enum err e = txn_get(t, KV_MESSAGE, key_id(&k, id), &row);
+	enum err e = record_decode(row, &r);
 
-	if (e == ERR_OK)
-		e = record_decode(row, &r);
 	if (e != ERR_OK)
 		return e;
 	*out = (struct message){
@@ -30,6 +26,67 @@ message_get(struct txn *t, uint64_t id, struct message *out)
 		.record = row,
 	};
 	return ERR_OK;
+}
+
+enum err
+message_get(struct txn *t, uint64_t id, struct message *out)
+{
+	struct key k;
+	struct str row;
+	enum err e = txn_get(t, KV_MESSAGE, key_id(&k, id), &row);
+
+	return e == ERR_OK ? from_row(t, id, row, out) : e;
+}
+
+enum { PASS_MAX = 4 }; /* rows that are cheaper to pass than to search */
+
+enum err
+message_scan_begin(struct message_scan *s, struct txn *t)
+{
+	*s = (struct message_scan){ .txn = t };
+	return kv_cursor_open(t->kv, KV_MESSAGE, &s->cursor);
+}
+
+void
+message_scan_end(struct message_scan *s)
+{
+	kv_cursor_close(s->cursor);
+}
+
+/* Takes the row under the cursor. */
+static enum err
+placed_at(struct message_scan *s, enum err e, struct str key, struct str row)
+{
+	if (e == ERR_OK && key.n != 8)
+		e = ERR_CORRUPT;
+	s->placed = e == ERR_OK;
+	if (e == ERR_OK) {
+		s->at = be64_at(key, 0);
+		s->row = row;
+	}
+	return e == ERR_EOF ? ERR_NOTFOUND : e;
+}
+
+enum err
+message_scan_get(struct message_scan *s, uint64_t id, struct message *out)
+{
+	struct str key = STR_EMPTY, row = STR_EMPTY;
+	struct key k;
+	enum err e = ERR_OK;
+
+	for (int i = 0; i < PASS_MAX && s->placed && s->at < id; i++) {
+		e = kv_cursor_next(s->cursor, &key, &row);
+		e = placed_at(s, e, key, row);
+		if (e != ERR_OK)
+			return e;
+	}
+	if (!s->placed || s->at < id || s->at > id) {
+		e = kv_cursor_seek(s->cursor, key_id(&k, id), &key, &row);
+		e = placed_at(s, e, key, row);
+	}
+	if (e != ERR_OK)
+		return e;
+	return s->at == id ? from_row(s->txn, id, s->row, out) : ERR_NOTFOUND;
 }
 
 static enum err

@@ -22,6 +22,22 @@ struct message {
 /* ERR_NOTFOUND: no such message (expunged everywhere); ERR_CORRUPT. */
 MUST_USE enum err
 message_get(struct txn *t, uint64_t id, struct message *out);
+/* Many messages in one read step, by ids that mostly ascend: what lies side by side is read side by
+ * side. Begin, get, end within one step. Errors as message_get. */
+struct message_scan {
+	struct txn *txn;
+	struct kv_cursor *cursor;
+	uint64_t at; /* the key under the cursor */
+	struct str row;
+	bool placed;
+};
+MUST_USE enum err
+message_scan_begin(struct message_scan *s, struct txn *t);
+MUST_USE enum err
+message_scan_get(struct message_scan *s, uint64_t id, struct message *out);
+void
+message_scan_end(struct message_scan *s);
+
 /* "(date subject from ...)". RFC 3501 7.4.2. */
 MUST_USE enum err
 message_envelope(struct message *m, struct str *out);

@@ -1,20 +1,23 @@
-/* SEARCH. Called by step.c through the table. First all messages are judged, some at a step,
- * then the one untagged line is said, some of it at a step. RFC 3501 6.4.4, 4731, 5182. */
+/* SEARCH, SORT and THREAD. Called by step.c through the table. First all messages are judged, some
+ * at a step, then put in their order or into threads, then the one untagged line is said, some of
+ * it at a step. RFC 3501 6.4.4, 4731, 5182, 5256. */
 #include <time.h>
 
 #include "core/base/clock.h"
 #include "imap/search/match.h"
 #include "imap/search/result.h"
+#include "imap/search/sort.h"
 #include "imap/session/commands.h"
 #include "imap/session/rows.h"
 
 enum { COST_LOOK = 2048 };
-enum { SEARCH_BEGIN, SEARCH_JUDGE, SEARCH_SAY };
+enum { SEARCH_BEGIN, SEARCH_JUDGE, SEARCH_ARRANGE, SEARCH_SAY };
 
 struct search_state {
 	struct matcher matcher;
 	uint32_t uid, last_uid; /* where to go on, where to stop */
 	struct search_result result;
+	struct sort *sort; /* NULL until all were judged */
 	bool missing;
 };
 
@@ -26,6 +29,7 @@ end_search(struct cmd *c)
 	if (st == NULL)
 		return;
 	matcher_fini(&st->matcher);
+	sort_free(st->sort);
 	uidset_fini(&st->result.uids);
 	c->state = NULL;
 }
@@ -142,8 +146,28 @@ judge(struct imap_session *s, struct cmd *c, struct search_state *st)
 	}
 	if (e != ERR_EOF)
 		return cmd_fail(s, c, e);
-	c->phase = SEARCH_SAY;
+	c->phase = SEARCH_ARRANGE;
 	return STEP_MORE;
+}
+
+static enum err
+sort_found(struct imap_session *s, struct cmd *c, struct search_state *st)
+{
+	if (st->sort == NULL)
+		st->sort = sort_new(&c->a.search, &st->result);
+	return sort_run(s, c, st->sort, &st->result, &st->missing);
+}
+
+static enum step
+arrange(struct imap_session *s, struct cmd *c, struct search_state *st)
+{
+	enum err e = ERR_OK;
+
+	if (c->a.search.sort_count != 0)
+		e = sort_found(s, c, st);
+	if (e == ERR_OK)
+		c->phase = SEARCH_SAY;
+	return e == ERR_OK || e == ERR_AGAIN ? STEP_MORE : cmd_fail(s, c, e);
 }
 
 static enum step
@@ -156,7 +180,7 @@ say(struct imap_session *s, struct cmd *c, struct search_state *st)
 	/* what is gone matches nothing, so the answer is right: RFC 5530 3 */
 	if (st->missing && !c->uid)
 		c->code = "EXPUNGEISSUED";
-	return cmd_ok(c, "Search completed");
+	return cmd_ok(c, c->a.search.sort_count != 0 ? "Sorted" : "Search completed");
 }
 
 enum step
@@ -168,7 +192,9 @@ run_search(struct imap_session *s, struct cmd *c)
 		step = begin(s, c);
 	if (step == STEP_MORE && c->phase == SEARCH_JUDGE)
 		step = judge(s, c, c->state);
-	else if (step == STEP_MORE)
+	else if (step == STEP_MORE && c->phase == SEARCH_SAY)
 		step = say(s, c, c->state);
+	if (step == STEP_MORE && c->phase == SEARCH_ARRANGE)
+		step = arrange(s, c, c->state);
 	return refuse(s, c, step);
 }

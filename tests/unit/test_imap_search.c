@@ -332,6 +332,257 @@ inprogress(void **state)
 	SILENT(c, "INPROGRESS");
 }
 
+/* ---- SORT ---- */
+
+enum { MODEL_MESSAGES = 300 };
+
+/* What a message's keys are, known as it was made. */
+struct model_message {
+	int64_t arrival, date;
+	size_t size;
+	const char *cc, *from, *to, *subject; /* in capitals */
+	const char *from_display;
+};
+static struct model_message model[MODEL_MESSAGES];
+
+static struct {
+	const char *name;
+	enum { M_ARRIVAL, M_DATE, M_SIZE, M_CC, M_FROM, M_TO, M_SUBJECT, M_DISPLAY } kind;
+} model_keys[] = {
+	{ "ARRIVAL", M_ARRIVAL },
+	{ "DATE", M_DATE },
+	{ "SIZE", M_SIZE },
+	{ "CC", M_CC },
+	{ "FROM", M_FROM },
+	{ "TO", M_TO },
+	{ "SUBJECT", M_SUBJECT },
+	{ "DISPLAYFROM", M_DISPLAY },
+};
+
+static unsigned model_seed = 7;
+
+static unsigned
+pick(unsigned n)
+{
+	model_seed = model_seed * 1103515245u + 12345u;
+	return (model_seed >> 16) % n;
+}
+
+static void
+model_add(unsigned i)
+{
+	static const char *const people[][3] = {
+		{ "\"Zoe \\\"Z\\\"\" <ann@example.org>", "ANN", "ZOE \"Z\"" },
+		{ "Bob@example.net", "BOB", "BOB@EXAMPLE.NET" },
+		{ "=?utf-8?Q?Albert?= <carol@example.org>", "CAROL", "ALBERT" },
+		{ "dave@example.org (The Dave)", "DAVE", "THE DAVE" },
+	};
+	static const char *const subjects[][2] = {
+		{ "Lunch", "LUNCH" },
+		{ "Re: [list] lunch (fwd)", "LUNCH" },
+		{ "=?iso-8859-1?Q?budget?=", "BUDGET" },
+		{ "Fwd: Lunches\r\n and   more", "LUNCHES AND MORE" },
+		{ "re: re:", "" },
+	};
+	struct model_message *m = &model[i];
+	unsigned from = pick(4), to = pick(5), cc = pick(6), subject = pick(5);
+	unsigned day = 1 + pick(28), hour = pick(24), zone = pick(3);
+	char date[80] = "", text[900];
+
+	m->arrival = pick(50);
+	m->date = (int64_t)day * 86400 + hour * 3600 - zone * 3600;
+	if (pick(5) != 0)
+		(void)snprintf(date, sizeof date, "Date: %u Nov 2026 %02u:00:00 +0%u00\r\n", day,
+			hour, zone);
+	else
+		m->date = m->arrival + (int64_t)86400 * 21 - 86400;
+	m->from = people[from][1];
+	m->from_display = people[from][2];
+	m->to = to < 4 ? people[to][1] : "";
+	m->cc = cc < 4 ? people[cc][1] : "";
+	m->subject = subjects[subject][1];
+	m->size = (size_t)snprintf(text, sizeof text,
+		"From: %s\r\n%sSubject: %s\r\n%s%s%s%s%s%s\r\n%.*s", people[from][0], date,
+		subjects[subject][0], to < 4 ? "To: " : "", to < 4 ? people[to][0] : "",
+		to < 4 ? ", x@y\r\n" : "", cc < 4 ? "Cc: " : "", cc < 4 ? people[cc][0] : "",
+		cc < 4 ? "\r\n" : "", (int)pick(20), "12345678901234567890");
+	EXPECT(c, "OK", "APPEND INBOX \"20-Nov-2026 00:00:%02u +0000\" {%zu+}\r\n%s",
+		(unsigned)m->arrival, m->size, text);
+}
+
+static int
+model_compare_key(const struct model_message *a, const struct model_message *b, int kind)
+{
+	switch (kind) {
+	case M_ARRIVAL:
+		return a->arrival < b->arrival ? -1 : a->arrival > b->arrival;
+	case M_DATE:
+		return a->date < b->date ? -1 : a->date > b->date;
+	case M_SIZE:
+		return a->size < b->size ? -1 : a->size > b->size;
+	case M_CC:
+		return strcmp(a->cc, b->cc);
+	case M_FROM:
+		return strcmp(a->from, b->from);
+	case M_TO:
+		return strcmp(a->to, b->to);
+	case M_SUBJECT:
+		return strcmp(a->subject, b->subject);
+	}
+	return strcmp(a->from_display, b->from_display);
+}
+
+/* The slowest sort there is, by the criteria alone. */
+static void
+model_sort(const int *kinds, const bool *reverse, size_t n, unsigned *order)
+{
+	for (unsigned i = 0; i < MODEL_MESSAGES; i++) {
+		unsigned k = i;
+
+		for (; k > 0; k--) {
+			int d = 0;
+
+			for (size_t x = 0; x < n && d == 0; x++)
+				d = model_compare_key(&model[i], &model[order[k - 1]], kinds[x]) *
+				    (reverse[x] ? -1 : 1);
+			if (d >= 0)
+				break;
+			order[k] = order[k - 1];
+		}
+		order[k] = i;
+	}
+}
+
+static void
+sort_like_model(void)
+{
+	char criteria[200] = "";
+	int kinds[4];
+	bool reverse[4];
+	unsigned order[MODEL_MESSAGES];
+	size_t n = 1 + pick(3);
+	struct buf want;
+
+	for (size_t i = 0; i < n; i++) {
+		size_t key = pick(ARRAY_LEN(model_keys)), at = strlen(criteria);
+
+		kinds[i] = (int)model_keys[key].kind;
+		reverse[i] = pick(2) != 0;
+		(void)snprintf(criteria + at, sizeof criteria - at, "%s%s%s", i != 0 ? " " : "",
+			reverse[i] ? "REVERSE " : "", model_keys[key].name);
+	}
+	model_sort(kinds, reverse, n, order);
+	buf_init(&want, 16384);
+	buf_addz(&want, "* SORT");
+	for (unsigned i = 0; i < MODEL_MESSAGES; i++)
+		buf_addf(&want, " %u", order[i] + 1);
+	buf_addz(&want, "\r\n");
+	EXPECT(c, "OK", "SORT (%s) UTF-8 ALL", criteria);
+	said_at(c, buf_z(&want), true, criteria, __LINE__);
+	buf_fini(&want);
+}
+
+static void
+sort(void **state)
+{
+	(void)state;
+	RAN();
+	for (unsigned i = 0; i < MODEL_MESSAGES; i++)
+		model_add(i);
+	EXPECT(c, "OK", "SELECT INBOX");
+	for (int i = 0; i < 60; i++)
+		sort_like_model();
+	EXPECT(c, "OK", "UID SORT (ARRIVAL) UTF-8 1:2 UNSEEN SUBJECT none");
+	SAID(c, "* SORT\r\n");
+	EXPECT(c, "NO [BADCHARSET", "SORT (DATE) x-none SUBJECT x");
+	EXPECT(c, "BAD", "SORT (DATE) UTF-8");
+	EXPECT(c, "BAD", "SORT (REVERSE) UTF-8 ALL");
+	EXPECT(c, "BAD", "SORT () UTF-8 ALL");
+	EXPECT(c, "BAD", "SORT (COLOUR) UTF-8 ALL");
+	EXPECT(c, "BAD", "SORT DATE UTF-8 ALL");
+}
+
+/* n-th message: From, To and Subject. */
+static void
+addressed(const char *from, const char *to, const char *subject)
+{
+	char text[1000];
+
+	(void)snprintf(text, sizeof text, "From: %s\r\nTo: %s\r\nSubject: %s\r\n\r\nx\r\n", from,
+		to, subject);
+	append(c, "INBOX", "()", text);
+}
+
+static void
+sort_display(void **state)
+{
+	(void)state;
+	RAN();
+	addressed("\"Zed\" <a@example.org>", "group: b@x;", "x");
+	addressed("=?utf-8?Q?=C3=A9mile?= <z@example.org>", "Ann <z@x>", "x");
+	addressed("m@example.org", "undisclosed-recipients:;", "x");
+	addressed("Emily <q@example.org>", "", "x");
+	EXPECT(c, "OK", "SELECT INBOX");
+	EXPECT(c, "OK", "SORT (DISPLAYFROM) UTF-8 ALL");
+	SAID(c, "* SORT 4 2 3 1\r\n");
+	EXPECT(c, "OK", "SORT (FROM) UTF-8 ALL");
+	SAID(c, "* SORT 1 3 4 2\r\n");
+	EXPECT(c, "OK", "SORT (REVERSE DISPLAYTO) UTF-8 ALL");
+	SAID(c, "* SORT 3 1 2 4\r\n");
+}
+
+static void
+esort(void **state)
+{
+	(void)state;
+	RAN();
+	for (int i = 0; i < 6; i++)
+		EXPECT(c, "OK", "APPEND INBOX \"20-Nov-2026 00:00:0%d +0000\" {4+}\r\n\r\nx\n",
+			(i * 5 + 2) % 6);
+	EXPECT(c, "OK", "SELECT INBOX");
+	/* seconds 2 1 0 5 4 3 */
+	EXPECT(c, "OK", "SORT (ARRIVAL) UTF-8 ALL");
+	SAID(c, "* SORT 3 2 1 6 5 4\r\n");
+	LINE("SORT RETURN () (REVERSE ARRIVAL) UTF-8 ALL", " ALL 4:6,1:3");
+	LINE("UID SORT RETURN (MIN MAX COUNT) (ARRIVAL) UTF-8 ALL", " UID MIN 3 MAX 4 COUNT 6");
+	LINE("SORT RETURN (PARTIAL 2:4) (ARRIVAL) UTF-8 ALL", " PARTIAL (2:4 2,1,6)");
+	LINE("SORT RETURN (PARTIAL -1:-2) (ARRIVAL) UTF-8 ALL", " PARTIAL (-1:-2 5,4)");
+	LINE("SORT RETURN (COUNT ALL) (ARRIVAL) UTF-8 SUBJECT none", " COUNT 0");
+	EXPECT(c, "OK", "SORT RETURN (SAVE MIN) (ARRIVAL) UTF-8 ALL");
+	EXPECT(c, "OK", "SEARCH $");
+	SAID(c, "* SEARCH 3\r\n");
+	EXPECT(c, "OK", "SORT RETURN (SAVE) (ARRIVAL) UTF-8 4:6");
+	SILENT(c, "* ESEARCH");
+	EXPECT(c, "OK", "SORT (REVERSE ARRIVAL) UTF-8 $");
+	SAID(c, "* SORT 4 5 6\r\n");
+	EXPECT(c, "OK", "SORT (ARRIVAL) UTF-8 MODSEQ 1");
+	SAID(c, "* SORT 3 2 1 6 5 4 (MODSEQ ");
+}
+
+static void
+i18nlevel(void **state)
+{
+	(void)state;
+	RAN();
+	addressed("a@x", "b@x", "=?utf-8?Q?=C3=84rger?=");
+	addressed("a@x", "b@x", "=?utf-8?Q?A=CC=88rger_2?=");
+	addressed("a@x", "b@x", "=?iso-2022-jp?B?GyRCRnxLXBsoQg==?=");
+	addressed("a@x", "b@x", "=?koi8-r?B?8NLJ18XU?=");
+	addressed("a@x", "b@x", "=?utf-8?B?77yh?= wide");
+	EXPECT(c, "OK", "SELECT INBOX");
+	EXPECT(c, "OK", "SEARCH CHARSET UTF-8 SUBJECT {6+}\r\n\xc3\xa4RGER");
+	SAID(c, "* SEARCH 1 2\r\n");
+	EXPECT(c, "OK", "SEARCH CHARSET UTF-8 SUBJECT {6+}\r\n\xe6\x97\xa5\xe6\x9c\xac");
+	SAID(c, "* SEARCH 3\r\n");
+	EXPECT(c, "OK", "SEARCH CHARSET KOI8-R SUBJECT {6+}\r\n\xd0\xd2\xc9\xd7\xc5\xd4");
+	SAID(c, "* SEARCH 4\r\n");
+	EXPECT(c, "OK", "SEARCH CHARSET UTF-8 SUBJECT \"a wide\"");
+	SAID(c, "* SEARCH 5\r\n");
+	/* a composed letter and its parts are one and the same; wide letters are letters */
+	EXPECT(c, "OK", "SORT (SUBJECT) UTF-8 ALL");
+	SAID(c, "* SORT 5 1 2 4 3\r\n");
+}
+
 int
 main(void)
 {
@@ -345,6 +596,10 @@ main(void)
 		TEST(test_saved_dates),
 		TEST(test_modseq),
 		TEST(inprogress),
+		TEST(sort),
+		TEST(sort_display),
+		TEST(esort),
+		TEST(i18nlevel),
 		cmocka_unit_test(test_every_capability_was_tested),
 	};
 
