@@ -328,6 +328,7 @@ enum err
 settings_cross_check(const struct settings *s, struct buf *err_out)
 {
 	static const char *const versions[] = { "1.2", "1.3", NULL };
+	static const char *const separators[] = { "/", ".", NULL };
 	static const char *const levels[] = { "error", "warn", "info", "debug", NULL };
 	static const char *const sync[] = { "yes", "no", "auto", NULL };
 
@@ -337,6 +338,8 @@ settings_cross_check(const struct settings *s, struct buf *err_out)
 	check_absolute(s->mail_root, "mail_root", &c);
 	check_absolute(s->spool_dir, "spool_dir", &c);
 	check_home(s->mail_home, &c);
+	if (!one_of(s->imap.separator, separators))
+		complain(&c, "imap.separator must be / or .");
 	if (!one_of(s->tls.min_version, versions))
 		complain(&c, "tls.min_version must be 1.2 or 1.3");
 	if (!one_of(s->log.level, levels))

@@ -162,6 +162,10 @@
 		"Sessions of one user, in all workers together")                                  \
 	X(user_check, TIME, 60000, 0, 86400000, ROLE_IMAP,                                        \
 		"Sessions of a user whom the directory disabled or deleted end within this; 0: they go on") \
+	X(separator, STRING, "/", 1, 1, ROLE_IMAP,                                                \
+		"Character between the parts of mailbox names as clients see them, / or .: for users who come from a server with the other") \
+	X(inbox_prefix, BOOL, 0, 0, 1, ROLE_IMAP,                                                 \
+		"Show all mailboxes below INBOX, as some servers did: INBOX/Sent for Sent")       \
 	X(mailboxes_default, LIST,                                                                \
 		"Drafts:\\Drafts Junk:\\Junk Sent:\\Sent Trash:\\Trash Archive:\\Archive", 0, 64, \
 		ROLE_STORE, "Mailboxes that every new home gets, as name:special-use")            \

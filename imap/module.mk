@@ -5,6 +5,7 @@ noinst_LIBRARIES += imap/libimap.a
 imap_libimap_a_SOURCES = \
 	imap/grammar/args_append.c imap/grammar/args_append.h \
 	imap/grammar/args_fetch.c imap/grammar/args_fetch.h \
+	imap/grammar/args_list.c imap/grammar/args_list.h \
 	imap/grammar/args_mailbox.c imap/grammar/args_mailbox.h \
 	imap/grammar/args_return.c \
 	imap/grammar/args_search.c imap/grammar/args_search.h \
@@ -16,6 +17,8 @@ imap_libimap_a_SOURCES = \
 	imap/session/changed.c imap/session/changed.h \
 	imap/session/cmd_basic.c \
 	imap/session/fields.c imap/session/fields.h \
+	imap/session/listing.c imap/session/listing.h \
+	imap/session/names.c \
 	imap/session/rows.c imap/session/rows.h \
 	imap/session/session.c imap/session/session.h \
 	imap/session/step.c imap/session/step.h \
@@ -32,6 +35,7 @@ imap_libimap_a_SOURCES = \
 	imap/mailbox/cmd_list.c \
 	imap/mailbox/cmd_mailbox.c \
 	imap/mailbox/cmd_select.c \
+	imap/mailbox/cmd_status.c \
 	imap/search/cmd_search.c \
 	imap/search/match.c imap/search/match.h \
 	imap/search/order.c imap/search/order.h \
@@ -80,6 +84,10 @@ tests_unit_test_imap_resync_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_imap_search
 tests_unit_test_imap_search_SOURCES = tests/unit/test_imap_search.c tests/unit/imap_client.h tests/unit/imap_case.h
 tests_unit_test_imap_search_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_imap_mailbox
+tests_unit_test_imap_mailbox_SOURCES = tests/unit/test_imap_mailbox.c tests/unit/imap_client.h tests/unit/imap_case.h
+tests_unit_test_imap_mailbox_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_imap_random
 tests_unit_test_imap_random_SOURCES = tests/unit/test_imap_random.c $(IMAP_PAIR)

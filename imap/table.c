@@ -15,8 +15,8 @@ NAMES_PARSER(parse_status, status)
 NAMES_PARSER(parse_mailbox, names)
 NAMES_PARSER(parse_select, select)
 NAMES_PARSER(parse_rename, names)
-NAMES_PARSER(parse_list, names)
-NAMES_PARSER(parse_lsub, names)
+NAMES_PARSER(parse_list, list)
+NAMES_PARSER(parse_lsub, list)
 NAMES_PARSER(parse_create, create)
 NAMES_PARSER(parse_copy, copy)
 NAMES_PARSER(parse_uid_expunge, copy)
@@ -70,8 +70,8 @@ const struct command imap_commands[] = {
 		NULL },
 	{ "UNSUBSCRIBE", IN_ANY, UID_NO, true, SYNC_ALL, args_names_parse_mailbox, run_unsubscribe,
 		NULL },
-	{ "LIST", IN_ANY, UID_NO, true, SYNC_ALL, args_names_parse_list, run_list, NULL },
-	{ "LSUB", IN_ANY, UID_NO, true, SYNC_ALL, args_names_parse_lsub, run_lsub, NULL },
+	{ "LIST", IN_ANY, UID_NO, true, SYNC_ALL, args_list_parse_list, run_list, NULL },
+	{ "LSUB", IN_ANY, UID_NO, true, SYNC_ALL, args_list_parse_lsub, run_lsub, NULL },
 	{ "STATUS", IN_ANY, UID_NO, true, SYNC_ALL, args_status_parse_status, run_status, NULL },
 	{ "APPEND", IN_ANY, UID_NO, true, SYNC_ALL, args_append_whole, run_append, end_append },
 	/* it is run without a selected mailbox too: its message is on its way already */
@@ -120,6 +120,9 @@ const struct capability imap_capabilities[] = {
 	{ "SORT=DISPLAY", "search", "sort_display" },
 	{ "ESORT", "search", "esort" },
 	{ "I18NLEVEL=1", "search", "i18nlevel" },
+	{ "LIST-EXTENDED", "mailbox", "list_extended" },
+	{ "LIST-STATUS", "mailbox", "list_status" },
+	{ "STATUS=SIZE", "mailbox", "status_size" },
 	{ NULL, NULL, NULL },
 };
 

@@ -269,6 +269,7 @@ on_answer(void *arg, const struct auth_answer *a)
 	case ERR_BUSY:
 	case ERR_TEMP:
 	case ERR_CORRUPT:
+	case ERR_QUOTA:
 	case ERR_BUG:
 		finish_failed(w, a);
 		return;

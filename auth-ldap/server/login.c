@@ -301,6 +301,7 @@ login_stepped(struct login *l, enum err e, struct str challenge)
 	case ERR_EXISTS:
 	case ERR_TEMP:
 	case ERR_CORRUPT:
+	case ERR_QUOTA:
 	case ERR_BUG:
 		login_broken(l, "the SASL library failed");
 		return;

@@ -27,6 +27,8 @@ err_name(enum err e)
 		return "temp";
 	case ERR_CORRUPT:
 		return "corrupt";
+	case ERR_QUOTA:
+		return "quota";
 	case ERR_BUG:
 		return "bug";
 	}

@@ -16,6 +16,7 @@ enum err {
 	ERR_BUSY,     /* somebody else holds it; later may work */
 	ERR_TEMP,     /* something we need is broken now; never a "no" */
 	ERR_CORRUPT,  /* our own data is damaged */
+	ERR_QUOTA,    /* the owner's quota is used up */
 	ERR_BUG,      /* our own mistake */
 };
 

@@ -147,6 +147,7 @@ read_answer(int fd, const struct admin_request *r, struct buf *in, struct buf *o
 		case ERR_BUSY:
 		case ERR_TEMP:
 		case ERR_CORRUPT:
+		case ERR_QUOTA:
 		case ERR_BUG:
 			return NO_ANSWER;
 		}

@@ -69,6 +69,7 @@ test(struct str stored, struct str password)
 	case ERR_EXISTS:
 	case ERR_BUSY:
 	case ERR_CORRUPT:
+	case ERR_QUOTA:
 	case ERR_BUG:
 		break;
 	}

@@ -40,6 +40,7 @@ struct check {
 	struct txn t;
 	struct mailbox_row *mailbox;
 	size_t mailbox_count;
+	struct quota_use use; /* of all entries */
 	bool *named;
 	struct seen_message *msg;
 	size_t msg_count, msg_cap;
@@ -203,7 +204,8 @@ on_name(struct check *c, struct str key, struct str v)
 
 /* What a mailbox's entries amount to, compared with its bitmaps and counters. */
 struct recount {
-	uint32_t messages, unseen, last_uid;
+	uint32_t messages, unseen, deleted, last_uid;
+	uint64_t bytes, deleted_bytes;
 	uint64_t modseq;
 	struct chunk_row chunk;
 	uint32_t number; /* of the chunk that is being gathered */
@@ -280,6 +282,11 @@ gather(struct check *c, const struct mailbox_row *row, struct recount *r, const 
 	}
 	r->chunk.exists[bit / 64] |= mask;
 	r->messages++;
+	r->bytes += e->size;
+	if ((e->flags & FLAG_DELETED) != 0) {
+		r->deleted++;
+		r->deleted_bytes += e->size;
+	}
 	if ((e->flags & FLAG_SEEN) == 0) {
 		r->unseen++;
 		r->chunk.unseen[bit / 64] |= mask;
@@ -298,6 +305,13 @@ compare_counters(struct check *c, const struct mailbox_row *row, const struct re
 	if (row->unseen != r->unseen)
 		problem(c, "count-unseen", "mailbox %u says %u, has %u", row->id, row->unseen,
 			r->unseen);
+	if (row->deleted != r->deleted || row->deleted_bytes != r->deleted_bytes ||
+		row->bytes != r->bytes)
+		problem(c, "count-size",
+			"mailbox %u says %llu octets, %u deleted of %llu, has %llu, %u, %llu",
+			row->id, (unsigned long long)row->bytes, row->deleted,
+			(unsigned long long)row->deleted_bytes, (unsigned long long)r->bytes,
+			r->deleted, (unsigned long long)r->deleted_bytes);
 	if (row->uidnext <= r->last_uid || row->recent_from > row->uidnext)
 		problem(c, "uidnext-low", "mailbox %u: next %u, last %u", row->id, row->uidnext,
 			r->last_uid);
@@ -336,6 +350,8 @@ check_mailbox(struct check *c, const struct mailbox_row *row)
 		return e == ERR_EOF ? ERR_OK : e;
 	compare_chunk(c, row, &r);
 	compare_counters(c, row, &r);
+	c->use.messages += r.messages;
+	c->use.bytes += r.bytes;
 	return ERR_OK;
 }
 
@@ -347,6 +363,15 @@ on_mailbox_key(struct check *c, struct str key, struct str v)
 	if (key.n < 4 || find_mailbox(c, be32_at(key, 0)) == NULL)
 		problem(c, "row-homeless", "mailbox %u", key.n < 4 ? 0 : be32_at(key, 0));
 	return ERR_OK;
+}
+
+static enum err
+on_metadata(struct check *c, struct str key, struct str v)
+{
+	/* 0: the account's own */
+	if (key.n > 4 && be32_at(key, 0) == 0)
+		return ERR_OK;
+	return on_mailbox_key(c, key, v);
 }
 
 static enum err
@@ -446,6 +471,7 @@ static enum err
 check_meta(struct check *c)
 {
 	uint64_t schema, last_id, validity;
+	struct quota_use use;
 	enum err e = meta_get(&c->t, "schema", &schema);
 
 	if (e == ERR_OK)
@@ -454,6 +480,12 @@ check_meta(struct check *c)
 		e = meta_get(&c->t, "uidvalidity", &validity);
 	if (e != ERR_OK)
 		return e;
+	if ((e = quota_use_get(&c->t, &use)) != ERR_OK)
+		return e;
+	if (use.messages != c->use.messages || use.bytes != c->use.bytes)
+		problem(c, "quota-use", "says %llu messages and %llu octets, has %llu and %llu",
+			(unsigned long long)use.messages, (unsigned long long)use.bytes,
+			(unsigned long long)c->use.messages, (unsigned long long)c->use.bytes);
 	if (schema != SCHEMA_VERSION)
 		problem(c, "schema", "version %llu", (unsigned long long)schema);
 	for (size_t i = 0; i < c->mailbox_count; i++) {
@@ -549,6 +581,7 @@ check_index(struct check *c)
 	} later[] = {
 		{ KV_ENTRY, on_mailbox_key },
 		{ KV_KEYWORD, on_mailbox_key },
+		{ KV_METADATA, on_metadata },
 		{ KV_UIDS, on_uids },
 		{ KV_CHANGE, on_change },
 		{ KV_GARBAGE, on_garbage },

@@ -128,7 +128,10 @@ run_updates(struct home *h, struct txn *t, size_t *applied_out)
 			continue;
 		writes_reset(t->writes);
 		t->garbage = false;
+		t->added = (struct quota_use){ 0, 0 };
 		u->result = u->run(u, t);
+		if (u->result == ERR_OK)
+			u->result = use_apply(t);
 		u->garbage = t->garbage;
 		if (u->result != ERR_OK)
 			continue;
@@ -157,7 +160,7 @@ split_or_fail(struct home *h, enum err e)
 static enum batch_outcome
 run_batch(struct home *h, struct writes *w)
 {
-	struct txn t = { .home = h, .writes = w };
+	struct txn t = { .home = h, .writes = w, .quota = h->batch_quota };
 	size_t applied;
 
 	if (!kv_in_place(h->kv))
@@ -286,6 +289,7 @@ commit_start(struct home *h)
 	if (h->single_left > 0)
 		h->single_left--;
 	h->batch_busy = true;
+	h->batch_quota = h->quota;
 	h->batch_job = (struct pool_job){
 		.run = batch_run,
 		.done = batch_done,

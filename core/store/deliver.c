@@ -254,7 +254,11 @@ deliver_done(struct update *u, enum err e)
 
 	/* After ERR_TEMP it is not certain that the index does not name the file. */
 	r->drop = e != ERR_OK && e != ERR_TEMP;
-	finish(r, e == ERR_EXISTS ? ERR_OK : e == ERR_OK || e == ERR_CORRUPT ? e : ERR_TEMP);
+	if (e == ERR_EXISTS)
+		e = ERR_OK;
+	else if (e != ERR_OK && e != ERR_CORRUPT && e != ERR_QUOTA)
+		e = ERR_TEMP;
+	finish(r, e);
 	step(d);
 }
 

@@ -23,8 +23,9 @@ struct deliver_batch {
 
 struct deliver;
 /* index: of the recipient. ERR_OK: durable. ERR_TEMP: not now (or the time was up: it may still be
- * committed, the delivery id covers that). ERR_SYNTAX: bad delivery id. Called once for each
- * recipient, from the loop, in order of completion; the last call ends the batch (left == 0). */
+ * committed, the delivery id covers that). ERR_SYNTAX: bad delivery id; ERR_QUOTA. Called once for
+ * each recipient, from the loop, in order of completion; the last call ends the batch (left == 0).
+ */
 typedef void (*deliver_fn)(void *arg, size_t index, enum err e, size_t left);
 
 /* Copies the batch. Never NULL. Dies with the last call of done. */

@@ -83,7 +83,8 @@ drop_rows(struct txn *t, enum kv_table table, uint32_t mailbox, size_t *left)
 static enum err
 drop_mailbox(struct txn *t, uint32_t mailbox, bool *more_out)
 {
-	static const enum kv_table tables[] = { KV_ENTRY, KV_UIDS, KV_CHANGE, KV_KEYWORD };
+	static const enum kv_table tables[] = { KV_ENTRY, KV_UIDS, KV_CHANGE, KV_KEYWORD,
+		KV_METADATA };
 	size_t left = ENTRIES_MAX;
 	struct mailbox_row row;
 	struct key k = { .n = 0 };

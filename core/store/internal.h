@@ -96,7 +96,8 @@ struct home {
 	struct pool_job batch_job;
 	bool batch_busy;
 	enum batch_outcome outcome;
-	unsigned single_left; /* so many updates run alone */
+	unsigned single_left;		       /* so many updates run alone */
+	struct quota_limit quota, batch_quota; /* what the loop set, what the batch goes by */
 	uint64_t batch_version;
 
 	/* watch.c */

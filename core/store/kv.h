@@ -22,6 +22,7 @@ enum kv_table {
 	KV_GARBAGE,
 	KV_KEYWORD,
 	KV_DELIVERED,
+	KV_METADATA,
 	KV_TABLES,
 };
 

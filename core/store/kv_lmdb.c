@@ -59,6 +59,7 @@ static const char *const table_names[KV_TABLES] = {
 	[KV_GARBAGE] = "garbage",
 	[KV_KEYWORD] = "keyword",
 	[KV_DELIVERED] = "delivered",
+	[KV_METADATA] = "metadata",
 };
 
 static enum err

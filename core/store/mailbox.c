@@ -108,6 +108,9 @@ info_of(const struct mailbox_row *r, struct mailbox_info *out)
 		.highestmodseq = r->highestmodseq,
 		.messages = r->messages,
 		.unseen = r->unseen,
+		.deleted = r->deleted,
+		.bytes = r->bytes,
+		.deleted_bytes = r->deleted_bytes,
 		.recent_from = r->recent_from,
 		.special_use = r->special_use,
 		.noselect = r->noselect,
@@ -173,11 +176,15 @@ struct walk {
 	struct buf path;
 };
 
+/* What is below parent; after: the place to go on behind, a path relative to it, or empty. */
 static enum err
-walk_below(struct walk *w, uint32_t parent, unsigned depth);
+walk_below(struct walk *w, uint32_t parent, struct str after, unsigned depth);
 
+/* A mailbox and what is below it. passed: it was told before, only what comes behind after in it is
+ * wanted. */
 static enum err
-walk_one(struct walk *w, uint32_t id, struct str component, unsigned depth)
+walk_one(struct walk *w, uint32_t id, struct str component, bool passed, struct str after,
+	unsigned depth)
 {
 	struct mailbox_row row;
 	struct mailbox_info info;
@@ -194,43 +201,48 @@ walk_one(struct walk *w, uint32_t id, struct str component, unsigned depth)
 		return e;
 	info.name = buf_str(&w->path);
 	e = name_has_children(w->t, id, &info.has_children);
-	if (e == ERR_OK)
+	if (e == ERR_OK && !passed)
 		e = w->fn(w->arg, &info);
 	if (e == ERR_OK && info.has_children)
-		e = walk_below(w, id, depth + 1);
+		e = walk_below(w, id, after, depth + 1);
 	buf_truncate(&w->path, n);
 	return e;
 }
 
 static enum err
-walk_below(struct walk *w, uint32_t parent, unsigned depth)
+walk_row(struct walk *w, uint32_t parent, struct str key, struct str v, struct str after,
+	unsigned depth)
+{
+	struct str component = str_from(key, 4), head, rest;
+	uint32_t id;
+
+	if (parent == 0 && str_eq(component, STR("INBOX")))
+		return ERR_OK;
+	if (v.n != 4)
+		return ERR_CORRUPT;
+	memcpy(&id, v.p, sizeof id);
+	(void)str_cut(after, '/', &head, &rest);
+	bool passed = after.n > 0 && str_eq(head, component);
+
+	return walk_one(w, le32toh(id), component, passed, passed ? rest : STR_EMPTY, depth);
+}
+
+static enum err
+walk_below(struct walk *w, uint32_t parent, struct str after, unsigned depth)
 {
 	struct kv_cursor *c;
-	struct key k = { .n = 0 };
-	struct str key, v;
-	enum err e = kv_cursor_open(w->t->kv, KV_NAME, &c);
+	struct key k;
+	struct str key, v, head, rest;
 
-	if (e != ERR_OK)
+	(void)str_cut(after, '/', &head, &rest);
+	enum err e = depth > MAILBOX_DEPTH_MAX ? ERR_CORRUPT : key_name(&k, parent, head);
+
+	if (e != ERR_OK || (e = kv_cursor_open(w->t->kv, KV_NAME, &c)) != ERR_OK)
 		return e;
-	if (depth > MAILBOX_DEPTH_MAX) {
-		kv_cursor_close(c);
-		return ERR_CORRUPT;
-	}
-	key_u32(&k, parent);
 	for (e = kv_cursor_seek(c, key_str(&k), &key, &v);
 		e == ERR_OK && key.n > 4 && be32_at(key, 0) == parent;
 		e = kv_cursor_next(c, &key, &v)) {
-		struct str component = str_from(key, 4);
-		uint32_t id;
-
-		if (parent == 0 && str_eq(component, STR("INBOX")))
-			continue;
-		if (v.n != 4) {
-			e = ERR_CORRUPT;
-			break;
-		}
-		memcpy(&id, v.p, sizeof id);
-		if ((e = walk_one(w, le32toh(id), component, depth)) != ERR_OK)
+		if ((e = walk_row(w, parent, key, v, after, depth)) != ERR_OK)
 			break;
 	}
 	kv_cursor_close(c);
@@ -254,25 +266,37 @@ stop_fn(void *arg, const struct mailbox_info *info)
 }
 
 enum err
-mailbox_walk(struct txn *t, mailbox_fn fn, void *arg)
+mailbox_walk_after(struct txn *t, struct str after, mailbox_fn fn, void *arg)
 {
 	struct stop stop = { .fn = fn, .arg = arg };
 	struct walk w = { .t = t, .fn = stop_fn, .arg = &stop };
+	struct str head, rest;
 	uint32_t inbox;
+	enum err e = ERR_OK;
+
+	(void)str_cut(after, '/', &head, &rest);
+	bool in_inbox = str_eq(head, STR("INBOX"));
 
 	buf_init(&w.path, (size_t)MAILBOX_NAME_MAX * 2);
-	enum err e = name_get(t, 0, STR("INBOX"), &inbox);
-
-	if (e == ERR_OK)
-		e = walk_one(&w, inbox, STR("INBOX"), 1);
+	if (after.n == 0 || in_inbox) {
+		e = name_get(t, 0, STR("INBOX"), &inbox);
+		if (e == ERR_OK)
+			e = walk_one(&w, inbox, STR("INBOX"), in_inbox, rest, 1);
+	}
 	if (e == ERR_OK || e == ERR_NOTFOUND)
-		e = walk_below(&w, 0, 1);
+		e = walk_below(&w, 0, in_inbox ? STR_EMPTY : after, 1);
 	buf_fini(&w.path);
 	return stop.stopped ? ERR_EOF : e;
 }
 
 enum err
-subscribed_walk(struct txn *t, subscribed_fn fn, void *arg)
+mailbox_walk(struct txn *t, mailbox_fn fn, void *arg)
+{
+	return mailbox_walk_after(t, STR_EMPTY, fn, arg);
+}
+
+static enum err
+subscribed_from(struct txn *t, struct str from, struct str prefix, subscribed_fn fn, void *arg)
 {
 	struct kv_cursor *c;
 	struct str key, v;
@@ -280,13 +304,41 @@ subscribed_walk(struct txn *t, subscribed_fn fn, void *arg)
 
 	if (e != ERR_OK)
 		return e;
-	for (e = kv_cursor_seek(c, STR("\x01"), &key, &v); e == ERR_OK && told == ERR_OK;
+	for (e = kv_cursor_seek(c, from, &key, &v);
+		e == ERR_OK && told == ERR_OK && str_starts(key, prefix);
 		e = kv_cursor_next(c, &key, &v))
 		told = fn(arg, key);
 	kv_cursor_close(c);
 	if (told != ERR_OK)
 		return told;
 	return e == ERR_EOF ? ERR_OK : e;
+}
+
+enum err
+subscribed_walk(struct txn *t, subscribed_fn fn, void *arg)
+{
+	return subscribed_from(t, STR("\x01"), STR_EMPTY, fn, arg);
+}
+
+enum err
+subscribed_walk_after(struct txn *t, struct str after, subscribed_fn fn, void *arg)
+{
+	char next[MAILBOX_NAME_MAX + 1];
+
+	if (after.n == 0 || after.n > MAILBOX_NAME_MAX)
+		return subscribed_walk(t, fn, arg);
+	/* no name holds a control character: nothing lies between */
+	memcpy(next, after.p, after.n);
+	next[after.n] = '\x01';
+	return subscribed_from(t, str_n(next, after.n + 1), STR_EMPTY, fn, arg);
+}
+
+enum err
+subscribed_walk_prefix(struct txn *t, struct str prefix, subscribed_fn fn, void *arg)
+{
+	if (prefix.n == 0 || prefix.n > MAILBOX_NAME_MAX)
+		return ERR_OK;
+	return subscribed_from(t, prefix, prefix, fn, arg);
 }
 
 bool

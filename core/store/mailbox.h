@@ -35,7 +35,10 @@ struct mailbox_info {
 	uint64_t highestmodseq; /* >= 1 */
 	uint32_t messages;
 	uint32_t unseen;
-	uint32_t recent_from; /* \Recent: UIDs from here on that no session has claimed */
+	uint32_t deleted;	/* with \Deleted */
+	uint64_t bytes;		/* the sum of their sizes, exact */
+	uint64_t deleted_bytes; /* the same of those with \Deleted */
+	uint32_t recent_from;	/* \Recent: UIDs from here on that no session has claimed */
 	unsigned special_use;
 	bool noselect; /* only a parent of others */
 	bool has_children;
@@ -64,11 +67,21 @@ mailbox_path(struct txn *t, uint32_t id, struct buf *out);
 typedef enum err (*mailbox_fn)(void *arg, const struct mailbox_info *info);
 MUST_USE enum err
 mailbox_walk(struct txn *t, mailbox_fn fn, void *arg);
+/* The same from behind the place of a path in that order on (empty: from the start), whether it
+ * still exists or not: for walks in steps. */
+MUST_USE enum err
+mailbox_walk_after(struct txn *t, struct str after, mailbox_fn fn, void *arg);
 
 /* Subscribed names, in byte order; they need not exist (RFC 3501 6.3.9). */
 typedef enum err (*subscribed_fn)(void *arg, struct str name);
 MUST_USE enum err
 subscribed_walk(struct txn *t, subscribed_fn fn, void *arg);
+/* The names behind after. */
+MUST_USE enum err
+subscribed_walk_after(struct txn *t, struct str after, subscribed_fn fn, void *arg);
+/* Those that begin with prefix. ERR_EOF: ended by fn. */
+MUST_USE enum err
+subscribed_walk_prefix(struct txn *t, struct str prefix, subscribed_fn fn, void *arg);
 bool
 subscribed_has(struct txn *t, struct str name);
 

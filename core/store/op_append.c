@@ -135,8 +135,7 @@ remove_replaced(struct append_set *set, struct txn *t, struct mailbox_row *to, i
 	set->r.replaced_gone = e == ERR_NOTFOUND;
 	if (e != ERR_OK)
 		return e;
-	row->messages--;
-	row->unseen -= (entry.flags & FLAG_SEEN) == 0;
+	row_count_out(t, row, &entry);
 	row->highestmodseq++;
 	writes_del_once(t->writes, KV_ENTRY, key_2u32(&k, row->id, uid));
 	e = chunk_edit_set(&chunk, t, row->id, uid, false, false);

@@ -88,8 +88,7 @@ transfer_one(struct txn *t, struct transfer *x, struct moving *m, const struct e
 	entry->save_ms = m->now_ms;
 	if (x->move) {
 		writes_del_once(t->writes, KV_ENTRY, key_2u32(&k, x->source->id, from->uid));
-		x->source->messages--;
-		x->source->unseen -= (from->flags & FLAG_SEEN) == 0;
+		row_count_out(t, x->source, from);
 		uidset_add(&m->gone, from->uid, from->uid);
 		e = chunk_edit_set(&m->out, t, x->source->id, from->uid, false, false);
 	} else {

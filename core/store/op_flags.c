@@ -67,12 +67,13 @@ flags_one(struct flags_op *op, struct txn *t, struct mailbox_row *row, struct ch
 	uidset_add(&op->step.changed, entry->uid, entry->uid);
 	if (op->a.known_modseq != 0 && was.modseq > op->a.known_modseq)
 		uidset_add(&op->step.overtaken, entry->uid, entry->uid);
+	row_count_out(t, row, &was);
+	row_count_in(t, row, entry);
 	entry_put(t, row->id, entry);
 	if (((entry->flags ^ was.flags) & FLAG_SEEN) == 0)
 		return ERR_OK;
 	bool unseen = (entry->flags & FLAG_SEEN) == 0;
 
-	row->unseen = unseen ? row->unseen + 1 : row->unseen - 1;
 	return chunk_edit_set(chunk, t, row->id, entry->uid, true, unseen);
 }
 
@@ -207,8 +208,7 @@ expunge_entries(struct expunge_op *op, struct txn *t, struct mailbox_row *row)
 			op->step_next = entry.uid;
 			break;
 		}
-		row->messages--;
-		row->unseen -= (entry.flags & FLAG_SEEN) == 0;
+		row_count_out(t, row, &entry);
 		uidset_add(&op->step.uids, entry.uid, entry.uid);
 		writes_del_once(t->writes, KV_ENTRY, key_2u32(&k, row->id, entry.uid));
 		e = chunk_edit_set(&chunk, t, row->id, entry.uid, false, false);

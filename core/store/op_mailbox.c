@@ -212,6 +212,7 @@ delete_run(struct update *u, struct txn *t)
 		e = leave_placeholder(t, &row);
 	else
 		e = prune(t, row.parent, mailbox_row_name(&row), 0);
+	row_uncount(t, &row);
 	row.dying = true;
 	row.parent = 0;
 	mailbox_row_put(t, &row);

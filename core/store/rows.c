@@ -7,7 +7,7 @@
 #include "core/base/clock.h"
 #include "core/base/hmap.h"
 
-enum { MAILBOX_FIXED = 56, MAILBOX_NOSELECT = 1, MAILBOX_DYING = 2 };
+enum { MAILBOX_FIXED = 72, MAILBOX_NOSELECT = 1, MAILBOX_DYING = 2 };
 
 static void
 le32_put(unsigned char *at, uint32_t v)
@@ -115,6 +115,9 @@ mailbox_row_decode(uint32_t id, struct str v, struct mailbox_row *out)
 	out->highestmodseq = le64_at(v, 32);
 	out->change_floor = le64_at(v, 40);
 	out->change_count = le32_at(v, 48);
+	out->deleted = le32_at(v, 52);
+	out->bytes = le64_at(v, 56);
+	out->deleted_bytes = le64_at(v, 64);
 	out->name_len = (uint32_t)(v.n - MAILBOX_FIXED);
 	memcpy(out->name, v.p + MAILBOX_FIXED, out->name_len);
 	return ERR_OK;
@@ -149,10 +152,47 @@ mailbox_row_put(struct txn *t, const struct mailbox_row *r)
 	le64_put(b + 32, r->highestmodseq);
 	le64_put(b + 40, r->change_floor);
 	le32_put(b + 48, r->change_count);
-	le32_put(b + 52, 0);
+	le32_put(b + 52, r->deleted);
+	le64_put(b + 56, r->bytes);
+	le64_put(b + 64, r->deleted_bytes);
 	memcpy(b + MAILBOX_FIXED, r->name, r->name_len);
 	key_u32(&k, r->id);
 	writes_put(t->writes, KV_MAILBOX, key_str(&k), str_n(b, MAILBOX_FIXED + r->name_len));
+}
+
+void
+row_count_in(struct txn *t, struct mailbox_row *row, const struct entry *e)
+{
+	bool deleted = (e->flags & FLAG_DELETED) != 0;
+
+	row->messages++;
+	row->bytes += e->size;
+	row->unseen += (e->flags & FLAG_SEEN) == 0;
+	row->deleted += deleted;
+	row->deleted_bytes += deleted ? e->size : 0;
+	t->added.messages++;
+	t->added.bytes += e->size;
+}
+
+void
+row_count_out(struct txn *t, struct mailbox_row *row, const struct entry *e)
+{
+	bool deleted = (e->flags & FLAG_DELETED) != 0;
+
+	row->messages--;
+	row->bytes -= e->size;
+	row->unseen -= (e->flags & FLAG_SEEN) == 0;
+	row->deleted -= deleted;
+	row->deleted_bytes -= deleted ? e->size : 0;
+	t->added.messages--;
+	t->added.bytes -= e->size;
+}
+
+void
+row_uncount(struct txn *t, const struct mailbox_row *row)
+{
+	t->added.messages -= row->messages;
+	t->added.bytes -= row->bytes;
 }
 
 enum err
@@ -429,8 +469,7 @@ entry_append(struct txn *t, struct mailbox_row *row, struct chunk_edit *c, struc
 
 	e->uid = row->uidnext++;
 	e->modseq = row->highestmodseq;
-	row->messages++;
-	row->unseen += unseen;
+	row_count_in(t, row, e);
 	entry_put(t, row->id, e);
 	return chunk_edit_set(c, t, row->id, e->uid, true, unseen);
 }
@@ -472,7 +511,8 @@ mailbox_row_new(struct txn *t, uint32_t parent, struct str component, bool nosel
 	out->id = (uint32_t)id;
 	out->parent = parent;
 	out->uidnext = out->recent_from = 1;
-	out->messages = out->unseen = 0;
+	out->messages = out->unseen = out->deleted = 0;
+	out->bytes = out->deleted_bytes = 0;
 	out->special_use = special_use;
 	out->noselect = noselect;
 	out->dying = false;

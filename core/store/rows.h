@@ -6,6 +6,7 @@
 #include "core/store/entry.h"
 #include "core/store/kv.h"
 #include "core/store/mailbox.h"
+#include "core/store/quota.h"
 #include "core/store/uidset.h"
 #include "core/store/writes.h"
 
@@ -17,15 +18,17 @@
 struct txn {
 	struct home *home;
 	struct kv_txn *kv;
-	struct writes *writes; /* NULL in a read step */
-	bool garbage;	       /* out: this update made garbage */
+	struct writes *writes;	  /* NULL in a read step */
+	bool garbage;		  /* out: this update made garbage */
+	struct quota_use added;	  /* out: what this update adds to the home's use; wraps below 0 */
+	struct quota_limit quota; /* in an update: the home's */
 };
 
 /* Point read: the update's own writes first. Errors as kv_get. */
 MUST_USE enum err
 txn_get(struct txn *t, enum kv_table table, struct str key, struct str *value_out);
 
-enum { SCHEMA_VERSION = 1, KEY_MAX = 500 };
+enum { SCHEMA_VERSION = 2, KEY_MAX = 500 };
 
 /* Keys are big-endian, so that they sort as numbers. */
 struct key {
@@ -94,7 +97,8 @@ be64_at(struct str s, size_t off)
 	return be64toh(v);
 }
 
-/* Numbers in meta: "schema", "mailbox" (last id), "uidvalidity" (last given). */
+/* Numbers in meta: "schema", "mailbox" (last id), "uidvalidity" (last given), "used-messages" and
+ * "used-bytes" (all entries outside of deleted mailboxes, see quota.h). */
 MUST_USE enum err
 meta_get(struct txn *t, const char *name, uint64_t *out); /* 0 when missing */
 void
@@ -107,6 +111,8 @@ struct mailbox_row {
 	bool dying; /* deleted: no name leads here, its entries are being removed */
 	uint64_t highestmodseq, change_floor; /* rows <= floor were trimmed from change */
 	uint32_t change_count;
+	uint32_t deleted;	       /* entries with \Deleted */
+	uint64_t bytes, deleted_bytes; /* sums of sizes: of all, of those */
 	uint32_t name_len;
 	char name[MAILBOX_NAME_MAX];
 };
@@ -121,6 +127,20 @@ mailbox_row_name(const struct mailbox_row *r)
 {
 	return str_n(r->name, r->name_len);
 }
+
+/* The entry counts in its mailbox and in the home's use from now on, or no longer: every counter
+ * but uidnext and modseqs. Flags of an entry change by taking the old one out and the new one in.
+ */
+void
+row_count_in(struct txn *t, struct mailbox_row *row, const struct entry *e);
+void
+row_count_out(struct txn *t, struct mailbox_row *row, const struct entry *e);
+/* The mailbox is deleted: all of it counts no longer. */
+void
+row_uncount(struct txn *t, const struct mailbox_row *row);
+/* In an update: writes t->added. ERR_QUOTA: it grows the use beyond the home's quota. */
+MUST_USE enum err
+use_apply(struct txn *t);
 
 enum { ENTRY_BYTES = 56 };
 MUST_USE enum err

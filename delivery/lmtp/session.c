@@ -126,6 +126,7 @@ command_broken(struct session *s, enum err e)
 	case ERR_BUSY:
 	case ERR_TEMP:
 	case ERR_CORRUPT:
+	case ERR_QUOTA:
 	case ERR_BUG:
 		break;
 	}

@@ -78,6 +78,8 @@ result_line(enum err e)
 		return "250 2.0.0 Delivered";
 	case ERR_LIMIT:
 		return "552 5.3.4 Message too large";
+	case ERR_QUOTA:
+		return "552 5.2.2 Mailbox is full";
 	case ERR_SYNTAX:
 		return "501 5.5.4 Bad delivery id";
 	case ERR_CORRUPT:

@@ -42,6 +42,7 @@ rcpt_reply(struct session *s, struct rcpt *r)
 	case ERR_EXISTS:
 	case ERR_DENIED:
 	case ERR_CORRUPT:
+	case ERR_QUOTA:
 	case ERR_BUG:
 		text = "451 4.3.5 The user's home is not usable";
 		break;

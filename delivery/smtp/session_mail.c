@@ -106,6 +106,7 @@ mail_allowed(struct smtp_session *s, const struct smtp_cmd *c)
 	case ERR_EXISTS:
 	case ERR_DENIED:
 	case ERR_CORRUPT:
+	case ERR_QUOTA:
 	case ERR_BUG:
 		break;
 	}

@@ -6,41 +6,6 @@
 
 enum { USES_MAX = 16, ID_PAIRS_MAX = 60, ENABLE_MAX = 1000 };
 
-static enum err
-parse_status_item(struct parser *p, struct args_status *out)
-{
-	static const char *const names[] = { "MESSAGES", "RECENT", "UIDNEXT", "UIDVALIDITY",
-		"UNSEEN", "HIGHESTMODSEQ" };
-
-	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-		if (parse_accept_word(p, names[i])) {
-			out->items |= 1u << i;
-			return ERR_OK;
-		}
-	}
-	return parse_fail(p, "unknown STATUS item");
-}
-
-enum err
-parse_status(struct parser *p, struct args_status *out)
-{
-	*out = (struct args_status){ 0 };
-	enum err e = parse_astring(p, &out->mailbox);
-
-	if (e == ERR_OK)
-		e = parse_sp(p);
-	if (e == ERR_OK)
-		e = parse_char(p, '(');
-	if (e != ERR_OK)
-		return e;
-	do {
-		e = parse_status_item(p, out);
-		if (e != ERR_OK)
-			return e;
-	} while (parse_accept(p, ' '));
-	return parse_char(p, ')');
-}
-
 enum err
 parse_mailbox(struct parser *p, struct args_names *out)
 {
@@ -141,60 +106,6 @@ parse_rename(struct parser *p, struct args_names *out)
 	if (e == ERR_OK)
 		e = parse_sp(p);
 	return e == ERR_OK ? parse_astring(p, &out->b) : e;
-}
-
-/* "(SPECIAL-USE)", or "RETURN (SPECIAL-USE CHILDREN)": what they ask for is always given. */
-static enum err
-parse_list_options(struct parser *p, bool is_return, bool *special_use_out)
-{
-	enum err e = parse_char(p, '(');
-
-	if (e != ERR_OK || parse_accept(p, ')'))
-		return e;
-	do {
-		if (parse_accept_word(p, "SPECIAL-USE"))
-			*special_use_out = true;
-		else if (!is_return || !parse_accept_word(p, "CHILDREN"))
-			return parse_fail(p, "unknown LIST option");
-	} while (parse_accept(p, ' '));
-	return parse_char(p, ')');
-}
-
-enum err
-parse_list(struct parser *p, struct args_names *out)
-{
-	bool ignored = false;
-	enum err e = ERR_OK;
-
-	*out = (struct args_names){ .special_use_only = false };
-	if (parse_peek(p) == '(') {
-		e = parse_list_options(p, false, &out->special_use_only);
-		if (e == ERR_OK)
-			e = parse_sp(p);
-	}
-	if (e == ERR_OK)
-		e = parse_astring(p, &out->a);
-	if (e == ERR_OK)
-		e = parse_sp(p);
-	if (e == ERR_OK)
-		e = parse_list_mailbox(p, &out->b);
-	if (e != ERR_OK || !parse_accept(p, ' '))
-		return e;
-	if (!parse_accept_word(p, "RETURN"))
-		return parse_fail(p, "RETURN expected");
-	e = parse_sp(p);
-	return e == ERR_OK ? parse_list_options(p, true, &ignored) : e;
-}
-
-enum err
-parse_lsub(struct parser *p, struct args_names *out)
-{
-	*out = (struct args_names){ .special_use_only = false };
-	enum err e = parse_astring(p, &out->a);
-
-	if (e == ERR_OK)
-		e = parse_sp(p);
-	return e == ERR_OK ? parse_list_mailbox(p, &out->b) : e;
 }
 
 static enum err

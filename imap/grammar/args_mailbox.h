@@ -7,34 +7,14 @@
  * begins behind the command's name and the space, and ends before the line's end; what it
  * returns dies with the arena. */
 
-enum {
-	STATUS_MESSAGES = 1 << 0,
-	STATUS_RECENT = 1 << 1,
-	STATUS_UIDNEXT = 1 << 2,
-	STATUS_UIDVALIDITY = 1 << 3,
-	STATUS_UNSEEN = 1 << 4,
-	STATUS_HIGHESTMODSEQ = 1 << 5, /* RFC 7162 3.1.7 */
-};
-struct args_status {
-	struct str mailbox;
-	unsigned items;
-};
-MUST_USE enum err
-parse_status(struct parser *p, struct args_status *out);
-
-/* One mailbox, or two for RENAME, or a reference and a pattern for LIST and LSUB. */
+/* One mailbox, or two for RENAME. */
 struct args_names {
 	struct str a, b;
-	bool special_use_only; /* LIST (SPECIAL-USE) ...; RFC 6154 3 */
 };
 MUST_USE enum err
 parse_mailbox(struct parser *p, struct args_names *out);
 MUST_USE enum err
 parse_rename(struct parser *p, struct args_names *out);
-MUST_USE enum err
-parse_list(struct parser *p, struct args_names *out);
-MUST_USE enum err
-parse_lsub(struct parser *p, struct args_names *out);
 
 /* SELECT or EXAMINE name [(CONDSTORE QRESYNC (...))]. RFC 7162 3.1.8. */
 struct args_select {

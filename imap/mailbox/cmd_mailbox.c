@@ -1,6 +1,8 @@
 /* CREATE, DELETE, RENAME, SUBSCRIBE, UNSUBSCRIBE: one update of the store each. Called by
  * step.c through the table. RFC 3501 6.3.3 to 6.3.7; RFC 6154 for CREATE's USE. */
 #include "imap/session/commands.h"
+#include "imap/session/listing.h"
+#include "imap/session/write.h"
 
 static void
 on_done(void *arg, enum err e, const struct mailbox_result *r)
@@ -21,6 +23,77 @@ static enum step
 finish(struct imap_session *s, struct cmd *c, const char *text)
 {
 	return c->op_err == ERR_OK ? cmd_ok(c, text) : cmd_fail(s, c, c->op_err);
+}
+
+/* What a mailbox is called now, and how a client of IMAP4rev2 called it before. */
+struct naming {
+	struct str name;
+	struct str old; /* as it was written; empty: nothing to tell */
+};
+
+static struct naming *
+new_naming(struct imap_session *s, struct cmd *c, struct str name)
+{
+	struct naming *n = arena_calloc(s->arena, 1, sizeof *n);
+
+	if (n != NULL)
+		*n = (struct naming){ .name = name, .old = STR_EMPTY };
+	c->state = n;
+	return n;
+}
+
+/* "* LIST () "/" "new" ("OLDNAME" ("old"))". ERR_AGAIN as session_read. RFC 9051 6.3.4, 6.3.6,
+ * 6.3.9.7. */
+static enum err
+tell_name(struct imap_session *s, const struct naming *n)
+{
+	struct mailbox_info m;
+	struct buf outer;
+	struct txn *t;
+	enum err e = session_read(s, &t);
+
+	if (e != ERR_OK)
+		return e;
+	buf_init(&outer, 2048);
+	session_outer_name(s, n->name, &outer);
+	const struct list_line line = {
+		.outer = buf_str(&outer), .m = &m, .flags = LINE_EXTENDED, .old = n->old
+	};
+
+	/* gone again meanwhile: there is nothing to tell */
+	if (mailbox_find(t, n->name, &m) == ERR_OK)
+		list_line_write(s, session_out(s), &line);
+	store_read_end(t);
+	buf_fini(&outer);
+	return ERR_OK;
+}
+
+static enum step
+finish_naming(struct imap_session *s, struct cmd *c, const char *text)
+{
+	const struct naming *n = c->state;
+
+	/* the change is made: what cannot be told now is no failure */
+	if (c->op_err == ERR_OK && n->old.n != 0 && tell_name(s, n) == ERR_AGAIN)
+		return STEP_MORE;
+	return finish(s, c, text);
+}
+
+/* The name as it is stored, in the words of the client. */
+static bool
+is_called(struct imap_session *s, struct str name, struct str raw)
+{
+	struct buf quoted, want;
+
+	buf_init(&quoted, 8192);
+	buf_init(&want, 8192);
+	session_write_mailbox(s, &quoted, name);
+	write_utf8_quoted(&want, raw);
+	bool same = str_eq(buf_str(&quoted), buf_str(&want));
+
+	buf_fini(&quoted);
+	buf_fini(&want);
+	return same;
 }
 
 /* True when another mailbox has one of these uses already: fn of mailbox_walk. */
@@ -65,7 +138,7 @@ run_create(struct imap_session *s, struct cmd *c)
 	unsigned uses;
 
 	if (c->phase != 0)
-		return finish(s, c, "Created");
+		return finish_naming(s, c, "Created");
 	enum err e = session_mailbox(s, c->a.create.mailbox, &name);
 
 	if (e != ERR_OK)
@@ -77,6 +150,13 @@ run_create(struct imap_session *s, struct cmd *c)
 		return cmd_no(c, "USEATTR", "Special use is unknown here or taken");
 	if (e != ERR_OK)
 		return cmd_fail(s, c, e);
+	struct naming *n = new_naming(s, c, name);
+
+	if (n == NULL)
+		return cmd_fail(s, c, ERR_LIMIT);
+	/* a name that is kept in another form than it was sent in */
+	if ((s->modes & MODE_REV2) != 0 && !is_called(s, name, c->a.create.mailbox))
+		n->old = c->a.create.mailbox;
 	c->phase = 1;
 	c->op = store_create(s->home, name, uses, on_done, s);
 	return STEP_WAIT;
@@ -107,13 +187,20 @@ run_rename(struct imap_session *s, struct cmd *c)
 	struct str from, to;
 
 	if (c->phase != 0)
-		return finish(s, c, "Renamed");
+		return finish_naming(s, c, "Renamed");
 	enum err e = session_mailbox(s, c->a.names.a, &from);
 
 	if (e == ERR_OK)
 		e = session_mailbox(s, c->a.names.b, &to);
 	if (e != ERR_OK)
 		return cmd_fail(s, c, e);
+	struct naming *n = new_naming(s, c, to);
+
+	if (n == NULL)
+		return cmd_fail(s, c, ERR_LIMIT);
+	/* RENAME INBOX leaves an INBOX: nothing has another name */
+	if ((s->modes & MODE_REV2) != 0 && !str_eq(from, STR("INBOX")))
+		n->old = c->a.names.a;
 	c->phase = 1;
 	c->op = store_rename(s->home, from, to, on_done, s);
 	return STEP_WAIT;

@@ -86,7 +86,17 @@ run_enable(struct imap_session *s, struct cmd *c)
 enum step
 run_namespace(struct imap_session *s, struct cmd *c)
 {
-	buf_addz(session_out(s), "* NAMESPACE ((\"\" \"/\")) NIL NIL\r\n");
+	const char sep[] = { s->imap->separator, '\0' };
+	struct buf *out = session_out(s);
+
+	buf_addz(out, "* NAMESPACE ((\"");
+	if (s->imap->inbox_prefix) {
+		buf_addz(out, "INBOX");
+		buf_addz(out, sep);
+	}
+	buf_addz(out, "\" \"");
+	buf_addz(out, sep);
+	buf_addz(out, "\")) NIL NIL\r\n");
 	return cmd_ok(c, "Namespace completed");
 }
 

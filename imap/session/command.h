@@ -4,6 +4,7 @@
 #include "core/store/update.h"
 #include "imap/grammar/args_append.h"
 #include "imap/grammar/args_fetch.h"
+#include "imap/grammar/args_list.h"
 #include "imap/grammar/args_mailbox.h"
 #include "imap/grammar/args_search.h"
 
@@ -68,6 +69,7 @@ struct cmd {
 		struct args_status status;
 		struct args_names names;
 		struct args_select select;
+		struct args_list list;
 		struct args_create create;
 		struct args_copy copy;
 		struct args_id id;

@@ -325,6 +325,9 @@ imap_init(struct imap *i, struct loop *l, struct store *st, const struct setting
 {
 	*i = (struct imap){ .loop = l, .store = st };
 	imap_set_limits(i, set);
+	/* not changed while sessions live: what clients remember would lead elsewhere */
+	i->separator = set->imap.separator.n == 1 ? set->imap.separator.p[0] : '/';
+	i->inbox_prefix = set->imap.inbox_prefix;
 	hmap_init(&i->users);
 	list_init(&i->sessions);
 	buf_init(&i->out, SCRATCH_MAX);

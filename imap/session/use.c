@@ -1,9 +1,7 @@
-/* What the commands use of their session: results, the read step, sets and names. Called by the
+/* What the commands use of their session: results, the read step and sets. Called by the
  * cmd_ files. Invariant: an enum err becomes a response code here and nowhere else. */
 #include "core/base/clock.h"
 #include "core/base/log.h"
-#include "core/mail/charset.h"
-#include "core/mail/utf7.h"
 #include "imap/session/session.h"
 #include "imap/session/write.h"
 
@@ -52,6 +50,8 @@ cmd_fail(struct imap_session *s, struct cmd *c, enum err e)
 		return cmd_no(c, "LIMIT", "Over a limit of this server");
 	case ERR_SYNTAX:
 		return cmd_no(c, "CANNOT", "Invalid mailbox name");
+	case ERR_QUOTA:
+		return cmd_no(c, "OVERQUOTA", "The quota of this account is used up");
 	case ERR_CORRUPT:
 		return cmd_no(c, "CORRUPTION", "Mailbox is damaged");
 	case ERR_TEMP:
@@ -149,28 +149,4 @@ session_progress(struct imap_session *s, struct cmd *c, uint64_t done, uint64_t 
 	buf_addc(out, ' ');
 	write_number(out, total);
 	buf_addz(out, ")] Still working\r\n");
-}
-
-enum err
-session_mailbox(struct imap_session *s, struct str raw, struct str *out)
-{
-	struct buf utf8, nfc, name;
-
-	buf_init(&utf8, 4096);
-	buf_init(&nfc, 4096);
-	buf_init(&name, 4096);
-	enum err e = utf7_to_utf8(&utf8, raw);
-
-	if (e == ERR_OK)
-		e = charset_nfc(&nfc, buf_str(&utf8));
-	if (e == ERR_OK)
-		e = mailbox_name_check(buf_str(&nfc), &name);
-	if (e == ERR_OK)
-		e = buf_check(&name);
-	if (e == ERR_OK)
-		e = arena_str(s->arena, buf_str(&name), out);
-	buf_fini(&utf8);
-	buf_fini(&nfc);
-	buf_fini(&name);
-	return e;
 }

@@ -192,6 +192,18 @@ write_mailbox(struct buf *out, struct str name)
 }
 
 void
+write_utf8_quoted(struct buf *out, struct str s)
+{
+	buf_addc(out, '"');
+	for (size_t i = 0; i < s.n; i++) {
+		if (s.p[i] == '"' || s.p[i] == '\\')
+			buf_addc(out, '\\');
+		buf_addc(out, s.p[i]);
+	}
+	buf_addc(out, '"');
+}
+
+void
 write_astring(struct buf *out, struct str s)
 {
 	struct parser p;

@@ -29,6 +29,9 @@ write_fetch_begin(struct buf *out, uint32_t seq);
 /* An UTF-8 mailbox name in modified UTF-7, quoted. */
 void
 write_mailbox(struct buf *out, struct str name);
+/* Quoted, whatever octets it has but controls: UTF-8 where the client has that. */
+void
+write_utf8_quoted(struct buf *out, struct str s);
 /* An astring: as an atom where it can be, else quoted or a literal. */
 void
 write_astring(struct buf *out, struct str s);

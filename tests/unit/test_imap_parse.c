@@ -11,6 +11,7 @@
 #include "core/store/entry.h"
 #include "imap/grammar/args_append.h"
 #include "imap/grammar/args_fetch.h"
+#include "imap/grammar/args_list.h"
 #include "imap/grammar/args_mailbox.h"
 #include "imap/grammar/args_search.h"
 #include "imap/grammar/pattern.h"
@@ -410,7 +411,7 @@ test_others(void **state)
 	struct args_store store;
 	struct args_create create;
 	struct args_id id;
-	struct args_names names;
+	struct args_list list;
 	struct args_status status;
 
 	(void)state;
@@ -439,8 +440,9 @@ test_others(void **state)
 	p = parser_of("(\"name\")");
 	assert_int_equal(parse_id(&p, &id), ERR_SYNTAX);
 	p = parser_of("(SPECIAL-USE) \"\" % RETURN (SPECIAL-USE CHILDREN)");
-	assert_int_equal(parse_list(&p, &names), ERR_OK);
-	assert_true(names.special_use_only);
+	assert_int_equal(parse_list(&p, &list), ERR_OK);
+	assert_int_equal(list.select, LIST_SPECIAL_USE);
+	assert_int_equal(list.returns, LIST_SPECIAL_USE | LIST_CHILDREN);
 	p = parser_of("INBOX (MESSAGES UNSEEN)");
 	assert_int_equal(parse_status(&p, &status), ERR_OK);
 	assert_int_equal(status.items, STATUS_MESSAGES | STATUS_UNSEEN);

@@ -1,0 +1,34 @@
+#ifndef POSTROOM_IMAP_LISTING_H
+#define POSTROOM_IMAP_LISTING_H
+
+#include "imap/session/session.h"
+
+/* The lines that describe mailboxes: LIST and STATUS responses, for the commands of these names,
+ * and for whoever has to tell of a mailbox unasked. */
+
+enum {
+	LINE_SUBSCRIBED = 1 << 0,
+	/* A name that only leads to others is \NonExistent, for who knows that word, and else
+	 * \Noselect. RFC 5258 3. */
+	LINE_EXTENDED = 1 << 1,
+	LINE_NO_CHILDREN = 1 << 2,	/* nothing of children is said */
+	LINE_CHILD_SUBSCRIBED = 1 << 3, /* CHILDINFO; RFC 5258 3.5 */
+	LINE_CHILD_SPECIAL_USE = 1 << 4,
+};
+struct list_line {
+	struct str outer;	      /* session_outer_name */
+	const struct mailbox_info *m; /* NULL: there is no such mailbox */
+	unsigned flags;		      /* LINE_ */
+	struct str old; /* OLDNAME as the client wrote it, or empty; RFC 9051 6.3.9.7 */
+};
+/* "* LIST (\HasNoChildren \Sent) "/" "Sent"" */
+void
+list_line_write(const struct imap_session *s, struct buf *out, const struct list_line *l);
+
+/* "* STATUS "Sent" (MESSAGES 2 SIZE 4711)"; items: STATUS_ of args_list.h. m is of this step, and
+ * selectable. */
+MUST_USE enum err
+status_write(struct imap_session *s, struct txn *t, const struct mailbox_info *m, struct str name,
+	unsigned items);
+
+#endif

@@ -1,0 +1,379 @@
+/* LIST and STATUS in full over whole sessions, on a real store. */
+#define PROGRAM "mailbox"
+#include "imap_case.h"
+
+/* Lines of the last answer that begin with start. */
+static size_t
+lines(const char *start)
+{
+	struct str s = buf_str(&c->in);
+	size_t n = 0;
+
+	while (s.n != 0) {
+		size_t lf = str_chr(s, '\n');
+
+		n += str_starts(s, str_of(start));
+		s = str_from(s, lf + 1);
+	}
+	return n;
+}
+
+/* ---- LIST-EXTENDED ---- */
+
+/* The mailboxes of RFC 5258 5, example 1, and what is subscribed there. */
+static void
+fruit(void)
+{
+	static const char *const names[] = { "Fruit", "Fruit/Apple", "Fruit/Banana", "Tofu",
+		"Vegetable", "Vegetable/Broccoli", "Vegetable/Corn" };
+	static const char *const subscribed[] = { "Fruit/Banana", "Fruit/Peach", "Vegetable",
+		"Vegetable/Broccoli" };
+	static const char *const defaults[] = { "Drafts", "Junk", "Sent", "Trash", "Archive" };
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		EXPECT(c, "OK", "CREATE %s", names[i]);
+	for (size_t i = 0; i < sizeof defaults / sizeof *defaults; i++) {
+		EXPECT(c, "OK", "UNSUBSCRIBE %s", defaults[i]);
+		EXPECT(c, "OK", "DELETE %s", defaults[i]);
+	}
+	for (size_t i = 0; i < sizeof subscribed / sizeof *subscribed; i++)
+		EXPECT(c, "OK", "SUBSCRIBE %s", subscribed[i]);
+}
+
+static void
+list_extended(void **state)
+{
+	(void)state;
+	RAN();
+	fruit();
+	/* example 2 */
+	EXPECT(c, "OK", "LIST (SUBSCRIBED) \"\" \"*\"");
+	assert_int_equal(lines("* LIST"), 5);
+	SAID(c, "* LIST (\\HasNoChildren \\Subscribed) \"/\" \"INBOX\"\r\n");
+	SAID(c, "* LIST (\\HasNoChildren \\Subscribed) \"/\" \"Fruit/Banana\"\r\n");
+	SAID(c, "* LIST (\\HasNoChildren \\NonExistent \\Subscribed) \"/\" \"Fruit/Peach\"\r\n");
+	SAID(c, "* LIST (\\HasChildren \\Subscribed) \"/\" \"Vegetable\"\r\n");
+	SAID(c, "* LIST (\\HasNoChildren \\Subscribed) \"/\" \"Vegetable/Broccoli\"\r\n");
+	/* examples 3, 4, 6 */
+	EXPECT(c, "OK", "LIST () \"\" %% RETURN (CHILDREN)");
+	assert_int_equal(lines("* LIST"), 4);
+	SAID(c, "* LIST (\\HasChildren) \"/\" \"Fruit\"\r\n");
+	EXPECT(c, "OK", "LIST (REMOTE) \"\" * RETURN (SUBSCRIBED)");
+	assert_int_equal(lines("* LIST"), 8);
+	SAID(c, "* LIST (\\HasNoChildren) \"/\" \"Fruit/Apple\"\r\n");
+	SAID(c, "* LIST (\\HasNoChildren \\Subscribed) \"/\" \"Fruit/Banana\"\r\n");
+	SILENT(c, "Peach");
+	/* example 7: a name that several patterns match is told once */
+	EXPECT(c, "OK", "LIST \"\" (INBOX Tofu \"Vegetable/%%\" * nowhere) RETURN ()");
+	assert_int_equal(lines("* LIST"), 8);
+	EXPECT(c, "OK", "LIST \"\" (inbox Tofu Vegetable/%%)");
+	assert_int_equal(lines("* LIST"), 4);
+	EXPECT(c, "BAD", "LIST (RECURSIVEMATCH) \"\" *");
+	EXPECT(c, "BAD", "LIST (RECURSIVEMATCH REMOTE) \"\" *");
+	EXPECT(c, "BAD", "LIST (NONSENSE) \"\" *");
+	EXPECT(c, "BAD", "LIST \"\" ()");
+	EXPECT(c, "BAD", "LIST \"\" * RETURN (NONSENSE)");
+	EXPECT(c, "BAD", "LIST \"\" * (CHILDREN)");
+}
+
+static void
+recursive_match(void **state)
+{
+	(void)state;
+	fruit();
+	EXPECT(c, "OK", "LIST (SUBSCRIBED RECURSIVEMATCH) \"\" %%");
+	assert_int_equal(lines("* LIST"), 3);
+	SAID(c, "* LIST (\\HasChildren) \"/\" \"Fruit\" (\"CHILDINFO\" (\"SUBSCRIBED\"))\r\n");
+	SAID(c, "* LIST (\\HasChildren \\Subscribed) \"/\" \"Vegetable\" "
+		"(\"CHILDINFO\" (\"SUBSCRIBED\"))\r\n");
+	/* what is told by a line of its own is not told twice */
+	EXPECT(c, "OK", "LIST (RECURSIVEMATCH SUBSCRIBED) \"\" *");
+	assert_int_equal(lines("* LIST"), 5);
+	SILENT(c, "\"Fruit\" ");
+	SAID(c, "\"Vegetable\" (\"CHILDINFO\"");
+	/* parents that do not exist, and neighbours in the order of bytes */
+	EXPECT(c, "OK", "SUBSCRIBE foo2/bar/baz");
+	EXPECT(c, "OK", "SUBSCRIBE \"foo2 x\"");
+	EXPECT(c, "OK", "SUBSCRIBE foo2/qux");
+	EXPECT(c, "OK", "LIST (SUBSCRIBED RECURSIVEMATCH) \"\" foo%%");
+	assert_int_equal(lines("* LIST"), 2);
+	SAID(c, "* LIST (\\HasNoChildren \\NonExistent) \"/\" \"foo2\" "
+		"(\"CHILDINFO\" (\"SUBSCRIBED\"))\r\n");
+	EXPECT(c, "OK", "LIST (SUBSCRIBED RECURSIVEMATCH) foo2/ (%% nothing)");
+	assert_int_equal(lines("* LIST"), 2);
+	SAID(c, "\"foo2/bar\" (\"CHILDINFO\" (\"SUBSCRIBED\"))\r\n");
+	SAID(c, "* LIST (\\HasNoChildren \\NonExistent \\Subscribed) \"/\" \"foo2/qux\"\r\n");
+	/* with a special use to look for */
+	EXPECT(c, "OK", "CREATE Fruit/Old (USE (\\Archive))");
+	EXPECT(c, "OK", "LIST (SPECIAL-USE RECURSIVEMATCH) \"\" %%");
+	assert_int_equal(lines("* LIST"), 1);
+	SAID(c, "* LIST (\\HasChildren) \"/\" \"Fruit\" (\"CHILDINFO\" (\"SPECIAL-USE\"))\r\n");
+	EXPECT(c, "OK", "LIST (SPECIAL-USE RECURSIVEMATCH) \"\" *");
+	assert_int_equal(lines("* LIST"), 1);
+	SAID(c, "* LIST (\\HasNoChildren \\Archive) \"/\" \"Fruit/Old\"\r\n");
+	EXPECT(c, "OK", "LIST (SPECIAL-USE SUBSCRIBED) \"\" *");
+	assert_int_equal(lines("* LIST"), 0);
+	EXPECT(c, "OK", "SUBSCRIBE Fruit/Old");
+	EXPECT(c, "OK", "LIST (SPECIAL-USE SUBSCRIBED RECURSIVEMATCH) \"\" %%");
+	assert_int_equal(lines("* LIST"), 1);
+	SAID(c, "\"Fruit\" (\"CHILDINFO\" (\"SUBSCRIBED\" \"SPECIAL-USE\"))\r\n");
+}
+
+/* A name that only leads to others: the word that the client knows. */
+static void
+no_such_parent(void **state)
+{
+	(void)state;
+	EXPECT(c, "OK", "CREATE a/b");
+	EXPECT(c, "OK", "LIST \"\" a");
+	SAID(c, "* LIST (\\HasChildren \\Noselect) \"/\" \"a\"\r\n");
+	EXPECT(c, "OK", "LIST \"\" a RETURN (STATUS (MESSAGES))");
+	SAID(c, "* LIST (\\HasChildren \\NonExistent) \"/\" \"a\"\r\n");
+	SILENT(c, "* STATUS");
+	EXPECT(c, "NO [NONEXISTENT]", "STATUS a (MESSAGES)");
+}
+
+static void
+too_many_patterns(void **state)
+{
+	struct buf b;
+
+	(void)state;
+	buf_init(&b, 65536);
+	for (int i = 0; i < 900; i++)
+		buf_addf(&b, "%sname%d", i > 0 ? " " : "", i);
+	EXPECT(c, "OK", "LIST \"\" (%.*s)", STR_FMT(buf_str(&b)));
+	assert_int_equal(lines("* LIST"), 0);
+	buf_reset(&b);
+	for (int i = 0; i < 900; i++)
+		buf_addf(&b, "%s*%%*%%*%d", i > 0 ? " " : "", i);
+	EXPECT(c, "NO [LIMIT]", "LIST \"\" (%.*s)", STR_FMT(buf_str(&b)));
+	buf_fini(&b);
+}
+
+/* ---- LIST-STATUS, STATUS ---- */
+
+static void
+list_status(void **state)
+{
+	(void)state;
+	RAN();
+	append(c, "Drafts", "(\\Seen)", mail1);
+	append(c, "Drafts", "()", mail2);
+	EXPECT(c, "OK", "LIST \"\" %% RETURN (STATUS (MESSAGES UNSEEN))");
+	assert_int_equal(lines("* LIST"), 6);
+	assert_int_equal(lines("* STATUS"), 6);
+	SAID(c, "* LIST (\\HasNoChildren \\Drafts) \"/\" \"Drafts\"\r\n"
+		"* STATUS \"Drafts\" (MESSAGES 2 UNSEEN 1)\r\n");
+	SAID(c, "* STATUS \"Sent\" (MESSAGES 0 UNSEEN 0)\r\n");
+	EXPECT(c, "OK", "SUBSCRIBE gone");
+	EXPECT(c, "OK", "LIST (SUBSCRIBED) \"\" gone RETURN (STATUS (MESSAGES))");
+	assert_int_equal(lines("* LIST"), 1);
+	assert_int_equal(lines("* STATUS"), 0);
+	EXPECT(c, "BAD", "LIST \"\" * RETURN (STATUS)");
+	EXPECT(c, "BAD", "LIST \"\" * RETURN (STATUS ())");
+}
+
+static void
+says_size(const char *mailbox, size_t messages, size_t size, size_t deleted, size_t deleted_size)
+{
+	char want[200];
+
+	(void)snprintf(want, sizeof want, "(MESSAGES %zu SIZE %zu DELETED %zu DELETED-STORAGE %zu)",
+		messages, size, deleted, deleted_size);
+	EXPECT(c, "OK", "STATUS %s (DELETED-STORAGE DELETED SIZE MESSAGES)", mailbox);
+	SAID(c, want);
+}
+
+/* The sums are right after everything that can change them. */
+static void
+status_size(void **state)
+{
+	const size_t n1 = strlen(mail1), n2 = strlen(mail2);
+
+	(void)state;
+	RAN();
+	says_size("INBOX", 0, 0, 0, 0);
+	two_messages();
+	says_size("INBOX", 2, n1 + n2, 0, 0);
+	EXPECT(c, "OK", "STORE 1:2 +FLAGS (\\Deleted)");
+	says_size("INBOX", 2, n1 + n2, 2, n1 + n2);
+	EXPECT(c, "OK", "STORE 1 FLAGS (\\Seen)");
+	says_size("INBOX", 2, n1 + n2, 1, n2);
+	EXPECT(c, "OK", "COPY 1:2 Sent");
+	says_size("Sent", 2, n1 + n2, 1, n2);
+	EXPECT(c, "OK", "COPY 2 INBOX");
+	says_size("INBOX", 3, n1 + 2 * n2, 2, 2 * n2);
+	EXPECT(c, "OK", "MOVE 3 Trash");
+	says_size("Trash", 1, n2, 1, n2);
+	says_size("INBOX", 2, n1 + n2, 1, n2);
+	EXPECT(c, "OK", "EXPUNGE");
+	says_size("INBOX", 1, n1, 0, 0);
+	append(c, "INBOX", "(\\Deleted)", mail2);
+	says_size("INBOX", 2, n1 + n2, 1, n2);
+	EXPECT(c, "OK", "UNSELECT");
+	EXPECT(c, "OK", "RENAME INBOX old");
+	says_size("old", 2, n1 + n2, 1, n2);
+	says_size("INBOX", 0, 0, 0, 0);
+	EXPECT(c, "OK", "RENAME old older");
+	says_size("older", 2, n1 + n2, 1, n2);
+	EXPECT(c, "OK", "STATUS older (APPENDLIMIT HIGHESTMODSEQ)");
+	SAID(c, "APPENDLIMIT 52428800");
+	SAID(c, "(HIGHESTMODSEQ ");
+}
+
+/* ---- names as clients see them ---- */
+
+/* RFC 9051 6.3.9.7, in a session that speaks it. */
+static void
+old_names(void **state)
+{
+	struct list *first = w.imap.sessions.next;
+	struct imap_session *s = CONTAINER_OF(first, struct imap_session, link);
+
+	(void)state;
+	EXPECT(c, "OK", "CREATE caf&AOk-");
+	EXPECT(c, "OK", "RENAME caf&AOk- before");
+	SILENT(c, "* LIST");
+	assert_int_equal(w.imap.sessions_count, 1);
+	s->modes |= MODE_REV2;
+	EXPECT(c, "OK", "RENAME before \"caf\xc3\xa9\"");
+	SAID(c, "* LIST (\\HasNoChildren) \"/\" \"caf\xc3\xa9\" (\"OLDNAME\" (\"before\"))\r\n");
+	EXPECT(c, "OK", "CREATE \"caf\xc3\xa9/plain\"");
+	SILENT(c, "* LIST");
+	/* decomposed: kept in NFC */
+	EXPECT(c, "OK", "CREATE \"cafe\xcc\x81/new/\"");
+	SAID(c, "* LIST (\\HasNoChildren) \"/\" \"caf\xc3\xa9/new\" "
+		"(\"OLDNAME\" (\"cafe\xcc\x81/new/\"))\r\n");
+	EXPECT(c, "OK", "LIST \"\" \"caf\xc3\xa9/%%\"");
+	assert_int_equal(lines("* LIST"), 2);
+	EXPECT(c, "OK", "STATUS \"caf\xc3\xa9/new\" (MESSAGES)");
+	SAID(c, "* STATUS \"caf\xc3\xa9/new\" (MESSAGES 0)\r\n");
+	EXPECT(c, "NO [ALREADYEXISTS]", "RENAME \"caf\xc3\xa9/new\" \"caf\xc3\xa9/plain\"");
+	SILENT(c, "* LIST");
+	EXPECT(c, "OK", "RENAME INBOX archive/all");
+	SILENT(c, "* LIST");
+}
+
+static void
+another_separator(void **state)
+{
+	(void)state;
+	w.imap.separator = '.';
+	EXPECT(c, "OK", "CREATE Work.Plans");
+	EXPECT(c, "OK", "CREATE a/b");
+	EXPECT(c, "OK", "LIST \"\" %%");
+	SAID(c, "* LIST (\\HasChildren \\Noselect) \".\" \"Work\"\r\n");
+	SAID(c, "* LIST (\\HasNoChildren) \".\" \"a/b\"\r\n");
+	EXPECT(c, "OK", "LIST \"\" Work.%%");
+	SAID(c, "* LIST (\\HasNoChildren) \".\" \"Work.Plans\"\r\n");
+	EXPECT(c, "OK", "LIST \"\" \"\"");
+	SAID(c, "* LIST (\\Noselect) \".\" \"\"\r\n");
+	EXPECT(c, "OK", "LIST Work. *");
+	assert_int_equal(lines("* LIST"), 1);
+	EXPECT(c, "OK", "STATUS Work.Plans (MESSAGES)");
+	SAID(c, "* STATUS \"Work.Plans\" (MESSAGES 0)\r\n");
+	EXPECT(c, "OK", "SUBSCRIBE Work.Plans");
+	EXPECT(c, "OK", "LSUB \"\" Work*");
+	SAID(c, "* LSUB () \".\" \"Work.Plans\"\r\n");
+	EXPECT(c, "OK", "NAMESPACE");
+	SAID(c, "* NAMESPACE ((\"\" \".\")) NIL NIL\r\n");
+	w.imap.separator = '/';
+	EXPECT(c, "OK", "LIST \"\" Work/*");
+	SAID(c, "* LIST (\\HasNoChildren) \"/\" \"Work/Plans\"\r\n");
+	EXPECT(c, "OK", "LIST \"\" a*");
+	SAID(c, "\"a.b\"");
+}
+
+static void
+inbox_prefix(void **state)
+{
+	(void)state;
+	w.imap.inbox_prefix = true;
+	w.imap.separator = '.';
+	EXPECT(c, "OK", "NAMESPACE");
+	SAID(c, "* NAMESPACE ((\"INBOX.\" \".\")) NIL NIL\r\n");
+	EXPECT(c, "OK", "LIST \"\" %%");
+	assert_int_equal(lines("* LIST"), 1);
+	SAID(c, "* LIST (\\HasChildren) \".\" \"INBOX\"\r\n");
+	EXPECT(c, "OK", "LIST \"\" INBOX.%%");
+	assert_int_equal(lines("* LIST"), 5);
+	SAID(c, "* LIST (\\HasNoChildren \\Sent) \".\" \"INBOX.Sent\"\r\n");
+	EXPECT(c, "OK", "LIST (SUBSCRIBED RECURSIVEMATCH) \"\" %%");
+	SAID(c, "* LIST (\\HasChildren \\Subscribed) \".\" \"INBOX\" "
+		"(\"CHILDINFO\" (\"SUBSCRIBED\"))\r\n");
+	EXPECT(c, "OK", "UNSUBSCRIBE INBOX");
+	EXPECT(c, "OK", "LSUB \"\" %%");
+	assert_int_equal(lines("* LSUB"), 1);
+	SAID(c, "* LSUB (\\Noselect) \".\" \"INBOX\"\r\n");
+	EXPECT(c, "OK", "CREATE INBOX.new.one");
+	EXPECT(c, "OK", "CREATE inbox.INBOX.below");
+	EXPECT(c, "NO [CANNOT]", "CREATE other");
+	EXPECT(c, "NO [CANNOT]", "CREATE INBOX.INBOX");
+	append(c, "INBOX.new.one", "()", mail1);
+	append(c, "INBOX", "()", mail1);
+	EXPECT(c, "OK", "SELECT INBOX");
+	SAID(c, "* 1 EXISTS");
+	EXPECT(c, "OK [READ-WRITE]", "SELECT INBOX.new.one");
+	EXPECT(c, "OK", "COPY 1 INBOX.Sent");
+	EXPECT(c, "OK", "STATUS INBOX.Sent (MESSAGES)");
+	SAID(c, "* STATUS \"INBOX.Sent\" (MESSAGES 1)\r\n");
+	w.imap.inbox_prefix = false;
+	w.imap.separator = '/';
+	EXPECT(c, "OK", "LIST \"\" *");
+	SAID(c, "\"new/one\"");
+	SAID(c, "\"INBOX/below\"");
+}
+
+/* ---- many ---- */
+
+enum { MANY = 2000 };
+
+/* Steps go on where they stopped: nothing is missing, nothing said twice, and another session is
+ * served in between. */
+static void
+many_mailboxes(void **state)
+{
+	struct client *d;
+
+	(void)state;
+	for (int i = 0; i < MANY; i++) {
+		char line[100];
+
+		(void)snprintf(line, sizeof line, "m CREATE many/%d/%d\r\n", i % 40, i);
+		client_sendz(c, line);
+	}
+	client_sendz(c, "last SUBSCRIBE many/7/7\r\n");
+	assert_true(client_await(c, "last OK", false, CLIENT_WAIT_MS));
+	assert_int_equal(lines("m NO"), 0);
+	d = second();
+	EXPECT(c, "OK", "LIST \"\" * RETURN (STATUS (MESSAGES UIDNEXT) SUBSCRIBED)");
+	assert_int_equal(lines("* LIST"), MANY + 40 + 1 + 6);
+	assert_int_equal(lines("* STATUS"), MANY + 6);
+	EXPECT(c, "OK", "LIST (SUBSCRIBED RECURSIVEMATCH) \"\" (many/%% many)");
+	assert_int_equal(lines("* LIST"), 2);
+	/* from anywhere on, whether the place is there or not */
+	EXPECT(c, "OK", "LIST \"\" many/7/*");
+	assert_int_equal(lines("* LIST"), MANY / 40);
+	client_free(d);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(list_extended),
+		TEST(recursive_match),
+		TEST(no_such_parent),
+		TEST(too_many_patterns),
+		TEST(list_status),
+		TEST(status_size),
+		TEST(old_names),
+		TEST(another_separator),
+		TEST(inbox_prefix),
+		TEST(many_mailboxes),
+		cmocka_unit_test(test_every_capability_was_tested),
+	};
+
+	return cmocka_run_group_tests(tests, group_setup, group_teardown);
+}
