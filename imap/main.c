@@ -107,6 +107,7 @@ start(struct role_ctx *c)
 	v->pool = pool_new(role_loop(c), (unsigned)set->store.pool_threads);
 	v->store = store_new(role_loop(c), v->pool, set);
 	imap_init(&v->imap, role_loop(c), v->store, set);
+	v->imap.pool = v->pool;
 	v->imap.on_empty = on_empty;
 	v->imap.counts = role_counts(c);
 	buf_init(&address, 256);

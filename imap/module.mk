@@ -36,6 +36,7 @@ imap_libimap_a_SOURCES = \
 	imap/mailbox/cmd_mailbox.c \
 	imap/mailbox/cmd_select.c \
 	imap/mailbox/cmd_status.c \
+	imap/search/aside.c imap/search/aside.h \
 	imap/search/cmd_search.c \
 	imap/search/match.c imap/search/match.h \
 	imap/search/order.c imap/search/order.h \

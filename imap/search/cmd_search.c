@@ -49,6 +49,13 @@ refuse(struct imap_session *s, struct cmd *c, enum step step)
 	return step;
 }
 
+/* A text that was searched on the pool has its answer. */
+static void
+on_aside(void *arg)
+{
+	session_resume(arg);
+}
+
 static enum step
 begin(struct imap_session *s, struct cmd *c)
 {
@@ -76,6 +83,7 @@ begin(struct imap_session *s, struct cmd *c)
 		return cmd_fail(s, c, e);
 	if (a->has_modseq)
 		session_condstore(s);
+	matcher_use_pool(&st->matcher, s->imap->pool, on_aside, s);
 	matcher_bounds(&st->matcher, &st->uid, &st->last_uid);
 	c->phase = SEARCH_JUDGE;
 	return STEP_MORE;
@@ -144,6 +152,8 @@ judge(struct imap_session *s, struct cmd *c, struct search_state *st)
 		session_progress(s, c, view_rank(s->sel.view, st->uid), view_count(s->sel.view));
 		return STEP_MORE;
 	}
+	if (e == ERR_BUSY)
+		return STEP_WAIT;
 	if (e != ERR_EOF)
 		return cmd_fail(s, c, e);
 	c->phase = SEARCH_ARRANGE;

@@ -2,8 +2,10 @@
  * depth when it was parsed, so recursion is bounded; a message's file is opened at most once. */
 #include "imap/search/match.h"
 
+#include <errno.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "core/mail/charset.h"
@@ -11,6 +13,7 @@
 #include "core/mail/header.h"
 #include "core/mail/search.h"
 #include "core/store/entry.h"
+#include "imap/search/aside.h"
 #include "imap/session/fields.h"
 
 enum { READ_BYTES = 256 * 1024 }; /* smaller files are read, larger ones mapped */
@@ -180,6 +183,8 @@ matcher_init(struct matcher *m, struct search_node *root, const struct matcher_o
 void
 matcher_fini(struct matcher *m)
 {
+	aside_forget(m->aside);
+	m->aside = NULL;
 	unprepare(m->root);
 	buf_fini(&m->file_buf);
 }
@@ -211,6 +216,14 @@ matcher_bounds(const struct matcher *m, uint32_t *lo_out, uint32_t *hi_out)
 	for (const struct search_node *c = m->root->first; c != NULL && *hi_out != 0; c = c->next)
 		if (c->kind == SEARCH_UID || (c->kind == SEARCH_SEQ && c->set.saved))
 			narrow(m, c, lo_out, hi_out);
+}
+
+void
+matcher_use_pool(struct matcher *m, struct pool *p, void (*fn)(void *arg), void *arg)
+{
+	m->pool = p;
+	m->fn = fn;
+	m->arg = arg;
 }
 
 /* ---- one message ---- */
@@ -246,6 +259,106 @@ need_record(struct target *t)
 	return t->has_record;
 }
 
+/* ---- aside ---- */
+
+/* n: NULL: only bring the file into memory. */
+static bool
+ask_aside(struct target *t, const struct search_node *n, struct mime *mime)
+{
+	struct matcher *m = t->m;
+	const struct aside_question q = { .home = m->home,
+		.msg = t->entry->msg,
+		.size = t->entry->size,
+		.key = n != NULL ? &n->prepared->key : NULL,
+		.mime = mime,
+		.with_header = n != NULL && n->kind == SEARCH_TEXT,
+		.field = n != NULL ? n->field : STR_EMPTY,
+		.warm_only = n == NULL };
+
+	m->aside = aside_start(m->pool, &q, m->fn, m->arg);
+	m->aside_node = n;
+	m->aside_msg = t->entry->msg;
+	return !failed(t, ERR_BUSY);
+}
+
+/* A large text: ERR_OK: *out says; else it is asked now, or t has failed. */
+static enum err
+match_aside(struct target *t, const struct search_node *n, bool *out)
+{
+	const struct matcher *m = t->m;
+	struct mime mime;
+
+	if (t->err != ERR_OK)
+		return t->err;
+	for (size_t i = 0; i < m->answers_count; i++)
+		if (m->answers[i].node == n) {
+			*out = m->answers[i].found;
+			return ERR_OK;
+		}
+	if (n->kind == SEARCH_HEADER) {
+		(void)ask_aside(t, n, NULL);
+		return t->err;
+	}
+	if (!need_record(t) || failed(t, message_mime(&t->msg, &mime)))
+		return t->err;
+	(void)ask_aside(t, n, &mime);
+	mime_fini(&mime);
+	return t->err;
+}
+
+static bool
+goes_aside(const struct target *t)
+{
+	return t->m->pool != NULL && t->entry->size > READ_BYTES &&
+	       t->m->answers_count < MATCHER_ANSWERS_MAX;
+}
+
+/* What was asked about the entry before this one, or about it. */
+static enum err
+take_aside(struct matcher *m, uint64_t msg)
+{
+	bool found = false;
+
+	if (m->answers_msg != msg)
+		m->answers_count = 0;
+	m->answers_msg = msg;
+	if (m->aside == NULL)
+		return ERR_OK;
+	if (!aside_is_done(m->aside))
+		return ERR_BUSY;
+	enum err e = aside_result(m->aside, &found);
+
+	aside_forget(m->aside);
+	m->aside = NULL;
+	if (e != ERR_OK || m->aside_msg != msg)
+		return m->aside_msg == msg ? e : ERR_OK;
+	if (m->aside_node == NULL)
+		m->warm_msg = msg;
+	else
+		m->answers[m->answers_count++] =
+			(struct matcher_answer){ .node = m->aside_node, .found = found };
+	return ERR_OK;
+}
+
+/* As pread; ERR_BUSY: not in memory. */
+static enum err
+read_some(struct target *t, int fd, char *to, size_t size, size_t at, size_t *n_out)
+{
+	bool wait = t->m->pool == NULL || t->m->warm_msg == t->entry->msg;
+	const struct iovec v = { .iov_base = to, .iov_len = size };
+	ssize_t n = preadv2(fd, &v, 1, (off_t)at, wait ? 0 : RWF_NOWAIT);
+
+	if (n < 0 && !wait && errno == EAGAIN)
+		return ERR_BUSY;
+	/* a file system without it */
+	if (n < 0 && !wait && errno == EOPNOTSUPP)
+		n = pread(fd, to, size, (off_t)at);
+	if (n <= 0)
+		return ERR_CORRUPT;
+	*n_out = (size_t)n;
+	return ERR_OK;
+}
+
 static enum err
 read_small(struct target *t, int fd, size_t size)
 {
@@ -256,12 +369,11 @@ read_small(struct target *t, int fd, size_t size)
 
 	if (to == NULL)
 		return ERR_LIMIT;
-	for (size_t got = 0; got < size;) {
-		ssize_t n = pread(fd, to + got, size - got, (off_t)got);
+	for (size_t got = 0, n = 0; got < size; got += n) {
+		enum err e = read_some(t, fd, to + got, size - got, got, &n);
 
-		if (n <= 0)
-			return ERR_CORRUPT;
-		got += (size_t)n;
+		if (e != ERR_OK)
+			return e;
 	}
 	buf_commit(b, size);
 	t->file = buf_str(b);
@@ -299,6 +411,8 @@ need_file(struct target *t)
 		return false;
 	e = size <= READ_BYTES ? read_small(t, fd, size) : map_large(t, fd, size);
 	(void)close(fd);
+	if (e == ERR_BUSY)
+		return ask_aside(t, NULL, NULL);
 	t->has_file = !failed(t, e);
 	return t->has_file;
 }
@@ -380,6 +494,10 @@ match_header(struct target *t, const struct search_node *n)
 			return false;
 		return match_kept(n, run);
 	}
+	bool found = false;
+
+	if (goes_aside(t))
+		return match_aside(t, n, &found) == ERR_OK && found;
 	if (!need_file(t))
 		return false;
 	return search_header(&n->prepared->key, t->file, n->field);
@@ -388,6 +506,10 @@ match_header(struct target *t, const struct search_node *n)
 static bool
 match_body(struct target *t, const struct search_node *n)
 {
+	bool found = false;
+
+	if (goes_aside(t))
+		return match_aside(t, n, &found) == ERR_OK && found;
 	if (!need_mime(t))
 		return false;
 	return search_body(&n->prepared->key, &t->mime, t->file, n->kind == SEARCH_TEXT);
@@ -511,6 +633,9 @@ matcher_run(struct matcher *m, const struct match_step *step, uint32_t seq,
 {
 	struct target t = { .m = m, .step = step, .entry = entry, .seq = seq, .cost = 1 };
 
+	t.err = take_aside(m, entry->msg);
+	if (t.err != ERR_OK)
+		return t.err;
 	*out = matches(&t, m->root) && t.err == ERR_OK;
 	*cost_out += t.cost;
 	if (t.has_mime)

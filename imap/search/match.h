@@ -6,6 +6,8 @@
 #include "core/store/uidset.h"
 #include "imap/grammar/args_search.h"
 
+enum { MATCHER_ANSWERS_MAX = 32 };
+
 /* SEARCH's tree against one message. What a key needs is loaded when it is first asked for: the
  * entry is there, the record comes from the index, the text from the message's file. */
 struct matcher {
@@ -14,6 +16,19 @@ struct matcher {
 	const struct uidset *saved;
 	int64_t now_sec;
 	struct buf file_buf; /* small messages are read into it */
+	/* What is large or not in memory is searched on the pool (aside.h); see matcher_use_pool.
+	 */
+	struct pool *pool;
+	void (*fn)(void *arg);
+	void *arg;
+	struct aside *aside; /* the one under way */
+	const struct search_node *aside_node;
+	uint64_t aside_msg, warm_msg, answers_msg;
+	struct matcher_answer {
+		const struct search_node *node;
+		bool found;
+	} answers[MATCHER_ANSWERS_MAX]; /* about answers_msg */
+	size_t answers_count;
 };
 
 struct matcher_options {
@@ -31,14 +46,18 @@ matcher_init(struct matcher *m, struct search_node *root, const struct matcher_o
 	struct home *h, struct arena *a);
 void
 matcher_fini(struct matcher *m);
+/* Texts that would hold up the loop go to p, and matcher_run is ERR_BUSY then: fn is called from
+ * the loop when it is worth asking again for the same entry. Without a pool all is done here. */
+void
+matcher_use_pool(struct matcher *m, struct pool *p, void (*fn)(void *arg), void *arg);
 
 struct match_step {
 	struct txn *txn;
 	const struct keywords *keywords;
 	uint32_t recent_from;
 };
-/* *out: does it match? ERR_NOTFOUND: the message is gone; ERR_TEMP, ERR_CORRUPT. *cost_out: grows
- * with what had to be read; an entry alone is 1. */
+/* *out: does it match? ERR_NOTFOUND: the message is gone; ERR_BUSY; ERR_TEMP, ERR_CORRUPT.
+ * *cost_out: grows with what had to be read; an entry alone is 1. */
 MUST_USE enum err
 matcher_run(struct matcher *m, const struct match_step *step, uint32_t seq,
 	const struct entry *entry, bool *out, uint64_t *cost_out);

@@ -56,7 +56,7 @@ result_partial(const struct search_result *r, const struct partial_range *p, uin
 static void
 save_span(const struct search_result *r, uint64_t from, uint64_t to, struct uidset *out)
 {
-	size_t range;
+	size_t range = 0;
 
 	if (r->order != NULL) {
 		for (uint64_t i = from; i < to; i++)

@@ -31,6 +31,7 @@ struct imap_limits {
 struct imap {
 	struct loop *loop;
 	struct store *store;
+	struct pool *pool; /* for what would hold up the loop; NULL: all is done on it */
 	struct imap_limits limits;
 	struct hmap users; /* struct imap_user by name */
 	struct list sessions;

@@ -53,6 +53,7 @@ world_start_in(struct world *w, const char *dir)
 	w->settings = settings_defaults();
 	w->store = store_new(w->loop, w->pool, w->settings);
 	imap_init(&w->imap, w->loop, w->store, w->settings);
+	w->imap.pool = w->pool;
 }
 
 static inline void

@@ -583,6 +583,59 @@ i18nlevel(void **state)
 	SAID(c, "* SORT 5 1 2 4 3\r\n");
 }
 
+/* Beyond 256 KiB a text is searched on the pool; the answers are the same. */
+static void
+test_large_texts(void **state)
+{
+	enum { BODY = 400000 };
+	static const struct {
+		const char *keys, *answer;
+	} rows[] = {
+		{ "BODY needle", "* SEARCH 1 3\r\n" },
+		{ "NOT BODY needle", "* SEARCH 2\r\n" },
+		{ "TEXT needle NOT BODY haystack", "* SEARCH 3\r\n" },
+		{ "OR BODY haystack HEADER X-Far away", "* SEARCH 1 2\r\n" },
+		{ "HEADER X-Far \"\"", "* SEARCH 2\r\n" },
+		{ "BODY x-far", "* SEARCH\r\n" },
+		{ "TEXT x-far", "* SEARCH 2\r\n" },
+		{ "BODY needle BODY needle OR (BODY needle) (TEXT nothing)", "* SEARCH 1 3\r\n" },
+	};
+	char *body = xmalloc(BODY + 1);
+	struct buf many;
+
+	(void)state;
+	memset(body, 'y', BODY);
+	for (size_t i = 77; i < BODY; i += 78)
+		body[i] = '\n';
+	body[BODY] = '\0';
+	EXPECT(c, "OK", "APPEND INBOX {%zu+}\r\nSubject: a\r\n\r\nhaystack\r\n%sneedle\r\n",
+		strlen("Subject: a\r\n\r\nhaystack\r\nneedle\r\n") + BODY, body);
+	EXPECT(c, "OK", "APPEND INBOX {%zu+}\r\nX-Far: away\r\n\r\n%s",
+		strlen("X-Far: away\r\n\r\n") + BODY, body);
+	append(c, "INBOX", "()", "Subject: small\r\n\r\nneedle\r\n");
+	EXPECT(c, "OK", "SELECT INBOX");
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		EXPECT(c, "OK", "SEARCH %s", rows[i].keys);
+		SAID(c, rows[i].answer);
+	}
+	/* more keys than answers are kept of one message */
+	buf_init(&many, 4096);
+	for (int i = 0; i < 40; i++)
+		buf_addf(&many, " BODY needle NOT BODY no%d", i);
+	EXPECT(c, "OK", "SEARCH%.*s", STR_FMT(buf_str(&many)));
+	SAID(c, "* SEARCH 1 3\r\n");
+	buf_fini(&many);
+	/* a client that leaves meanwhile */
+	struct client *gone = second();
+
+	EXPECT(gone, "OK", "SELECT INBOX");
+	client_sendz(gone, "x SEARCH BODY nothing\r\n");
+	client_free(gone);
+	EXPECT(c, "OK", "SEARCH BODY needle");
+	SAID(c, "* SEARCH 1 3\r\n");
+	free(body);
+}
+
 int
 main(void)
 {
@@ -600,6 +653,7 @@ main(void)
 		TEST(sort_display),
 		TEST(esort),
 		TEST(i18nlevel),
+		TEST(test_large_texts),
 		cmocka_unit_test(test_every_capability_was_tested),
 	};
 
