@@ -2,84 +2,14 @@
 import os
 import re
 import subprocess
-import time
 
 import pytest
 
 from harness.instance import password_of
+from harness.syncing import Mbsync, ok, run
 
 MAIL = (b"From: Ann <ann@example.org>\r\nTo: Bob <bob@example.org>\r\nSubject: Message %d\r\n"
         b"Date: Sat, 21 Nov 2026 08:00:00 +0100\r\nMessage-ID: <%d@example.org>\r\n\r\nNumber %d.\r\n")
-
-
-def ok(answer):
-    typ, data = answer
-    assert typ == "OK", data
-    return data
-
-
-def run(*args, **kw):
-    done = subprocess.run([str(a) for a in args], capture_output=True, timeout=120, **kw)
-    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
-    return done.stdout
-
-
-class Mbsync:
-    """A maildir that mbsync keeps equal to a user's mailboxes."""
-
-    def __init__(self, postroom, user, directory):
-        self.dir = directory
-        directory.mkdir()
-        self.maildir = directory / "mail"
-        self.maildir.mkdir()
-        self.rc = directory / "mbsyncrc"
-        self.rc.write_text(f"""
-IMAPAccount a
-Host localhost
-Port {postroom.imaps_port}
-User {user}
-Pass {password_of(user)}
-SSLType IMAPS
-SystemCertificates no
-CertificateFile {postroom.certs.ca}
-
-IMAPStore far
-Account a
-
-MaildirStore near
-Path {self.maildir}/
-Inbox {self.maildir}/INBOX
-SubFolders Verbatim
-
-Channel c
-Far :far:
-Near :near:
-Patterns *
-Create Both
-Remove Both
-Expunge Both
-SyncState *
-""")
-
-    def sync(self):
-        run("mbsync", "-c", self.rc, "-a", env={**os.environ, "HOME": str(self.dir)})
-
-    def files(self, name):
-        d = self.maildir / name
-        return sorted(p for sub in ("cur", "new") for p in (d / sub).iterdir())
-
-    def add(self, name, data, flags=""):
-        d = self.maildir / name / "cur"
-        p = d / f"{time.time_ns()}.test:2,{flags}"
-        p.write_bytes(data)
-        return p
-
-
-def with_flag(path, letter):
-    base, flags = path.name.split(":2,") if ":2," in path.name else (path.name, "")
-    target = path.parent.parent / "cur" / f"{base}:2,{''.join(sorted(set(flags) | {letter}))}"
-    path.rename(target)
-    return target
 
 
 @pytest.fixture
@@ -89,7 +19,7 @@ def synced(postroom, work, request):
     c = postroom.imap(user)
     for k in range(5):
         ok(c.append("INBOX", "", None, MAIL % (k, k, k)))
-    m = Mbsync(postroom, user, work / user.split("@")[0])
+    m = Mbsync(work / user.split("@")[0], postroom, user)
     m.sync()
     assert len(m.files("INBOX")) == 5
     yield m, c
@@ -100,7 +30,7 @@ def synced(postroom, work, request):
 def test_mbsync_takes_messages_both_ways(synced):
     m, c = synced
     ok(c.append("INBOX", r"(\Flagged)", None, MAIL % (6, 6, 6)))
-    m.add("INBOX", MAIL.replace(b"\r\n", b"\n") % (7, 7, 7), "S")
+    m.add("INBOX", MAIL % (7, 7, 7), "S")
     m.sync()
     assert len(m.files("INBOX")) == 7
     assert sum("F" in p.name.split(":2,")[-1] for p in m.files("INBOX")) == 1
@@ -120,14 +50,11 @@ def test_mbsync_takes_flags_and_deletions_both_ways(synced):
     ok(c.store("2", "+FLAGS", r"(\Deleted)"))
     ok(c.expunge())
 
-    def local(k):
-        return next(p for p in m.files("INBOX") if b"Message %d\n" % k in p.read_bytes())
-
-    with_flag(local(3), "F")
-    local(4).unlink()
+    m.change("INBOX", "<3@example.org>", add="F")
+    m.remove("INBOX", "<4@example.org>")
     m.sync()
     assert len(m.files("INBOX")) == 3
-    assert "R" in local(0).name.split(":2,")[-1]
+    assert m.state()["INBOX"]["<0@example.org>"] == "R"
     ok(c.noop())
     assert ok(c.search(None, "ALL")) == [b"1 2 3"]
     assert ok(c.search(None, "FLAGGED SUBJECT", '"Message 3"')) != [b""]
@@ -139,9 +66,8 @@ def test_mbsync_takes_folders_both_ways(synced):
     m, c = synced
     ok(c.create("Far/Away"))
     ok(c.append("Far/Away", "", None, MAIL % (1, 1, 1)))
-    for sub in ("cur", "new", "tmp"):
-        (m.maildir / "Near" / sub).mkdir(parents=True)
-    m.add("Near", MAIL.replace(b"\r\n", b"\n") % (2, 2, 2))
+    m.create("Near")
+    m.add("Near", MAIL % (2, 2, 2))
     m.sync()
     assert len(m.files("Far/Away")) == 1
     assert ok(c.select("Near")) == [b"1"]
