@@ -18,11 +18,11 @@ imap_libimap_a_SOURCES = \
 	imap/session/cmd_basic.c \
 	imap/session/fields.c imap/session/fields.h \
 	imap/session/listing.c imap/session/listing.h \
-	imap/session/names.c \
+	imap/session/names.c imap/session/names.h \
 	imap/session/rows.c imap/session/rows.h \
 	imap/session/session.c imap/session/session.h \
 	imap/session/step.c imap/session/step.h \
-	imap/session/sync.c \
+	imap/session/sync.c imap/session/sync.h \
 	imap/session/use.c \
 	imap/session/user.c \
 	imap/session/write.c imap/session/write.h \

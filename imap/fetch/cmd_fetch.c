@@ -9,6 +9,7 @@
 #include "imap/session/rows.h"
 #include "imap/fetch/section.h"
 #include "imap/session/write.h"
+#include "imap/session/sync.h"
 
 enum { LOOK_EVERY = 32, LOOK_LIGHT_EVERY = 512 };
 enum { FETCH_BEGIN, FETCH_FILTER, FETCH_VANISHED, FETCH_MARKING, FETCH_ROWS };

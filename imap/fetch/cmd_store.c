@@ -4,6 +4,7 @@
 #include "core/base/clock.h"
 #include "imap/session/commands.h"
 #include "imap/session/rows.h"
+#include "imap/session/sync.h"
 
 enum { LOOK_EVERY = 64 };
 

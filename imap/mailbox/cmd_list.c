@@ -7,6 +7,7 @@
 #include "imap/session/commands.h"
 #include "imap/session/listing.h"
 #include "imap/session/write.h"
+#include "imap/session/names.h"
 
 enum {
 	LIST_GATHER, /* the names with a special use, for RECURSIVEMATCH */

@@ -3,6 +3,7 @@
 #include "imap/session/commands.h"
 #include "imap/session/listing.h"
 #include "imap/session/write.h"
+#include "imap/session/names.h"
 
 static void
 on_done(void *arg, enum err e, const struct mailbox_result *r)

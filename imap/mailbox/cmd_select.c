@@ -6,6 +6,7 @@
 #include "core/base/clock.h"
 #include "imap/session/changed.h"
 #include "imap/session/commands.h"
+#include "imap/session/sync.h"
 
 enum { LOOK_EVERY = 64 };
 enum { SELECT_LOOK, SELECT_FILTER, SELECT_VANISHED, SELECT_ROWS };

@@ -3,6 +3,7 @@
 #include "imap/session/listing.h"
 
 #include "imap/session/write.h"
+#include "imap/session/names.h"
 
 static void
 add_attribute(struct buf *out, bool *first, const char *name)

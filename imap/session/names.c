@@ -6,6 +6,7 @@
 #include "core/mail/utf7.h"
 #include "imap/session/session.h"
 #include "imap/session/write.h"
+#include "imap/session/names.h"
 
 enum { NAME_MAX_BYTES = 8192 };
 

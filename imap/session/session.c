@@ -2,6 +2,7 @@
  * that the gate handed over, by the stream and by the timer. Invariant: a session is freed only at
  * the end of the outermost session_step, or from a callback outside of any. */
 #include "imap/session/step.h"
+#include "imap/session/sync.h"
 
 #include <stdlib.h>
 #include <sys/resource.h>

@@ -221,25 +221,6 @@ session_progress(struct imap_session *s, struct cmd *c, uint64_t done, uint64_t 
  * ERR_LIMIT. */
 MUST_USE enum err
 session_mailbox(struct imap_session *s, struct str raw, struct str *out);
-/* ---- names.c: what clients call mailboxes is not always what the store does ---- */
-
-/* A name of the store as LIST's patterns see it, with "/" between its parts and the prefix of the
- * personal namespace in front, appended. */
-void
-session_outer_name(const struct imap_session *s, struct str name, struct buf *out);
-/* The way back. False: no mailbox is called so. *out borrows outer. */
-bool
-session_inner_name(const struct imap_session *s, struct str outer, struct str *out);
-/* The same as it is written to the client: quoted, in modified UTF-7 or, where the session has
- * that, UTF-8, with its separator. RFC 3501 5.1.3; RFC 9051 5.1; RFC 9755 3. */
-void
-session_write_mailbox(const struct imap_session *s, struct buf *out, struct str name);
-void
-session_write_outer(const struct imap_session *s, struct buf *out, struct str outer);
-/* A reference and a pattern of LIST as an outer pattern, in the arena. ERR_SYNTAX, ERR_LIMIT: no
- * mailbox can match. */
-MUST_USE enum err
-session_pattern(struct imap_session *s, struct str reference, struct str pattern, struct str *out);
 /* BYE and the end, behind what is already written. */
 void
 session_bye(struct imap_session *s, const char *text);
@@ -255,39 +236,5 @@ user_put(struct imap_user *u);
 /* His sessions, in all workers, are more than he may have. */
 bool
 user_has_too_many(const struct imap_user *u);
-
-/* ---- sync.c ---- */
-
-/* Look at the mailbox and begin to announce. allow_expunge false: only when no sequence number
- * would change. ERR_OK: sync_step until it says ERR_OK; ERR_AGAIN: as session_read;
- * ERR_NOTFOUND: the mailbox is gone. */
-MUST_USE enum err
-sync_begin(struct imap_session *s, bool allow_expunge);
-/* ERR_AGAIN: more to say, call again when drained. */
-MUST_USE enum err
-sync_step(struct imap_session *s, bool with_uid);
-void
-sync_end(struct imap_session *s);
-/* A FETCH that no FETCH asked for; UID and MODSEQ are added for whom knows modseqs. RFC 7162 3.2.4.
- */
-enum { TELL_UID = 1 << 0, TELL_FLAGS = 1 << 1 };
-void
-sync_tell(struct imap_session *s, uint32_t seq, const struct entry *entry, const struct keywords *k,
-	unsigned items);
-/* "* VANISHED (EARLIER) 4,7:9" of the first *left ranges of set, some of them in a line; counts
- * left down. ERR_AGAIN: the step is full. RFC 7162 3.2.10. */
-MUST_USE enum err
-sync_vanished(struct imap_session *s, const struct uidset *set, size_t *left, bool earlier);
-/* Must the command end, or IDLE's look at the mailbox, with the view's HIGHESTMODSEQ? True when
- * MODSEQs above it were told while older changes were not. RFC 7162 3.2, 6. */
-bool
-sync_highest_due(const struct imap_session *s);
-/* "HIGHESTMODSEQ 17" appended. */
-void
-sync_highest_write(struct imap_session *s, struct buf *out);
-/* "* FLAGS" and PERMANENTFLAGS, when there are more keywords than the client knows; always
- * with force. */
-MUST_USE enum err
-sync_keywords(struct imap_session *s, struct txn *t, bool force);
 
 #endif

@@ -8,6 +8,7 @@
 #include "core/base/clock.h"
 #include "core/base/log.h"
 #include "imap/session/commands.h"
+#include "imap/session/sync.h"
 
 enum { BAD_MAX = 20, ARENA_MAX = 4 * 1024 * 1024 };
 

@@ -7,6 +7,7 @@
 #include "core/base/xalloc.h"
 #include "imap/session/session.h"
 #include "imap/session/write.h"
+#include "imap/session/sync.h"
 
 enum { PHASE_GATHER, PHASE_EXPUNGE, PHASE_FLAGS };
 enum { LOOK_EVERY = 64 };	/* messages between two looks at the clock */

@@ -4,6 +4,7 @@
 #include "core/base/log.h"
 #include "imap/session/session.h"
 #include "imap/session/write.h"
+#include "imap/session/sync.h"
 
 /* ---- results ---- */
 

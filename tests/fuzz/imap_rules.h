@@ -79,12 +79,14 @@ static const struct grammar_rule {
 	{ "number-sixty-three", ALTERNATIVES("0", "<nz-number-sixty-three>") },
 
 	/* ---- sets ---- */
-	{ "set", ALTERNATIVES("1", "<set-part>", "<set-part>,<set>", "1:*", "?SEARCHRES $") },
+	{ "set", ALTERNATIVES("1", "<ranges>", "<ranges>", "1:*", "?SEARCHRES $") },
+	{ "ranges", ALTERNATIVES("1", "<set-part>", "<set-part>,<ranges>") },
 	{ "set-part", ALTERNATIVES("1", "*", "<nz-number>", "<nz-number>:<nz-number>", "1:*",
 			      "<nz-number>:*", "*:<nz-number>", "*:*", "4294967295:1") },
 	{ "tiny", ALTERNATIVES("1", "2", "3", "4", "5") },
-	{ "small", ALTERNATIVES("1", "<tiny>", "<tiny>:<tiny>", "<tiny>,<tiny>", "1:*", "*",
-			   "<tiny>:*", "<tiny>:<tiny>,<small>", "2,4,6:8", "?SEARCHRES $") },
+	{ "small", ALTERNATIVES("1", "<few-ranges>", "<few-ranges>", "1:*", "*", "?SEARCHRES $") },
+	{ "few-ranges", ALTERNATIVES("1", "<tiny>", "<tiny>:<tiny>", "<tiny>,<tiny>", "<tiny>:*",
+				"<tiny>:<tiny>,<few-ranges>", "2,4,6:8") },
 
 	/* ---- flags, dates ---- */
 	{ "flag", ALTERNATIVES("\\Seen", "\\Deleted", "\\Answered", "\\Flagged", "\\Draft", "$Junk",

@@ -374,7 +374,7 @@ model_add(unsigned i)
 	static const char *const people[][3] = {
 		{ "\"Zoe \\\"Z\\\"\" <ann@example.org>", "ANN", "ZOE \"Z\"" },
 		{ "Bob@example.net", "BOB", "BOB@EXAMPLE.NET" },
-		{ "=?utf-8?Q?Albert?= <carol@example.org>", "CAROL", "ALBERT" },
+		{ "=?utf-8?Q?Robert?= <carol@example.org>", "CAROL", "ROBERT" },
 		{ "dave@example.org (The Dave)", "DAVE", "THE DAVE" },
 	};
 	static const char *const subjects[][2] = {
