@@ -15,7 +15,7 @@
 #include "core/base/xalloc.h"
 #include "core/sasl/exchange.h"
 
-enum { COOKIE_CHARS = 32, SHORT_MS = 50, PID = 4711 };
+enum { COOKIE_CHARS = 32, SHORT_MS = 600, PID = 4711 };
 
 struct world {
 	struct loop *loop;
