@@ -145,6 +145,7 @@ reload(struct role_ctx *c)
 	struct server *v = role_data(c);
 
 	imap_set_limits(&v->imap, role_settings(c));
+	users_check(&v->imap);
 }
 
 static void

@@ -443,6 +443,7 @@ fini(struct role_ctx *c)
 	for (size_t i = 0; i < c->all_count; i++)
 		settings_free(c->all[i]);
 	free(c->all);
+	counts_close(c->counts);
 	buf_fini(&c->parts);
 }
 

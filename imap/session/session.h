@@ -233,6 +233,9 @@ user_get(struct imap *i, struct str name, struct str check);
 /* One session less; with the last one u is gone. */
 void
 user_put(struct imap_user *u);
+/* New limits: users that nobody asks about are asked about from now on. */
+void
+users_check(struct imap *i);
 /* His sessions, in all workers, are more than he may have. */
 bool
 user_has_too_many(const struct imap_user *u);

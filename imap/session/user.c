@@ -146,6 +146,15 @@ on_timer(struct loop_timer *t)
 
 /* ---- users ---- */
 
+/* At a time of his own. */
+static void
+check_first(struct imap_user *u)
+{
+	int64_t ms = interval_ms(u->imap);
+
+	check_later(u, ms / 4 + (int64_t)(rand_u64() % (uint64_t)(ms - ms / 4 + 1)));
+}
+
 static struct imap_user *
 user_new(struct imap *i, struct str name)
 {
@@ -155,10 +164,7 @@ user_new(struct imap *i, struct str name)
 	u->name = str_dup(name);
 	loop_timer_init(&u->timer, i->loop, on_timer, u);
 	hmap_put(&i->users, &u->node, str_of(u->name));
-	int64_t ms = interval_ms(i);
-
-	/* a time of his own */
-	check_later(u, ms / 4 + (int64_t)(rand_u64() % (uint64_t)(ms - ms / 4 + 1)));
+	check_first(u);
 	return u;
 }
 
@@ -178,6 +184,18 @@ user_get(struct imap *i, struct str name, struct str check)
 		u->check = str_dup(check);
 	}
 	return u;
+}
+
+void
+users_check(struct imap *i)
+{
+	for (struct hmap_node *n = hmap_next(&i->users, NULL); n != NULL;
+		n = hmap_next(&i->users, n)) {
+		struct imap_user *u = CONTAINER_OF(n, struct imap_user, node);
+
+		if (!loop_timer_active(&u->timer))
+			check_first(u);
+	}
 }
 
 bool

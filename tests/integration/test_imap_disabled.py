@@ -157,3 +157,20 @@ def test_one_question_a_user_and_interval(postroom, slapd):
     # every 0.7 of the time, and some at the edge; the name is searched for a second time
     assert 1 <= len(searches) <= 2 * 8, len(searches)
     assert all(alive(c) for c in many)
+
+
+def test_switched_on_by_reload(make_instance, slapd):
+    """Without the setting nobody is asked about; with it, those too who were there before."""
+    i = make_instance("imap {\n\tuser_check = 0\n}\n", slapd=slapd,
+                      directory_text=directory_section(slapd, extra=POLICY))
+    uid = "tove.nilsen"
+    c = login(i, uid)
+    slapd.modify(ldap.user_dn(uid), {"employeeType": ["disabled"]})
+    try:
+        time.sleep(2)
+        assert alive(c)
+        i.write_conf(f"imap {{\n\tuser_check = {CHECK_SEC}s\n}}\n")
+        i.reload()
+        assert "[CONTACTADMIN]" in bye(c, 2 * LATE_SEC)
+    finally:
+        slapd.modify(ldap.user_dn(uid), {"employeeType": []})

@@ -102,6 +102,12 @@ test_userdb_lines(void **state UNUSED)
 		{ "REQUEST\t5\t10\t20", ERR_SYNTAX, USERDB_REQUEST, 0 },
 		{ "REQUEST\t5\t10\t20\t", ERR_SYNTAX, USERDB_REQUEST, 0 },
 		{ "REQUEST\t5\tx\t20\tc", ERR_SYNTAX, USERDB_REQUEST, 0 },
+		{ "CHECK\t6\tUanna\tuser=anna@example.org\tservice=imap\tmax_age=12000", ERR_OK,
+			USERDB_CHECK, 6 },
+		{ "CHECK\t6\tUanna", ERR_OK, USERDB_CHECK, 6 },
+		{ "CHECK\t6", ERR_SYNTAX, USERDB_CHECK, 0 },
+		{ "CHECK\t6\tUanna\tmax_age=-1", ERR_SYNTAX, USERDB_CHECK, 0 },
+		{ "CHECK\t6\tUanna\tmax_age=99999999999", ERR_SYNTAX, USERDB_CHECK, 0 },
 		{ "CACHE-FLUSH\t1", ERR_OK, USERDB_OTHER, 0 },
 		{ "", ERR_OK, USERDB_OTHER, 0 },
 	};

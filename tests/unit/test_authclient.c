@@ -423,6 +423,23 @@ on_user(void *arg, enum err e, const struct userdb_user *u)
 	snprintf(k->all + n, sizeof(k->all) - n, "%s,", k->user);
 }
 
+/* A "no" says why, and nothing else says anything. */
+static void
+on_check(void *arg, enum err e, const struct userdb_user *u)
+{
+	struct lookup *k = arg;
+	struct buf reason;
+	k->calls++;
+	k->e = e;
+	assert_true((e == ERR_DENIED) == (u != NULL));
+	if (u == NULL)
+		return;
+	buf_init(&reason, 100);
+	assert_int_equal(auth_field(u->fields, "reason", &reason), ERR_OK);
+	assert_true(str_eq(buf_str(&reason), STR("gone")));
+	buf_fini(&reason);
+}
+
 static bool
 lookup_over(void *arg)
 {
@@ -447,7 +464,7 @@ answer_userdb(struct scripted_connection *c)
 	}
 }
 
-enum ask { ASK_USER, ASK_VERIFY, ASK_LIST };
+enum ask { ASK_USER, ASK_VERIFY, ASK_LIST, ASK_CHECK };
 
 static void
 userdb_once(enum ask ask, const char *answer, bool bytewise, struct lookup *k, struct answers *a)
@@ -469,6 +486,13 @@ userdb_once(enum ask ask, const char *answer, bool bytewise, struct lookup *k, s
 		userdb_lookup(db, STR("ja\tne"), STR("imap"), on_user, k);
 	else if (ask == ASK_VERIFY)
 		userdb_verify(db, &TICKET, STR("8f3a"), on_user, k);
+	else if (ask == ASK_CHECK)
+		userdb_check(db,
+			&(struct userdb_check){ .token = STR("Uja\tne"),
+				.user = STR("jane@example.org"),
+				.service = STR("imap"),
+				.max_age_ms = 12000 },
+			on_check, k);
 	else
 		userdb_list(db, STR("imap"), on_user, k);
 	assert_true(run_until(w.loop, lookup_over, k, 5000));
@@ -497,7 +521,16 @@ test_userdb_answers(void **state)
 		{ ASK_VERIFY, "FAIL\t1\n", ERR_DENIED, "", "" },
 		{ ASK_VERIFY, "FAIL\t1\ttemp\n", ERR_TEMP, "", "" },
 		{ ASK_VERIFY, "NOTFOUND\t1\n", ERR_DENIED, "", "" },
+		{ ASK_CHECK, "PASS\t1\n", ERR_OK, "", "" },
+		{ ASK_CHECK, "PASS\t1\tnologin\treason=gone\tcode=CONTACTADMIN\n", ERR_DENIED, "",
+			"" },
+		{ ASK_CHECK, "FAIL\t1\ttemp\n", ERR_TEMP, "", "" },
+		{ ASK_CHECK, "FAIL\t1\n", ERR_TEMP, "", "" },
 		/* what is no answer */
+		{ ASK_CHECK, "NOTFOUND\t1\n", ERR_TEMP, "", "" },
+		{ ASK_CHECK, "USER\t1\tjane\thome=/m/jane\n", ERR_TEMP, "", "" },
+		{ ASK_CHECK, NULL, ERR_TEMP, "", "" },
+		{ ASK_USER, "PASS\t1\n", ERR_TEMP, "", "" },
 		{ ASK_USER, "USER\t1\n", ERR_TEMP, "", "" },
 		{ ASK_USER, "USER\t1\t\n", ERR_TEMP, "", "" },
 		{ ASK_USER, "USER\t2\tjane\thome=/m\n", ERR_TEMP, "", "" },
@@ -522,6 +555,10 @@ test_userdb_answers(void **state)
 			assert_string_equal(k.home, CASES[i].home);
 			if (CASES[i].ask == ASK_USER)
 				assert_string_equal(a.auth, "USER\t1\tja\001tne\tservice=imap");
+			else if (CASES[i].ask == ASK_CHECK)
+				assert_string_equal(a.auth,
+					"CHECK\t1\tUja\001tne\tuser=jane@example.org"
+					"\tservice=imap\tmax_age=12000");
 			else
 				assert_string_equal(a.auth,
 					"REQUEST\t1\t11\t22\t0011223344556677889"
