@@ -149,7 +149,9 @@ read_object(struct json_object *o, const struct settings_auth *s, int64_t now_se
 			status_out, "insufficient_scope", why_out, "the token lacks the scope");
 	if (s->oauth_audience.n > 0 && !has_audience(o, s->oauth_audience))
 		return refuse(status_out, "invalid_token", why_out, "the token is for others");
-	if (!get_string(o, s->oauth_user_claim.p, &name) || name.n == 0 || str_has_nul(name))
+	/* json-c lets longer encodings of ASCII through. */
+	if (!get_string(o, s->oauth_user_claim.p, &name) || name.n == 0 || str_has_nul(name) ||
+		!str_is_utf8(name))
 		return refuse(status_out, "invalid_token", why_out, "the token names no user");
 	buf_add(name_out, name);
 	if (buf_check(name_out) != ERR_OK)
