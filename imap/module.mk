@@ -20,6 +20,7 @@ imap_libimap_a_SOURCES = \
 	imap/session/listing.c imap/session/listing.h \
 	imap/session/names.c imap/session/names.h \
 	imap/session/rows.c imap/session/rows.h \
+	imap/session/section_range.c imap/session/section_range.h \
 	imap/session/session.c imap/session/session.h \
 	imap/session/step.c imap/session/step.h \
 	imap/session/sync.c imap/session/sync.h \

@@ -10,45 +10,7 @@
 #include "core/mail/header.h"
 #include "core/store/message.h"
 #include "imap/grammar/url.h"
-
-static enum mime_want
-want_of(enum section_kind kind)
-{
-	switch (kind) {
-	case SECTION_ALL:
-		return MIME_WANT_BODY;
-	case SECTION_HEADER:
-	case SECTION_FIELDS:
-	case SECTION_FIELDS_NOT:
-		return MIME_WANT_HEADER;
-	case SECTION_TEXT:
-		return MIME_WANT_TEXT;
-	case SECTION_MIME:
-		return MIME_WANT_MIME;
-	}
-	return MIME_WANT_BODY;
-}
-
-static enum err
-find_range(struct message *m, const struct section *sec, uint64_t size, struct mime_range *out)
-{
-	struct mime mime;
-
-	*out = (struct mime_range){ .off = 0, .len = size };
-	if (sec->path.n == 0 && sec->kind == SECTION_ALL)
-		return ERR_OK;
-	enum err e = message_mime(m, &mime);
-
-	if (e != ERR_OK)
-		return e;
-	e = mime_find(&mime, sec->path, want_of(sec->kind), out);
-	mime_fini(&mime);
-	if (e == ERR_SYNTAX)
-		e = ERR_NOTFOUND;
-	if (e == ERR_OK && (out->off > size || out->len > size - out->off))
-		e = ERR_CORRUPT;
-	return e;
-}
+#include "imap/session/section_range.h"
 
 /* The mailbox's and message's rows; *range is of the message's octets. */
 static enum err
@@ -78,7 +40,7 @@ find_message(
 	if (e == ERR_OK)
 		e = message_get(t, entry.msg, &m);
 	if (e == ERR_OK)
-		e = find_range(&m, &url->section, entry.size, range);
+		e = section_range(&url->section, &m, entry.size, range);
 	if (e == ERR_OK)
 		*msg_out = entry.msg;
 	return e == ERR_SYNTAX || e == ERR_LIMIT ? ERR_NOTFOUND : e;

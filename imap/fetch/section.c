@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "imap/session/write.h"
+#include "imap/session/section_range.h"
 
 enum { COPY_BYTES = 32 * 1024 }; /* larger ranges are read when the socket takes them */
 
@@ -135,53 +136,6 @@ write_literal_header(struct buf *out, uint64_t n)
 }
 
 /* ---- ranges ---- */
-
-static enum mime_want
-want_of(enum section_kind kind)
-{
-	switch (kind) {
-	case SECTION_ALL:
-		return MIME_WANT_BODY;
-	case SECTION_HEADER:
-	case SECTION_FIELDS:
-	case SECTION_FIELDS_NOT:
-		return MIME_WANT_HEADER;
-	case SECTION_TEXT:
-		return MIME_WANT_TEXT;
-	case SECTION_MIME:
-		return MIME_WANT_MIME;
-	}
-	return MIME_WANT_BODY;
-}
-
-/* ERR_NOTFOUND: there is no such part. */
-static enum err
-find_range(const struct section *sec, struct message *m, uint64_t size, struct mime_range *out)
-{
-	struct mime mime;
-
-	*out = (struct mime_range){ .off = 0, .len = size };
-	if (sec->path.n == 0 && sec->kind == SECTION_ALL)
-		return ERR_OK;
-	if (sec->path.n == 0 && m->header_size <= size) {
-		bool text = sec->kind == SECTION_TEXT;
-
-		out->off = text ? m->header_size : 0;
-		out->len = text ? size - m->header_size : m->header_size;
-		return ERR_OK;
-	}
-	enum err e = message_mime(m, &mime);
-
-	if (e != ERR_OK)
-		return e;
-	e = mime_find(&mime, sec->path, want_of(sec->kind), out);
-	mime_fini(&mime);
-	if (e == ERR_SYNTAX)
-		e = ERR_NOTFOUND;
-	if (e == ERR_OK && (out->off > size || out->len > size - out->off))
-		e = ERR_CORRUPT;
-	return e;
-}
 
 static void
 cut_partial(const struct fetch_item *item, uint64_t *off, uint64_t *len)
@@ -319,7 +273,7 @@ section_write(struct imap_session *s, const struct fetch_item *item, const struc
 	buf_add(out, p->name);
 	if (p->kept)
 		return write_kept_fields(out, item, p, m);
-	enum err e = find_range(&item->section, m, f->size, &r);
+	enum err e = section_range(&item->section, m, f->size, &r);
 
 	if (e == ERR_NOTFOUND) {
 		buf_addz(out, " NIL");
