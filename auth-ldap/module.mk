@@ -153,5 +153,10 @@ tests_unit_test_auth_attributes_SOURCES = tests/unit/test_auth_attributes.c
 tests_unit_test_auth_attributes_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_auth_section
-tests_unit_test_auth_section_SOURCES = tests/unit/test_auth_section.c tests/unit/fake_pool.h
+tests_unit_test_auth_section_SOURCES = tests/unit/test_auth_section.c tests/unit/auth_section_case.h \
+	tests/unit/fake_pool.h
 tests_unit_test_auth_section_LDADD = $(LIBAUTH) $(LIBCONFIG) $(LIBAUTHCLIENT) $(CONFUSE_LIBS) $(LDAP_LIBS) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_auth_section_settings
+tests_unit_test_auth_section_settings_SOURCES = tests/unit/test_auth_section_settings.c \
+	tests/unit/auth_section_case.h tests/unit/fake_pool.h
+tests_unit_test_auth_section_settings_LDADD = $(LIBAUTH) $(LIBCONFIG) $(LIBAUTHCLIENT) $(CONFUSE_LIBS) $(LDAP_LIBS) $(CMOCKA_LIBS)
