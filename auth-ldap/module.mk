@@ -73,8 +73,14 @@ tests_tools_run_role_LDADD = $(LIBROLE)
 check_PROGRAMS += tests/unit/test_front tests/unit/test_auth_service
 tests_unit_test_auth_service_SOURCES = tests/unit/test_auth_service.c
 tests_unit_test_auth_service_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LIBCONFIG) $(CONFUSE_LIBS) $(LIBEVENT) $(CMOCKA_LIBS)
-tests_unit_test_front_SOURCES = tests/unit/test_front.c
+tests_unit_test_front_SOURCES = tests/unit/test_front.c tests/unit/front_case.h
 tests_unit_test_front_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LIBCONFIG) $(CONFUSE_LIBS) $(LIBEVENT) $(LDAP_LIBS) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_front_guesses
+tests_unit_test_front_guesses_SOURCES = tests/unit/test_front_guesses.c tests/unit/front_case.h
+tests_unit_test_front_guesses_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LIBCONFIG) $(CONFUSE_LIBS) $(LIBEVENT) $(LDAP_LIBS) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_front_cache
+tests_unit_test_front_cache_SOURCES = tests/unit/test_front_cache.c tests/unit/front_case.h
+tests_unit_test_front_cache_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LIBCONFIG) $(CONFUSE_LIBS) $(LIBEVENT) $(LDAP_LIBS) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_auth_name tests/unit/test_auth_proto tests/unit/test_auth_server
 tests_unit_test_auth_name_SOURCES = tests/unit/test_auth_name.c
