@@ -102,8 +102,8 @@ static const struct grammar_rule {
 	/* ---- small commands; RFC 2971, 5161 ---- */
 	{ "id", ALTERNATIVES("NIL", "()", "(<id-pairs>)") },
 	{ "id-pairs", ALTERNATIVES("<string> <nstring>", "<string> <nstring> <id-pairs>") },
-	{ "enables", ALTERNATIVES("CONDSTORE", "QRESYNC", "UTF8=ACCEPT", "IMAP4rev2", "<atom>",
-			     "<enables> <enables>") },
+	{ "enables", ALTERNATIVES("CONDSTORE", "QRESYNC", "UTF8=ACCEPT", "IMAP4rev2", "UIDONLY",
+			     "<atom>", "<enables> <enables>") },
 
 	/* ---- mailboxes; RFC 6154, 7162, 5258, 5819, 8438, 9590 ---- */
 	{ "select-param",
