@@ -212,7 +212,10 @@ on_timer(struct loop_timer *t)
 		s->last_probe_ms = now;
 		stream_write(s->stream, STR("* OK Still here\r\n"));
 	}
-	if (stream_queued(s->stream) == 0 && stream_in(s->stream)->n == 0 && s->cmd == NULL) {
+	bool quiet = stream_queued(s->stream) == 0 && stream_in(s->stream)->n == 0 &&
+		     !s->reader.swallowing;
+
+	if (quiet && s->cmd == NULL) {
 		stream_release_buffers(s->stream);
 		s->released = true;
 		next = s->last_input_ms + l->idle_ms - now;
@@ -220,7 +223,9 @@ on_timer(struct loop_timer *t)
 		stream_release_buffers(s->stream);
 		next = s->last_probe_ms + l->probe_ms - now;
 	}
-	if (next > l->write_ms && s->cmd != NULL && s->state != SESSION_IDLE)
+	bool busy = s->cmd != NULL && s->state != SESSION_IDLE;
+
+	if (next > l->write_ms && (busy || !quiet))
 		next = l->write_ms;
 	loop_timer_start(&s->timer, next > 50 ? next : 50);
 }
