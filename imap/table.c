@@ -114,6 +114,9 @@ const struct capability imap_capabilities[] = {
 	{ "APPENDLIMIT=", "append", "appendlimit" },
 	{ "ESEARCH", "search", "esearch" },
 	{ "SEARCHRES", "search", "searchres" },
+	{ "CONDSTORE", "sync", "condstore" },
+	{ "QRESYNC", "sync", "qresync" },
+	{ "UIDONLY", "sync", "uidonly" },
 	{ "WITHIN", "search", "within" },
 	{ "INPROGRESS", "search", "inprogress" },
 	{ "SORT", "search", "sort" },
@@ -129,6 +132,7 @@ const struct capability imap_capabilities[] = {
 const struct enable imap_enables[] = {
 	{ "CONDSTORE", MODE_CONDSTORE },
 	{ "QRESYNC", MODE_QRESYNC | MODE_CONDSTORE },
+	{ "UIDONLY", MODE_UIDONLY },
 	{ NULL, 0 },
 };
 

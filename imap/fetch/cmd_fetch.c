@@ -325,9 +325,11 @@ write_plain_row(
 
 	if (p == NULL)
 		return ERR_LIMIT;
-	p = put_number(put_str(p, STR("* ")), seq_of(s, st, entry->uid));
-	p = put_str(p, STR(" FETCH ("));
-	if (c->uid && !st->has_uid) {
+	bool by_uid = (s->modes & MODE_UIDONLY) != 0;
+
+	p = put_number(put_str(p, STR("* ")), by_uid ? entry->uid : seq_of(s, st, entry->uid));
+	p = put_str(p, by_uid ? STR(" UIDFETCH (") : STR(" FETCH ("));
+	if (c->uid && !st->has_uid && !by_uid) {
 		p = put_item(p, FETCH_UID, entry, false);
 		*p++ = ' ';
 	}
@@ -372,8 +374,8 @@ write_row(struct imap_session *s, struct cmd *c, struct fetch_state *st, struct 
 
 	if (e != ERR_OK)
 		return e;
-	write_fetch_begin(out, seq_of(s, st, entry->uid));
-	if (c->uid && !st->has_uid)
+	sync_row_begin(s, seq_of(s, st, entry->uid), entry->uid);
+	if (c->uid && !st->has_uid && (s->modes & MODE_UIDONLY) == 0)
 		write_number_item(&r, "UID ", entry->uid);
 	for (size_t i = 0; e == ERR_OK && i < c->a.fetch.items_count; i++)
 		e = write_item(&r, i);

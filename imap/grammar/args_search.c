@@ -76,7 +76,7 @@ struct search_parser {
 	struct parser *p;
 	unsigned depth;
 	unsigned keys;
-	bool has_modseq;
+	bool has_modseq, has_seqs;
 };
 
 static enum err
@@ -244,6 +244,7 @@ parse_key(struct search_parser *sp, struct search_node *out)
 	if (ascii_is_digit(c) || c == '*' || c == '$') {
 		out->kind = SEARCH_SEQ;
 		e = parse_seq_set(sp->p, &out->set);
+		sp->has_seqs = sp->has_seqs || !out->set.saved;
 	} else if (parse_accept(sp->p, '(')) {
 		e = parse_keys(sp, out);
 		if (e == ERR_OK)
@@ -262,5 +263,6 @@ parse_search_keys(struct parser *p, struct args_search *out)
 	enum err e = parse_keys(&sp, &out->root);
 
 	out->has_modseq = sp.has_modseq;
+	out->has_seqs = sp.has_seqs;
 	return e;
 }

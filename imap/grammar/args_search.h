@@ -96,6 +96,7 @@ struct args_search {
 	enum thread_algorithm algorithm;
 	struct str charset; /* empty: none given */
 	bool has_modseq;    /* a MODSEQ key is among them */
+	bool has_seqs;	    /* message numbers are among them; "$" is none */
 	struct search_node root;
 };
 /* "RETURN (MIN SAVE) CHARSET UTF-8 SUBJECT x" */

@@ -80,23 +80,6 @@ finish_naming(struct imap_session *s, struct cmd *c, const char *text)
 	return finish(s, c, text);
 }
 
-/* The name as it is stored, in the words of the client. */
-static bool
-is_called(struct imap_session *s, struct str name, struct str raw)
-{
-	struct buf quoted, want;
-
-	buf_init(&quoted, 8192);
-	buf_init(&want, 8192);
-	session_write_mailbox(s, &quoted, name);
-	write_utf8_quoted(&want, raw);
-	bool same = str_eq(buf_str(&quoted), buf_str(&want));
-
-	buf_fini(&quoted);
-	buf_fini(&want);
-	return same;
-}
-
 /* True when another mailbox has one of these uses already: fn of mailbox_walk. */
 static enum err
 has_use(void *arg, const struct mailbox_info *m)
@@ -156,7 +139,7 @@ run_create(struct imap_session *s, struct cmd *c)
 	if (n == NULL)
 		return cmd_fail(s, c, ERR_LIMIT);
 	/* a name that is kept in another form than it was sent in */
-	if ((s->modes & MODE_REV2) != 0 && !is_called(s, name, c->a.create.mailbox))
+	if ((s->modes & MODE_REV2) != 0 && !session_is_called(s, name, c->a.create.mailbox))
 		n->old = c->a.create.mailbox;
 	c->phase = 1;
 	c->op = store_create(s->home, name, uses, on_done, s);

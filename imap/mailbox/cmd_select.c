@@ -2,13 +2,15 @@
  * says (EXISTS, UIDNEXT, UNSEEN) and the view come from one snapshot; what QRESYNC asked for
  * follows step by step, and says nothing of what sync.c will announce. RFC 3501 6.3.1, 6.3.2,
  * 6.4.2; RFC 3691; RFC 7162 3.1.2, 3.1.8,
- * 3.2.5. */
+ * 3.2.5; RFC 9051 6.3.2. */
 #include "core/base/clock.h"
 #include "imap/session/changed.h"
 #include "imap/session/commands.h"
+#include "imap/session/listing.h"
+#include "imap/session/names.h"
 #include "imap/session/sync.h"
 
-enum { LOOK_EVERY = 64 };
+enum { LOOK_EVERY = 64, NAME_MAX_BYTES = 8192 };
 enum { SELECT_LOOK, SELECT_FILTER, SELECT_VANISHED, SELECT_ROWS };
 enum { MATCH_PAIRS_MAX = 65536 };
 
@@ -58,27 +60,58 @@ write_line(struct buf *out, const char *before, uint64_t n, const char *after)
 	buf_addz(out, after);
 }
 
+/* A sequence number, and nothing that IMAP4rev2 knows. */
 static enum err
-announce(struct imap_session *s, struct txn *t, const struct mailbox_info *m)
+announce_unseen(struct imap_session *s, struct txn *t, const struct mailbox_info *m)
+{
+	uint32_t uid;
+
+	if ((s->modes & (MODE_REV2 | MODE_UIDONLY)) != 0)
+		return ERR_OK;
+	enum err e = mailbox_first_unseen(t, m->id, 1, &uid);
+
+	if (e == ERR_OK)
+		write_line(session_out(s), "* OK [UNSEEN ", view_seq_of_uid(s->sel.view, uid),
+			"] First unseen\r\n");
+	return e == ERR_NOTFOUND ? ERR_OK : e;
+}
+
+/* The name as it is here, and as the client wrote it where that is not the same. */
+static void
+announce_name(struct imap_session *s, const struct mailbox_info *m, struct str written)
+{
+	struct buf outer;
+	struct list_line line = { .m = m, .flags = LINE_EXTENDED, .old = STR_EMPTY };
+
+	buf_init(&outer, NAME_MAX_BYTES);
+	session_outer_name(s, m->name, &outer);
+	line.outer = buf_str(&outer);
+	if (!session_is_called(s, m->name, written))
+		line.old = written;
+	list_line_write(s, session_out(s), &line);
+	buf_fini(&outer);
+}
+
+static enum err
+announce(struct imap_session *s, struct txn *t, const struct mailbox_info *m, struct str written)
 {
 	struct buf *out = session_out(s);
 	const struct selected *sel = &s->sel;
-	uint32_t uid;
 	enum err e = sync_keywords(s, t, true);
 
 	if (e != ERR_OK)
 		return e;
 	write_line(out, "* ", view_count(sel->view), " EXISTS\r\n");
-	write_line(out, "* ", sel->told_recent, " RECENT\r\n");
-	e = mailbox_first_unseen(t, m->id, 1, &uid);
-	if (e == ERR_OK)
-		write_line(out, "* OK [UNSEEN ", view_seq_of_uid(sel->view, uid),
-			"] First unseen\r\n");
-	else if (e != ERR_NOTFOUND)
+	if ((s->modes & MODE_REV2) == 0)
+		write_line(out, "* ", sel->told_recent, " RECENT\r\n");
+	e = announce_unseen(s, t, m);
+	if (e != ERR_OK)
 		return e;
 	write_line(out, "* OK [UIDVALIDITY ", m->uidvalidity, "] UIDs valid\r\n");
 	write_line(out, "* OK [UIDNEXT ", m->uidnext, "] Next UID\r\n");
 	write_line(out, "* OK [HIGHESTMODSEQ ", view_modseq(sel->view), "] Highest\r\n");
+	if ((s->modes & MODE_REV2) != 0)
+		announce_name(s, m, written);
 	return ERR_OK;
 }
 
@@ -99,7 +132,7 @@ open_mailbox(struct imap_session *s, struct select_state *st, struct txn *t,
 	home_watch_start(&sel->watch, s->home, on_watch, s);
 	/* starting a watch says nothing about what came just before */
 	sel->dirty = true;
-	return announce(s, t, m);
+	return announce(s, t, m, st->c->a.select.mailbox);
 }
 
 /* ERR_AGAIN: the session opens the index again; ERR_BUSY: a claim is on its way. */
@@ -272,6 +305,8 @@ run(struct imap_session *s, struct cmd *c, bool read_only)
 
 	if (c->a.select.qresync && (s->modes & MODE_QRESYNC) == 0)
 		return cmd_bad(c, "ENABLE QRESYNC comes first");
+	if (c->a.select.match_seqs.n != 0 && (s->modes & MODE_UIDONLY) != 0)
+		return cmd_uid_required(c);
 	if (c->state == NULL)
 		e = begin(s, c, read_only);
 	struct select_state *st = c->state;

@@ -70,6 +70,8 @@ begin(struct imap_session *s, struct cmd *c)
 		.now_sec = time(NULL),
 	};
 
+	if (a->has_seqs && (s->modes & MODE_UIDONLY) != 0)
+		return cmd_uid_required(c);
 	if (st == NULL)
 		return cmd_fail(s, c, ERR_LIMIT);
 	c->state = st;
@@ -81,6 +83,8 @@ begin(struct imap_session *s, struct cmd *c)
 		return cmd_bad(c, "Text is not of its charset");
 	if (e != ERR_OK)
 		return cmd_fail(s, c, e);
+	/* numbers must mean the same until the answer is there: RFC 7162 3.2.10.2 */
+	c->keeps_numbers = a->has_seqs;
 	if (a->has_modseq)
 		session_condstore(s);
 	matcher_use_pool(&st->matcher, s->imap->pool, on_aside, s);

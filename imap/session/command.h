@@ -82,6 +82,7 @@ struct cmd {
 	int64_t progress_us; /* the last INPROGRESS */
 	bool wants_input;    /* run is called when input came */
 	bool unpinned;	     /* run gave up the pin for a long wait */
+	bool keeps_numbers;  /* no EXPUNGE or VANISHED at its end, although it is a UID command */
 	enum err pin_err;    /* APPEND only: no pin, but what the client sends is to be taken */
 	enum result result;
 	const char *code; /* "TRYCREATE", static; NULL: none */
@@ -95,6 +96,9 @@ enum step
 cmd_no(struct cmd *c, const char *code, const char *text);
 enum step
 cmd_bad(struct cmd *c, const char *text);
+/* BAD [UIDREQUIRED]: sequence numbers, with UIDONLY. RFC 9586 3.2. */
+enum step
+cmd_uid_required(struct cmd *c);
 /* The one place where enum err becomes a response code. */
 enum step
 cmd_fail(struct imap_session *s, struct cmd *c, enum err e);

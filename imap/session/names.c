@@ -136,3 +136,19 @@ session_mailbox(struct imap_session *s, struct str raw, struct str *out)
 	buf_fini(&name);
 	return e;
 }
+
+bool
+session_is_called(const struct imap_session *s, struct str name, struct str raw)
+{
+	struct buf quoted, want;
+
+	buf_init(&quoted, 8192);
+	buf_init(&want, 8192);
+	session_write_mailbox(s, &quoted, name);
+	write_utf8_quoted(&want, raw);
+	bool same = str_eq(buf_str(&quoted), buf_str(&want));
+
+	buf_fini(&quoted);
+	buf_fini(&want);
+	return same;
+}

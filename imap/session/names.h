@@ -18,6 +18,9 @@ void
 session_write_mailbox(const struct imap_session *s, struct buf *out, struct str name);
 void
 session_write_outer(const struct imap_session *s, struct buf *out, struct str outer);
+/* Is raw, as a client of IMAP4rev2 wrote it, just what session_write_mailbox says? */
+bool
+session_is_called(const struct imap_session *s, struct str name, struct str raw);
 /* A reference and a pattern of LIST as an outer pattern, in the arena. ERR_SYNTAX, ERR_LIMIT: no
  * mailbox can match. */
 MUST_USE enum err

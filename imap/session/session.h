@@ -192,11 +192,11 @@ session_unpin(struct imap_session *s);
 /* The end of the selection: claims what came meanwhile, drops the view. */
 void
 session_deselect(struct imap_session *s);
-/* Is \Recent shown for uid? */
+/* Is \Recent shown for uid? IMAP4rev2 knows no \Recent. */
 static inline bool
 session_recent(const struct imap_session *s, uint32_t uid)
 {
-	return uid >= s->sel.recent_from;
+	return uid >= s->sel.recent_from && (s->modes & MODE_REV2) == 0;
 }
 /* The client knows modseqs from now on; says HIGHESTMODSEQ when that is new to it and a mailbox is
  * selected. Every CONDSTORE enabling command calls it. RFC 7162 3.1. */

@@ -146,7 +146,7 @@ command_sync(struct imap_session *s)
 	if (s->cmd->result != RESULT_OK)
 		uidset_reset(&s->sel.told);
 	if (e == ERR_OK && !s->sync.active)
-		e = sync_begin(s, def->sync == SYNC_ALL || s->cmd->uid);
+		e = sync_begin(s, def->sync == SYNC_ALL || (s->cmd->uid && !s->cmd->keeps_numbers));
 	if (e == ERR_OK)
 		e = sync_step(s, s->cmd->uid);
 	session_flush(s);
@@ -230,6 +230,10 @@ command_start(struct imap_session *s, enum read_event ev, const struct read_resu
 	if ((c->def->states & now) == 0) {
 		(void)cmd_bad(
 			c, c->def->states == 0 ? "Already logged in" : "No mailbox is selected");
+		return command_finish(s);
+	}
+	if (c->def->uid && !c->uid && (s->modes & MODE_UIDONLY) != 0) {
+		(void)cmd_uid_required(c);
 		return command_finish(s);
 	}
 	s->state = SESSION_RUNNING;

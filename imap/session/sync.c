@@ -2,7 +2,7 @@
  * changed FLAGS, from the view it knows to the mailbox as it is. Called by step.c. Invariant: the
  * session's view moves exactly when all that differs was said, so sequence numbers mean the same on
  * both sides, and the view's modseq is one that the client may keep. RFC 3501 7.4.1, 5.2;
- * RFC 7162 3.2.10, 6. */
+ * RFC 7162 3.2.10, 6; RFC 9586 3.3, 3.4. */
 #include "core/base/clock.h"
 #include "core/base/xalloc.h"
 #include "imap/session/session.h"
@@ -156,7 +156,7 @@ say_expunges(struct imap_session *s, int64_t began)
 	struct buf *out = session_out(s);
 	unsigned n = 0;
 
-	if ((s->modes & MODE_QRESYNC) != 0)
+	if ((s->modes & (MODE_QRESYNC | MODE_UIDONLY)) != 0)
 		return sync_vanished(s, &y->diff.expunged, &y->range, false);
 	while (y->range != 0) {
 		const struct uid_range *r = &y->diff.expunged.v[y->range - 1];
@@ -190,7 +190,9 @@ say_exists(struct imap_session *s)
 		write_number(out, count);
 		buf_addz(out, " EXISTS\r\n");
 	}
-	if (y->diff.arrived.n != 0 || recent != sel->told_recent) {
+	bool told = y->diff.arrived.n != 0 || recent != sel->told_recent;
+
+	if (told && (s->modes & MODE_REV2) == 0) {
 		buf_addz(out, "* ");
 		write_number(out, recent);
 		buf_addz(out, " RECENT\r\n");
@@ -199,14 +201,29 @@ say_exists(struct imap_session *s)
 }
 
 void
+sync_row_begin(struct imap_session *s, uint32_t seq, uint32_t uid)
+{
+	struct buf *out = session_out(s);
+
+	if ((s->modes & MODE_UIDONLY) == 0) {
+		write_fetch_begin(out, seq);
+		return;
+	}
+	buf_addz(out, "* ");
+	write_number(out, uid);
+	buf_addz(out, " UIDFETCH (");
+}
+
+void
 sync_tell(struct imap_session *s, uint32_t seq, const struct entry *entry, const struct keywords *k,
 	unsigned items)
 {
 	struct buf *out = session_out(s);
 	bool modseq = (s->modes & MODE_CONDSTORE) != 0;
+	bool by_uid = (s->modes & MODE_UIDONLY) != 0;
 
-	write_fetch_begin(out, seq);
-	if ((items & TELL_UID) != 0 || modseq) {
+	sync_row_begin(s, seq, entry->uid);
+	if (((items & TELL_UID) != 0 || modseq) && !by_uid) {
 		buf_addz(out, "UID ");
 		write_number(out, entry->uid);
 		buf_addc(out, ' ');

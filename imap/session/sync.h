@@ -15,6 +15,9 @@ MUST_USE enum err
 sync_step(struct imap_session *s, bool with_uid);
 void
 sync_end(struct imap_session *s);
+/* "* 12 FETCH (", or with UIDONLY "* 4711 UIDFETCH (". RFC 9586 3.3. */
+void
+sync_row_begin(struct imap_session *s, uint32_t seq, uint32_t uid);
 /* A FETCH that no FETCH asked for; UID and MODSEQ are added for whom knows modseqs. RFC 7162 3.2.4.
  */
 enum { TELL_UID = 1 << 0, TELL_FLAGS = 1 << 1 };

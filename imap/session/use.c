@@ -34,6 +34,13 @@ cmd_bad(struct cmd *c, const char *text)
 }
 
 enum step
+cmd_uid_required(struct cmd *c)
+{
+	c->code = "UIDREQUIRED";
+	return cmd_bad(c, "Message numbers cannot be used with UIDONLY");
+}
+
+enum step
 cmd_fail(struct imap_session *s, struct cmd *c, enum err e)
 {
 	if (e == ERR_TEMP || e == ERR_BUSY || e == ERR_AGAIN || e == ERR_EOF || e == ERR_CORRUPT ||

@@ -1,5 +1,5 @@
-/* Staying in step with a mailbox: CONDSTORE, QRESYNC. Two sessions of one user, what the second is
- * told of the first's changes. RFC 7162. */
+/* Staying in step with a mailbox: CONDSTORE, QRESYNC, UIDONLY, and the modes of IMAP4rev2. Two
+ * sessions of one user, what the second is told of the first's changes. RFC 7162, 9586, 9051. */
 #define PROGRAM "sync"
 #include "imap_case.h"
 
@@ -510,6 +510,129 @@ test_long_vanished(void **state)
 	client_free(d);
 }
 
+/* A UID command with message numbers in it keeps them: RFC 7162 3.2.10.2. */
+static void
+test_uid_search_keeps_numbers(void **state)
+{
+	struct client *d = second();
+
+	(void)state;
+	two_messages();
+	EXPECT(d, "OK", "SELECT INBOX");
+	EXPECT(d, "OK", "STORE 1 +FLAGS (\\Deleted)");
+	EXPECT(d, "OK", "EXPUNGE");
+	EXPECT(c, "OK", "UID SEARCH NOT 1");
+	SAID(c, "* SEARCH 2\r\n");
+	SILENT(c, "EXPUNGE");
+	EXPECT(c, "OK", "UID SEARCH UID 1:*");
+	SAID(c, "* 1 EXPUNGE\r\n");
+	client_free(d);
+}
+
+/* ---- UIDONLY ---- */
+
+static void
+uidonly(void **state)
+{
+	static const char *const refused[] = { "FETCH 1 (FLAGS)", "STORE 1 +FLAGS (\\Seen)",
+		"COPY 1 Trash", "MOVE 1 Trash", "SEARCH ALL", "UID SEARCH 1", "UID SEARCH NOT 1:2",
+		"UID SEARCH OR (SEEN *) UID 1", "REPLACE 1 INBOX {1+}\r\nx" };
+	struct client *d = second();
+
+	(void)state;
+	RAN();
+	for (int i = 0; i < 4; i++)
+		append(c, "INBOX", "()", mail1);
+	EXPECT(d, "OK", "ENABLE UIDONLY");
+	SAID(d, "* ENABLED UIDONLY\r\n");
+	EXPECT(d, "OK", "SELECT INBOX");
+	SAID(d, "* 4 EXISTS\r\n");
+	SILENT(d, "UNSEEN");
+	for (size_t i = 0; i < ARRAY_LEN(refused); i++)
+		EXPECT(d, "BAD [UIDREQUIRED] ", "%s", refused[i]);
+	EXPECT(d, "OK", "NOOP");
+	EXPECT(c, "OK", "SELECT INBOX");
+	EXPECT(c, "OK", "STORE 1 +FLAGS (\\Deleted)");
+	EXPECT(c, "OK", "STORE 3 +FLAGS ($Junk)");
+	EXPECT(d, "OK", "UID FETCH 1:2 (FLAGS RFC822.SIZE)");
+	SAID(d, "* 2 UIDFETCH (FLAGS (\\Recent) RFC822.SIZE ");
+	/* changes by others, the same way */
+	SAID(d, "* 1 UIDFETCH (FLAGS (\\Deleted \\Recent))\r\n");
+	SAID(d, "* 3 UIDFETCH (FLAGS (\\Recent $Junk))\r\n");
+	SILENT(d, " FETCH ");
+	EXPECT(d, "OK", "UID FETCH 3 (UID ENVELOPE)");
+	SAID(d, "* 3 UIDFETCH (UID 3 ENVELOPE (");
+	EXPECT(c, "OK", "EXPUNGE");
+	EXPECT(d, "OK", "UID STORE 4 +FLAGS (\\Flagged)");
+	SAID(d, "* 4 UIDFETCH (FLAGS (\\Flagged \\Recent))\r\n");
+	SAID(d, "* VANISHED 1\r\n");
+	EXPECT(d, "OK", "UID STORE 4 +FLAGS.SILENT (\\Deleted)");
+	EXPECT(d, "OK Expunged", "EXPUNGE");
+	SAID(d, "* VANISHED 4\r\n");
+	SILENT(d, "EXPUNGE\r\n");
+	EXPECT(d, "OK", "UID FETCH 2 (BODY[TEXT])");
+	SAID(d, "* 2 UIDFETCH (BODY[TEXT] {");
+	EXPECT(d, "OK", "UID SEARCH ALL");
+	SAID(d, "* SEARCH 2 3\r\n");
+	/* with modseqs */
+	EXPECT(d, "OK", "ENABLE QRESYNC");
+	EXPECT(d, "OK", "UID STORE 2 +FLAGS.SILENT (\\Draft)");
+	SAID(d, "* 2 UIDFETCH (MODSEQ (");
+	EXPECT(d, "OK", "UID FETCH 2 (FLAGS) (CHANGEDSINCE 1 VANISHED)");
+	SAID(d, "* 2 UIDFETCH (FLAGS (\\Seen \\Draft \\Recent) MODSEQ (");
+	EXPECT(d, "BAD [UIDREQUIRED] ", "SELECT INBOX (QRESYNC (1 1 1:4 (1 1)))");
+	struct cache k = leave(d);
+
+	EXPECT(c, "OK", "UID STORE 3 +FLAGS (\\Answered)");
+	resync(d, k, "");
+	SAID(d, "* 3 UIDFETCH (FLAGS (\\Answered ");
+	SILENT(d, " FETCH ");
+	client_free(d);
+}
+
+/* ---- IMAP4rev2 ---- */
+
+/* Whoever speaks IMAP4rev2 hears nothing of \Recent and RECENT: RFC 9051 6.3.2, Appendix E. */
+static void
+test_rev2_modes(void **state)
+{
+	struct client *d = second();
+
+	(void)state;
+	append(c, "INBOX", "()", mail1);
+	append(c, "Drafts", "()", mail1);
+	LIST_FOREACH (node, &w.imap.sessions) {
+		struct imap_session *s = CONTAINER_OF(node, struct imap_session, link);
+
+		/* the last that logged in is d's */
+		if (node->next == &w.imap.sessions)
+			s->modes |= MODE_REV2;
+	}
+	EXPECT(d, "OK [READ-WRITE]", "SELECT Inbox");
+	SAID(d, "* FLAGS (");
+	SAID(d, "* 1 EXISTS\r\n");
+	SAID(d, "* LIST (\\HasNoChildren) \"/\" \"INBOX\" (\"OLDNAME\" (\"Inbox\"))\r\n");
+	SAID(d, "* OK [PERMANENTFLAGS (");
+	SAID(d, "* OK [UIDNEXT 2]");
+	SAID(d, "* OK [UIDVALIDITY ");
+	SILENT(d, "RECENT");
+	SILENT(d, "UNSEEN");
+	EXPECT(d, "OK", "FETCH 1 (FLAGS)");
+	SAID(d, "* 1 FETCH (FLAGS ())\r\n");
+	append(c, "INBOX", "($kw)", mail1);
+	EXPECT(d, "OK", "NOOP");
+	SAID(d, "* 2 EXISTS\r\n");
+	SILENT(d, "RECENT");
+	EXPECT(d, "OK", "FETCH 2 (FLAGS UID)");
+	SAID(d, "* 2 FETCH (FLAGS ($kw) UID 2)\r\n");
+	EXPECT(d, "OK", "STORE 2 +FLAGS (\\Deleted)");
+	SAID(d, "* 2 FETCH (FLAGS (\\Deleted $kw))\r\n");
+	EXPECT(d, "OK", "SELECT Drafts");
+	SAID(d, "* OK [CLOSED] ");
+	SAID(d, "* LIST (\\HasNoChildren \\Drafts) \"/\" \"Drafts\"\r\n");
+	client_free(d);
+}
+
 int
 main(void)
 {
@@ -526,6 +649,9 @@ main(void)
 		TEST(test_fetch_vanished),
 		TEST(test_beyond_the_change_table),
 		TEST(test_long_vanished),
+		TEST(test_uid_search_keeps_numbers),
+		TEST(uidonly),
+		TEST(test_rev2_modes),
 		cmocka_unit_test(test_every_capability_was_tested),
 	};
 
