@@ -44,6 +44,8 @@ imap_libimap_a_SOURCES = \
 	imap/search/result.c imap/search/result.h \
 	imap/search/sort.c imap/search/sort.h \
 	imap/search/sortkey.c imap/search/sortkey.h \
+	imap/search/thread.c imap/search/thread.h \
+	imap/search/thread_job.c imap/search/thread_job.h \
 	imap/table.c
 LIBIMAP = imap/libimap.a core/authclient/libauthclient.a
 
@@ -86,6 +88,10 @@ tests_unit_test_imap_resync_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_imap_search
 tests_unit_test_imap_search_SOURCES = tests/unit/test_imap_search.c tests/unit/imap_client.h tests/unit/imap_case.h
 tests_unit_test_imap_search_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_imap_thread
+tests_unit_test_imap_thread_SOURCES = tests/unit/test_imap_thread.c tests/unit/imap_client.h tests/unit/imap_case.h
+tests_unit_test_imap_thread_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_imap_mailbox
 tests_unit_test_imap_mailbox_SOURCES = tests/unit/test_imap_mailbox.c tests/unit/imap_client.h tests/unit/imap_case.h

@@ -11,6 +11,7 @@ NAMES_PARSER(parse_fetch, fetch)
 NAMES_PARSER(parse_store, store)
 NAMES_PARSER(parse_search, search)
 NAMES_PARSER(parse_sort, search)
+NAMES_PARSER(parse_thread, search)
 NAMES_PARSER(parse_status, status)
 NAMES_PARSER(parse_mailbox, names)
 NAMES_PARSER(parse_select, select)
@@ -86,6 +87,8 @@ const struct command imap_commands[] = {
 		run_search, end_search },
 	{ "SORT", IN_SELECTED, UID_MAY, true, SYNC_NO_EXPUNGE, args_search_parse_sort, run_search,
 		end_search },
+	{ "THREAD", IN_SELECTED, UID_MAY, true, SYNC_NO_EXPUNGE, args_search_parse_thread,
+		run_search, end_search },
 	{ "FETCH", IN_SELECTED, UID_MAY, true, SYNC_NO_EXPUNGE, args_fetch_parse_fetch, run_fetch,
 		end_fetch },
 	{ "STORE", IN_SELECTED, UID_MAY, true, SYNC_NO_EXPUNGE, args_store_parse_store, run_store,
@@ -122,6 +125,8 @@ const struct capability imap_capabilities[] = {
 	{ "SORT", "search", "sort" },
 	{ "SORT=DISPLAY", "search", "sort_display" },
 	{ "ESORT", "search", "esort" },
+	{ "THREAD=REFERENCES", "thread", "thread_references" },
+	{ "THREAD=ORDEREDSUBJECT", "thread", "thread_orderedsubject" },
 	{ "I18NLEVEL=1", "search", "i18nlevel" },
 	{ "LIST-EXTENDED", "mailbox", "list_extended" },
 	{ "LIST-STATUS", "mailbox", "list_status" },

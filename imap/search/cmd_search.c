@@ -7,6 +7,7 @@
 #include "imap/search/match.h"
 #include "imap/search/result.h"
 #include "imap/search/sort.h"
+#include "imap/search/thread_job.h"
 #include "imap/session/commands.h"
 #include "imap/session/rows.h"
 
@@ -18,6 +19,7 @@ struct search_state {
 	uint32_t uid, last_uid; /* where to go on, where to stop */
 	struct search_result result;
 	struct sort *sort; /* NULL until all were judged */
+	struct thread_job *thread;
 	bool missing;
 };
 
@@ -30,6 +32,7 @@ end_search(struct cmd *c)
 		return;
 	matcher_fini(&st->matcher);
 	sort_free(st->sort);
+	thread_job_free(st->thread);
 	uidset_fini(&st->result.uids);
 	c->state = NULL;
 }
@@ -172,6 +175,14 @@ sort_found(struct imap_session *s, struct cmd *c, struct search_state *st)
 	return sort_run(s, c, st->sort, &st->result, &st->missing);
 }
 
+static enum err
+thread_found(struct imap_session *s, struct cmd *c, struct search_state *st)
+{
+	if (st->thread == NULL)
+		st->thread = thread_job_new(&c->a.search, &st->result);
+	return thread_job_run(s, c, st->thread, &st->missing);
+}
+
 static enum step
 arrange(struct imap_session *s, struct cmd *c, struct search_state *st)
 {
@@ -179,6 +190,8 @@ arrange(struct imap_session *s, struct cmd *c, struct search_state *st)
 
 	if (c->a.search.sort_count != 0)
 		e = sort_found(s, c, st);
+	else if (c->a.search.is_thread)
+		e = thread_found(s, c, st);
 	if (e == ERR_OK)
 		c->phase = SEARCH_SAY;
 	return e == ERR_OK || e == ERR_AGAIN ? STEP_MORE : cmd_fail(s, c, e);
@@ -187,14 +200,17 @@ arrange(struct imap_session *s, struct cmd *c, struct search_state *st)
 static enum step
 say(struct imap_session *s, struct cmd *c, struct search_state *st)
 {
-	if (result_say(s, c, &st->result) == STEP_MORE)
+	enum step step = st->thread != NULL ? thread_job_say(s, c, st->thread)
+					    : result_say(s, c, &st->result);
+
+	if (step == STEP_MORE)
 		return STEP_MORE;
 	if (saves(c))
 		result_save(&st->result, &c->a.search, &s->sel.saved);
 	/* what is gone matches nothing, so the answer is right: RFC 5530 3 */
 	if (st->missing && !c->uid)
 		c->code = "EXPUNGEISSUED";
-	return cmd_ok(c, c->a.search.sort_count != 0 ? "Sorted" : "Search completed");
+	return cmd_ok(c, "Completed");
 }
 
 enum step

@@ -137,6 +137,7 @@ COMMANDS = [
     "STORE 1:* -FLAGS.SILENT (\\Flagged)",
     "COPY 1:* Archive",
     "SORT (SUBJECT DATE) UTF-8 ALL",
+    "THREAD REFERENCES UTF-8 ALL",
 ]
 
 

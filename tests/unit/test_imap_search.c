@@ -1,4 +1,4 @@
-/* SEARCH's extensions, SORT and THREAD on a worker of imap in this process. */
+/* SEARCH's extensions and SORT on a worker of imap in this process. */
 #define PROGRAM "search"
 #include "imap_case.h"
 

@@ -1,0 +1,362 @@
+/* THREAD's part that knows the store; see thread_job.h. Called by cmd_search.c. Invariant: no
+ * message file is opened, and nothing of the index outlives its step. */
+#include "imap/search/thread_job.h"
+
+#include <stdlib.h>
+
+#include "core/base/clock.h"
+#include "core/base/hmap.h"
+#include "core/base/xalloc.h"
+#include "core/mail/msgid.h"
+#include "core/mail/subject.h"
+#include "imap/search/sortkey.h"
+#include "imap/search/thread.h"
+#include "imap/session/fields.h"
+#include "imap/session/rows.h"
+#include "imap/session/write.h"
+
+enum { LOOK_EVERY = 64, COST_LOOK = 4096, MOVES = 8192, TOKENS = 512, TEXT_MAX = 1024 * 1024 };
+
+struct thread_job {
+	enum thread_algorithm algorithm;
+	struct uidset found;
+	uint64_t count;
+	struct walk walk;
+	struct thread *thread;
+	size_t loaded;
+	size_t root; /* whose subject is next */
+	bool linked, begun;
+	struct arena *arena;	  /* of ids with quotes or comments */
+	struct buf text, subject; /* scratch */
+	uint64_t refs[2 * THREAD_REFS_MAX];
+	size_t refs_count;
+};
+
+struct thread_job *
+thread_job_new(const struct args_search *a, const struct search_result *r)
+{
+	struct thread_job *j = xcalloc(1, sizeof *j);
+
+	j->algorithm = a->algorithm;
+	j->count = r->count;
+	j->thread = thread_new((size_t)r->count);
+	j->arena = arena_new(TEXT_MAX);
+	buf_init(&j->text, TEXT_MAX);
+	buf_init(&j->subject, TEXT_MAX);
+	uidset_copy(&j->found, &r->uids);
+	return j;
+}
+
+void
+thread_job_free(struct thread_job *j)
+{
+	if (j == NULL)
+		return;
+	thread_free(j->thread);
+	arena_free(j->arena);
+	uidset_fini(&j->found);
+	buf_fini(&j->text);
+	buf_fini(&j->subject);
+	free(j);
+}
+
+/* ---- ids ---- */
+
+static uint64_t
+hash_of(struct str s)
+{
+	uint64_t h = hash_bytes(s);
+
+	return h != 0 ? h : 1;
+}
+
+/* The next id of *rest, as most are: nothing quoted in it, no comments, no white space.
+ * ERR_SYNTAX: not so, nothing was consumed. */
+static enum err
+next_plain_id(struct str *rest, struct str *id_out)
+{
+	size_t open = str_chr(*rest, '<');
+
+	if (open == rest->n)
+		return ERR_NOTFOUND;
+	struct str id = str_from(*rest, open + 1);
+	size_t at = 0, n = 0;
+
+	for (; n < id.n && id.p[n] != '>'; n++) {
+		char c = id.p[n];
+
+		if (c <= ' ' || c == '"' || c == '(' || c == '<' || c == '\\')
+			return ERR_SYNTAX;
+		if (c == '@')
+			at = n;
+	}
+	if (n == id.n || at == 0 || at + 1 == n)
+		return ERR_SYNTAX;
+	*id_out = str_sub(id, 0, n);
+	*rest = str_from(id, n + 1);
+	return ERR_OK;
+}
+
+static bool
+next_id(struct thread_job *j, struct str *rest, uint64_t *out)
+{
+	struct str id;
+	enum err e = next_plain_id(rest, &id);
+
+	if (e == ERR_SYNTAX)
+		e = msgid_next(rest, j->arena, &id);
+	if (e == ERR_OK)
+		*out = hash_of(id);
+	return e == ERR_OK;
+}
+
+static void
+add_ref(struct thread_job *j, uint64_t ref)
+{
+	if (j->refs_count == ARRAY_LEN(j->refs)) {
+		memmove(j->refs, j->refs + THREAD_REFS_MAX, THREAD_REFS_MAX * sizeof *j->refs);
+		j->refs_count = THREAD_REFS_MAX;
+	}
+	j->refs[j->refs_count++] = ref;
+}
+
+struct id_fields {
+	struct str own, references, reply_to;
+};
+
+static void
+find_fields(struct str run, struct id_fields *out)
+{
+	struct str name, value, whole;
+
+	*out = (struct id_fields){ .own = STR_EMPTY };
+	while (field_next(&run, &name, &value, &whole)) {
+		if (name.n == 10 && out->own.n == 0 && str_ieq(name, STR("Message-ID")))
+			out->own = value;
+		else if (name.n == 10 && out->references.n == 0 && str_ieq(name, STR("References")))
+			out->references = value;
+		else if (name.n == 11 && out->reply_to.n == 0 && str_ieq(name, STR("In-Reply-To")))
+			out->reply_to = value;
+	}
+}
+
+static enum err
+read_ids(struct thread_job *j, struct message *m, struct thread_message *out)
+{
+	struct id_fields f;
+	struct str run;
+	uint64_t id;
+	enum err e = message_fields(m, &run);
+
+	if (e != ERR_OK)
+		return e;
+	find_fields(run, &f);
+	arena_reset(j->arena);
+	if (next_id(j, &f.own, &id))
+		out->own = id;
+	j->refs_count = 0;
+	while (next_id(j, &f.references, &id))
+		add_ref(j, id);
+	if (j->refs_count == 0 && next_id(j, &f.reply_to, &id))
+		add_ref(j, id);
+	size_t over = j->refs_count > THREAD_REFS_MAX ? j->refs_count - THREAD_REFS_MAX : 0;
+
+	out->refs = j->refs + over;
+	out->refs_count = j->refs_count - over;
+	return ERR_OK;
+}
+
+/* The base subject into j->subject. */
+static enum err
+read_subject(struct thread_job *j, struct message *m, bool *reply)
+{
+	struct str envelope, subject;
+	enum err e = message_envelope(m, &envelope);
+
+	buf_reset(&j->subject);
+	*reply = false;
+	if (e == ERR_OK && sortkey_subject(envelope, &j->text, &subject))
+		subject_base(&j->subject, subject, reply);
+	return e;
+}
+
+/* ---- the steps ---- */
+
+static enum err
+load_one(struct thread_job *j, struct rows *rows, struct message_scan *scan, uint32_t uid,
+	size_t *cost)
+{
+	struct thread_message tm = { .uid = uid };
+	const struct entry *entry;
+	struct message m;
+	bool reply;
+	enum err e = rows_get(rows, uid, &entry);
+
+	if (e == ERR_OK)
+		e = message_scan_get(scan, entry->msg, &m);
+	if (e != ERR_OK)
+		return e;
+	tm.msg = entry->msg;
+	tm.date = sortkey_date(entry, &m);
+	if (j->algorithm == THREAD_REFERENCES) {
+		e = read_ids(j, &m, &tm);
+	} else {
+		e = read_subject(j, &m, &reply);
+		tm.subject = hash_of(buf_str(&j->subject));
+	}
+	return e == ERR_OK ? thread_add(j->thread, &tm, cost) : e;
+}
+
+/* ERR_AGAIN: the step is full. */
+static enum err
+load_rows(struct imap_session *s, struct thread_job *j, struct rows *rows, bool *missing)
+{
+	int64_t began = clock_us();
+	struct message_scan scan;
+	size_t cost = 0;
+	uint32_t uid;
+	enum err e = message_scan_begin(&scan, rows->txn);
+
+	if (e != ERR_OK)
+		return e;
+	while (e == ERR_OK && walk_at(&j->walk, &j->found, &uid)) {
+		e = load_one(j, rows, &scan, uid, &cost);
+		if (e == ERR_NOTFOUND) {
+			*missing = true;
+			e = ERR_OK;
+		}
+		walk_step(&j->walk, &j->found);
+		j->loaded++;
+		cost += COST_LOOK / LOOK_EVERY;
+		if (e != ERR_OK || cost < COST_LOOK)
+			continue;
+		cost = 0;
+		if (session_enough(s, began))
+			e = ERR_AGAIN;
+	}
+	message_scan_end(&scan);
+	return e;
+}
+
+static enum err
+load(struct imap_session *s, struct cmd *c, struct thread_job *j, bool *missing)
+{
+	struct rows rows;
+	uint32_t uid;
+
+	if (!walk_at(&j->walk, &j->found, &uid))
+		return ERR_OK;
+	enum err e = rows_begin(&rows, s, uid);
+
+	if (e != ERR_OK)
+		return e;
+	e = load_rows(s, j, &rows, missing);
+	rows_end(&rows);
+	if (e == ERR_AGAIN)
+		session_progress(s, c, j->loaded, j->count);
+	return e;
+}
+
+static enum err
+root_subject(struct thread_job *j, struct message_scan *scan)
+{
+	struct message m;
+	bool reply = false;
+	enum err e = message_scan_get(scan, thread_root(j->thread, j->root), &m);
+
+	if (e == ERR_OK)
+		e = read_subject(j, &m, &reply);
+	if (e == ERR_OK && j->subject.n != 0)
+		thread_set_subject(j->thread, j->root, hash_of(buf_str(&j->subject)), reply);
+	/* without a subject nothing is gathered by it */
+	return e == ERR_NOTFOUND ? ERR_OK : e;
+}
+
+static enum err
+root_subjects(struct imap_session *s, struct thread_job *j)
+{
+	int64_t began = clock_us();
+	struct message_scan scan;
+	struct txn *txn;
+
+	if (j->root >= thread_roots(j->thread))
+		return ERR_OK;
+	enum err e = session_read(s, &txn);
+
+	if (e != ERR_OK)
+		return e;
+	e = message_scan_begin(&scan, txn);
+	if (e == ERR_OK) {
+		while (e == ERR_OK && j->root < thread_roots(j->thread)) {
+			e = root_subject(j, &scan);
+			j->root += e == ERR_OK;
+			if (e == ERR_OK && j->root % LOOK_EVERY == 0 && session_enough(s, began))
+				e = ERR_AGAIN;
+		}
+		message_scan_end(&scan);
+	}
+	store_read_end(txn);
+	return e;
+}
+
+static enum err
+passes(struct imap_session *s, struct thread_job *j, bool (*pass)(struct thread *t, size_t budget))
+{
+	int64_t began = clock_us();
+
+	while (!pass(j->thread, MOVES))
+		if (session_enough(s, began))
+			return ERR_AGAIN;
+	return ERR_OK;
+}
+
+enum err
+thread_job_run(struct imap_session *s, struct cmd *c, struct thread_job *j, bool *missing)
+{
+	enum err e = load(s, c, j, missing);
+
+	if (e == ERR_OK && j->algorithm == THREAD_ORDEREDSUBJECT)
+		return passes(s, j, thread_by_subject);
+	if (e == ERR_OK && !j->linked)
+		e = passes(s, j, thread_link);
+	if (e != ERR_OK)
+		return e;
+	j->linked = true;
+	e = root_subjects(s, j);
+	return e == ERR_OK ? passes(s, j, thread_gather) : e;
+}
+
+enum step
+thread_job_say(struct imap_session *s, const struct cmd *c, struct thread_job *j)
+{
+	struct buf *out = session_out(s);
+	int64_t began = clock_us();
+	uint32_t uid = 0;
+
+	for (unsigned n = 1;; n++) {
+		enum thread_token token = thread_next(j->thread, &uid);
+
+		if (!j->begun)
+			buf_addz(out, token == THREAD_END ? "* THREAD" : "* THREAD ");
+		j->begun = true;
+		switch (token) {
+		case THREAD_OPEN:
+			buf_addc(out, '(');
+			break;
+		case THREAD_CLOSE:
+			buf_addc(out, ')');
+			break;
+		case THREAD_SPACE:
+			buf_addc(out, ' ');
+			break;
+		case THREAD_NUMBER:
+			write_number(out, c->uid ? uid : view_seq_of_uid(s->sel.view, uid));
+			break;
+		case THREAD_END:
+			buf_addz(out, "\r\n");
+			return STEP_DONE;
+		}
+		if (n % TOKENS == 0 && session_enough(s, began))
+			return STEP_MORE;
+	}
+}

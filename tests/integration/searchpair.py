@@ -1,0 +1,90 @@
+"""Two servers with the same messages, the same questions, and the differences.
+
+    p = Pair(ours, theirs)               # two RawImap, logged in
+    p.fill("mailbox", [Message(data, flags, when), …])
+    p.select("mailbox")
+    p.differences(["SEARCH ALL", …])     # [(question, our answer, their answer), …]
+    p.close()
+    Expected(path)                       # the differences that are known, with their reasons
+"""
+import fnmatch
+import re
+from dataclasses import dataclass
+
+
+@dataclass
+class Message:
+    data: bytes
+    flags: str = ""
+    when: str = "20-Nov-2026 10:00:00 +0000"
+
+
+def fill(imap, mailbox, messages):
+    """All in one go; APPENDUID is not looked at, as all messages are taken in order."""
+    assert imap.ask(f"CREATE {mailbox}")[0].startswith("OK")
+    for i, m in enumerate(messages):
+        imap.send(f'a{i} APPEND {mailbox} ({m.flags}) "{m.when}" {{{len(m.data)}+}}\r\n'.encode() +
+                  m.data + b"\r\n")
+        if i % 50 == 49 or i == len(messages) - 1:
+            for n in range(i - i % 50, i + 1):
+                done = imap.until(f"a{n}")[-1]
+                assert done.startswith(f"a{n} OK"), (n, done)
+
+
+def answer(imap, question):
+    """What was said, without what may differ: the order of numbers in a SEARCH, texts."""
+    done, lines = imap.ask(question)
+    if not done.startswith("OK"):
+        return re.match(r"(?:NO|BAD)(?: \[[A-Z]+)?", done).group(0)
+    said = [x[2:] for x in lines if re.match(r"\* (?:E?SEARCH|SORT|THREAD)\b", x)]
+    said = [re.sub(r'\(TAG "[^"]*"\)', "", x).strip() for x in said]
+    if said and said[0].startswith("SEARCH"):
+        said = ["SEARCH " + " ".join(map(str, sorted(map(int, said[0].split()[1:]))))]
+    return said[0].strip() if said else "nothing"
+
+
+class Pair:
+    def __init__(self, ours, theirs):
+        self.both = (ours, theirs)
+
+    def fill(self, mailbox, messages):
+        for imap in self.both:
+            fill(imap, mailbox, messages)
+
+    def select(self, mailbox):
+        for imap in self.both:
+            assert imap.ask(f"SELECT {mailbox}")[0].startswith("OK")
+
+    def differences(self, questions):
+        out = []
+        for q in questions:
+            a, b = (answer(imap, q) for imap in self.both)
+            if a != b:
+                out.append((q, a, b))
+        return out
+
+    def close(self):
+        for imap in self.both:
+            imap.sock.close()
+
+
+class Expected:
+    """Lines of "questions | RFC section | why"; questions is a pattern."""
+
+    def __init__(self, path):
+        self.entries, self.used = [], set()
+        for line in path.read_text().splitlines():
+            if line.strip() and not line.startswith("#"):
+                question, rfc, why = (w.strip() for w in line.split("|"))
+                assert re.match(r"RFC \d+ \S+", rfc) and why, f"no RFC section: {line}"
+                self.entries.append((question, rfc, why))
+
+    def covers(self, question):
+        for i, (pattern, _, _) in enumerate(self.entries):
+            if fnmatch.fnmatchcase(question, pattern):
+                self.used.add(i)
+                return True
+        return False
+
+    def unused(self):
+        return [e for i, e in enumerate(self.entries) if i not in self.used]
