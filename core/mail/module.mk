@@ -7,12 +7,14 @@ core_mail_libmail_a_SOURCES = \
 	core/mail/date.c core/mail/date.h \
 	core/mail/encoded.c core/mail/encoded.h \
 	core/mail/envelope.c core/mail/envelope.h \
+	core/mail/gist.c core/mail/gist.h \
 	core/mail/header.c core/mail/header.h \
 	core/mail/imaptext.c core/mail/imaptext.h \
 	core/mail/mailbox.c \
 	core/mail/mime.c core/mail/mime_index.c core/mail/mime.h \
 	core/mail/msgid.c core/mail/msgid.h \
 	core/mail/param.c \
+	core/mail/preview.c core/mail/preview.h \
 	core/mail/search.c core/mail/search.h \
 	core/mail/subject.c core/mail/subject.h \
 	core/mail/token.c core/mail/token.h \
@@ -22,7 +24,9 @@ core_mail_libmail_a_SOURCES = \
 LIBMAIL = core/mail/libmail.a
 
 check_PROGRAMS += tests/unit/test_mail_header tests/unit/test_mail_mime \
-	tests/unit/test_mail_text
+	tests/unit/test_mail_preview tests/unit/test_mail_text
+tests_unit_test_mail_preview_SOURCES = tests/unit/test_mail_preview.c tests/unit/mailtest.h
+tests_unit_test_mail_preview_LDADD = $(LIBMAIL) $(LIBBASE) $(ICU_LIBS) $(CMOCKA_LIBS)
 tests_unit_test_mail_header_SOURCES = tests/unit/test_mail_header.c tests/unit/mailtest.h
 tests_unit_test_mail_header_LDADD = $(LIBMAIL) $(LIBBASE) $(ICU_LIBS) $(CMOCKA_LIBS)
 tests_unit_test_mail_mime_SOURCES = tests/unit/test_mail_mime.c tests/unit/mailtest.h
