@@ -14,6 +14,7 @@
 #include "core/store/internal.h"
 #include "core/store/put.h"
 #include "core/store/record.h"
+#include "core/store/thread.h"
 
 enum {
 	CHUNK_BYTES_MAX = 256 * 1024,
@@ -347,11 +348,25 @@ body_stored(const struct body *b)
 enum err
 stored_write(struct txn *t, uint64_t id, int64_t put_ms, const struct stored *s)
 {
+	unsigned char row[RECORD_BYTES_MAX];
+	struct record r;
+	struct str ids;
 	struct key k;
+	uint64_t thread;
 
 	if (clock_wall_ms() - put_ms > PUT_AGE_MAX_MS)
 		return ERR_TEMP;
-	writes_put_once(t->writes, KV_MESSAGE, key_id(&k, id), buf_str(&s->record));
+	enum err e = record_decode(buf_str(&s->record), &r);
+
+	if (e == ERR_OK)
+		e = record_section(&r, STR_EMPTY, RECORD_IDS, &ids);
+	if (e == ERR_OK)
+		e = thread_join(t, id, ids, &thread);
+	if (e == ERR_OK)
+		e = record_join(buf_str(&s->record), thread, row);
+	if (e != ERR_OK)
+		return e;
+	writes_put_once(t->writes, KV_MESSAGE, key_id(&k, id), str_n(row, s->record.n));
 	if (s->cache.n > 0)
 		writes_put_once(t->writes, KV_CACHE, key_id(&k, id), buf_str(&s->cache));
 	return ERR_OK;

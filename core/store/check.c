@@ -16,6 +16,7 @@
 #include "core/store/blob.h"
 #include "core/store/record.h"
 #include "core/store/rows.h"
+#include "core/store/thread.h"
 
 enum { ORPHAN_AGE_SEC = 3600, ORPHANS_A_TXN = 100, MAP_BYTES = 1024 * 1024 };
 
@@ -126,6 +127,8 @@ check_record(struct check *c, uint64_t id, struct str row, struct seen_message *
 		return;
 	}
 	out->size = r.size;
+	if (r.thread == 0)
+		problem(c, "thread-missing", "message %016llx", (unsigned long long)id);
 	if (r.in_cache != 0 && kv_get(c->t.kv, KV_CACHE, key_id(&k, id), &cache) != ERR_OK) {
 		problem(c, "cache-missing", "message %016llx", (unsigned long long)id);
 		return;
@@ -448,6 +451,19 @@ on_cache(struct check *c, struct str key, struct str v)
 }
 
 static enum err
+on_thread(struct check *c, struct str key, struct str v)
+{
+	uint64_t thread, owner;
+
+	if (key.n != 8 || thread_row_decode(v, &thread, &owner) != ERR_OK || thread == 0)
+		problem(c, "thread-damaged", "a row of %zu bytes", v.n);
+	else if (find_message(c, owner) == NULL)
+		problem(c, "thread-orphan", "an id of message %016llx, which is not there",
+			(unsigned long long)owner);
+	return ERR_OK;
+}
+
+static enum err
 check_refs(struct check *c)
 {
 	for (size_t i = 0; i < c->msg_count; i++) {
@@ -470,12 +486,10 @@ check_refs(struct check *c)
 static enum err
 check_meta(struct check *c)
 {
-	uint64_t schema, last_id, validity;
+	uint64_t last_id, validity;
 	struct quota_use use;
-	enum err e = meta_get(&c->t, "schema", &schema);
+	enum err e = meta_get(&c->t, "mailbox", &last_id);
 
-	if (e == ERR_OK)
-		e = meta_get(&c->t, "mailbox", &last_id);
 	if (e == ERR_OK)
 		e = meta_get(&c->t, "uidvalidity", &validity);
 	if (e != ERR_OK)
@@ -486,8 +500,6 @@ check_meta(struct check *c)
 		problem(c, "quota-use", "says %llu messages and %llu octets, has %llu and %llu",
 			(unsigned long long)use.messages, (unsigned long long)use.bytes,
 			(unsigned long long)c->use.messages, (unsigned long long)c->use.bytes);
-	if (schema != SCHEMA_VERSION)
-		problem(c, "schema", "version %llu", (unsigned long long)schema);
 	for (size_t i = 0; i < c->mailbox_count; i++) {
 		const struct mailbox_row *row = &c->mailbox[i];
 
@@ -572,6 +584,20 @@ check_files(struct check *c)
 	return e;
 }
 
+/* Another version's rows mean something else: ERR_DENIED, told. */
+static enum err
+check_schema(struct check *c)
+{
+	uint64_t schema;
+	enum err e = meta_get(&c->t, "schema", &schema);
+
+	if (e != ERR_OK || schema == SCHEMA_VERSION)
+		return e;
+	problem(c, "schema", "the index is of version %llu, this program reads %d",
+		(unsigned long long)schema, SCHEMA_VERSION);
+	return ERR_DENIED;
+}
+
 static enum err
 check_index(struct check *c)
 {
@@ -587,6 +613,7 @@ check_index(struct check *c)
 		{ KV_GARBAGE, on_garbage },
 		{ KV_REF, on_ref },
 		{ KV_CACHE, on_cache },
+		{ KV_THREAD, on_thread },
 	};
 	enum err e = each_row(c, KV_MESSAGE, on_message);
 
@@ -641,7 +668,9 @@ store_check(const char *home, const struct check_options *o, check_fn report, vo
 		return e;
 	e = kv_read_begin(c.kv, &c.t.kv);
 	if (e == ERR_OK) {
-		e = check_index(&c);
+		e = check_schema(&c);
+		if (e == ERR_OK)
+			e = check_index(&c);
 		if (e == ERR_OK)
 			e = check_files(&c);
 		kv_read_end(c.t.kv);
@@ -650,6 +679,8 @@ store_check(const char *home, const struct check_options *o, check_fn report, vo
 		problem(&c, "index-unreadable", "%s", kv_why(c.kv));
 	if (e == ERR_OK && o->repair_orphans)
 		e = remove_orphans(&c);
+	if (e == ERR_DENIED)
+		e = ERR_OK;
 	kv_close(c.kv);
 	for (size_t i = 0; i < c.orphan_count; i++)
 		free(c.orphan[i].path);

@@ -8,6 +8,8 @@
 #include "core/base/xalloc.h"
 #include "core/store/blob.h"
 #include "core/store/internal.h"
+#include "core/store/record.h"
+#include "core/store/thread.h"
 
 enum {
 	GRACE_MS = 10 * 60 * 1000,
@@ -104,6 +106,24 @@ drop_mailbox(struct txn *t, uint32_t mailbox, bool *more_out)
 	return ERR_OK;
 }
 
+/* The ids that a message brought. What cannot be read has none. */
+static enum err
+leave_thread(struct txn *t, uint64_t id)
+{
+	struct record r;
+	struct str row, ids;
+	struct key k;
+	enum err e = txn_get(t, KV_MESSAGE, key_id(&k, id), &row);
+
+	if (e == ERR_OK)
+		e = record_decode(row, &r);
+	if (e == ERR_OK)
+		e = record_section(&r, STR_EMPTY, RECORD_IDS, &ids);
+	if (e == ERR_OK)
+		e = thread_leave(t, id, ids);
+	return e == ERR_NOTFOUND || e == ERR_CORRUPT ? ERR_OK : e;
+}
+
 /* On the pool: the files are gone, now their rows; or a dying mailbox. */
 static enum err
 sweep_run(struct update *u, struct txn *t)
@@ -114,10 +134,12 @@ sweep_run(struct update *u, struct txn *t)
 	bool more = false;
 	enum err e = ERR_OK;
 
-	for (size_t i = 0; i < s->n; i++)
+	for (size_t i = 0; i < s->n && e == ERR_OK; i++) {
+		e = leave_thread(t, s->ids[i]);
 		for (size_t j = 0; j < ARRAY_LEN(tables); j++)
 			writes_del_once(t->writes, tables[j], key_id(&k, s->ids[i]));
-	if (s->dying != 0)
+	}
+	if (e == ERR_OK && s->dying != 0)
 		e = drop_mailbox(t, s->dying, &more);
 	s->now = more || s->full;
 	return e;

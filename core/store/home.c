@@ -233,7 +233,9 @@ open_index(struct home *h)
 	if (e == ERR_OK)
 		e = home_setup(s, s->pool, h->kv, &h->job_garbage);
 	if (e != ERR_OK) {
-		h->why = *kv_why(h->kv) != '\0' ? kv_why(h->kv) : "the index cannot be set up";
+		h->why = e == ERR_DENIED	  ? "the index is of another version of Postroom"
+			 : *kv_why(h->kv) != '\0' ? kv_why(h->kv)
+						  : "the index cannot be set up";
 		kv_close(h->kv);
 		h->kv = NULL;
 	}

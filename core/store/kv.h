@@ -23,6 +23,7 @@ enum kv_table {
 	KV_KEYWORD,
 	KV_DELIVERED,
 	KV_METADATA,
+	KV_THREAD,
 	KV_TABLES,
 };
 

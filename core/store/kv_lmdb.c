@@ -60,6 +60,7 @@ static const char *const table_names[KV_TABLES] = {
 	[KV_KEYWORD] = "keyword",
 	[KV_DELIVERED] = "delivered",
 	[KV_METADATA] = "metadata",
+	[KV_THREAD] = "thread",
 };
 
 static enum err

@@ -22,6 +22,7 @@ from_row(struct txn *t, uint64_t id, struct str row, struct message *out)
 		.sent_sec = r.sent_sec,
 		.sent_zone_min = r.sent_zone_min,
 		.has_sent = r.has_sent,
+		.thread = r.thread,
 		.txn = t,
 		.record = row,
 	};
@@ -117,6 +118,12 @@ enum err
 message_bodystructure(struct message *m, struct str *out)
 {
 	return section(m, RECORD_STRUCTURE, out);
+}
+
+enum err
+message_preview(struct message *m, struct str *out)
+{
+	return section(m, RECORD_PREVIEW, out);
 }
 
 enum err

@@ -13,6 +13,7 @@ struct message {
 	int64_t sent_sec;     /* Date:, UTC; 0 and has_sent false when there is no usable one */
 	int32_t sent_zone_min;
 	bool has_sent;
+	uint64_t thread; /* never 0; RFC 8474 5.2 */
 	/* private */
 	struct txn *txn;
 	struct str record, cache;
@@ -44,6 +45,10 @@ message_envelope(struct message *m, struct str *out);
 /* BODYSTRUCTURE's text; BODY's is made of it by core/mail's bodystructure_to_body. */
 MUST_USE enum err
 message_bodystructure(struct message *m, struct str *out);
+/* The beginning of its text: UTF-8, one line, at most 200 characters, empty where there is none.
+ * RFC 8970. */
+MUST_USE enum err
+message_preview(struct message *m, struct str *out);
 /* The table of parts with byte offsets; out is made, end with mime_fini. */
 MUST_USE enum err
 message_mime(struct message *m, struct mime *out);

@@ -25,6 +25,7 @@ core_store_libstore_a_SOURCES = \
 	core/store/since.c core/store/since.h \
 	core/store/store.h \
 	core/store/sweep.c core/store/sweep.h \
+	core/store/thread.c core/store/thread.h \
 	core/store/uidset.c core/store/uidset.h \
 	core/store/update.h \
 	core/store/view.c core/store/view.h \

@@ -11,16 +11,25 @@
 #include "core/mail/envelope.h"
 #include "core/mail/header.h"
 #include "core/mail/mime.h"
+#include "core/mail/preview.h"
+#include "core/store/thread.h"
 
-/* version, in_cache, flags, 0, size, header_size, sent, zone, lengths of the sections */
+/* version, in_cache, flags, 0, size, header_size, sent, zone, thread, lengths of the sections.
+ * Version 1 had no thread, preview and ids; homes with it are refused (SCHEMA_VERSION 3). */
 enum {
-	VERSION = 1,
+	VERSION = 2,
 	HAS_SENT = 1,
-	HEAD_BYTES = 4 + 8 + 8 + 8 + 4 + 4 * RECORD_SECTIONS,
+	THREAD_AT = 4 + 8 + 8 + 8 + 4,
+	LENGTHS_AT = THREAD_AT + 8,
+	HEAD_BYTES = LENGTHS_AT + 4 * RECORD_SECTIONS,
 	CACHE_HEAD_BYTES = 1,
 	TEXT_SLACK_BYTES = 256 * 1024,
 	TEXT_MAX_BYTES = 128 * 1024 * 1024,
 };
+
+/* What cannot go into the cache fits always. */
+_Static_assert(
+	HEAD_BYTES + PREVIEW_BYTES_MAX + THREAD_IDS_BYTES <= RECORD_BYTES_MAX, "row too small");
 
 /* What Thunderbird, mutt, K-9 and webmail list mailboxes with, in lower case and byte order. */
 static const char *const kept[] = {
@@ -162,6 +171,8 @@ make_sections(struct buf *section, struct str msg, struct str header)
 	if (e == ERR_OK)
 		e = bodystructure_format(&section[RECORD_STRUCTURE], &m, msg, true);
 	add_fields(&section[RECORD_FIELDS], header);
+	preview_make(&section[RECORD_PREVIEW], &m, msg);
+	thread_ids(&section[RECORD_IDS], header);
 	mime_encode(&section[RECORD_PARTS], &m);
 	for (int i = 0; i < RECORD_SECTIONS && e == ERR_OK; i++)
 		e = buf_check(&section[i]);
@@ -194,6 +205,7 @@ record_make(struct str msg, struct buf *record, struct buf *cache)
 	put_u64(record, header.n);
 	put_u64(record, has_sent ? (uint64_t)sent : 0);
 	put_u32(record, has_sent ? (uint32_t)zone : 0);
+	put_u64(record, 0);
 	for (int i = 0; i < RECORD_SECTIONS; i++)
 		put_u32(record, (uint32_t)section[i].n);
 	if (in_cache != 0)
@@ -207,6 +219,17 @@ record_make(struct str msg, struct buf *record, struct buf *cache)
 	for (int i = 0; i < RECORD_SECTIONS; i++)
 		buf_fini(&section[i]);
 	return e;
+}
+
+enum err
+record_join(struct str row, uint64_t thread, unsigned char out[RECORD_BYTES_MAX])
+{
+	if (row.n < HEAD_BYTES || row.n > RECORD_BYTES_MAX)
+		return ERR_CORRUPT;
+	thread = htole64(thread);
+	memcpy(out, row.p, row.n);
+	memcpy(out + THREAD_AT, &thread, sizeof thread);
+	return ERR_OK;
 }
 
 enum err
@@ -224,8 +247,9 @@ record_decode(struct str row, struct record *out)
 	out->header_size = get_u64(row, 12);
 	out->sent_sec = (int64_t)get_u64(row, 20);
 	out->sent_zone_min = (int32_t)get_u32(row, 28);
+	out->thread = get_u64(row, THREAD_AT);
 	for (size_t i = 0; i < RECORD_SECTIONS; i++) {
-		out->len[i] = get_u32(row, 32 + 4 * i);
+		out->len[i] = get_u32(row, LENGTHS_AT + 4 * i);
 		if ((out->in_cache & 1u << i) == 0)
 			inside += out->len[i];
 	}

@@ -10,6 +10,8 @@ enum record_section {
 	RECORD_FIELDS,	  /* raw lines of the kept header fields */
 	RECORD_STRUCTURE, /* BODYSTRUCTURE's text */
 	RECORD_PARTS,	  /* mime_encode */
+	RECORD_PREVIEW,	  /* UTF-8, at most PREVIEW_BYTES_MAX; never in the cache */
+	RECORD_IDS,	  /* thread_ids; never in the cache */
 	RECORD_SECTIONS,
 };
 
@@ -18,6 +20,7 @@ struct record {
 	int64_t sent_sec;
 	int32_t sent_zone_min;
 	bool has_sent;
+	uint64_t thread; /* 0 until record_join */
 	uint32_t len[RECORD_SECTIONS];
 	unsigned in_cache; /* bit a section */
 	struct str body;   /* the sections that are not in the cache, in order */
@@ -29,6 +32,10 @@ enum { RECORD_BYTES_MAX = 2000 };
  * threads. ERR_LIMIT: the derived texts are beyond all bounds. */
 MUST_USE enum err
 record_make(struct str msg, struct buf *record, struct buf *cache);
+
+/* record_make's row with the thread put in, as it is written. ERR_CORRUPT: it is none. */
+MUST_USE enum err
+record_join(struct str row, uint64_t thread, unsigned char out[RECORD_BYTES_MAX]);
 
 /* out borrows from row. ERR_CORRUPT. */
 MUST_USE enum err

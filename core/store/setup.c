@@ -113,7 +113,7 @@ home_setup(struct store *s, struct pool *p, struct kv *kv, bool *has_garbage_out
 		if (e != ERR_OK)
 			return e;
 		if (schema != 0)
-			/* A later version's index is not touched. */
+			/* Another version's index is not touched. */
 			return schema == SCHEMA_VERSION ? ERR_OK : ERR_DENIED;
 		if ((e = create(s, p, kv)) != ERR_OK)
 			return e;

@@ -612,6 +612,83 @@ test_garbage(void **state)
 	uidset_fini(&all);
 }
 
+static uint64_t
+rows_in(struct fix *f, enum kv_table table)
+{
+	struct txn *t = fix_read(f, f->home);
+	uint64_t n;
+
+	assert_int_equal(kv_count(t->kv, table, &n), ERR_OK);
+	fix_read_end(t);
+	return n;
+}
+
+static uint64_t
+thread_of(struct fix *f, uint32_t uid)
+{
+	struct txn *t = fix_read(f, f->home);
+	struct entry entry;
+	struct message m;
+
+	assert_int_equal(entry_get(t, f->appended.mailbox, uid, &entry), ERR_OK);
+	assert_int_equal(message_get(t, entry.msg, &m), ERR_OK);
+	fix_read_end(t);
+	return m.thread;
+}
+
+/* A message's ids go with it, the thread goes on with those that are left. */
+static void
+test_thread_rows(void **state)
+{
+	struct fix *f = *state;
+
+	garbage_set_grace(0);
+	assert_int_equal(fix_append(f, "INBOX", FLAG_DELETED, NULL,
+				 "Message-ID: <a@x>\r\nReferences: <r@x>\r\n\r\n"),
+		ERR_OK);
+	assert_int_equal(
+		fix_append(f, "INBOX", 0, NULL, "Message-ID: <b@x>\r\nIn-Reply-To: <a@x>\r\n\r\n"),
+		ERR_OK);
+	uint64_t thread = thread_of(f, 1);
+
+	assert_int_equal(thread_of(f, 2), thread);
+	assert_int_equal(rows_in(f, KV_THREAD), 3);
+	assert_int_equal(fix_expunge(f, f->appended.mailbox, NULL), ERR_OK);
+	for (int i = 0; i < 100 && rows_in(f, KV_MESSAGE) > 1; i++)
+		fix_sleep(f, 50);
+	assert_int_equal(rows_in(f, KV_THREAD), 1);
+	assert_int_equal(fix_append(f, "INBOX", 0, NULL, "In-Reply-To: <b@x>\r\n\r\n"), ERR_OK);
+	assert_int_equal(thread_of(f, 3), thread);
+	assert_int_equal(fix_append(f, "INBOX", 0, NULL, "In-Reply-To: <a@x>\r\n\r\n"), ERR_OK);
+	assert_int_not_equal(thread_of(f, 4), thread);
+	garbage_set_grace(600 * 1000);
+}
+
+/* Another version's home is left alone. */
+static void
+test_schema(void **state)
+{
+	struct fix *f = *state;
+	char index[160];
+	const char *why;
+	struct kv *kv;
+	struct kv_txn *t;
+	uint64_t one = htole64(1);
+
+	assert_int_equal(fix_append(f, "INBOX", 0, NULL, hello), ERR_OK);
+	fix_stop(f);
+	(void)snprintf(index, sizeof index, "%s/u/alice/index.mdb", f->dir);
+	assert_int_equal(
+		kv_open(index, &(struct kv_options){ .map_bytes = 16 << 20 }, &kv, &why), ERR_OK);
+	assert_int_equal(kv_write_begin(kv, &t), ERR_OK);
+	assert_int_equal(kv_put(t, KV_META, STR("schema"), str_n(&one, sizeof one)), ERR_OK);
+	assert_int_equal(kv_commit(t), ERR_OK);
+	kv_close(kv);
+	fix_start(f);
+	assert_int_equal(fix_append(f, "INBOX", 0, NULL, hello), ERR_TEMP);
+	assert_string_equal(home_error(f->home), "the index is of another version of Postroom");
+}
+
 /* The walk finds what a process left that died before its timer. */
 static void
 test_sweep(void **state)
@@ -706,6 +783,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_delivered_trim, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_watch_own, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_garbage, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_thread_rows, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_schema, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_sweep, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bounded, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_home_paths, setup, teardown),

@@ -8,12 +8,15 @@
  * 13 uidnext not above the last UID      14 a name that leads to no mailbox
  * 15 a mailbox without a name            16 a damaged cache row
  * 17 a damaged message record            18 garbage that is still referenced
- * 19 a keyword bit without a name        20 rows of a mailbox that is not there */
+ * 19 a keyword bit without a name        20 rows of a mailbox that is not there
+ * 21 an index of another version         22 an id of a message that is not there
+ * 23 a damaged id row                    24 a message without a thread */
 #include <fcntl.h>
 #include <sys/stat.h>
 
 #include "core/store/blob.h"
 #include "core/store/check.h"
+#include "core/store/record.h"
 #include "tests/unit/store_fixture.h"
 
 enum { PARTS = 60 };
@@ -251,6 +254,45 @@ row_homeless(struct damage *d)
 	entry_put(&d->txn, 4711, &d->first);
 }
 
+static void
+schema(struct damage *d)
+{
+	meta_put(&d->txn, "schema", 1);
+}
+
+static void
+put_thread(struct damage *d, size_t n)
+{
+	uint64_t row[2] = { htole64(d->first.msg), htole64(d->first.msg + 1) };
+	struct key k;
+
+	writes_put(d->w, KV_THREAD, key_id(&k, 4711), str_n(row, n));
+}
+
+static void
+thread_orphan(struct damage *d)
+{
+	put_thread(d, 16);
+}
+
+static void
+thread_damaged(struct damage *d)
+{
+	put_thread(d, 15);
+}
+
+static void
+thread_missing(struct damage *d)
+{
+	unsigned char row[RECORD_BYTES_MAX];
+	struct key k;
+	struct str v;
+
+	assert_int_equal(kv_get(d->t, KV_MESSAGE, key_id(&k, d->first.msg), &v), ERR_OK);
+	assert_int_equal(record_join(v, 0, row), ERR_OK);
+	writes_put(d->w, KV_MESSAGE, key_id(&k, d->first.msg), str_n(row, v.n));
+}
+
 static const struct {
 	const char *kind;
 	void (*plant)(struct damage *d);
@@ -277,6 +319,10 @@ static const struct {
 	{ "garbage-referenced", garbage_referenced },
 	{ "keyword-unnamed", keyword_unnamed },
 	{ "row-homeless", row_homeless },
+	{ "schema", schema },
+	{ "thread-orphan", thread_orphan },
+	{ "thread-damaged", thread_damaged },
+	{ "thread-missing", thread_missing },
 };
 
 struct told {
