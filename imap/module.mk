@@ -19,6 +19,8 @@ imap_libimap_a_SOURCES = \
 	imap/session/fields.c imap/session/fields.h \
 	imap/session/listing.c imap/session/listing.h \
 	imap/session/names.c imap/session/names.h \
+	imap/session/mark.h \
+	imap/session/objectid.c imap/session/objectid.h \
 	imap/session/rows.c imap/session/rows.h \
 	imap/session/section_range.c imap/session/section_range.h \
 	imap/session/session.c imap/session/session.h \
@@ -30,8 +32,11 @@ imap_libimap_a_SOURCES = \
 	imap/append/cmd_append.c \
 	imap/append/cmd_copy.c \
 	imap/append/url_part.c imap/append/url_part.h \
+	imap/fetch/binary.c imap/fetch/binary.h \
 	imap/fetch/cmd_fetch.c \
 	imap/fetch/cmd_store.c \
+	imap/fetch/partial.c imap/fetch/partial.h \
+	imap/fetch/row.c imap/fetch/row.h \
 	imap/fetch/section.c imap/fetch/section.h \
 	imap/mailbox/cmd_list.c \
 	imap/mailbox/cmd_mailbox.c \
@@ -64,6 +69,9 @@ tests_unit_test_imap_session_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_imap_sync
 tests_unit_test_imap_sync_SOURCES = tests/unit/test_imap_sync.c tests/unit/imap_client.h tests/unit/imap_case.h
 tests_unit_test_imap_sync_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_imap_fetch
+tests_unit_test_imap_fetch_SOURCES = tests/unit/test_imap_fetch.c tests/unit/imap_client.h tests/unit/imap_case.h
+tests_unit_test_imap_fetch_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(CMOCKA_LIBS)
 
 IMAP_GRAMMAR = tests/fuzz/imap_grammar.c tests/fuzz/imap_grammar.h tests/fuzz/imap_rules.h
 IMAP_PAIR = tests/unit/imap_answer.c tests/unit/imap_answer.h tests/unit/imap_model.c tests/unit/imap_model.h \

@@ -131,6 +131,10 @@ const struct capability imap_capabilities[] = {
 	{ "LIST-EXTENDED", "mailbox", "list_extended" },
 	{ "LIST-STATUS", "mailbox", "list_status" },
 	{ "STATUS=SIZE", "mailbox", "status_size" },
+	{ "BINARY", "fetch", "binary" },
+	{ "PREVIEW", "fetch", "preview" },
+	{ "SAVEDATE", "fetch", "savedate" },
+	{ "PARTIAL", "fetch", "partial" },
 	{ NULL, NULL, NULL },
 };
 

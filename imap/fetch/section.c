@@ -71,9 +71,14 @@ write_name(struct buf *out, const struct fetch_item *item)
 		buf_addz(out, "RFC822.HEADER");
 	else if (item->kind == FETCH_RFC822_TEXT)
 		buf_addz(out, "RFC822.TEXT");
-	if (item->kind != FETCH_SECTION)
+	if (item->kind == FETCH_SECTION)
+		buf_addz(out, "BODY[");
+	else if (item->kind == FETCH_BINARY)
+		buf_addz(out, "BINARY[");
+	else if (item->kind == FETCH_BINARY_SIZE)
+		buf_addz(out, "BINARY.SIZE[");
+	else
 		return;
-	buf_addz(out, "BODY[");
 	buf_add(out, sec->path);
 	if (sec->path.n != 0 && sec->kind != SECTION_ALL)
 		buf_addc(out, '.');

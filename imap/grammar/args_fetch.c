@@ -73,8 +73,9 @@ parse_section(struct parser *p, struct section *s)
 	return parse_peek(p) == ']' ? ERR_OK : parse_section_text(p, s);
 }
 
+/* "<0.1000>" behind a section. */
 static enum err
-parse_partial(struct parser *p, struct fetch_item *item)
+parse_octets(struct parser *p, struct fetch_item *item)
 {
 	if (!parse_accept(p, '<'))
 		return ERR_OK;
@@ -105,6 +106,10 @@ static const struct {
 	{ "RFC822.TEXT", FETCH_RFC822_TEXT },
 	{ "RFC822", FETCH_RFC822 },
 	{ "MODSEQ", FETCH_MODSEQ },
+	{ "SAVEDATE", FETCH_SAVEDATE },
+	{ "EMAILID", FETCH_EMAILID },
+	{ "THREADID", FETCH_THREADID },
+	{ "PREVIEW", FETCH_PREVIEW },
 };
 
 static enum err
@@ -127,7 +132,22 @@ parse_body_item(struct parser *p, struct fetch_item *item)
 
 	if (e == ERR_OK)
 		e = parse_char(p, ']');
-	return e == ERR_OK ? parse_partial(p, item) : e;
+	return e == ERR_OK ? parse_octets(p, item) : e;
+}
+
+/* Part numbers only: what names headers or text is not there for BINARY. RFC 3516 4.2. */
+static enum err
+parse_binary_item(struct parser *p, struct fetch_item *item)
+{
+	enum err e = parse_char(p, '[');
+
+	if (e == ERR_OK)
+		e = parse_section(p, &item->section);
+	if (e == ERR_OK && item->section.kind != SECTION_ALL)
+		return parse_fail(p, "part number expected");
+	if (e == ERR_OK)
+		e = parse_char(p, ']');
+	return e == ERR_OK && item->kind == FETCH_BINARY ? parse_octets(p, item) : e;
 }
 
 /* What RFC822 and its kin mean in sections; they keep their own names in the answer. */
@@ -158,11 +178,45 @@ accept_body(struct parser *p, const char *word)
 	return true;
 }
 
+/* BINARY and its kin; false: something else. */
+static bool
+accept_binary(struct parser *p, struct fetch_item *item)
+{
+	if (accept_body(p, "BINARY.SIZE")) {
+		item->kind = FETCH_BINARY_SIZE;
+		item->peek = true;
+		return true;
+	}
+	item->peek = accept_body(p, "BINARY.PEEK");
+	item->kind = FETCH_BINARY;
+	return item->peek || accept_body(p, "BINARY");
+}
+
+/* What may stand behind PREVIEW: previews are made when messages come in, so that LAZY changes
+ * nothing. Another parenthesis is FETCH's own. RFC 8970 3.1. */
+static enum err
+parse_preview_modifiers(struct parser *p)
+{
+	if (!str_istarts(str_from(p->in, p->at), STR(" (LAZY")))
+		return ERR_OK;
+	p->at += 2;
+	do {
+		if (!parse_accept_word(p, "LAZY"))
+			return parse_fail(p, "unknown PREVIEW modifier");
+	} while (parse_accept(p, ' '));
+	return parse_char(p, ')');
+}
+
 static enum err
 parse_fetch_att(struct parser *p, struct args_fetch *out)
 {
 	struct fetch_item item = { .peek = false };
+	enum err binary;
 
+	if (accept_binary(p, &item)) {
+		binary = parse_binary_item(p, &item);
+		return binary == ERR_OK ? add_item(p, out, &item) : binary;
+	}
 	if (accept_body(p, "BODY.PEEK"))
 		item.peek = true;
 	if (item.peek || accept_body(p, "BODY")) {
@@ -175,7 +229,9 @@ parse_fetch_att(struct parser *p, struct args_fetch *out)
 			continue;
 		item.kind = fetch_names[i].kind;
 		set_old_section(&item);
-		return add_item(p, out, &item);
+		enum err e = item.kind == FETCH_PREVIEW ? parse_preview_modifiers(p) : ERR_OK;
+
+		return e == ERR_OK ? add_item(p, out, &item) : e;
 	}
 	return parse_fail(p, "unknown FETCH item");
 }
@@ -223,6 +279,13 @@ parse_fetch_modifier(struct parser *p, struct args_fetch *out)
 		out->vanished = true;
 		return ERR_OK;
 	}
+	if (parse_accept_word(p, "PARTIAL")) {
+		if (out->has_partial)
+			return parse_fail(p, "PARTIAL given twice");
+		out->has_partial = true;
+		e = parse_sp(p);
+		return e == ERR_OK ? parse_partial_range(p, &out->partial) : e;
+	}
 	if (!parse_accept_word(p, "CHANGEDSINCE"))
 		return parse_fail(p, "unknown FETCH modifier");
 	if (out->has_changed_since)
@@ -232,7 +295,7 @@ parse_fetch_modifier(struct parser *p, struct args_fetch *out)
 	return e == ERR_OK ? parse_number64(p, &out->changed_since) : e;
 }
 
-/* "(CHANGEDSINCE 12 VANISHED)" */
+/* "(CHANGEDSINCE 12 VANISHED PARTIAL 1:100)" */
 static enum err
 parse_fetch_modifiers(struct parser *p, struct args_fetch *out)
 {

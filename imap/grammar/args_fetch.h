@@ -22,6 +22,12 @@ enum fetch_kind {
 	FETCH_RFC822_HEADER, /* BODY.PEEK[HEADER] */
 	FETCH_RFC822_TEXT,   /* BODY[TEXT] */
 	FETCH_MODSEQ,	     /* RFC 7162 3.1.4.2 */
+	FETCH_BINARY,	     /* BINARY[1.2], BINARY.PEEK[1.2]; RFC 3516 */
+	FETCH_BINARY_SIZE,   /* BINARY.SIZE[1.2] */
+	FETCH_SAVEDATE,	     /* RFC 8514 */
+	FETCH_EMAILID,	     /* RFC 8474 */
+	FETCH_THREADID,
+	FETCH_PREVIEW, /* with LAZY or without: RFC 8970 */
 };
 
 enum section_kind {
@@ -56,6 +62,8 @@ struct args_fetch {
 	 * 3.1.4.1, 3.2.6. */
 	bool has_changed_since, vanished;
 	uint64_t changed_since;
+	bool has_partial; /* UID FETCH set items (PARTIAL -1:-100) */
+	struct partial_range partial;
 };
 MUST_USE enum err
 parse_fetch(struct parser *p, struct args_fetch *out);

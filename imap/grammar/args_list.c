@@ -37,6 +37,7 @@ parse_status_items(struct parser *p, unsigned *items_out)
 		{ "DELETED", STATUS_DELETED },
 		{ "DELETED-STORAGE", STATUS_DELETED_STORAGE },
 		{ "APPENDLIMIT", STATUS_APPENDLIMIT },
+		{ "MAILBOXID", STATUS_MAILBOXID },
 	};
 	enum err e = parse_char(p, '(');
 

@@ -19,6 +19,7 @@ enum {
 	STATUS_DELETED = 1 << 7,
 	STATUS_DELETED_STORAGE = 1 << 8,
 	STATUS_APPENDLIMIT = 1 << 9,
+	STATUS_MAILBOXID = 1 << 10, /* RFC 8474 4.3 */
 };
 /* "(MESSAGES SIZE)" as a bit set. */
 MUST_USE enum err

@@ -4,6 +4,7 @@
 #include "imap/session/listing.h"
 #include "imap/session/write.h"
 #include "imap/session/names.h"
+#include "imap/session/objectid.h"
 
 static void
 on_done(void *arg, enum err e, const struct mailbox_result *r)
@@ -13,6 +14,10 @@ on_done(void *arg, enum err e, const struct mailbox_result *r)
 
 	c->op = NULL;
 	c->op_err = e;
+	if (e == ERR_OK && c->def->run == run_create && r != NULL) {
+		buf_addz(&s->reply, "MAILBOXID ");
+		write_objectid(&s->reply, OBJECT_MAILBOX, objectid_mailbox(r->id, r->uidvalidity));
+	}
 	/* the client that deletes its own selected mailbox knows that it is gone */
 	if (e == ERR_OK && c->def->run == run_delete && s->sel.view != NULL && r != NULL &&
 		r->id == view_mailbox(s->sel.view))

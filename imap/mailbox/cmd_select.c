@@ -9,6 +9,7 @@
 #include "imap/session/listing.h"
 #include "imap/session/names.h"
 #include "imap/session/sync.h"
+#include "imap/session/objectid.h"
 
 enum { LOOK_EVERY = 64, NAME_MAX_BYTES = 8192 };
 enum { SELECT_LOOK, SELECT_FILTER, SELECT_VANISHED, SELECT_ROWS };
@@ -110,6 +111,9 @@ announce(struct imap_session *s, struct txn *t, const struct mailbox_info *m, st
 	write_line(out, "* OK [UIDVALIDITY ", m->uidvalidity, "] UIDs valid\r\n");
 	write_line(out, "* OK [UIDNEXT ", m->uidnext, "] Next UID\r\n");
 	write_line(out, "* OK [HIGHESTMODSEQ ", view_modseq(sel->view), "] Highest\r\n");
+	buf_addz(out, "* OK [MAILBOXID ");
+	write_objectid(out, OBJECT_MAILBOX, objectid_mailbox(m->id, m->uidvalidity));
+	buf_addz(out, "] Mailbox id\r\n");
 	if ((s->modes & MODE_REV2) != 0)
 		announce_name(s, m, written);
 	return ERR_OK;

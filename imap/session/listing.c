@@ -2,6 +2,7 @@
  * line a mailbox, whole. RFC 3501 7.2.2, 7.2.4; RFC 5258; RFC 9051 7.3.1, 7.3.4. */
 #include "imap/session/listing.h"
 
+#include "imap/session/objectid.h"
 #include "imap/session/write.h"
 #include "imap/session/names.h"
 
@@ -121,6 +122,10 @@ status_write(struct imap_session *s, struct txn *t, const struct mailbox_info *m
 		buf_addz(out, rows[i].name);
 		buf_addu(out, rows[i].value);
 		first = false;
+	}
+	if ((items & STATUS_MAILBOXID) != 0) {
+		buf_addz(out, first ? "MAILBOXID " : " MAILBOXID ");
+		write_objectid(out, OBJECT_MAILBOX, objectid_mailbox(m->id, m->uidvalidity));
 	}
 	buf_addz(out, ")\r\n");
 	return ERR_OK;

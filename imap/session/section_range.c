@@ -20,11 +20,31 @@ want_of(enum section_kind kind)
 	return MIME_WANT_BODY;
 }
 
+static enum mime_encoding
+encoding_of(const struct mime *m, uint32_t i)
+{
+	const struct mime_part *p = i < m->n ? &m->parts[i] : NULL;
+
+	if (p == NULL || p->kind == MIME_MULTIPART || p->kind == MIME_MESSAGE)
+		return MIME_ENC_BINARY;
+	return p->encoding;
+}
+
 enum err
 section_range(const struct section *sec, struct message *m, uint64_t size, struct mime_range *out)
 {
+	enum mime_encoding encoding;
+
+	return section_find(sec, m, size, out, &encoding);
+}
+
+enum err
+section_find(const struct section *sec, struct message *m, uint64_t size, struct mime_range *out,
+	enum mime_encoding *encoding_out)
+{
 	struct mime mime;
 
+	*encoding_out = MIME_ENC_BINARY;
 	*out = (struct mime_range){ .off = 0, .len = size };
 	if (sec->path.n == 0 && sec->kind == SECTION_ALL)
 		return ERR_OK;
@@ -40,6 +60,8 @@ section_range(const struct section *sec, struct message *m, uint64_t size, struc
 	if (e != ERR_OK)
 		return e;
 	e = mime_find(&mime, sec->path, want_of(sec->kind), out);
+	if (e == ERR_OK && sec->kind == SECTION_ALL)
+		*encoding_out = encoding_of(&mime, out->part);
 	mime_fini(&mime);
 	if (e == ERR_SYNTAX)
 		e = ERR_NOTFOUND;

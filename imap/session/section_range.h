@@ -10,4 +10,10 @@
 MUST_USE enum err
 section_range(const struct section *sec, struct message *m, uint64_t size, struct mime_range *out);
 
+/* The same, and how these octets are encoded: the message itself, multiparts and enclosed messages
+ * are not (RFC 2045 6.4), nor are headers. */
+MUST_USE enum err
+section_find(const struct section *sec, struct message *m, uint64_t size, struct mime_range *out,
+	enum mime_encoding *encoding_out);
+
 #endif

@@ -10,6 +10,7 @@
 #include "core/store/update.h"
 #include "core/store/view.h"
 #include "imap/session/command.h"
+#include "imap/session/mark.h"
 #include "imap/grammar/reader.h"
 
 /* One worker's IMAP service and its sessions; what the cmd_ files work with. */
@@ -141,6 +142,7 @@ struct imap_session {
 	unsigned modes; /* enum imap_mode */
 	struct selected sel;
 	struct sync sync;
+	struct binary_mark binary_mark;
 	struct reader reader;
 	struct arena *arena; /* of the command; NULL between commands */
 	struct cmd *cmd;

@@ -215,3 +215,19 @@ write_astring(struct buf *out, struct str s)
 	else
 		imaptext_string(out, s);
 }
+
+void
+write_string(struct buf *out, struct str s, bool utf8)
+{
+	if (!utf8 && str_has_8bit(s)) {
+		imaptext_string(out, s);
+		return;
+	}
+	buf_addc(out, '"');
+	for (size_t i = 0; i < s.n; i++) {
+		if (s.p[i] == '"' || s.p[i] == '\\')
+			buf_addc(out, '\\');
+		buf_addc(out, s.p[i]);
+	}
+	buf_addc(out, '"');
+}

@@ -35,6 +35,10 @@ write_utf8_quoted(struct buf *out, struct str s);
 /* An astring: as an atom where it can be, else quoted or a literal. */
 void
 write_astring(struct buf *out, struct str s);
+/* Text without control characters: quoted, or, with 8-bit octets that the client does not take in
+ * quotes (utf8 false), a literal. RFC 9755 3, RFC 9051 4.3. */
+void
+write_string(struct buf *out, struct str s, bool utf8);
 /* Decimal, appended; faster than buf_addu for many. */
 void
 write_number(struct buf *out, uint64_t v);
