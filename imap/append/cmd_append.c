@@ -148,6 +148,11 @@ find_replaced(struct imap_session *s, struct cmd *c)
 		refuse(c, RESULT_BAD, NULL, "No mailbox is selected");
 		return;
 	}
+	if (!a->uid && (s->modes & MODE_UIDONLY) != 0) {
+		(void)cmd_uid_required(c);
+		refuse(c, c->result, c->code, c->text);
+		return;
+	}
 	if (s->sel.read_only) {
 		refuse(c, RESULT_NO, "READ-ONLY", "The mailbox is open for reading only");
 		return;

@@ -232,7 +232,8 @@ command_start(struct imap_session *s, enum read_event ev, const struct read_resu
 			c, c->def->states == 0 ? "Already logged in" : "No mailbox is selected");
 		return command_finish(s);
 	}
-	if (c->def->uid && !c->uid && (s->modes & MODE_UIDONLY) != 0) {
+	/* a command with a message in it takes that first */
+	if (c->def->uid && !c->uid && c->def->run != run_append && (s->modes & MODE_UIDONLY) != 0) {
 		(void)cmd_uid_required(c);
 		return command_finish(s);
 	}

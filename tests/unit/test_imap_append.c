@@ -326,6 +326,9 @@ test_replace_refused(void **state)
 	EXPECT(c, "NO [TRYCREATE]", "REPLACE 1 none {8+}\r\nx NOOP\r\n");
 	EXPECT(c, "BAD REPLACE takes one", "REPLACE 1 INBOX {1+}\r\nx {1+}\r\ny");
 	EXPECT(c, "NO An empty", "REPLACE 1 INBOX {0+}\r\n");
+	EXPECT(c, "OK", "ENABLE UIDONLY");
+	EXPECT(c, "BAD [UIDREQUIRED]", "REPLACE 1 INBOX {8+}\r\nx NOOP\r\n");
+	EXPECT(c, "BAD [UIDREQUIRED]", "REPLACE 1 INBOX {8}");
 	EXPECT(c, "OK", "STATUS INBOX (MESSAGES UIDNEXT)");
 	SAID(c, "MESSAGES 2 UIDNEXT 3)");
 	/* another session was faster: nothing is stored, nothing is lost */
@@ -337,7 +340,7 @@ test_replace_refused(void **state)
 	EXPECT(c, "NO [EXPUNGEISSUED]", "UID REPLACE 1 INBOX {1+}\r\nx");
 	client_free(other);
 	EXPECT(c, "OK", "EXAMINE INBOX");
-	EXPECT(c, "NO [READ-ONLY]", "REPLACE 1 INBOX {8+}\r\nx NOOP\r\n");
+	EXPECT(c, "NO [READ-ONLY]", "UID REPLACE 2 INBOX {8+}\r\nx NOOP\r\n");
 	EXPECT(c, "OK", "STATUS INBOX (MESSAGES UIDNEXT)");
 	SAID(c, "MESSAGES 1 UIDNEXT 3)");
 }
