@@ -60,7 +60,7 @@ search_value(const struct search_key *k, struct str value)
 	struct buf b;
 
 	buf_init(&b, value.n * 4 + 16);
-	encoded_decode(&b, value);
+	encoded_decode(&b, str_trim(value));
 	bool found = search_text(k, buf_str(&b));
 
 	buf_fini(&b);
@@ -88,14 +88,9 @@ search_all_fields(const struct search_key *k, struct str header)
 	struct header_field f;
 
 	header_iter_init(&it, header);
-	while (header_next(&it, &f)) {
-		struct str line = f.whole;
-
-		while (line.n != 0 && ascii_is_space((unsigned char)line.p[line.n - 1]))
-			line.n--;
-		if (search_value(k, line))
+	while (header_next(&it, &f))
+		if (search_value(k, f.whole))
 			return true;
-	}
 	return false;
 }
 
@@ -170,19 +165,23 @@ scan_body(const struct search_key *k, struct str body, enum mime_encoding encodi
 	return found;
 }
 
+/* What reads as text: also what message/partial, message/external-body and the like carry. */
 static bool
 scan_part(const struct search_key *k, const struct mime_part *p, struct str msg)
 {
 	struct arena *a = arena_new(1024 * 1024);
 	struct str charset = STR_EMPTY;
+	bool is_text = p->kind == MIME_TEXT;
 	struct content c;
 
 	/* a Content-Type too large for the arena leaves the charset to be guessed */
-	if (p->is_mime && content_parse(&c, mime_header(p, msg), a) == ERR_OK)
+	if (p->is_mime && content_parse(&c, mime_header(p, msg), a) == ERR_OK) {
+		is_text = is_text || str_ieq(c.type, STR("message"));
 		for (size_t i = 0; i < c.params.n; i++)
 			if (str_ieq(c.params.v[i].name, STR("charset")))
 				charset = c.params.v[i].value;
-	bool found = scan_body(k, mime_body(p, msg), p->encoding, charset);
+	}
+	bool found = is_text && scan_body(k, mime_body(p, msg), p->encoding, charset);
 
 	arena_free(a);
 	return found;
@@ -193,12 +192,10 @@ search_body(const struct search_key *k, const struct mime *m, struct str msg, bo
 {
 	for (uint32_t i = 0; i < m->n; i++) {
 		const struct mime_part *p = &m->parts[i];
-		/* of enclosed messages, the header is body text */
-		bool header = i == 0 ? with_header : p->number == 0;
 
-		if (header && search_all_fields(k, mime_header(p, msg)))
+		if (with_header && search_all_fields(k, mime_header(p, msg)))
 			return true;
-		if (p->kind == MIME_TEXT && scan_part(k, p, msg))
+		if ((p->kind == MIME_TEXT || p->kind == MIME_LEAF) && scan_part(k, p, msg))
 			return true;
 	}
 	return false;

@@ -26,8 +26,8 @@ search_value(const struct search_key *k, struct str value);
  * there such a field? */
 bool
 search_header(const struct search_key *k, struct str header, struct str name);
-/* In the text parts and the headers of enclosed messages (BODY); with_header: in the message's
- * own header too (TEXT). m: the table of msg. */
+/* In what parts hold of text (BODY); with_header: in every header too, the message's, those of its
+ * parts and of enclosed messages (TEXT). m: the table of msg. RFC 9051 6.4.4. */
 bool
 search_body(const struct search_key *k, const struct mime *m, struct str msg, bool with_header);
 

@@ -109,13 +109,11 @@ found(struct search_result *r, const struct entry *e)
 
 /* ERR_AGAIN: the step is full; ERR_EOF: all were judged. */
 static enum err
-judge_rows(struct imap_session *s, struct search_state *st, struct rows *rows)
+judge_some(struct imap_session *s, struct search_state *st, struct rows *rows,
+	const struct match_step *step)
 {
 	int64_t began = clock_us();
 	uint64_t cost = 0, look = COST_LOOK;
-	struct match_step step = {
-		.txn = rows->txn, .keywords = &rows->keywords, .recent_from = s->sel.recent_from
-	};
 	uint32_t uid, seq;
 
 	while (view_next(s->sel.view, st->uid, &uid, &seq) && uid <= st->last_uid) {
@@ -124,7 +122,7 @@ judge_rows(struct imap_session *s, struct search_state *st, struct rows *rows)
 		enum err e = rows_get(rows, uid, &entry);
 
 		if (e == ERR_OK)
-			e = matcher_run(&st->matcher, &step, seq, entry, &match, &cost);
+			e = matcher_run(&st->matcher, step, seq, entry, &match, &cost);
 		if (e == ERR_NOTFOUND)
 			st->missing = true;
 		else if (e != ERR_OK)
@@ -141,6 +139,22 @@ judge_rows(struct imap_session *s, struct search_state *st, struct rows *rows)
 		}
 	}
 	return ERR_EOF;
+}
+
+static enum err
+judge_rows(struct imap_session *s, struct search_state *st, struct rows *rows)
+{
+	struct message_scan scan;
+	const struct match_step step = {
+		.scan = &scan, .keywords = &rows->keywords, .recent_from = s->sel.recent_from
+	};
+	enum err e = message_scan_begin(&scan, rows->txn);
+
+	if (e != ERR_OK)
+		return e;
+	e = judge_some(s, st, rows, &step);
+	message_scan_end(&scan);
+	return e;
 }
 
 static enum step

@@ -255,7 +255,7 @@ need_record(struct target *t)
 	if (t->has_record || t->err != ERR_OK)
 		return t->err == ERR_OK;
 	t->cost += 8;
-	t->has_record = !failed(t, message_get(t->step->txn, t->entry->msg, &t->msg));
+	t->has_record = !failed(t, message_scan_get(t->step->scan, t->entry->msg, &t->msg));
 	return t->has_record;
 }
 

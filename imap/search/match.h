@@ -52,7 +52,7 @@ void
 matcher_use_pool(struct matcher *m, struct pool *p, void (*fn)(void *arg), void *arg);
 
 struct match_step {
-	struct txn *txn;
+	struct message_scan *scan;
 	const struct keywords *keywords;
 	uint32_t recent_from;
 };

@@ -32,15 +32,22 @@ def fill(imap, mailbox, messages):
 
 
 def answer(imap, question):
-    """What was said, without what may differ: the order of numbers in a SEARCH, texts."""
+    """What was said, without what may differ: the order of the numbers of a SEARCH and of the
+    items of an ESEARCH, texts."""
     done, lines = imap.ask(question)
     if not done.startswith("OK"):
         return re.match(r"(?:NO|BAD)(?: \[[A-Z]+)?", done).group(0)
     said = [x[2:] for x in lines if re.match(r"\* (?:E?SEARCH|SORT|THREAD)\b", x)]
     said = [re.sub(r'\(TAG "[^"]*"\)', "", x).strip() for x in said]
-    if said and said[0].startswith("SEARCH"):
-        said = ["SEARCH " + " ".join(map(str, sorted(map(int, said[0].split()[1:]))))]
-    return said[0].strip() if said else "nothing"
+    if not said:
+        return "nothing"
+    word, *rest = said[0].split()
+    if word == "SEARCH":
+        rest = map(str, sorted(map(int, rest)))
+    if word == "ESEARCH":
+        uid, rest = rest[:1] == ["UID"], rest[rest[:1] == ["UID"]:]
+        rest = ["UID"] * uid + sorted(f"{a} {b}" for a, b in zip(rest[::2], rest[1::2]))
+    return " ".join([word, *rest])
 
 
 class Pair:
@@ -69,7 +76,7 @@ class Pair:
 
 
 class Expected:
-    """Lines of "questions | RFC section | why"; questions is a pattern."""
+    """Lines of "question | RFC section | why"; the question may have "*" in it."""
 
     def __init__(self, path):
         self.entries, self.used = [], set()
@@ -81,7 +88,7 @@ class Expected:
 
     def covers(self, question):
         for i, (pattern, _, _) in enumerate(self.entries):
-            if fnmatch.fnmatchcase(question, pattern):
+            if fnmatch.fnmatchcase(question, pattern.replace("[", "[[]")):
                 self.used.add(i)
                 return True
         return False

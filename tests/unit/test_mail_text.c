@@ -463,7 +463,9 @@ test_search(void **state)
 		"--b\r\nContent-Type: text/html; charset=utf-8\r\nContent-Transfer-Encoding: "
 		"base64\r\n\r\n"
 		"0J/RgNC40LLQtdGCLCDQvNC40YA=\r\n"
-		"--b\r\nContent-Type: application/x\r\n\r\nbinary needle\r\n"
+		"--b\r\nContent-Type: application/x; name=\"=?utf-8?q?=C3=9Cbersicht?=.xls\"\r\n"
+		"\r\nbinary needle\r\n"
+		"--b\r\nContent-Type: message/partial; id=x\r\n\r\nthe first piece\r\n"
 		"--b\r\nContent-Type: message/rfc822\r\n\r\nSubject: enclosed\r\n\r\ninner "
 		"text\r\n--b--\r\n";
 	static const struct {
@@ -474,7 +476,12 @@ test_search(void **state)
 		{ "geschlossen", true, true },
 		{ "\xd0\x9f\xd0\xa0\xd0\x98\xd0\x92\xd0\x95\xd0\xa2", true, true },
 		{ "inner TEXT", true, true },
-		{ "Subject: Enclosed", true, true },
+		{ "Subject: Enclosed", false, true },
+		{ "\xc3\xbc"
+		  "bersicht.xls",
+			false, true },
+		{ "MESSAGE/partial", false, true },
+		{ "first piece", true, true },
 		{ "joe@example", false, true },
 		{ "gr\xc3\xbc\xc3\x9f"
 		  "e aus berlin",
@@ -508,6 +515,10 @@ test_search(void **state)
 	assert_int_equal(search_key_init(&k, STR("")), ERR_OK);
 	assert_true(search_header(&k, msg, STR("from")));
 	assert_false(search_header(&k, msg, STR("to")));
+	search_key_fini(&k);
+	assert_int_equal(search_key_init(&k, STR(" ")), ERR_OK);
+	assert_false(search_value(&k, STR(" =?utf-8?q?one?=\r\n")));
+	assert_true(search_value(&k, STR(" =?utf-8?q?one_two?=\r\n")));
 	search_key_fini(&k);
 }
 
