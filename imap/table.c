@@ -132,6 +132,7 @@ const struct capability imap_capabilities[] = {
 	{ "LIST-STATUS", "mailbox", "list_status" },
 	{ "STATUS=SIZE", "mailbox", "status_size" },
 	{ "BINARY", "fetch", "binary" },
+	{ "OBJECTID", "fetch", "objectid" },
 	{ "PREVIEW", "fetch", "preview" },
 	{ "SAVEDATE", "fetch", "savedate" },
 	{ "PARTIAL", "fetch", "partial" },

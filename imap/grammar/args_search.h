@@ -38,7 +38,9 @@ enum search_kind {
 	SEARCH_SAVEDBEFORE, /* day, in UTC. RFC 8514 4.3 */
 	SEARCH_SAVEDON,
 	SEARCH_SAVEDSINCE,
-	SEARCH_MODSEQ, /* size: at least. RFC 7162 3.1.5 */
+	SEARCH_MODSEQ,	/* size: at least. RFC 7162 3.1.5 */
+	SEARCH_EMAILID, /* text: an id, maybe none of ours. RFC 8474 6 */
+	SEARCH_THREADID,
 };
 
 struct search_node {

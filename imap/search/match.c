@@ -15,6 +15,7 @@
 #include "core/store/entry.h"
 #include "imap/search/aside.h"
 #include "imap/session/fields.h"
+#include "imap/session/objectid.h"
 
 enum { READ_BYTES = 256 * 1024 }; /* smaller files are read, larger ones mapped */
 
@@ -39,6 +40,7 @@ cost_of(const struct search_node *n)
 	case SEARCH_SENTBEFORE:
 	case SEARCH_SENTON:
 	case SEARCH_SENTSINCE:
+	case SEARCH_THREADID:
 		return COST_RECORD;
 	case SEARCH_HEADER:
 		return n->prepared->kept ? COST_RECORD : COST_FILE;
@@ -72,6 +74,7 @@ cost_of(const struct search_node *n)
 	case SEARCH_SAVEDON:
 	case SEARCH_SAVEDSINCE:
 	case SEARCH_MODSEQ:
+	case SEARCH_EMAILID:
 		break;
 	}
 	return COST_ENTRY;
@@ -146,6 +149,10 @@ prepare(struct search_node *n, const struct matcher_options *o, struct arena *a)
 		seq_set_resolve(&n->set, o->largest_seq);
 	if (n->kind == SEARCH_UID)
 		seq_set_resolve(&n->set, o->largest_uid);
+	if (n->kind == SEARCH_EMAILID)
+		n->flag = objectid_parse(n->text, OBJECT_EMAIL, &n->size);
+	if (n->kind == SEARCH_THREADID)
+		n->flag = objectid_parse(n->text, OBJECT_THREAD, &n->size);
 	if (n->kind == SEARCH_HEADER || n->kind == SEARCH_BODY || n->kind == SEARCH_TEXT)
 		return prepare_text(n, o->charset, a);
 	for (struct search_node *c = n->first; c != NULL; c = c->next) {
@@ -618,6 +625,10 @@ matches(struct target *t, const struct search_node *n)
 		return compare_saved(t, n) >= 0;
 	case SEARCH_MODSEQ:
 		return e->modseq >= n->size;
+	case SEARCH_EMAILID:
+		return n->flag != 0 && e->msg == n->size;
+	case SEARCH_THREADID:
+		return n->flag != 0 && need_record(t) && t->msg.thread == n->size;
 	case SEARCH_HEADER:
 		return match_header(t, n);
 	case SEARCH_BODY:

@@ -263,11 +263,66 @@ objectid(void **state)
 	assert_string_equal(email, again);
 	id_of("2 FETCH (EMAILID (", again);
 	assert_string_equal(email, again);
+	EXPECT(c, "OK", "LIST \"\" Moved RETURN (STATUS (MAILBOXID MESSAGES))");
+	SAID(c, "* STATUS \"Moved\" (MESSAGES 2 MAILBOXID (F");
+	id_of("MAILBOXID (", again);
+	assert_string_equal(created, again);
+	EXPECT(c, "OK", "EXAMINE INBOX");
+	id_of("MAILBOXID (", again);
+	assert_string_equal(box, again);
+	/* what was in INBOX is elsewhere, INBOX is what it was: RFC 8474 4.1 */
+	EXPECT(c, "OK", "RENAME INBOX Old");
+	EXPECT(c, "OK", "STATUS INBOX (MAILBOXID)");
+	id_of("MAILBOXID (", again);
+	assert_string_equal(box, again);
+	EXPECT(c, "OK", "STATUS Old (MAILBOXID)");
+	id_of("MAILBOXID (", again);
+	assert_string_not_equal(box, again);
 	EXPECT(c, "OK", "SELECT INBOX");
 	EXPECT(c, "OK", "DELETE Moved");
 	EXPECT(c, "OK [MAILBOXID (F", "CREATE Moved");
 	id_of("MAILBOXID (", again);
 	assert_string_not_equal(created, again);
+}
+
+static void
+test_objectid_search(void **state)
+{
+	char email[32], thread[32];
+
+	(void)state;
+	two_messages();
+	append(c, "INBOX", "()", "In-Reply-To: <1@example.org>\r\n\r\nx\r\n");
+	EXPECT(c, "OK", "COPY 1 INBOX");
+	EXPECT(c, "OK", "FETCH 1 (EMAILID THREADID)");
+	id_of("1 FETCH (EMAILID (", email);
+	id_of("THREADID (", thread);
+	EXPECT(c, "OK", "SEARCH EMAILID %s", email);
+	SAID(c, "* SEARCH 1 4\r\n");
+	EXPECT(c, "OK", "UID SEARCH RETURN (ALL) THREADID %s", thread);
+	SAID(c, "UID ALL 1,3:4\r\n");
+	EXPECT(c, "OK", "SEARCH THREADID %s NOT emailid %s", thread, email);
+	SAID(c, "* SEARCH 3\r\n");
+	EXPECT(c, "OK", "SORT (SIZE) UTF-8 THREADID %s", thread);
+	SAID(c, "* SORT 3 1 4\r\n");
+	/* ids of nothing, of something else, and what no id looks like */
+	static const char *const none[] = { "x", "M0", "M00000000000000001", "M0000000000000000",
+		"T0000000000000000", "M000000000000000g", "-", "_" };
+
+	for (size_t i = 0; i < ARRAY_LEN(none); i++) {
+		EXPECT(c, "OK", "SEARCH OR EMAILID %s THREADID %s", none[i], none[i]);
+		SAID(c, "* SEARCH\r\n");
+	}
+	EXPECT(c, "OK", "SEARCH OR EMAILID %s THREADID %s", thread, email);
+	SAID(c, "* SEARCH\r\n");
+	EXPECT(c, "OK", "SEARCH EMAILID %0255d", 0);
+	static const char *const bad[] = { "", " ", "a.b", "\"a\"", "(M0)", "{1+}\r\na", "a]" };
+
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		EXPECT(c, "BAD", "SEARCH EMAILID %s", bad[i]);
+		EXPECT(c, "BAD", "SEARCH THREADID %s", bad[i]);
+	}
+	EXPECT(c, "BAD", "SEARCH EMAILID %0256d", 0);
 }
 
 /* Threads: by reference, by reply, answered before it came, a loose one, and a long list. */
@@ -433,6 +488,7 @@ main(void)
 		TEST(test_binary_vanishes),
 		TEST(savedate),
 		TEST(objectid),
+		TEST(test_objectid_search),
 		TEST(test_threads),
 		TEST(test_threads_long),
 		TEST(preview),
