@@ -332,6 +332,33 @@ inprogress(void **state)
 	SILENT(c, "INPROGRESS");
 }
 
+static void
+test_progress_of_order(void **state)
+{
+	static const struct {
+		const char *command, *answer;
+	} rows[] = {
+		{ "SORT (SUBJECT FROM) UTF-8 ALL", "* SORT " },
+		{ "THREAD REFERENCES UTF-8 ALL", "* THREAD " },
+		{ "THREAD ORDEREDSUBJECT UTF-8 ALL", "* THREAD " },
+	};
+	int64_t usual = w.imap.limits.progress_ms;
+
+	(void)state;
+	messages(50);
+	for (int i = 0; i < 6; i++)
+		EXPECT(c, "OK", "COPY 1:* INBOX");
+	w.imap.limits.progress_ms = 0;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		EXPECT(c, "OK", "%s", rows[i].command);
+		SAID(c, " 3200)] ");
+		struct str s = buf_str(&c->in);
+
+		assert_true(str_find(s, STR("INPROGRESS")) < str_find(s, str_of(rows[i].answer)));
+	}
+	w.imap.limits.progress_ms = usual;
+}
+
 /* ---- SORT ---- */
 
 enum { MODEL_MESSAGES = 300 };
@@ -649,6 +676,7 @@ main(void)
 		TEST(test_saved_dates),
 		TEST(test_modseq),
 		TEST(inprogress),
+		TEST(test_progress_of_order),
 		TEST(sort),
 		TEST(sort_display),
 		TEST(esort),

@@ -536,7 +536,9 @@ uidonly(void **state)
 {
 	static const char *const refused[] = { "FETCH 1 (FLAGS)", "STORE 1 +FLAGS (\\Seen)",
 		"COPY 1 Trash", "MOVE 1 Trash", "SEARCH ALL", "UID SEARCH 1", "UID SEARCH NOT 1:2",
-		"UID SEARCH OR (SEEN *) UID 1", "REPLACE 1 INBOX {1+}\r\nx" };
+		"UID SEARCH OR (SEEN *) UID 1", "SORT (DATE) UTF-8 ALL", "UID SORT (DATE) UTF-8 2",
+		"THREAD REFERENCES UTF-8 ALL", "UID THREAD REFERENCES UTF-8 NOT 1:2",
+		"REPLACE 1 INBOX {1+}\r\nx" };
 	struct client *d = second();
 
 	(void)state;
