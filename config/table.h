@@ -168,6 +168,8 @@
 	X(command_timeout, TIME, 300000, 1000, 3600000, ROLE_LMTP, "Wait for a command or data") \
 	X(store_timeout, TIME, 20000, 1000, 600000, ROLE_LMTP,                                   \
 		"A recipient whose home does not answer within this gets 451")                   \
+	X(full_is_temporary, BOOL, 0, 0, 1, ROLE_LMTP,                                           \
+		"Answer 452 4.2.2, not 552 5.2.2, when a user's quota is used up: the sender's server tries again instead of returning the message") \
 	X(networks, LIST, "127.0.0.0/8 ::1/128", 0, 256, ROLE_LMTP,                              \
 		"Networks that may use LMTP over TCP")                                           \
 	X(extra_socket, LIST, "", 0, 16, 0,                                                      \

@@ -36,13 +36,17 @@ static void
 on_accept(void *arg, const struct handover_login *login, int fd)
 {
 	struct server *v = arg;
-	struct buf check;
+	struct buf check, quota;
 
 	buf_init(&check, 8192);
+	buf_init(&quota, 8192);
+	if (auth_field(login->fields, "quota_rule", &quota) != ERR_OK)
+		buf_reset(&quota);
 	if (auth_field(login->fields, "check", &check) != ERR_OK)
 		buf_reset(&check);
 	const struct imap_login l = {
 		.check = buf_str(&check),
+		.quota = buf_str(&quota),
 		.user = login->user,
 		.home = login->home,
 		.sid = login->sid,
@@ -52,6 +56,7 @@ on_accept(void *arg, const struct handover_login *login, int fd)
 
 	imap_session_start(&v->imap, &l, fd);
 	buf_fini(&check);
+	buf_fini(&quota);
 }
 
 static const struct handover_server_ops handover_ops = { .ready = on_ready, .accept = on_accept };

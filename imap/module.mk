@@ -40,6 +40,7 @@ imap_libimap_a_SOURCES = \
 	imap/fetch/section.c imap/fetch/section.h \
 	imap/mailbox/cmd_list.c \
 	imap/mailbox/cmd_mailbox.c \
+	imap/mailbox/cmd_quota.c \
 	imap/mailbox/cmd_select.c \
 	imap/mailbox/cmd_status.c \
 	imap/search/aside.c imap/search/aside.h \

@@ -73,6 +73,10 @@ const struct command imap_commands[] = {
 		NULL },
 	{ "LIST", IN_ANY, UID_NO, true, SYNC_ALL, args_list_parse_list, run_list, NULL },
 	{ "LSUB", IN_ANY, UID_NO, true, SYNC_ALL, args_list_parse_lsub, run_lsub, NULL },
+	{ "GETQUOTA", IN_ANY, UID_NO, true, SYNC_ALL, args_names_parse_mailbox, run_getquota,
+		NULL },
+	{ "GETQUOTAROOT", IN_ANY, UID_NO, true, SYNC_ALL, args_names_parse_mailbox,
+		run_getquotaroot, NULL },
 	{ "STATUS", IN_ANY, UID_NO, true, SYNC_ALL, args_status_parse_status, run_status, NULL },
 	{ "APPEND", IN_ANY, UID_NO, true, SYNC_ALL, args_append_whole, run_append, end_append },
 	/* it is run without a selected mailbox too: its message is on its way already */
@@ -136,6 +140,9 @@ const struct capability imap_capabilities[] = {
 	{ "PREVIEW", "fetch", "preview" },
 	{ "SAVEDATE", "fetch", "savedate" },
 	{ "PARTIAL", "fetch", "partial" },
+	{ "QUOTA", "mailbox", "quota" },
+	{ "QUOTA=RES-STORAGE", "mailbox", "quota" },
+	{ "QUOTA=RES-MESSAGE", "mailbox", "quota" },
 	{ NULL, NULL, NULL },
 };
 

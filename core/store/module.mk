@@ -18,7 +18,7 @@ core_store_libstore_a_SOURCES = \
 	core/store/op_flags.c \
 	core/store/op_mailbox.c \
 	core/store/put.h \
-	core/store/quota.c core/store/quota.h \
+	core/store/quota.c core/store/quota.h core/store/quota_parse.c \
 	core/store/record.c core/store/record.h \
 	core/store/rows.c core/store/rows.h \
 	core/store/setup.c \

@@ -64,6 +64,7 @@ take_settings(struct lmtp *l, const struct settings *s)
 	v->delimiter = s->recipient_delimiter.n != 0 ? s->recipient_delimiter.p[0] : '\0';
 	v->message_max_bytes = (uint64_t)s->smtp.message_max + TRACE_ROOM;
 	v->recipients_max = (uint32_t)s->lmtp.recipients_max;
+	v->full_is_temporary = s->lmtp.full_is_temporary;
 	v->connections_max = (unsigned)s->lmtp.connections_max;
 	v->command_timeout_ms = s->lmtp.command_timeout;
 	v->store_timeout_ms = s->lmtp.store_timeout;

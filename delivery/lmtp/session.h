@@ -27,6 +27,7 @@ struct lmtp_server {
 	int64_t command_timeout_ms;
 	int64_t store_timeout_ms;
 	unsigned connections_max;
+	bool full_is_temporary;	     /* over quota: 452, not 552 */
 	const struct cidr *networks; /* that may use TCP */
 	size_t networks_count;
 	uid_t queue_uid; /* may send XDELIVERYID */

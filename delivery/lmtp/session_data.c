@@ -71,7 +71,7 @@ lmtp_command_data(struct session *s)
 }
 
 static const char *
-result_line(enum err e)
+result_line(const struct lmtp_server *v, enum err e)
 {
 	switch (e) {
 	case ERR_OK:
@@ -79,7 +79,8 @@ result_line(enum err e)
 	case ERR_LIMIT:
 		return "552 5.3.4 Message too large";
 	case ERR_QUOTA:
-		return "552 5.2.2 Mailbox is full";
+		return v->full_is_temporary ? "452 4.2.2 Mailbox is full"
+					    : "552 5.2.2 Mailbox is full";
 	case ERR_SYNTAX:
 		return "501 5.5.4 Bad delivery id";
 	case ERR_CORRUPT:
@@ -119,7 +120,7 @@ deliver_replies(struct session *s)
 		struct rcpt *r = s->targets[s->targets_said];
 		if (!r->answered)
 			return;
-		lmtp_reply(s, result_line(r->result));
+		lmtp_reply(s, result_line(s->server, r->result));
 		s->targets_said++;
 	}
 	lmtp_transaction_reset(s);

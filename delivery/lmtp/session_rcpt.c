@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "core/base/log.h"
+#include "core/store/quota.h"
 #include "delivery/lmtp/session_impl.h"
 
 void
@@ -79,14 +80,35 @@ rcpt_decided(struct rcpt *r, enum rcpt_stage stage, enum err why)
 }
 
 static enum err
-rcpt_take_home(struct rcpt *r, struct str home)
+rcpt_take_home(struct rcpt *r, struct str home, struct quota_limit quota)
 {
 	struct str root = r->session->server->mail_root;
+	enum err e;
 
 	if (!str_starts(home, root) || home.n <= root.n + 1 ||
 		(home.p[root.n] != '/' && !str_ends(root, STR("/"))))
 		return ERR_DENIED;
-	return home_get(r->session->server->store, home, &r->home);
+	e = home_get(r->session->server->store, home, &r->home);
+	if (e == ERR_OK)
+		home_set_quota(r->home, quota);
+	return e;
+}
+
+/* What cannot be read is no limit: mail is not refused for a word that somebody mistyped. */
+static struct quota_limit
+rcpt_quota(const struct rcpt *r, struct str fields)
+{
+	struct quota_limit limit = { 0, 0 };
+	struct buf text;
+
+	buf_init(&text, 8192);
+	enum err e = auth_field(fields, "quota_rule", &text);
+
+	if (e == ERR_OK && (e = quota_parse(buf_str(&text), &limit)) != ERR_OK)
+		log_event(LVL_WARN, "lmtp.quota", log_z("sid", r->session->sid),
+			log_z("rcpt", r->address), log_s("quota", buf_str(&text)), log_e("err", e));
+	buf_fini(&text);
+	return limit;
 }
 
 static void
@@ -99,10 +121,12 @@ rcpt_found(void *arg, enum err e, const struct userdb_user *u)
 
 	r->request = NULL;
 	if (e == ERR_OK) {
-		e = rcpt_take_home(r, u->home);
+		struct quota_limit quota = rcpt_quota(r, u->fields);
+
+		e = rcpt_take_home(r, u->home, quota);
 		if (e == ERR_OK) {
 			user_cache_put(r->session->server->cache, str_n(r->address, r->address_len),
-				u->home, loop_now_ms(r->session->server->loop));
+				u->home, quota, loop_now_ms(r->session->server->loop));
 			rcpt_decided(r, RCPT_ACCEPTED, ERR_OK);
 			return;
 		}
@@ -165,6 +189,7 @@ lmtp_command_rcpt(struct session *s, const struct lmtp_command *c)
 {
 	struct str address = lmtp_command_path(c), id, home;
 	const char *objection = lmtp_rcpt_objection(s, c, &id);
+	struct quota_limit quota;
 	struct rcpt *r;
 
 	if (objection == too_many) {
@@ -183,8 +208,9 @@ lmtp_command_rcpt(struct session *s, const struct lmtp_command *c)
 	s->rcpts_count++;
 	s->rcpts_pending++;
 	r->stage = RCPT_LOOKUP_WHOLE;
-	if (user_cache_get(s->server->cache, address, loop_now_ms(s->server->loop), &home) &&
-		rcpt_take_home(r, home) == ERR_OK)
+	if (user_cache_get(
+		    s->server->cache, address, loop_now_ms(s->server->loop), &home, &quota) &&
+		rcpt_take_home(r, home, quota) == ERR_OK)
 		rcpt_decided(r, RCPT_ACCEPTED, ERR_OK);
 	else
 		rcpt_lookup(r);

@@ -10,6 +10,7 @@
 struct user {
 	struct hmap_node node; /* by address */
 	int64_t asked_ms;
+	struct quota_limit quota;
 	size_t address_len, home_len;
 	char bytes[]; /* address, then home */
 };
@@ -51,7 +52,8 @@ user_cache_free(struct user_cache *c)
 }
 
 bool
-user_cache_get(struct user_cache *c, struct str address, int64_t now_ms, struct str *home_out)
+user_cache_get(struct user_cache *c, struct str address, int64_t now_ms, struct str *home_out,
+	struct quota_limit *quota_out)
 {
 	struct hmap_node *n = hmap_get(&c->map, address);
 	struct user *u;
@@ -64,12 +66,14 @@ user_cache_get(struct user_cache *c, struct str address, int64_t now_ms, struct 
 		free(u);
 		return false;
 	}
+	*quota_out = u->quota;
 	*home_out = str_n(u->bytes + u->address_len, u->home_len);
 	return true;
 }
 
 void
-user_cache_put(struct user_cache *c, struct str address, struct str home, int64_t now_ms)
+user_cache_put(struct user_cache *c, struct str address, struct str home, struct quota_limit quota,
+	int64_t now_ms)
 {
 	struct hmap_node *n = hmap_get(&c->map, address);
 	struct user *u;
@@ -82,6 +86,7 @@ user_cache_put(struct user_cache *c, struct str address, struct str home, int64_
 		user_cache_clear(c);
 	u = xmalloc(sizeof(*u) + address.n + home.n);
 	u->asked_ms = now_ms;
+	u->quota = quota;
 	u->address_len = address.n;
 	u->home_len = home.n;
 	memcpy(u->bytes, address.p, address.n);

@@ -5,6 +5,7 @@
  * went wrong; nothing is left of a command that has not succeeded. RFC 3501 6.3.11; RFC 3502; RFC
  * 4315; RFC 4469; RFC 8508. */
 #include "imap/append/url_part.h"
+#include "core/store/quota.h"
 #include "imap/session/commands.h"
 
 enum {
@@ -122,6 +123,8 @@ refuse_url(struct imap_session *s, struct cmd *c, struct str url)
 static enum err
 find_target(struct imap_session *s, struct append_state *st)
 {
+	const struct quota_use one = { .messages = 1, .bytes = 1 };
+	struct quota_use use;
 	struct mailbox_info m;
 	struct txn *t;
 	enum err e = session_read(s, &t);
@@ -131,6 +134,10 @@ find_target(struct imap_session *s, struct append_state *st)
 	e = mailbox_find(t, st->mailbox, &m);
 	if (e == ERR_OK && m.noselect)
 		e = ERR_DENIED;
+	/* what is full already is said before a message is sent; REPLACE may make it smaller */
+	if (e == ERR_OK && !st->replace && (e = quota_use_get(t, &use)) == ERR_OK &&
+		quota_exceeded(home_quota(s->home), use, one))
+		e = ERR_QUOTA;
 	store_read_end(t);
 	return e;
 }

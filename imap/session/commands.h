@@ -45,7 +45,13 @@ run_subscribe(struct imap_session *s, struct cmd *c);
 enum step
 run_unsubscribe(struct imap_session *s, struct cmd *c);
 
-/* cmd_list.c */
+/* cmd_quota.c */
+enum step
+run_getquota(struct imap_session *s, struct cmd *c);
+enum step
+run_getquotaroot(struct imap_session *s, struct cmd *c);
+
+/* cmd_list.c, cmd_status.c */
 enum step
 run_list(struct imap_session *s, struct cmd *c);
 enum step

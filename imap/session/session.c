@@ -10,6 +10,7 @@
 #include "core/base/clock.h"
 #include "core/base/log.h"
 #include "core/base/xalloc.h"
+#include "core/store/quota.h"
 
 enum {
 	STEP_US = 2000,		     /* a step's share of the loop */
@@ -262,6 +263,19 @@ session_greet(struct imap_session *s, struct str tag, enum err home_err)
 	}
 }
 
+/* What cannot be read is no limit: mail is not refused for a word that somebody mistyped. */
+static void
+set_quota(struct home *h, const struct imap_login *login)
+{
+	struct quota_limit limit;
+	enum err e = quota_parse(login->quota, &limit);
+
+	if (e != ERR_OK)
+		log_event(LVL_WARN, "imap.quota", log_s("user", login->user),
+			log_s("quota", login->quota), log_e("err", e));
+	home_set_quota(h, limit);
+}
+
 void
 imap_session_start(struct imap *i, const struct imap_login *login, int fd)
 {
@@ -272,6 +286,8 @@ imap_session_start(struct imap *i, const struct imap_login *login, int fd)
 		.out_high_bytes = OUT_HIGH_BYTES };
 	enum err e = home_get(i->store, login->home, &s->home);
 
+	if (e == ERR_OK)
+		set_quota(s->home, login);
 	s->imap = i;
 	s->user = user_get(i, login->user, login->check);
 	size_t n = login->sid.n < sizeof s->sid ? login->sid.n : sizeof s->sid - 1;

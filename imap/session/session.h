@@ -62,6 +62,7 @@ imap_stop(struct imap *i);
 struct imap_login {
 	struct str user, home, sid;
 	struct str check; /* for userdb_check; may be empty */
+	struct str quota; /* as the directory has it: quota_parse; may be empty */
 	struct str tag;	  /* of the login command, for the tagged OK */
 	struct str input; /* what came behind it */
 };

@@ -2,6 +2,8 @@
 #define PROGRAM "mailbox"
 #include "imap_case.h"
 
+#include "core/store/quota.h"
+
 /* Lines of the last answer that begin with start. */
 static size_t
 lines(const char *start)
@@ -222,6 +224,125 @@ status_size(void **state)
 	SAID(c, "(HIGHESTMODSEQ ");
 }
 
+/* ---- QUOTA ---- */
+
+static void
+set_quota(uint64_t messages, uint64_t bytes)
+{
+	struct imap_session *s = CONTAINER_OF(w.imap.sessions.next, struct imap_session, link);
+
+	home_set_quota(s->home, (struct quota_limit){ .messages = messages, .bytes = bytes });
+}
+
+static void
+says_quota(const char *want)
+{
+	EXPECT(c, "OK", "GETQUOTA \"User quota\"");
+	SAID(c, want);
+}
+
+static void
+quota(void **state)
+{
+	const size_t n1 = strlen(mail1), n2 = strlen(mail2);
+	char want[200];
+
+	(void)state;
+	RAN();
+	EXPECT(c, "OK", "GETQUOTAROOT INBOX");
+	SAID(c, "* QUOTAROOT \"INBOX\" \"User quota\"\r\n* QUOTA \"User quota\" ()\r\n");
+	EXPECT(c, "OK", "GETQUOTAROOT not/there/yet");
+	SAID(c, "* QUOTAROOT \"not/there/yet\" \"User quota\"\r\n");
+	EXPECT(c, "NO [NONEXISTENT]", "GETQUOTA other");
+	EXPECT(c, "NO [CANNOT]", "GETQUOTAROOT \"a//b\"");
+	EXPECT(c, "BAD", "GETQUOTA");
+	EXPECT(c, "BAD", "SETQUOTA \"User quota\" (STORAGE 1)");
+	set_quota(3, 100 * 1024);
+	says_quota("* QUOTA \"User quota\" (STORAGE 0 100 MESSAGE 0 3)\r\n");
+	two_messages();
+	says_quota("(STORAGE 1 100 MESSAGE 2 3)");
+	/* a copy counts like any other message */
+	EXPECT(c, "NO [OVERQUOTA]", "COPY 1:2 Sent");
+	says_size("Sent", 0, 0, 0, 0);
+	EXPECT(c, "OK", "COPY 1 Sent");
+	says_quota("MESSAGE 3 3)");
+	EXPECT(c, "NO [OVERQUOTA]", "APPEND INBOX {%zu+}\r\n%s", n1, mail1);
+	EXPECT(c, "NO [OVERQUOTA]", "COPY 1 Trash");
+	/* what does not grow is allowed: moves, flags, replaced messages */
+	EXPECT(c, "OK", "MOVE 1 Trash");
+	EXPECT(c, "OK", "STORE 1 +FLAGS (\\Deleted)");
+	EXPECT(c, "OK", "REPLACE 1 INBOX {%zu+}\r\n%s", n1, mail1);
+	says_quota("MESSAGE 3 3)");
+	EXPECT(c, "OK", "STORE 1 +FLAGS (\\Deleted)");
+	EXPECT(c, "OK", "EXPUNGE");
+	says_quota("MESSAGE 2 3)");
+	/* to the octet */
+	set_quota(0, 2 * n1 + n2 - 1);
+	EXPECT(c, "NO [OVERQUOTA]", "APPEND INBOX {%zu+}\r\n%s", n2, mail2);
+	says_size("INBOX", 0, 0, 0, 0);
+	set_quota(0, 2 * n1 + n2);
+	append(c, "INBOX", "()", mail2);
+	(void)snprintf(want, sizeof want, "(STORAGE %zu %zu)", (2 * n1 + n2 + 1023) / 1024,
+		(2 * n1 + n2 + 1023) / 1024);
+	says_quota(want);
+	/* a limit that was lowered below the use; a deleted mailbox counts no longer */
+	set_quota(1, 1);
+	EXPECT(c, "NO [OVERQUOTA]", "APPEND INBOX {%zu+}\r\n%s", n1, mail1);
+	EXPECT(c, "OK", "UNSELECT");
+	EXPECT(c, "OK", "RENAME INBOX old");
+	EXPECT(c, "OK", "DELETE old");
+	EXPECT(c, "OK", "DELETE Trash");
+	says_quota("MESSAGE 1 1)");
+	EXPECT(c, "OK", "DELETE Sent");
+	says_quota("(STORAGE 0 1 MESSAGE 0 1)");
+	set_quota(1, 0);
+	append(c, "INBOX", "()", mail1);
+}
+
+static void
+quota_texts(void **state)
+{
+	static const struct {
+		const char *text;
+		enum err err;
+		uint64_t bytes, messages;
+	} rows[] = {
+		{ "", ERR_OK, 0, 0 },
+		{ "0", ERR_OK, 0, 0 },
+		{ "2147483648", ERR_OK, 2147483648, 0 },
+		{ "2G", ERR_OK, 2147483648, 0 },
+		{ "2 GB", ERR_SYNTAX, 0, 0 },
+		{ "10kb", ERR_OK, 10240, 0 },
+		{ "7B", ERR_OK, 7, 0 },
+		{ "1T:messages=1000", ERR_OK, 1099511627776, 1000 },
+		{ "messages=5", ERR_OK, 0, 5 },
+		{ "2097152S,1000C", ERR_OK, 2097152, 1000 },
+		{ "*:bytes=2097152S,1000C", ERR_OK, 2097152, 1000 },
+		{ "1000C", ERR_OK, 0, 1000 },
+		{ "*:bytes=1M", ERR_OK, 1048576, 0 },
+		{ "*:bytes=*:storage=2048:messages=10", ERR_OK, 2097152, 10 },
+		{ "storage=1M", ERR_OK, 1048576, 0 },
+		{ "much", ERR_SYNTAX, 0, 0 },
+		{ "-1", ERR_SYNTAX, 0, 0 },
+		{ "1G:rooms=2", ERR_SYNTAX, 0, 0 },
+		{ "18446744073709551615", ERR_OK, UINT64_MAX, 0 },
+		{ "18446744073709551615K", ERR_LIMIT, 0, 0 },
+		{ "99999999999999999999", ERR_LIMIT, 0, 0 },
+	};
+	struct quota_limit q;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		enum err e = quota_parse(str_of(rows[i].text), &q);
+
+		if (e != rows[i].err || q.bytes != rows[i].bytes || q.messages != rows[i].messages)
+			print_error("%s\n", rows[i].text);
+		assert_int_equal(e, rows[i].err);
+		assert_int_equal(q.bytes, rows[i].bytes);
+		assert_int_equal(q.messages, rows[i].messages);
+	}
+}
+
 /* ---- names as clients see them ---- */
 
 /* RFC 9051 6.3.9.7, in a session that speaks it. */
@@ -368,6 +489,8 @@ main(void)
 		TEST(too_many_patterns),
 		TEST(list_status),
 		TEST(status_size),
+		TEST(quota),
+		cmocka_unit_test(quota_texts),
 		TEST(old_names),
 		TEST(another_separator),
 		TEST(inbox_prefix),

@@ -55,6 +55,7 @@ static struct {
 	unsigned others_count;
 	struct buf got;
 	unsigned homes;
+	struct quota_limit quota; /* what a home was given last */
 } T;
 
 enum err
@@ -65,6 +66,13 @@ home_get(struct store *s, struct str path, struct home **out)
 	memcpy((*out)->name, path.p, path.n < 63 ? path.n : 63);
 	T.homes++;
 	return ERR_OK;
+}
+
+void
+home_set_quota(struct home *h, struct quota_limit limit)
+{
+	(void)h;
+	T.quota = limit;
 }
 
 void
@@ -191,6 +199,8 @@ answer(struct lookup *l)
 			continue;
 		memcpy(home + strlen(home), users[i], strlen(users[i]) + 1);
 		u.home = str_of(home);
+		u.fields = i == 0 ? STR("home=x\tquota_rule=*:bytes=2K:messages=7")
+				  : STR("quota_rule=*:bytes=lots");
 		l->fn(l->arg, ERR_OK, &u);
 		return;
 	}
@@ -426,6 +436,35 @@ test_byte_by_byte(void **state)
 	assert_true(str_ends(buf_str(&T.got), STR("354 Go ahead\r\n250 2.0.0 Delivered\r\n")));
 }
 
+/* The directory's quota is the home's, also when it is remembered; one that cannot be read is none.
+ */
+static void
+test_full_mailbox(void **state)
+{
+	(void)state;
+	start(true, 1000, "");
+	say("LHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<anna@example.org>\r\n");
+	turn(2);
+	assert_int_equal(T.quota.bytes, 2048);
+	assert_int_equal(T.quota.messages, 7);
+	say("RCPT TO:<ben@example.org>\r\n");
+	turn(2);
+	assert_int_equal(T.quota.bytes, 0);
+	say("RCPT TO:<anna@example.org>\r\nDATA\r\nbody\r\n.\r\n");
+	turn(3);
+	assert_int_equal(T.quota.bytes, 2048);
+	assert_int_equal(T.lookups_count, 2);
+	buf_reset(&T.got);
+	delivered(0, ERR_QUOTA);
+	turn(2);
+	expect("552 5.2.2 *\n");
+	T.server.full_is_temporary = true;
+	delivered(1, ERR_QUOTA);
+	delivered(2, ERR_OK);
+	turn(2);
+	expect("452 4.2.2 *\n250 2.0.0 *\n");
+}
+
 static void
 test_refusals(void **state)
 {
@@ -569,6 +608,7 @@ static void
 test_users_are_remembered(void **state)
 {
 	struct user_cache *c = user_cache_new();
+	struct quota_limit quota;
 	struct str home;
 	char z[32];
 
@@ -582,19 +622,20 @@ test_users_are_remembered(void **state)
 	}
 	assert_int_equal(T.lookups_count, 1 + 3 + 3);
 
-	user_cache_put(c, STR("a"), STR("/a"), 0);
-	assert_true(user_cache_get(c, STR("a"), USER_CACHE_MS - 1, &home));
+	user_cache_put(c, STR("a"), STR("/a"), (struct quota_limit){ 7, 9 }, 0);
+	assert_true(user_cache_get(c, STR("a"), USER_CACHE_MS - 1, &home, &quota));
 	assert_true(str_eq(home, STR("/a")));
-	assert_false(user_cache_get(c, STR("A"), 0, &home));
-	assert_false(user_cache_get(c, STR("a"), USER_CACHE_MS, &home));
-	assert_false(user_cache_get(c, STR("a"), 0, &home));
+	assert_true(quota.messages == 7 && quota.bytes == 9);
+	assert_false(user_cache_get(c, STR("A"), 0, &home, &quota));
+	assert_false(user_cache_get(c, STR("a"), USER_CACHE_MS, &home, &quota));
+	assert_false(user_cache_get(c, STR("a"), 0, &home, &quota));
 	for (int i = 0; i < USER_CACHE_MAX + 10; i++) {
 		(void)snprintf(z, sizeof(z), "u%d", i);
-		user_cache_put(c, str_of(z), str_of(z), 0);
-		user_cache_put(c, str_of(z), str_of(z), 1);
+		user_cache_put(c, str_of(z), str_of(z), quota, 0);
+		user_cache_put(c, str_of(z), str_of(z), quota, 1);
 	}
-	assert_true(user_cache_get(c, str_of(z), 1, &home) && str_eq(home, str_of(z)));
-	assert_false(user_cache_get(c, STR("u1"), 1, &home));
+	assert_true(user_cache_get(c, str_of(z), 1, &home, &quota) && str_eq(home, str_of(z)));
+	assert_false(user_cache_get(c, STR("u1"), 1, &home, &quota));
 	user_cache_free(c);
 }
 
@@ -705,6 +746,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T_(test_one_message),
 		T_(test_pipelined_order),
+		T_(test_full_mailbox),
 		T_(test_byte_by_byte),
 		T_(test_refusals),
 		T_(test_delivery_ids),

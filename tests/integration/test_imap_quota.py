@@ -1,0 +1,71 @@
+"""The quota that the directory gives a user holds for IMAP and for delivery, to the octet, and the
+index counts it as `postroom store check` does."""
+import pytest
+
+from harness import slapd as ldap
+from harness.instance import Instance, directory_section
+
+USER = "anna.berg"
+ADDRESS = f"{USER}@example.org"
+BODY = b"From: x@example.net\r\nSubject: %s\r\n\r\n" + b"x" * 1500 + b"\r\n"
+
+
+@pytest.fixture(scope="module")
+def slapd(work):
+    with ldap.Slapd(work / "slapd") as s:
+        s.modify(ldap.user_dn(USER), {"roomNumber": ["4K:messages=10"]})
+        yield s
+
+
+@pytest.fixture(scope="module")
+def postroom(work, slapd, certs):
+    extra = 'quota_attribute = "roomNumber"'
+    i = Instance(work / "postroom", slapd, certs,
+                 directory_text=directory_section(slapd, extra=extra))
+    i.start()
+    yield i
+    i.stop()
+
+
+def deliver(postroom, body):
+    with postroom.lmtp() as c:
+        c.ehlo_or_helo_if_needed()
+        assert c.mail("x@example.net")[0] == 250
+        assert c.rcpt(ADDRESS)[0] == 250
+        assert c.docmd("DATA")[0] == 354
+        c.send(body + b".\r\n")
+        return c.getreply()
+
+
+def test_full_for_append_copy_and_delivery(postroom):
+    with postroom.imap(ADDRESS) as c:
+        assert "QUOTA=RES-STORAGE" in c.capabilities or b"QUOTA" in c.capability()[1][0]
+        typ, data = c.getquotaroot("INBOX")
+        assert typ == "OK" and data[1] == [b'"User quota" (STORAGE 0 4 MESSAGE 0 10)']
+        assert c.append("INBOX", None, None, BODY % b"1")[0] == "OK"
+        assert deliver(postroom, BODY % b"2")[0] == 250
+        typ, data = c.append("INBOX", None, None, BODY % b"3")
+        assert typ == "NO" and b"[OVERQUOTA]" in data[0]
+        code, text = deliver(postroom, BODY % b"4")
+        assert code == 552 and text.startswith(b"5.2.2"), text
+        assert c.select("INBOX")[1] == [b"2"]
+        typ, data = c.copy("1", "Sent")
+        assert typ == "NO" and b"[OVERQUOTA]" in data[0]
+        # room again
+        c.store("2", "+FLAGS", "(\\Deleted)")
+        assert b"DELETED 1" in c.status("INBOX", "(DELETED DELETED-STORAGE)")[1][0]
+        c.expunge()
+        assert c.copy("1", "Sent")[0] == "OK"
+        typ, data = c.getquota('"User quota"')
+        assert data == [b'"User quota" (STORAGE 4 4 MESSAGE 2 10)']
+
+
+def test_another_user_has_none(postroom):
+    with postroom.imap("ben.okafor@example.org") as c:
+        assert c.getquotaroot("INBOX")[1][1] == [b'"User quota" ()']
+
+
+def test_the_store_counts_the_same(postroom):
+    postroom.stop()
+    out = postroom.command("store", "check", str(postroom.home(ADDRESS)), check=False)
+    assert out.returncode == 0, out.stdout + out.stderr
