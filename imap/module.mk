@@ -7,6 +7,7 @@ imap_libimap_a_SOURCES = \
 	imap/grammar/args_fetch.c imap/grammar/args_fetch.h \
 	imap/grammar/args_list.c imap/grammar/args_list.h \
 	imap/grammar/args_mailbox.c imap/grammar/args_mailbox.h \
+	imap/grammar/args_metadata.c imap/grammar/args_metadata.h \
 	imap/grammar/args_return.c \
 	imap/grammar/args_search.c imap/grammar/args_search.h \
 	imap/grammar/parse.c imap/grammar/parse.h \
@@ -40,6 +41,7 @@ imap_libimap_a_SOURCES = \
 	imap/fetch/section.c imap/fetch/section.h \
 	imap/mailbox/cmd_list.c \
 	imap/mailbox/cmd_mailbox.c \
+	imap/mailbox/cmd_metadata.c \
 	imap/mailbox/cmd_quota.c \
 	imap/mailbox/cmd_select.c \
 	imap/mailbox/cmd_status.c \

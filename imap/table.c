@@ -18,6 +18,8 @@ NAMES_PARSER(parse_select, select)
 NAMES_PARSER(parse_rename, names)
 NAMES_PARSER(parse_list, list)
 NAMES_PARSER(parse_lsub, list)
+NAMES_PARSER(parse_getmetadata, metadata)
+NAMES_PARSER(parse_setmetadata, metadata)
 NAMES_PARSER(parse_create, create)
 NAMES_PARSER(parse_copy, copy)
 NAMES_PARSER(parse_uid_expunge, copy)
@@ -73,6 +75,10 @@ const struct command imap_commands[] = {
 		NULL },
 	{ "LIST", IN_ANY, UID_NO, true, SYNC_ALL, args_list_parse_list, run_list, NULL },
 	{ "LSUB", IN_ANY, UID_NO, true, SYNC_ALL, args_list_parse_lsub, run_lsub, NULL },
+	{ "GETMETADATA", IN_ANY, UID_NO, true, SYNC_ALL, args_metadata_parse_getmetadata,
+		run_getmetadata, NULL },
+	{ "SETMETADATA", IN_ANY, UID_NO, true, SYNC_ALL, args_metadata_parse_setmetadata,
+		run_setmetadata, NULL },
 	{ "GETQUOTA", IN_ANY, UID_NO, true, SYNC_ALL, args_names_parse_mailbox, run_getquota,
 		NULL },
 	{ "GETQUOTAROOT", IN_ANY, UID_NO, true, SYNC_ALL, args_names_parse_mailbox,
@@ -140,6 +146,8 @@ const struct capability imap_capabilities[] = {
 	{ "PREVIEW", "fetch", "preview" },
 	{ "SAVEDATE", "fetch", "savedate" },
 	{ "PARTIAL", "fetch", "partial" },
+	{ "METADATA", "mailbox", "metadata" },
+	{ "LIST-METADATA", "mailbox", "list_metadata" },
 	{ "QUOTA", "mailbox", "quota" },
 	{ "QUOTA=RES-STORAGE", "mailbox", "quota" },
 	{ "QUOTA=RES-MESSAGE", "mailbox", "quota" },

@@ -12,6 +12,7 @@ core_store_libstore_a_SOURCES = \
 	core/store/kv.h core/store/kv_lmdb.c \
 	core/store/mailbox.c core/store/mailbox.h \
 	core/store/message.c core/store/message.h \
+	core/store/metadata.c core/store/metadata.h \
 	core/store/op.c core/store/op.h \
 	core/store/op_append.c \
 	core/store/op_copy.c \

@@ -126,7 +126,8 @@ prune(struct txn *t, uint32_t id, struct str gone, uint32_t keep)
 			e = is_above(t, id, keep, &stop);
 		if (e != ERR_OK || stop)
 			return e;
-		if ((e = key_name(&k, row.parent, mailbox_row_name(&row))) != ERR_OK)
+		if ((e = metadata_drop(t, id)) != ERR_OK ||
+			(e = key_name(&k, row.parent, mailbox_row_name(&row))) != ERR_OK)
 			return e;
 		writes_del(t->writes, KV_NAME, key_str(&k));
 		k.n = 0;
@@ -331,6 +332,8 @@ rename_inbox(struct mailbox_op *op, struct txn *t)
 
 	if (e == ERR_OK)
 		e = op_row_by_path(t, STR("INBOX"), &inbox);
+	if (e == ERR_OK && op->target == 0)
+		e = metadata_copy(t, inbox.id, target.id);
 	if (e == ERR_OK)
 		e = transfer_entries(t, &x);
 	op->again = x.next != 0;

@@ -212,6 +212,11 @@ mailbox_row_new(struct txn *t, uint32_t parent, struct str component, bool nosel
 /* A fresh uidvalidity: larger than any given before, and than the time. */
 MUST_USE enum err
 uidvalidity_new(struct txn *t, uint32_t *out);
+/* metadata.c: all entries of a mailbox, for another as well; taken away. */
+MUST_USE enum err
+metadata_copy(struct txn *t, uint32_t from, uint32_t to);
+MUST_USE enum err
+metadata_drop(struct txn *t, uint32_t mailbox);
 /* The row behind a full path. ERR_NOTFOUND. */
 MUST_USE enum err
 mailbox_row_find(struct txn *t, struct str path, struct mailbox_row *out);

@@ -2,6 +2,7 @@
 #include "imap/grammar/args_list.h"
 
 #include "core/base/xalloc.h"
+#include "imap/grammar/args_metadata.h"
 
 enum { PATTERNS_MAX = 1000 };
 
@@ -103,6 +104,13 @@ parse_return_option(struct parser *p, struct args_list *out)
 
 	if (accept_word(p, options, ARRAY_LEN(options), &out->returns))
 		return ERR_OK;
+	if (parse_accept_word(p, "METADATA")) {
+		out->returns |= LIST_METADATA;
+		enum err e = parse_sp(p);
+
+		return e == ERR_OK ? parse_metadata_names(p, &out->entries, &out->entries_count)
+				   : e;
+	}
 	if (!parse_accept_word(p, "STATUS"))
 		return parse_fail(p, "unknown LIST option");
 	out->returns |= LIST_STATUS;

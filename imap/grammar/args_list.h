@@ -39,6 +39,7 @@ enum {
 	LIST_SPECIAL_USE = 1 << 3,
 	LIST_CHILDREN = 1 << 4,
 	LIST_STATUS = 1 << 5,
+	LIST_METADATA = 1 << 6,
 };
 /* LIST (SUBSCRIBED) "" ("%" "Work/%") RETURN (CHILDREN STATUS (MESSAGES)). RFC 5258 6, RFC 5819 4,
  * RFC 6154 3. RECURSIVEMATCH alone is ERR_SYNTAX. */
@@ -49,6 +50,8 @@ struct args_list {
 	unsigned select, returns; /* LIST_ */
 	bool extended;		  /* anything that plain LIST does not have */
 	unsigned status;	  /* STATUS_, with LIST_STATUS in returns */
+	struct str *entries;	  /* with LIST_METADATA; RFC 9590 */
+	size_t entries_count;
 };
 MUST_USE enum err
 parse_list(struct parser *p, struct args_list *out);

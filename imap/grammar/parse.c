@@ -157,7 +157,7 @@ parse_atom(struct parser *p, struct str *out)
 }
 
 static enum err
-parse_literal(struct parser *p, struct str *out)
+parse_literal(struct parser *p, bool nul, struct str *out)
 {
 	uint64_t n;
 
@@ -174,7 +174,7 @@ parse_literal(struct parser *p, struct str *out)
 		return parse_fail(p, "bad literal");
 	*out = str_sub(p->in, p->at, (size_t)n);
 	p->at += (size_t)n;
-	return str_has_nul(*out) ? parse_fail(p, "NUL in a literal") : ERR_OK;
+	return !nul && str_has_nul(*out) ? parse_fail(p, "NUL in a literal") : ERR_OK;
 }
 
 static enum err
@@ -230,7 +230,7 @@ parse_string(struct parser *p, struct str *out)
 	case '"':
 		return parse_quoted(p, out);
 	case '{':
-		return parse_literal(p, out);
+		return parse_literal(p, false, out);
 	}
 	return parse_fail(p, "string expected");
 }
@@ -266,6 +266,16 @@ parse_nstring(struct parser *p, struct str *out)
 		return ERR_OK;
 	}
 	return parse_string(p, out);
+}
+
+enum err
+parse_nstring8(struct parser *p, struct str *out)
+{
+	if (!parse_accept(p, '~'))
+		return parse_nstring(p, out);
+	if (parse_peek(p) != '{')
+		return parse_fail(p, "literal expected");
+	return parse_literal(p, true, out);
 }
 
 static bool

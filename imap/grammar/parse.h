@@ -60,6 +60,9 @@ parse_string(struct parser *p, struct str *out);
 /* A string, or NIL: out->p is NULL. */
 MUST_USE enum err
 parse_nstring(struct parser *p, struct str *out);
+/* The same, or literal8, in which NUL may stand. RFC 3516 4.4. */
+MUST_USE enum err
+parse_nstring8(struct parser *p, struct str *out);
 /* A pattern of LIST: an astring in which % and * may stand. */
 MUST_USE enum err
 parse_list_mailbox(struct parser *p, struct str *out);

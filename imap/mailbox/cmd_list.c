@@ -3,6 +3,7 @@
  * reached; names are compared with the patterns in the form in which the client sees them.
  * RFC 3501 6.3.8, 6.3.9; RFC 5258; RFC 5819; RFC 6154; RFC 9051 6.3.9. */
 #include "core/base/clock.h"
+#include "core/store/metadata.h"
 #include "imap/grammar/pattern.h"
 #include "imap/session/commands.h"
 #include "imap/session/listing.h"
@@ -180,6 +181,24 @@ inbox_children(const struct lister *l, struct mailbox_info *m)
 	return e == ERR_EOF ? ERR_OK : e;
 }
 
+/* Entries that are not there are NIL: RFC 9590 3. */
+static enum err
+write_metadata(const struct lister *l, const struct mailbox_info *m)
+{
+	const struct args_list *a = l->a;
+
+	for (size_t i = 0; i < a->entries_count; i++) {
+		struct str value = { NULL, 0 };
+		enum err e = metadata_get(l->t, m->id, a->entries[i], &value);
+
+		if (e != ERR_OK && e != ERR_NOTFOUND)
+			return e;
+		metadata_write(l->s, m->name, a->entries[i], value, i == 0);
+	}
+	buf_addz(session_out(l->s), ")\r\n");
+	return ERR_OK;
+}
+
 static enum err
 write_one(const struct lister *l, struct str outer, const struct mailbox_info *m, unsigned flags)
 {
@@ -195,7 +214,9 @@ write_one(const struct lister *l, struct str outer, const struct mailbox_info *m
 	if (e != ERR_OK)
 		return e;
 	list_line_write(l->s, session_out(l->s), &line);
-	if ((l->a->returns & LIST_STATUS) != 0 && m != NULL && !m->noselect)
+	if ((l->a->returns & LIST_METADATA) != 0 && m != NULL)
+		e = write_metadata(l, m);
+	if (e == ERR_OK && (l->a->returns & LIST_STATUS) != 0 && m != NULL && !m->noselect)
 		e = status_write(l->s, l->t, m, m->name, l->a->status);
 	return e;
 }

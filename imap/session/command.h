@@ -6,6 +6,7 @@
 #include "imap/grammar/args_fetch.h"
 #include "imap/grammar/args_list.h"
 #include "imap/grammar/args_mailbox.h"
+#include "imap/grammar/args_metadata.h"
 #include "imap/grammar/args_search.h"
 
 /* The table of commands, one command as it runs, and the table of capabilities. */
@@ -70,6 +71,7 @@ struct cmd {
 		struct args_names names;
 		struct args_select select;
 		struct args_list list;
+		struct args_metadata metadata;
 		struct args_create create;
 		struct args_copy copy;
 		struct args_id id;

@@ -45,6 +45,12 @@ run_subscribe(struct imap_session *s, struct cmd *c);
 enum step
 run_unsubscribe(struct imap_session *s, struct cmd *c);
 
+/* cmd_metadata.c */
+enum step
+run_getmetadata(struct imap_session *s, struct cmd *c);
+enum step
+run_setmetadata(struct imap_session *s, struct cmd *c);
+
 /* cmd_quota.c */
 enum step
 run_getquota(struct imap_session *s, struct cmd *c);

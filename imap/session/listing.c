@@ -2,6 +2,7 @@
  * line a mailbox, whole. RFC 3501 7.2.2, 7.2.4; RFC 5258; RFC 9051 7.3.1, 7.3.4. */
 #include "imap/session/listing.h"
 
+#include "core/mail/imaptext.h"
 #include "imap/session/objectid.h"
 #include "imap/session/write.h"
 #include "imap/session/names.h"
@@ -77,6 +78,32 @@ list_line_write(const struct imap_session *s, struct buf *out, const struct list
 	session_write_outer(s, out, l->outer);
 	write_extended(out, l);
 	buf_addz(out, "\r\n");
+}
+
+void
+metadata_write(const struct imap_session *s, struct str name, struct str entry, struct str value,
+	bool first)
+{
+	struct buf *out = &s->imap->out;
+
+	if (first) {
+		buf_addz(out, "* METADATA ");
+		if (name.n != 0)
+			session_write_mailbox(s, out, name);
+		else
+			buf_addz(out, "\"\"");
+		buf_addz(out, " (");
+	} else {
+		buf_addc(out, ' ');
+	}
+	write_astring(out, entry);
+	buf_addc(out, ' ');
+	if (value.p != NULL && str_has_nul(value)) {
+		buf_addf(out, "~{%zu}\r\n", value.n);
+		buf_add(out, value);
+	} else {
+		imaptext_nstring(out, value);
+	}
 }
 
 enum err

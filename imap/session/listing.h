@@ -25,6 +25,12 @@ struct list_line {
 void
 list_line_write(const struct imap_session *s, struct buf *out, const struct list_line *l);
 
+/* "* METADATA "Sent" (/private/comment "x"" so far, or with first false what follows; the caller
+ * closes it by ")" CRLF. name: a mailbox of the store, or empty; value: p NULL is NIL. */
+void
+metadata_write(const struct imap_session *s, struct str name, struct str entry, struct str value,
+	bool first);
+
 /* "* STATUS "Sent" (MESSAGES 2 SIZE 4711)"; items: STATUS_ of args_list.h. m is of this step, and
  * selectable. */
 MUST_USE enum err

@@ -335,6 +335,8 @@ imap_set_limits(struct imap *i, const struct settings *set)
 		.probe_ms = 120000,
 		.progress_ms = 10000,
 		.commands_in_a_row = (unsigned)m->pipeline_max,
+		.metadata_size = (size_t)m->metadata_size,
+		.metadata_entries = (unsigned)m->metadata_entries,
 		.sessions_per_user = (size_t)m->connections_per_user,
 		.check_ms = m->user_check,
 		/* the other half is for indexes and message files */
@@ -348,6 +350,8 @@ imap_init(struct imap *i, struct loop *l, struct store *st, const struct setting
 	*i = (struct imap){ .loop = l, .store = st };
 	imap_set_limits(i, set);
 	/* not changed while sessions live: what clients remember would lead elsewhere */
+	buf_init(&i->admin, 2000);
+	buf_add(&i->admin, set->imap.admin_contact);
 	i->separator = set->imap.separator.n == 1 ? set->imap.separator.p[0] : '/';
 	i->inbox_prefix = set->imap.inbox_prefix;
 	hmap_init(&i->users);
@@ -362,6 +366,7 @@ imap_fini(struct imap *i)
 	LIST_FOREACH (n, &i->sessions)
 		session_free(CONTAINER_OF(n, struct imap_session, link));
 	hmap_fini(&i->users);
+	buf_fini(&i->admin);
 	buf_fini(&i->out);
 }
 

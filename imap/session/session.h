@@ -26,6 +26,8 @@ struct imap_limits {
 	unsigned commands_in_a_row; /* of one session, before others get their turn */
 	size_t sessions_per_user;
 	size_t sessions_max;
+	size_t metadata_size;	   /* octets of a value */
+	unsigned metadata_entries; /* of a mailbox, or the account */
 	int64_t check_ms; /* a user who may not log in any more is out after this; 0: not asked */
 };
 
@@ -43,6 +45,7 @@ struct imap {
 	void (*on_empty)(struct imap *i); /* the last session ended; NULL: nobody asks */
 	bool stopping;
 	/* How mailboxes are called by clients; see names.c. */
+	struct buf admin; /* /shared/admin of METADATA */
 	char separator;
 	bool inbox_prefix;
 };

@@ -343,6 +343,123 @@ quota_texts(void **state)
 	}
 }
 
+/* ---- METADATA ---- */
+
+static void
+metadata(void **state)
+{
+	char big[3000];
+
+	(void)state;
+	RAN();
+	EXPECT(c, "OK",
+		"SETMETADATA INBOX (/private/comment \"My own\" /Shared/Comment {5+}\r\na\r\nbc)");
+	EXPECT(c, "OK", "GETMETADATA INBOX /private/comment");
+	SAID(c, "* METADATA \"INBOX\" (/private/comment \"My own\")\r\n");
+	EXPECT(c, "OK", "GETMETADATA INBOX (/shared/comment /private/none)");
+	SAID(c, "* METADATA \"INBOX\" (/shared/comment {5}\r\na\r\nbc /private/none NIL)\r\n");
+	/* options, where the grammar has them and where the examples do */
+	EXPECT(c, "OK",
+		"SETMETADATA INBOX (/private/filters/values/small \"SMALLER 5000\" "
+		"/private/filters/values/boss/x \"FROM \\\"b\\\"\" /private/filtersx \"\")");
+	EXPECT(c, "OK", "GETMETADATA (DEPTH 1) INBOX (/private/filters/values)");
+	SAID(c, "* METADATA \"INBOX\" (/private/filters/values/small \"SMALLER 5000\")\r\n");
+	EXPECT(c, "OK", "GETMETADATA INBOX (DEPTH infinity) /private/filters");
+	SAID(c, "(/private/filters/values/boss/x \"FROM \\\"b\\\"\" "
+		"/private/filters/values/small \"SMALLER 5000\")\r\n");
+	EXPECT(c, "OK", "GETMETADATA (DEPTH infinity) INBOX /private");
+	SAID(c, "/private/filtersx \"\"");
+	EXPECT(c, "OK [METADATA LONGENTRIES 12]",
+		"GETMETADATA INBOX (MAXSIZE 8 DEPTH infinity) (/private/filters /private/comment)");
+	SAID(c, "* METADATA \"INBOX\" (/private/filters/values/boss/x \"FROM \\\"b\\\"\" "
+		"/private/comment \"My own\")\r\n");
+	EXPECT(c, "OK", "GETMETADATA INBOX (DEPTH 0) /private");
+	EXPECT(c, "OK", "SETMETADATA INBOX (/private/comment NIL /private/none NIL)");
+	EXPECT(c, "OK", "GETMETADATA INBOX /private/comment");
+	SAID(c, "(/private/comment NIL)");
+	/* the server's */
+	EXPECT(c, "OK", "SETMETADATA \"\" (/private/vendor/x/y \"1\")");
+	EXPECT(c, "OK", "GETMETADATA \"\" (/private/vendor/x/y /shared/comment /shared/admin)");
+	SAID(c, "* METADATA \"\" (/private/vendor/x/y \"1\" /shared/comment NIL /shared/admin ");
+	EXPECT(c, "NO [NOPERM]", "SETMETADATA \"\" (/shared/comment \"1\")");
+	EXPECT(c, "NO [NOPERM]", "SETMETADATA \"\" (/private/a/b \"2\" /shared/admin \"1\")");
+	/* octets of any kind */
+	client_send(c, str_n("z SETMETADATA INBOX (/private/bin ~{3+}\r\na\0b)\r\n", 47));
+	assert_true(client_await(c, "z OK", false, CLIENT_WAIT_MS));
+	EXPECT(c, "OK", "GETMETADATA INBOX /private/bin");
+	SAID(c, "* METADATA \"INBOX\" (/private/bin ~{3}\r\na");
+	/* limits: all or nothing */
+	memset(big, 'x', sizeof big);
+	w.imap.limits.metadata_size = 2999;
+	EXPECT(c, "NO [METADATA MAXSIZE 2999]",
+		"SETMETADATA INBOX (/private/one \"1\" /private/big {3000+}\r\n%.3000s)", big);
+	w.imap.limits.metadata_entries = 10;
+	for (int i = 0; i < 10; i++)
+		EXPECT(c, "OK", "SETMETADATA Sent (/private/%d \"a\")", i);
+	EXPECT(c, "NO [METADATA TOOMANY]",
+		"SETMETADATA Sent (/private/1 NIL /private/a \"a\" /private/b \"a\")");
+	EXPECT(c, "OK", "GETMETADATA Sent (/private/1 /private/a)");
+	SAID(c, "(/private/1 \"a\" /private/a NIL)");
+	EXPECT(c, "OK", "SETMETADATA Sent (/private/a \"a\" /private/1 NIL)");
+	w.imap.limits.metadata_entries = 100;
+	EXPECT(c, "NO [NONEXISTENT]", "SETMETADATA nowhere (/private/a \"a\")");
+	EXPECT(c, "NO [NONEXISTENT]", "GETMETADATA nowhere /private/a");
+	EXPECT(c, "BAD", "SETMETADATA INBOX (/other/a \"a\")");
+	EXPECT(c, "BAD", "SETMETADATA INBOX (/private \"a\")");
+	EXPECT(c, "BAD", "SETMETADATA INBOX (/private/a)");
+	EXPECT(c, "BAD", "SETMETADATA INBOX (/private/a atom)");
+	EXPECT(c, "BAD", "GETMETADATA INBOX /private//a");
+	EXPECT(c, "BAD", "GETMETADATA INBOX /private/%%");
+	EXPECT(c, "BAD", "GETMETADATA INBOX /private/");
+	EXPECT(c, "BAD", "GETMETADATA INBOX (DEPTH 2) /private/a");
+}
+
+/* They go where their mailbox goes. */
+static void
+metadata_moves(void **state)
+{
+	(void)state;
+	EXPECT(c, "OK", "CREATE a/b");
+	EXPECT(c, "OK", "SETMETADATA a (/private/comment \"holder\")");
+	EXPECT(c, "OK", "SETMETADATA a/b (/private/comment \"mine\")");
+	EXPECT(c, "OK", "RENAME a/b c");
+	EXPECT(c, "OK", "GETMETADATA c /private/comment");
+	SAID(c, "\"mine\"");
+	/* the name that led there is gone, with what it had */
+	EXPECT(c, "OK", "CREATE a");
+	EXPECT(c, "OK", "GETMETADATA a /private/comment");
+	SAID(c, "NIL");
+	EXPECT(c, "OK", "DELETE c");
+	EXPECT(c, "OK", "CREATE c");
+	EXPECT(c, "OK", "GETMETADATA c /private/comment");
+	SAID(c, "NIL");
+	EXPECT(c, "OK", "SETMETADATA INBOX (/private/comment \"in\")");
+	EXPECT(c, "OK", "RENAME INBOX old");
+	EXPECT(c, "OK", "GETMETADATA old /private/comment");
+	SAID(c, "\"in\"");
+	EXPECT(c, "OK", "GETMETADATA INBOX /private/comment");
+	SAID(c, "\"in\"");
+}
+
+static void
+list_metadata(void **state)
+{
+	(void)state;
+	RAN();
+	EXPECT(c, "OK", "SETMETADATA INBOX (/shared/vendor/x/color \"#b71c1c\")");
+	EXPECT(c, "OK", "SUBSCRIBE gone");
+	EXPECT(c, "OK", "LIST \"\" (INBOX Sent gone) RETURN (METADATA (/shared/vendor/x/color))");
+	assert_int_equal(lines("* METADATA"), 2);
+	SAID(c, "* LIST (\\HasNoChildren) \"/\" \"INBOX\"\r\n"
+		"* METADATA \"INBOX\" (/shared/vendor/x/color \"#b71c1c\")\r\n");
+	SAID(c, "* METADATA \"Sent\" (/shared/vendor/x/color NIL)\r\n");
+	EXPECT(c, "OK",
+		"LIST (SUBSCRIBED) \"\" gone RETURN (METADATA /private/comment STATUS (SIZE))");
+	assert_int_equal(lines("* METADATA"), 0);
+	EXPECT(c, "BAD", "LIST \"\" * RETURN (METADATA ())");
+	EXPECT(c, "BAD", "LIST \"\" * RETURN (METADATA)");
+}
+
 /* ---- names as clients see them ---- */
 
 /* RFC 9051 6.3.9.7, in a session that speaks it. */
@@ -491,6 +608,9 @@ main(void)
 		TEST(status_size),
 		TEST(quota),
 		cmocka_unit_test(quota_texts),
+		TEST(metadata),
+		TEST(metadata_moves),
+		TEST(list_metadata),
 		TEST(old_names),
 		TEST(another_separator),
 		TEST(inbox_prefix),

@@ -1,0 +1,37 @@
+#ifndef POSTROOM_STORE_METADATA_H
+#define POSTROOM_STORE_METADATA_H
+
+#include "core/store/update.h"
+
+/* Annotations of mailboxes and of the account: names such as "/private/comment" with values of any
+ * octets, in a table of their own. They go with the mailbox's id: a rename keeps them, a deletion
+ * takes them away; RENAME INBOX copies them. RFC 5464 4.1. */
+enum {
+	METADATA_NAME_MAX = 400, /* lower case, as the caller makes it */
+	METADATA_ACCOUNT = 0,	 /* in place of a mailbox's id */
+};
+
+/* *value_out dies with the step. ERR_NOTFOUND. */
+MUST_USE enum err
+metadata_get(struct txn *t, uint32_t mailbox, struct str name, struct str *value_out);
+/* In order, those whose name is prefix or begins with it. ERR_EOF: ended by fn. */
+typedef enum err (*metadata_fn)(void *arg, struct str name, struct str value);
+MUST_USE enum err
+metadata_walk(struct txn *t, uint32_t mailbox, struct str prefix, metadata_fn fn, void *arg);
+
+struct metadata_pair {
+	struct str name;
+	struct str value; /* p NULL: taken away */
+};
+struct metadata_args {
+	struct str mailbox; /* full path; empty: the account's */
+	const struct metadata_pair *pairs;
+	size_t count;
+	unsigned entries_max; /* of this mailbox, or the account */
+};
+/* All or none. ERR_NOTFOUND: no such mailbox (a placeholder has them too); ERR_LIMIT: more than
+ * entries_max would be there. */
+struct store_op *
+store_set_metadata(struct home *h, const struct metadata_args *a, mailbox_done_fn done, void *arg);
+
+#endif
