@@ -189,7 +189,7 @@ auth_server_reload(struct service *s)
 
 enum err
 auth_server_verify(struct service *s, struct str cookie, uint32_t client_pid, uint32_t request_id,
-	struct buf *user_out, struct buf *home_out, struct buf *check_out)
+	struct verified *out)
 {
 	struct hmap_node *n = hmap_get(&s->auth_conns, cookie);
 	if (n == NULL)
@@ -198,9 +198,10 @@ auth_server_verify(struct service *s, struct str cookie, uint32_t client_pid, ui
 	struct login *l = c->pid == client_pid ? login_find(c, request_id) : NULL;
 	if (l == NULL || l->state != LOGIN_VERIFIED || clock_ms() - l->start_ms > s->verify_ms)
 		return ERR_NOTFOUND;
-	buf_add(user_out, buf_str(&l->user));
-	buf_add(home_out, buf_str(&l->home));
-	buf_add(check_out, buf_str(&l->check));
+	buf_add(&out->user, buf_str(&l->user));
+	buf_add(&out->home, buf_str(&l->home));
+	buf_add(&out->quota, buf_str(&l->quota));
+	buf_add(&out->check, buf_str(&l->check));
 	login_free(l);
-	return buf_check(user_out) == ERR_OK ? buf_check(home_out) : ERR_LIMIT;
+	return buf_check(&out->user) == ERR_OK ? buf_check(&out->home) : ERR_LIMIT;
 }

@@ -22,6 +22,7 @@ enum {
 	ANSWER_MS = 120000, /* for the client to answer a challenge */
 	CONN_ACTIVE_MAX = 8192,
 	DETAIL_MAX = 512,
+	QUOTA_MAX = 1000, /* beyond it a quota is none */
 	EXPIRY_WARN_SEC = 7 * 86400,
 };
 
@@ -76,6 +77,7 @@ login_free(struct login *l)
 	buf_fini(&l->detail);
 	buf_fini(&l->user);
 	buf_fini(&l->home);
+	buf_fini(&l->quota);
 	buf_fini(&l->check);
 	buf_fini(&l->keys_user);
 	buf_fini(&l->keys_backend);
@@ -469,6 +471,7 @@ login_start(struct auth_conn *c, const struct auth_line *line)
 	buf_init(&l->detail, DETAIL_MAX);
 	buf_init(&l->user, 4096);
 	buf_init(&l->home, 8192);
+	buf_init(&l->quota, QUOTA_MAX);
 	buf_init(&l->check, 8192);
 	buf_init(&l->keys_user, 4096);
 	buf_init(&l->keys_backend, 4096);

@@ -50,7 +50,7 @@ struct login {
 	int64_t answered_ms;	      /* when the client gave its last response */
 	struct buf reply;	      /* LOGIN_DELAY */
 	struct buf detail;	      /* why a token was refused */
-	struct buf user, home, check; /* LOGIN_VERIFIED */
+	struct buf user, home, quota, check; /* LOGIN_VERIFIED */
 	struct buf keys_user, keys_backend; /* SCRAM: whose keys were found */
 };
 

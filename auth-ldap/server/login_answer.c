@@ -191,6 +191,7 @@ login_ok(struct login *l, const struct auth_answer *a)
 	}
 	buf_add(&l->user, u->user);
 	buf_add(&l->home, u->home);
+	buf_add(&l->quota, u->quota);
 	buf_add(&l->check, a->check);
 	login_quiet(l);
 	buf_release(&l->reply);

@@ -85,10 +85,13 @@ socketmap_server_accept(void *arg, int fd, const struct peer *peer);
 void
 admin_server_accept(void *arg, int fd, const struct peer *peer);
 
-/* Whose login was that? Added to the three buffers; check: for front_check. ERR_OK once, within
+/* Whose login was that? Added to the buffers; check: for front_check. ERR_OK once, within
  * verify_ms of the login; ERR_NOTFOUND otherwise. */
+struct verified {
+	struct buf user, home, quota, check;
+};
 MUST_USE enum err
 auth_server_verify(struct service *s, struct str cookie, uint32_t client_pid, uint32_t request_id,
-	struct buf *user_out, struct buf *home_out, struct buf *check_out);
+	struct verified *out);
 
 #endif

@@ -72,6 +72,16 @@ write_line(struct userdb_conn *c, uint32_t id, struct buf *b)
 		stream_writef(c->c.stream, "FAIL\t%u\ttemp\treason=too long\n", id);
 }
 
+/* As Dovecot's userdb calls it. */
+static void
+add_quota(struct buf *b, struct str quota)
+{
+	if (quota.n == 0)
+		return;
+	buf_addz(b, "\tquota_rule=*:bytes=");
+	wire_escape(b, quota);
+}
+
 /* Of a user as the front knows him; fields are escaped already (backend/user.h). */
 static void
 write_user(struct userdb_conn *c, uint32_t id, const struct auth_user *u)
@@ -81,10 +91,7 @@ write_user(struct userdb_conn *c, uint32_t id, const struct auth_user *u)
 	buf_addf(&b, "USER\t%u\t", id);
 	wire_escape(&b, u->user);
 	add_field(&b, "home", u->home);
-	if (u->quota.n > 0) {
-		buf_addz(&b, "\tquota_rule=*:bytes=");
-		wire_escape(&b, u->quota);
-	}
+	add_quota(&b, u->quota);
 	add_field(&b, "mail_host", u->mail_host);
 	if (u->fields.n > 0) {
 		buf_addc(&b, '\t');
@@ -163,20 +170,23 @@ on_list(void *arg, const struct auth_answer *a)
 static void
 on_request(struct userdb_conn *c, const struct userdb_line *line)
 {
-	struct buf user, home, check, fields;
-	buf_init(&user, 4096);
-	buf_init(&home, 8192);
-	buf_init(&check, 8192);
+	struct verified v;
+	struct buf fields;
+	buf_init(&v.user, 4096);
+	buf_init(&v.home, 8192);
+	buf_init(&v.quota, 1000);
+	buf_init(&v.check, 8192);
 	buf_init(&fields, 32768);
 	enum err e = auth_server_verify(c->c.service, line->cookie, line->client_pid,
-		line->client_id, &user, &home, &check);
-	if (check.n > 0) {
+		line->client_id, &v);
+	if (v.check.n > 0) {
 		buf_addz(&fields, "check=");
-		wire_escape(&fields, buf_str(&check));
+		wire_escape(&fields, buf_str(&v.check));
 	}
-	const struct auth_user u = {
-		.user = buf_str(&user), .home = buf_str(&home), .fields = buf_str(&fields)
-	};
+	const struct auth_user u = { .user = buf_str(&v.user),
+		.home = buf_str(&v.home),
+		.quota = buf_str(&v.quota),
+		.fields = buf_str(&fields) };
 	if (e == ERR_OK)
 		write_user(c, line->id, &u);
 	else
@@ -184,11 +194,12 @@ on_request(struct userdb_conn *c, const struct userdb_line *line)
 	log_event(e == ERR_OK ? LVL_DEBUG : LVL_INFO, "auth.verify",
 		log_z("res", e == ERR_OK ? "ok" : "deny"), log_n("pid", c->c.pid),
 		log_n("gate_pid", line->client_pid), log_n("request", line->client_id),
-		log_s("user", buf_str(&user)),
+		log_s("user", buf_str(&v.user)),
 		log_z("reason", e == ERR_OK ? "" : "unknown, asked before, or too old"));
-	buf_fini(&user);
-	buf_fini(&home);
-	buf_fini(&check);
+	buf_fini(&v.user);
+	buf_fini(&v.home);
+	buf_fini(&v.quota);
+	buf_fini(&v.check);
 	buf_fini(&fields);
 }
 
@@ -232,6 +243,19 @@ ask_user(struct userdb_conn *c, const struct userdb_line *line)
 	buf_fini(&name);
 }
 
+/* PASS with the quota as it is now, if there is one. */
+static void
+write_goes_on(struct question *q, const struct auth_answer *a)
+{
+	struct buf b;
+	buf_init(&b, FIELDS_MAX);
+	buf_addf(&b, "PASS\t%u", q->id);
+	if (a->user != NULL)
+		add_quota(&b, a->user->quota);
+	write_line(q->conn, q->id, &b);
+	buf_fini(&b);
+}
+
 /* PASS with nologin where the user may not go on; why and RFC 5530's code are said. */
 static void
 on_checked(void *arg, const struct auth_answer *a)
@@ -240,7 +264,7 @@ on_checked(void *arg, const struct auth_answer *a)
 	struct userdb_conn *c = q->conn;
 	q->request = NULL;
 	if (a->err == ERR_OK)
-		stream_writef(c->c.stream, "PASS\t%u\n", q->id);
+		write_goes_on(q, a);
 	else if (a->err == ERR_DENIED)
 		stream_writef(c->c.stream, "PASS\t%u\tnologin\treason=%s\tcode=%s\n", q->id,
 			reason_text(a->reason), reason_code(a->reason));

@@ -176,7 +176,7 @@ reply_pass(struct userdb_request *r, struct str rest)
 	if (has_field(rest, STR("nologin")))
 		request_end(r, ERR_DENIED, &u);
 	else
-		request_end(r, ERR_OK, NULL);
+		request_end(r, ERR_OK, &u);
 	return true;
 }
 

@@ -40,8 +40,8 @@ userdb_verify(struct userdb *u, const struct auth_ticket *ticket, struct str ses
 	void *arg);
 /* May the user of a login that userdb_verify confirmed go on? token: the field check of that
  * answer, or empty (then user itself is asked about). An answer from auth's memory may be
- * max_age_ms old. fn: ERR_OK; ERR_DENIED, u->fields with reason= and code= (RFC 5530, may be
- * empty); ERR_TEMP: nobody could say. */
+ * max_age_ms old. fn: ERR_OK, u->fields with quota_rule= if there is a quota; ERR_DENIED, u->fields
+ * with reason= and code= (RFC 5530, may be empty); ERR_TEMP: nobody could say. */
 struct userdb_check {
 	struct str token, user, service;
 	int64_t max_age_ms;

@@ -17,7 +17,7 @@ tests_unit_test_lmtp_command_SOURCES = tests/unit/test_lmtp_command.c
 tests_unit_test_lmtp_command_LDADD = $(LIBLMTP) $(LIBBASE) $(CMOCKA_LIBS)
 # With a store of its own, so that it decides when and in what order deliveries end.
 tests_unit_test_lmtp_session_SOURCES = tests/unit/test_lmtp_session.c core/store/quota_parse.c
-tests_unit_test_lmtp_session_LDADD = $(LIBLMTP) $(LIBMAIL) $(LIBEVENT) $(CMOCKA_LIBS)
+tests_unit_test_lmtp_session_LDADD = $(LIBLMTP) $(LIBAUTHCLIENT) $(LIBMAIL) $(LIBEVENT) $(CMOCKA_LIBS)
 
 FUZZ_TARGETS += tests/fuzz/fuzz_lmtp
 tests_fuzz_fuzz_lmtp_SOURCES = tests/fuzz/fuzz_lmtp.c

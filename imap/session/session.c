@@ -10,7 +10,6 @@
 #include "core/base/clock.h"
 #include "core/base/log.h"
 #include "core/base/xalloc.h"
-#include "core/store/quota.h"
 
 enum {
 	STEP_US = 2000,		     /* a step's share of the loop */
@@ -267,13 +266,9 @@ session_greet(struct imap_session *s, struct str tag, enum err home_err)
 static void
 set_quota(struct home *h, const struct imap_login *login)
 {
-	struct quota_limit limit;
-	enum err e = quota_parse(login->quota, &limit);
-
-	if (e != ERR_OK)
+	if (!user_quota(h, login->quota))
 		log_event(LVL_WARN, "imap.quota", log_s("user", login->user),
-			log_s("quota", login->quota), log_e("err", e));
-	home_set_quota(h, limit);
+			log_s("quota", login->quota), log_z("res", "cannot be read: no limit"));
 }
 
 void

@@ -236,6 +236,9 @@ session_bye(struct imap_session *s, const char *text);
 /* One session more. check: borrowed. */
 struct imap_user *
 user_get(struct imap *i, struct str name, struct str check);
+/* The limit of a home as the directory writes it. False: it cannot be read, and there is none. */
+bool
+user_quota(struct home *h, struct str text);
 /* One session less; with the last one u is gone. */
 void
 user_put(struct imap_user *u);

@@ -9,12 +9,14 @@
 #include "core/base/log.h"
 #include "core/base/rand.h"
 #include "core/base/xalloc.h"
+#include "core/store/quota.h"
 #include "imap/session/step.h"
 
 enum {
 	GRACE_MS = 5000, /* for a command that runs while its user is sent away */
 	CHECK_OFTEN_MS = 10,
 	WORDS_MAX = 200,
+	QUOTA_MAX = 8192,
 };
 
 /* The interval and the age of an answer from memory together leave a tenth for the answer itself.
@@ -99,12 +101,42 @@ end_dismissed(struct imap_user *u)
 	}
 }
 
+bool
+user_quota(struct home *h, struct str text)
+{
+	struct quota_limit limit;
+	enum err e = quota_parse(text, &limit);
+
+	home_set_quota(h, limit);
+	return e == ERR_OK;
+}
+
+/* The quota as it is now: an answer without one says that there is none any more. */
+static void
+take_quota(struct imap_user *u, struct str fields)
+{
+	struct buf text;
+
+	buf_init(&text, QUOTA_MAX);
+	if (auth_field(fields, "quota_rule", &text) != ERR_OK)
+		buf_reset(&text);
+	LIST_FOREACH (n, &u->imap->sessions) {
+		struct imap_session *s = CONTAINER_OF(n, struct imap_session, link);
+
+		if (s->user == u && s->home != NULL)
+			(void)user_quota(s->home, buf_str(&text));
+	}
+	buf_fini(&text);
+}
+
 static void
 on_checked(void *arg, enum err e, const struct userdb_user *answer)
 {
 	struct imap_user *u = arg;
 
 	u->request = NULL;
+	if (e == ERR_OK && answer != NULL)
+		take_quota(u, answer->fields);
 	if (e != ERR_DENIED) {
 		if (e != ERR_OK)
 			log_event(LVL_DEBUG, "imap.check", log_z("user", u->name), log_e("err", e));

@@ -40,7 +40,9 @@ static void
 on_answer_due(struct loop_task *t)
 {
 	struct front_request *r = t->arg;
-	const struct auth_user u = { .user = str_of(r->user), .home = STR("/mail/somebody") };
+	const struct auth_user u = { .user = str_of(r->user),
+		.home = STR("/mail/somebody"),
+		.quota = STR("2G") };
 	const struct auth_answer a = { .err = r->right ? ERR_OK : ERR_DENIED,
 		.check = STR("Uanna"),
 		.reason = r->right ? REASON_NONE : REASON_PASSWORD,
@@ -179,21 +181,24 @@ client_new(struct world *w)
 static enum err
 ask(struct world *w, const char *cookie, uint32_t pid, uint32_t id)
 {
-	struct buf user, home, check;
-	buf_init(&user, 100);
-	buf_init(&home, 100);
-	buf_init(&check, 100);
-	enum err e = auth_server_verify(&w->service, str_of(cookie), pid, id, &user, &home, &check);
+	struct verified v;
+	buf_init(&v.user, 100);
+	buf_init(&v.home, 100);
+	buf_init(&v.quota, 100);
+	buf_init(&v.check, 100);
+	enum err e = auth_server_verify(&w->service, str_of(cookie), pid, id, &v);
 	if (e == ERR_OK) {
-		assert_true(str_eq(buf_str(&user), STR("anna")));
-		assert_true(str_eq(buf_str(&home), STR("/mail/somebody")));
-		assert_true(str_eq(buf_str(&check), STR("Uanna")));
+		assert_true(str_eq(buf_str(&v.user), STR("anna")));
+		assert_true(str_eq(buf_str(&v.home), STR("/mail/somebody")));
+		assert_true(str_eq(buf_str(&v.quota), STR("2G")));
+		assert_true(str_eq(buf_str(&v.check), STR("Uanna")));
 	} else {
-		assert_int_equal(user.n + home.n + check.n, 0);
+		assert_int_equal(v.user.n + v.home.n + v.quota.n + v.check.n, 0);
 	}
-	buf_fini(&user);
-	buf_fini(&home);
-	buf_fini(&check);
+	buf_fini(&v.user);
+	buf_fini(&v.home);
+	buf_fini(&v.quota);
+	buf_fini(&v.check);
 	return e;
 }
 

@@ -423,7 +423,7 @@ on_user(void *arg, enum err e, const struct userdb_user *u)
 	snprintf(k->all + n, sizeof(k->all) - n, "%s,", k->user);
 }
 
-/* A "no" says why, and nothing else says anything. */
+/* A "no" says why, and what goes on with which quota. */
 static void
 on_check(void *arg, enum err e, const struct userdb_user *u)
 {
@@ -431,12 +431,14 @@ on_check(void *arg, enum err e, const struct userdb_user *u)
 	struct buf reason;
 	k->calls++;
 	k->e = e;
-	assert_true((e == ERR_DENIED) == (u != NULL));
+	assert_true((e == ERR_DENIED || e == ERR_OK) == (u != NULL));
 	if (u == NULL)
 		return;
 	buf_init(&reason, 100);
-	assert_int_equal(auth_field(u->fields, "reason", &reason), ERR_OK);
-	assert_true(str_eq(buf_str(&reason), STR("gone")));
+	if (e == ERR_OK && auth_field(u->fields, "quota_rule", &reason) == ERR_OK)
+		keep(k->home, sizeof k->home, buf_str(&reason));
+	assert_true(e == ERR_OK || auth_field(u->fields, "reason", &reason) == ERR_OK);
+	assert_true(e == ERR_OK || str_eq(buf_str(&reason), STR("gone")));
 	buf_fini(&reason);
 }
 
@@ -522,6 +524,7 @@ test_userdb_answers(void **state)
 		{ ASK_VERIFY, "FAIL\t1\ttemp\n", ERR_TEMP, "", "" },
 		{ ASK_VERIFY, "NOTFOUND\t1\n", ERR_DENIED, "", "" },
 		{ ASK_CHECK, "PASS\t1\n", ERR_OK, "", "" },
+		{ ASK_CHECK, "PASS\t1\tquota_rule=*:bytes=2G\n", ERR_OK, "", "*:bytes=2G" },
 		{ ASK_CHECK, "PASS\t1\tnologin\treason=gone\tcode=CONTACTADMIN\n", ERR_DENIED, "",
 			"" },
 		{ ASK_CHECK, "FAIL\t1\ttemp\n", ERR_TEMP, "", "" },
