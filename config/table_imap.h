@@ -21,9 +21,9 @@
 		"Sessions of one user, in all workers together")                                  \
 	X(user_check, TIME, 60000, 0, 86400000, ROLE_IMAP,                                        \
 		"Sessions of a user whom the directory disabled or deleted end within this; 0: they go on") \
-	X(metadata_size, SIZE, 16384, 1024, 1048576, ROLE_IMAP,                                   \
+	X(metadata_size, SIZE, 16384, 1024, 65536, ROLE_IMAP,                                    \
 		"Largest value of METADATA; imap.literal_max bounds it too")                      \
-	X(metadata_entries, INT, 100, 10, 10000, ROLE_IMAP,                                       \
+	X(metadata_entries, INT, 100, 10, 1000, ROLE_IMAP,                                        \
 		"METADATA entries of one mailbox, and of the account")                            \
 	X(admin_contact, STRING, "", 0, 1000, ROLE_IMAP,                                          \
 		"Where the operator is reached, as mailto:help@example.org: /shared/admin of METADATA") \

@@ -46,12 +46,12 @@ struct login {
 	struct front_request *request;
 	struct token_request *token;
 	struct loop_timer timer;
-	int64_t start_ms;	      /* LOGIN_VERIFIED: of the time in which REQUEST may ask */
-	int64_t answered_ms;	      /* when the client gave its last response */
-	struct buf reply;	      /* LOGIN_DELAY */
-	struct buf detail;	      /* why a token was refused */
+	int64_t start_ms;    /* LOGIN_VERIFIED: of the time in which REQUEST may ask */
+	int64_t answered_ms; /* when the client gave its last response */
+	struct buf reply;    /* LOGIN_DELAY */
+	struct buf detail;   /* why a token was refused */
 	struct buf user, home, quota, check; /* LOGIN_VERIFIED */
-	struct buf keys_user, keys_backend; /* SCRAM: whose keys were found */
+	struct buf keys_user, keys_backend;  /* SCRAM: whose keys were found */
 };
 
 /* A new login; false: the client broke the protocol. */

@@ -177,8 +177,8 @@ on_request(struct userdb_conn *c, const struct userdb_line *line)
 	buf_init(&v.quota, 1000);
 	buf_init(&v.check, 8192);
 	buf_init(&fields, 32768);
-	enum err e = auth_server_verify(c->c.service, line->cookie, line->client_pid,
-		line->client_id, &v);
+	enum err e = auth_server_verify(
+		c->c.service, line->cookie, line->client_pid, line->client_id, &v);
 	if (v.check.n > 0) {
 		buf_addz(&fields, "check=");
 		wire_escape(&fields, buf_str(&v.check));

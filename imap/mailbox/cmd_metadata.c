@@ -1,6 +1,7 @@
 /* GETMETADATA, SETMETADATA. Called by step.c through the table. Every mailbox is its user's own, so
  * both kinds of entries, /private and /shared, may be read and set by the one user; of the server,
  * /shared is the operator's. RFC 5464. */
+#include "core/base/clock.h"
 #include "core/store/metadata.h"
 #include "imap/session/commands.h"
 #include "imap/session/listing.h"
@@ -11,67 +12,111 @@
 
 /* ---- GETMETADATA ---- */
 
+/* Where a command of several steps is, and one step's means. */
 struct getter {
 	struct imap_session *s;
 	const struct args_metadata *a;
+	struct txn *t;
+	int64_t began_us;
+	size_t name; /* of the entries that were asked for */
+	/* the last that was given of those below it */
+	size_t last_len;
+	char last[METADATA_NAME_MAX];
 	struct str mailbox; /* empty: the server */
-	struct str below;   /* the entry that was asked for */
-	bool begun;
-	uint64_t longest; /* of what is over MAXSIZE */
+	bool begun;	    /* a response, which is still open */
+	uint64_t longest;   /* of what is over MAXSIZE */
 };
 
-static enum err
+static void
 give(struct getter *g, struct str name, struct str value)
 {
 	if (g->a->has_maxsize && value.p != NULL && value.n > g->a->maxsize) {
 		if (value.n > g->longest)
 			g->longest = value.n;
-		return ERR_OK;
+		return;
 	}
 	metadata_write(g->s, g->mailbox, name, value, !g->begun);
 	g->begun = true;
-	return ERR_OK;
 }
 
-/* fn of metadata_walk: prefix is below's name. */
+/* Is it name, or below it as far as DEPTH goes? */
+static bool
+is_within(const struct getter *g, struct str name)
+{
+	struct str rest = str_from(name, g->a->names[g->name].n);
+
+	if (rest.n == 0)
+		return true;
+	return rest.p[0] == '/' &&
+	       (g->a->depth != 1 || str_chr(str_from(rest, 1), '/') == rest.n - 1);
+}
+
+/* fn of metadata_walk */
 static enum err
 give_below(void *arg, struct str name, struct str value)
 {
 	struct getter *g = arg;
-	struct str rest = str_from(name, g->below.n);
 
-	if (rest.n != 0 && rest.p[0] != '/')
+	if (name.n > sizeof g->last)
+		return ERR_CORRUPT;
+	if (!is_within(g, name) || str_cmp(name, str_n(g->last, g->last_len)) <= 0)
 		return ERR_OK;
-	/* with DEPTH 1 one part more at most */
-	if (g->a->depth == 1 && rest.n != 0 && str_chr(str_from(rest, 1), '/') < rest.n - 1)
+	give(g, name, value);
+	memcpy(g->last, name.p, name.n);
+	g->last_len = name.n;
+	return session_enough(g->s, g->began_us) ? ERR_EOF : ERR_OK;
+}
+
+/* The one shared entry of the server. */
+static void
+give_admin(struct getter *g)
+{
+	struct str admin = buf_str(&g->s->imap->admin);
+
+	if (g->a->depth == 0)
+		give(g, ADMIN, admin.n != 0 ? admin : (struct str){ NULL, 0 });
+	else if (admin.n != 0 && is_within(g, ADMIN))
+		give(g, ADMIN, admin);
+}
+
+/* The entry that was asked for, and those below it. ERR_EOF: enough for this step. */
+static enum err
+give_entry(struct getter *g, uint32_t id, struct str entry)
+{
+	struct str value = { NULL, 0 };
+
+	if (g->mailbox.n == 0 && str_starts(ADMIN, entry) &&
+		(g->a->depth != 0 || entry.n == ADMIN.n)) {
+		give_admin(g);
 		return ERR_OK;
-	return give(g, name, value);
+	}
+	if (g->a->depth != 0)
+		return metadata_walk(g->t, id, entry, give_below, g);
+	enum err e = metadata_get(g->t, id, entry, &value);
+
+	if (e != ERR_OK && e != ERR_NOTFOUND)
+		return e;
+	give(g, entry, value);
+	return ERR_OK;
 }
 
 static enum err
-give_entries(struct getter *g, struct txn *t, uint32_t id)
+give_entries(struct getter *g, uint32_t id)
 {
-	const struct args_metadata *a = g->a;
 	enum err e = ERR_OK;
 
-	for (size_t i = 0; e == ERR_OK && i < a->names_count; i++) {
-		struct str value = { NULL, 0 };
-
-		g->below = a->names[i];
-		if (g->mailbox.n == 0 && str_eq(g->below, ADMIN)) {
-			e = give(g, g->below, buf_str(&g->s->imap->admin));
-			continue;
-		}
-		if (a->depth != 0) {
-			e = metadata_walk(t, id, g->below, give_below, g);
-			continue;
-		}
-		e = metadata_get(t, id, g->below, &value);
-		if (e == ERR_OK || e == ERR_NOTFOUND)
-			e = give(g, g->below, value);
+	while (e == ERR_OK && g->name < g->a->names_count) {
+		e = give_entry(g, id, g->a->names[g->name]);
+		if (e != ERR_OK)
+			break;
+		g->name++;
+		g->last_len = 0;
+		if (session_enough(g->s, g->began_us))
+			e = ERR_EOF;
 	}
 	if (g->begun)
 		buf_addz(session_out(g->s), ")\r\n");
+	g->begun = false;
 	return e;
 }
 
@@ -95,29 +140,43 @@ name_of(struct imap_session *s, const struct args_metadata *a, struct str *out)
 	return a->mailbox.n != 0 ? session_mailbox(s, a->mailbox, out) : ERR_OK;
 }
 
+static enum err
+make_getter(struct imap_session *s, struct cmd *c)
+{
+	struct getter *g = arena_calloc(s->arena, 1, sizeof *g);
+
+	if (g == NULL)
+		return ERR_LIMIT;
+	c->state = g;
+	g->s = s;
+	g->a = &c->a.metadata;
+	return name_of(s, g->a, &g->mailbox);
+}
+
 enum step
 run_getmetadata(struct imap_session *s, struct cmd *c)
 {
-	struct getter g = { .s = s, .a = &c->a.metadata };
-	struct txn *t;
+	enum err e = c->state == NULL ? make_getter(s, c) : ERR_OK;
+	struct getter *g = c->state;
 	uint32_t id;
-	enum err e = name_of(s, g.a, &g.mailbox);
 
-	if (e != ERR_OK)
-		return cmd_fail(s, c, e);
-	e = session_read(s, &t);
+	if (e == ERR_OK)
+		e = session_read(s, &g->t);
 	if (e == ERR_AGAIN)
 		return STEP_MORE;
 	if (e != ERR_OK)
 		return cmd_fail(s, c, e);
-	e = find(t, g.mailbox, &id);
+	g->began_us = clock_us();
+	e = find(g->t, g->mailbox, &id);
 	if (e == ERR_OK)
-		e = give_entries(&g, t, id);
-	store_read_end(t);
+		e = give_entries(g, id);
+	store_read_end(g->t);
+	if (e == ERR_EOF)
+		return STEP_MORE;
 	if (e != ERR_OK)
 		return cmd_fail(s, c, e);
-	if (g.longest != 0)
-		buf_addf(&s->reply, "METADATA LONGENTRIES %llu", (unsigned long long)g.longest);
+	if (g->longest != 0)
+		buf_addf(&s->reply, "METADATA LONGENTRIES %llu", (unsigned long long)g->longest);
 	return cmd_ok(c, "Metadata completed");
 }
 

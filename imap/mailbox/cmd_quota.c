@@ -1,5 +1,6 @@
 /* GETQUOTA, GETQUOTAROOT. Called by step.c through the table. One root for all of a user's
- * mailboxes; its limits are the directory's, so there is no SETQUOTA. RFC 9208 4.1. */
+ * mailboxes; its limits are the directory's, so there is no SETQUOTA. Who has no limit has no root:
+ * a list of no resources is not in the grammar. RFC 9208 4.1, 7. */
 #include "core/store/quota.h"
 #include "imap/session/commands.h"
 #include "imap/session/names.h"
@@ -27,6 +28,14 @@ write_resource(struct buf *out, bool *first, const char *name, uint64_t use, uin
 	buf_addc(out, ' ');
 	write_number(out, limit);
 	*first = false;
+}
+
+static bool
+has_root(const struct imap_session *s)
+{
+	struct quota_limit limit = home_quota(s->home);
+
+	return limit.bytes != 0 || limit.messages != 0;
 }
 
 /* ERR_AGAIN as session_read. */
@@ -64,7 +73,7 @@ finish(struct imap_session *s, struct cmd *c, enum err e)
 enum step
 run_getquota(struct imap_session *s, struct cmd *c)
 {
-	if (!str_eq(c->a.names.a, str_of(root)))
+	if (!str_eq(c->a.names.a, str_of(root)) || !has_root(s))
 		return cmd_no(c, "NONEXISTENT", "No such quota root");
 	return finish(s, c, write_quota(s));
 }
@@ -81,7 +90,11 @@ run_getquotaroot(struct imap_session *s, struct cmd *c)
 
 		buf_addz(out, "* QUOTAROOT ");
 		session_write_mailbox(s, out, name);
-		buf_addf(out, " \"%s\"\r\n", root);
+		if (has_root(s))
+			buf_addf(out, " \"%s\"", root);
+		buf_addz(out, "\r\n");
 	}
-	return e == ERR_OK ? finish(s, c, write_quota(s)) : cmd_fail(s, c, e);
+	if (e == ERR_OK && has_root(s))
+		e = write_quota(s);
+	return finish(s, c, e);
 }

@@ -1,5 +1,7 @@
 """The quota that the directory gives a user holds for IMAP and for delivery, to the octet, and the
 index counts it as `postroom store check` does."""
+import time
+
 import pytest
 
 from harness import slapd as ldap
@@ -20,7 +22,7 @@ def slapd(work):
 @pytest.fixture(scope="module")
 def postroom(work, slapd, certs):
     extra = 'quota_attribute = "roomNumber"'
-    i = Instance(work / "postroom", slapd, certs,
+    i = Instance(work / "postroom", slapd, certs, settings="imap {\n\tuser_check = 1s\n}\n",
                  directory_text=directory_section(slapd, extra=extra))
     i.start()
     yield i
@@ -60,9 +62,38 @@ def test_full_for_append_copy_and_delivery(postroom):
         assert data == [b'"User quota" (STORAGE 4 4 MESSAGE 2 10)']
 
 
+def await_quota(c, want):
+    until = time.monotonic() + 10
+    while True:
+        data = c.getquotaroot("INBOX")[1][1]
+        if data == want:
+            return
+        assert time.monotonic() < until, data
+        time.sleep(0.1)
+
+
+def test_a_limit_that_changes_while_a_session_lives(postroom, slapd):
+    with postroom.imap(ADDRESS) as c:
+        assert c.append("INBOX", None, None, BODY % b"5")[0] == "NO"
+        slapd.modify(ldap.user_dn(USER), {"roomNumber": ["1M"]})
+        await_quota(c, [b'"User quota" (STORAGE 4 1024)'])
+        assert c.append("INBOX", None, None, BODY % b"5")[0] == "OK"
+        slapd.modify(ldap.user_dn(USER), {"roomNumber": ["a lot"]})
+        await_quota(c, [None])
+        assert c.append("INBOX", None, None, BODY % b"6")[0] == "OK"
+        slapd.modify(ldap.user_dn(USER), {"roomNumber": ["messages=2"]})
+        await_quota(c, [b'"User quota" (MESSAGE 4 2)'])
+        assert b"[OVERQUOTA]" in c.append("INBOX", None, None, BODY % b"7")[1][0]
+        # delivery asks for each recipient, and remembers the answer for seconds
+        until = time.monotonic() + 10
+        while deliver(postroom, BODY % b"8")[0] != 552:
+            assert time.monotonic() < until
+            time.sleep(0.5)
+
+
 def test_another_user_has_none(postroom):
     with postroom.imap("grace.lindqvist@example.org") as c:
-        assert c.getquotaroot("INBOX")[1][1] == [b'"User quota" ()']
+        assert c.getquotaroot("INBOX")[1][1] == [None]
 
 
 def test_the_store_counts_the_same(postroom):

@@ -40,9 +40,9 @@ static void
 on_answer_due(struct loop_task *t)
 {
 	struct front_request *r = t->arg;
-	const struct auth_user u = { .user = str_of(r->user),
-		.home = STR("/mail/somebody"),
-		.quota = STR("2G") };
+	const struct auth_user u = {
+		.user = str_of(r->user), .home = STR("/mail/somebody"), .quota = STR("2G")
+	};
 	const struct auth_answer a = { .err = r->right ? ERR_OK : ERR_DENIED,
 		.check = STR("Uanna"),
 		.reason = r->right ? REASON_NONE : REASON_PASSWORD,

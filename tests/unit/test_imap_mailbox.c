@@ -250,14 +250,17 @@ quota(void **state)
 	(void)state;
 	RAN();
 	EXPECT(c, "OK", "GETQUOTAROOT INBOX");
-	SAID(c, "* QUOTAROOT \"INBOX\" \"User quota\"\r\n* QUOTA \"User quota\" ()\r\n");
+	SAID(c, "* QUOTAROOT \"INBOX\"\r\n");
+	SILENT(c, "* QUOTA \"");
+	EXPECT(c, "NO [NONEXISTENT]", "GETQUOTA \"User quota\"");
+	set_quota(3, 100 * 1024);
 	EXPECT(c, "OK", "GETQUOTAROOT not/there/yet");
-	SAID(c, "* QUOTAROOT \"not/there/yet\" \"User quota\"\r\n");
+	SAID(c, "* QUOTAROOT \"not/there/yet\" \"User quota\"\r\n"
+		"* QUOTA \"User quota\" (STORAGE 0 100 MESSAGE 0 3)\r\n");
 	EXPECT(c, "NO [NONEXISTENT]", "GETQUOTA other");
 	EXPECT(c, "NO [CANNOT]", "GETQUOTAROOT \"a//b\"");
 	EXPECT(c, "BAD", "GETQUOTA");
 	EXPECT(c, "BAD", "SETQUOTA \"User quota\" (STORAGE 1)");
-	set_quota(3, 100 * 1024);
 	says_quota("* QUOTA \"User quota\" (STORAGE 0 100 MESSAGE 0 3)\r\n");
 	two_messages();
 	says_quota("(STORAGE 1 100 MESSAGE 2 3)");
@@ -348,6 +351,7 @@ quota_texts(void **state)
 static void
 metadata(void **state)
 {
+	const size_t size_before = w.imap.limits.metadata_size;
 	char big[3000];
 
 	(void)state;
@@ -380,7 +384,18 @@ metadata(void **state)
 	/* the server's */
 	EXPECT(c, "OK", "SETMETADATA \"\" (/private/vendor/x/y \"1\")");
 	EXPECT(c, "OK", "GETMETADATA \"\" (/private/vendor/x/y /shared/comment /shared/admin)");
-	SAID(c, "* METADATA \"\" (/private/vendor/x/y \"1\" /shared/comment NIL /shared/admin ");
+	SAID(c, "* METADATA \"\" (/private/vendor/x/y \"1\" /shared/comment NIL /shared/admin "
+		"NIL)");
+	EXPECT(c, "OK", "GETMETADATA (DEPTH infinity) \"\" /shared");
+	SILENT(c, "* METADATA");
+	buf_addz(&w.imap.admin, "mailto:help@example.org");
+	EXPECT(c, "OK", "GETMETADATA (DEPTH infinity) \"\" (/shared /shared/adm)");
+	SAID(c, "* METADATA \"\" (/shared/admin \"mailto:help@example.org\")\r\n");
+	EXPECT(c, "OK", "GETMETADATA \"\" /shared/admin");
+	SAID(c, "* METADATA \"\" (/shared/admin \"mailto:help@example.org\")\r\n");
+	EXPECT(c, "OK [METADATA LONGENTRIES 23]", "GETMETADATA \"\" (MAXSIZE 22) /shared/admin");
+	SILENT(c, "* METADATA");
+	buf_reset(&w.imap.admin);
 	EXPECT(c, "NO [NOPERM]", "SETMETADATA \"\" (/shared/comment \"1\")");
 	EXPECT(c, "NO [NOPERM]", "SETMETADATA \"\" (/private/a/b \"2\" /shared/admin \"1\")");
 	/* octets of any kind */
@@ -388,11 +403,20 @@ metadata(void **state)
 	assert_true(client_await(c, "z OK", false, CLIENT_WAIT_MS));
 	EXPECT(c, "OK", "GETMETADATA INBOX /private/bin");
 	SAID(c, "* METADATA \"INBOX\" (/private/bin ~{3}\r\na");
+	/* NUL has no place elsewhere, and ~ none in front of a string */
+	client_send(c, str_n("y SETMETADATA INBOX (/private/bin {3+}\r\na\0b)\r\n", 46));
+	assert_true(client_await(c, "y BAD", false, CLIENT_WAIT_MS));
+	client_send(c, str_n("x SETMETADATA INBOX (/private/bin ~{3}\r\n", 40));
+	assert_true(client_await(c, "+ ", false, CLIENT_WAIT_MS));
+	client_send(c, str_n("\0\0\0)\r\n", 6));
+	assert_true(client_await(c, "x OK", false, CLIENT_WAIT_MS));
+	EXPECT(c, "BAD", "SETMETADATA INBOX (/private/bin ~\"a\")");
 	/* limits: all or nothing */
 	memset(big, 'x', sizeof big);
 	w.imap.limits.metadata_size = 2999;
 	EXPECT(c, "NO [METADATA MAXSIZE 2999]",
 		"SETMETADATA INBOX (/private/one \"1\" /private/big {3000+}\r\n%.3000s)", big);
+	w.imap.limits.metadata_size = size_before;
 	w.imap.limits.metadata_entries = 10;
 	for (int i = 0; i < 10; i++)
 		EXPECT(c, "OK", "SETMETADATA Sent (/private/%d \"a\")", i);
@@ -412,6 +436,30 @@ metadata(void **state)
 	EXPECT(c, "BAD", "GETMETADATA INBOX /private/%%");
 	EXPECT(c, "BAD", "GETMETADATA INBOX /private/");
 	EXPECT(c, "BAD", "GETMETADATA INBOX (DEPTH 2) /private/a");
+}
+
+/* More than one step says is answered in several responses, each entry once. */
+static void
+metadata_steps(void **state)
+{
+	enum { COUNT = 50 };
+	char big[8000], want[60];
+
+	(void)state;
+	memset(big, 'x', sizeof big);
+	for (int i = 0; i < COUNT; i++)
+		EXPECT(c, "OK", "SETMETADATA INBOX (/private/v/%02d {8000+}\r\n%.8000s)", i, big);
+	EXPECT(c, "OK", "GETMETADATA (DEPTH 1) INBOX (/private/v /private/v/07 /private/none)");
+	assert_in_range(lines("* METADATA"), 2, 10);
+	for (int i = 0; i < COUNT; i++) {
+		(void)snprintf(want, sizeof want, "/private/v/%02d \"xx", i);
+		const char *at = strstr(buf_z(&c->in), want);
+		assert_non_null(at);
+		assert_true((strstr(at + 1, want) != NULL) == (i == 7));
+	}
+	EXPECT(c, "OK [METADATA LONGENTRIES 8000]",
+		"GETMETADATA INBOX (DEPTH infinity MAXSIZE 7999) /private");
+	SILENT(c, "* METADATA");
 }
 
 /* They go where their mailbox goes. */
@@ -609,6 +657,7 @@ main(void)
 		TEST(quota),
 		cmocka_unit_test(quota_texts),
 		TEST(metadata),
+		TEST(metadata_steps),
 		TEST(metadata_moves),
 		TEST(list_metadata),
 		TEST(old_names),
