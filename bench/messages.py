@@ -2,9 +2,12 @@
 same number, so that every server gets the same mailbox."""
 import base64
 import email.utils
+import os
 import random
-import smtplib
-import threading
+import socket
+import time
+
+BATCH = 100
 
 WORDS = ("project budget meeting review schedule contract delivery customer report quarter figure "
          "draft version question answer agenda travel invoice order partner office server network "
@@ -13,15 +16,31 @@ TOPICS = ("Quarterly report", "Budget 2026", "Office move", "Server maintenance"
           "Contract draft", "Team meeting", "Customer visit", "Invoice", "Release schedule")
 
 
+def _lines(count):
+    r = random.Random(0)
+    return [" ".join(r.choice(WORDS) for _ in range(11)) for _ in range(count)]
+
+
+# made once: 100,000 messages take their text from here
+LINES = _lines(20000)
+BASE64 = base64.encodebytes(random.Random(1).randbytes(1 << 20)).decode().split("\n")[:-1]
+
+
 def text(r, size):
-    out, line, n = [], [], 0
-    while n < size:
-        line.append(r.choice(WORDS))
-        if len(line) == 11:
-            out.append(" ".join(line))
-            n += len(out[-1]) + 2
-            line = []
-    return "\r\n".join(out)
+    """Lines from a random place on, about size octets."""
+    n = max(1, size // 76)
+    at = r.randrange(len(LINES) - n)
+    return "\r\n".join(LINES[at:at + n])
+
+
+def attachment(r, size):
+    n = max(1, size // 57)
+    at = r.randrange(len(BASE64) - n)
+    return "\r\n".join(BASE64[at:at + n]) + "\r\n"
+
+
+def date(i):
+    return 1_700_000_000 + i * 600
 
 
 def message(i):
@@ -29,7 +48,7 @@ def message(i):
     thread = i // 4
     topic = TOPICS[thread % len(TOPICS)]
     first = i % 4 == 0
-    when = email.utils.formatdate(1_700_000_000 + i * 600)
+    when = email.utils.formatdate(date(i))
     head = [f"From: Person {i % 40} <person{i % 40}@example.net>",
             "To: Bench <bench0@example.org>, Team <team@example.net>",
             "Cc: " + ", ".join(f"Colleague {k} <colleague{k}@example.net>"
@@ -47,35 +66,76 @@ def message(i):
     if i % 50 == 7:
         body += "\r\nthe needle in this haystack"
     if i % 3 == 0:
-        data = base64.encodebytes(r.randbytes(r.randrange(2000, 38000))).decode()
+        data = attachment(r, r.randrange(2000, 38000))
         head.append('Content-Type: multipart/mixed; boundary="b%d"' % i)
         body = (f"--b{i}\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n{body}\r\n--b{i}\r\n"
                 "Content-Type: application/pdf; name=\"paper.pdf\"\r\n"
                 "Content-Disposition: attachment; filename=\"paper.pdf\"\r\n"
                 "Content-Transfer-Encoding: base64\r\n\r\n"
-                + data.replace("\n", "\r\n") + f"--b{i}--\r\n")
+                + data + f"--b{i}--\r\n")
     else:
         head.append("Content-Type: text/plain; charset=utf-8")
     return ("\r\n".join(head) + "\r\n\r\n" + body + "\r\n").encode()
 
 
-def deliver(lmtp_socket, user, count, connections=8):
-    """Deliver messages 0 … count-1 by LMTP, in stripes over several connections."""
-    errors = []
+def flags(i):
+    """Most were read, some answered, flagged or passed on; every fifth is new."""
+    r = random.Random(-1 - i)
+    out = [] if i % 5 == 4 else ["\\Seen"]
+    out += [f for f, p in (("\\Answered", .1), ("\\Flagged", .02), ("$Forwarded", .03)) if r.random() < p]
+    return " ".join(out)
 
-    def one(k):
-        try:
-            with smtplib.LMTP(lmtp_socket) as c:
-                c.ehlo("bench")
-                for i in range(k, count, connections):
-                    c.sendmail("person@example.net", [user], message(i))
-        except Exception as e:  # noqa: BLE001 - reported by the caller's thread
-            errors.append(e)
 
-    threads = [threading.Thread(target=one, args=(k,)) for k in range(connections)]
-    for t in threads:
-        t.start()
-    for t in threads:
-        t.join()
-    if errors:
-        raise errors[0]
+class Spool:
+    """The messages as APPEND commands in one file, made once and sent to every server: many messages a
+    command (RFC 3502), so that filling is not bound by a flush each."""
+
+    def __init__(self, path):
+        self.file = open(path, "w+b")
+        self.count = 0
+        self.batches = []  # first message, one behind the last, offset, octets
+
+    def grow(self, count):
+        while self.count < count:
+            end = min(count, self.count + BATCH)
+            at = self.file.seek(0, os.SEEK_END)
+            out = [b"a APPEND INBOX"]
+            for i in range(self.count, end):
+                text = message(i)
+                when = time.strftime("%d-%b-%Y %H:%M:%S +0000", time.gmtime(date(i) + 5))
+                out.append(b' (%s) "%s" {%d+}\r\n' % (flags(i).encode(), when.encode(), len(text)))
+                out.append(text)
+            out.append(b"\r\n")
+            size = self.file.write(b"".join(out))
+            self.batches.append((self.count, end, at, size))
+            self.count = end
+        self.file.flush()
+
+    def send(self, port, user, password, first, count):
+        """Messages first … count-1; both at the border of a batch."""
+        self.grow(count)
+        with socket.create_connection(("127.0.0.1", port), timeout=300) as s:
+            answer = s.makefile("rb")
+            answer.readline()
+            s.sendall(f"a LOGIN {user} {password}\r\n".encode())
+            self._ok(answer)
+            for begin, end, at, size in self.batches:
+                if begin < first or end > count:
+                    continue
+                while size > 0:
+                    sent = os.sendfile(s.fileno(), self.file.fileno(), at, size)
+                    at, size = at + sent, size - sent
+                self._ok(answer)
+
+    @staticmethod
+    def _ok(answer):
+        line = answer.readline()
+        while not line.startswith(b"a "):
+            if not line:
+                raise RuntimeError("connection closed")
+            line = answer.readline()
+        if not line.startswith(b"a OK"):
+            raise RuntimeError(repr(line))
+
+    def close(self):
+        self.file.close()

@@ -1,0 +1,136 @@
+"""The rows of bench/run about idle sessions: N of them over TLS, each in IDLE in its INBOX, held by
+bench_login. A figure is what they add, for each, to a server that was just started: its proportional set
+size, and what the kernel holds (slabs, page tables, kernel stacks; the clients' own sockets are in it, the
+same for all). Dovecot stands here twice: as it is, with a process for each session, and with
+imap_hibernate_timeout, which hands sessions without traffic to one process for all.
+"""
+import contextlib
+import subprocess
+import time
+from pathlib import Path
+
+from harness.dovecot import Dovecot
+
+OURS = "postroom"
+HIBERNATING = "hibernating"
+HIBERNATE = """
+imap_hibernate_timeout = 1s
+service imap {
+  idle_kill = 2s
+  extra_groups = dovecot
+  unix_listener imap-master {
+    user = dovecot
+  }
+}
+service imap-hibernate {
+  client_limit = 19000
+  unix_listener imap-hibernate {
+    mode = 0660
+    group = dovecot
+  }
+}
+service imap-login {
+  client_limit = 19000
+}
+service anvil {
+  client_limit = 19000
+}
+service auth {
+  client_limit = 19000
+}
+service stats {
+  client_limit = 19000
+}
+"""
+KERNEL = ("SUnreclaim", "SReclaimable", "KernelStack", "PageTables", "Percpu")
+
+
+INSTANCES = Path("/proc/sys/fs/inotify/max_user_instances")
+
+
+@contextlib.contextmanager
+def many_inotify_instances():
+    """Dovecot needs one for each session in IDLE, and hibernates none without; the kernel's default is 128."""
+    before = INSTANCES.read_text()
+    INSTANCES.write_text("30000")
+    try:
+        yield
+    finally:
+        INSTANCES.write_text(before)
+
+
+def kernel_kib():
+    lines = (line.split() for line in open("/proc/meminfo"))
+    return sum(int(line[1]) for line in lines if line[0].rstrip(":") in KERNEL)
+
+
+def settled(read, wait=2, most=60):
+    """A figure that no longer moves."""
+    last = read()
+    for _ in range(most // wait):
+        time.sleep(wait)
+        now = read()
+        if abs(now - last) < 512:
+            return now
+        last = now
+    return last
+
+
+class IdleRows:
+    def __init__(self, bench, users):
+        self.b = bench
+        self.users = users
+        self.kernel = {}
+
+    def run(self):
+        with many_inotify_instances():
+            self.b.attempt(self.rows)
+
+    def rows(self):
+        sizes = (100, 200) if self.b.args.quick else (1000, 10000)
+        if not any(self.b.wanted(self.name(n)) for n in sizes):
+            return
+        d = self.b.dovecots[HIBERNATING] = Dovecot(
+            self.b.dir / HIBERNATING, self.b.certs, slapd=self.b.slapd, settings=HIBERNATE)
+        try:
+            d.start()
+            for n, theirs in zip(sizes, (("sdbox", HIBERNATING), (HIBERNATING,))):
+                self.b.row(self.name(n), "KiB PSS", "lower", lambda who, n=n: self.memory(who, n),
+                           theirs=theirs, runs=1)
+                self.b.row(f"kernel's memory of these {n:,}, each", "KiB", "lower",
+                           lambda who, n=n: self.kernel[who, n], theirs=theirs, runs=1)
+        finally:
+            self.b.dovecots.pop(HIBERNATING).stop()
+
+    @staticmethod
+    def name(n):
+        return f"memory of {n:,} idle TLS sessions, each"
+
+    def memory(self, who, n):
+        """Against the server as it was just started: nothing freed earlier is used again."""
+        server = self.b.postroom if who == OURS else self.b.dovecots[who]
+        server.stop()
+        server.start()
+
+        def pss():
+            return self.b.pss_kib(server.process.pid)
+
+        before, kernel = settled(pss), kernel_kib()
+        holder = subprocess.Popen(
+            [self.b.build / "bench/bench_login", "--idle", str(n), "--tls", "--user",
+             "bench{}@example.org", "--password", "secret", "--count", str(self.users),
+             f"127.0.0.1:{self.b.imap_port(who, True)}"], stdout=subprocess.PIPE, text=True,
+            stdin=subprocess.PIPE)
+        try:
+            line = holder.stdout.readline()
+            if "idle" not in line:
+                raise RuntimeError(f"bench_login: {line}")
+            time.sleep(6)
+            after = settled(pss)
+            self.kernel[who, n] = (kernel_kib() - kernel) / n
+            return (after - before) / n
+        finally:
+            holder.stdin.close()
+            holder.terminate()
+            holder.wait()
+            time.sleep(1)
