@@ -92,6 +92,11 @@ tests_unit_test_imap_model_LDADD = $(LIBBASE) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_imap_append
 tests_unit_test_imap_append_SOURCES = tests/unit/test_imap_append.c tests/unit/imap_client.h tests/unit/imap_case.h
 tests_unit_test_imap_append_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_imap_rev2
+tests_unit_test_imap_rev2_SOURCES = tests/unit/test_imap_rev2.c tests/unit/imap_client.h tests/unit/imap_case.h
+tests_unit_test_imap_rev2_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(CMOCKA_LIBS)
+
 check_PROGRAMS += tests/unit/test_imap_resync
 tests_unit_test_imap_resync_SOURCES = tests/unit/test_imap_resync.c tests/unit/imap_client.h
 tests_unit_test_imap_resync_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(CMOCKA_LIBS)

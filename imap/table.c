@@ -110,6 +110,7 @@ const struct command imap_commands[] = {
 
 const struct capability imap_capabilities[] = {
 	{ "IMAP4rev1", "session", "imap4rev1" },
+	{ "IMAP4rev2", "rev2", "imap4rev2" },
 	{ "LITERAL+", "session", "literal_plus" },
 	{ "ENABLE", "session", "enable" },
 	{ "ID", "session", "id" },
@@ -155,6 +156,7 @@ const struct capability imap_capabilities[] = {
 };
 
 const struct enable imap_enables[] = {
+	{ "IMAP4rev2", MODE_REV2 },
 	{ "CONDSTORE", MODE_CONDSTORE },
 	{ "QRESYNC", MODE_QRESYNC | MODE_CONDSTORE },
 	{ "UIDONLY", MODE_UIDONLY },
@@ -167,9 +169,6 @@ write_token(struct imap_session *s, const char *token)
 	struct buf *out = session_out(s);
 
 	buf_addc(out, ' ');
-	/* one of both, never both: RFC 7888 5; IMAP4rev2 has the smaller one */
-	if ((s->modes & MODE_REV2) != 0 && str_eq(str_of(token), STR("LITERAL+")))
-		token = "LITERAL-";
 	buf_addz(out, token);
 	if (str_eq(str_of(token), STR("APPENDLIMIT=")))
 		buf_addu(out, s->imap->limits.reader.message_max);

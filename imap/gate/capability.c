@@ -35,6 +35,7 @@ static const struct {
 	const char *test; /* of tests/unit/test_gate.c */
 } CAPABILITIES[] = {
 	{ "IMAP4rev1", always, "test_before_login" },
+	{ "IMAP4rev2", always, "test_before_login" },
 	{ "LITERAL+", always, "test_logins" },
 	{ "ID", always, "test_before_login" },
 	{ "SASL-IR", some_mechanism, "test_logins" },

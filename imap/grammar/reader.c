@@ -185,8 +185,6 @@ line_ended(struct reader *r, const struct reader_limits *l, struct buf *in, size
 
 	if (e == ERR_LIMIT)
 		size = INT64_MAX;
-	if (!sync && l->nonsync_max != 0 && size > l->nonsync_max)
-		return refuse_literal(r, l, in, n, size, sync, false);
 	if (r->line_bytes > l->line_max)
 		return refuse_literal(r, l, in, n, size, sync, false);
 	if (e == ERR_LIMIT)

@@ -11,7 +11,6 @@ struct reader_limits {
 	size_t line_max;      /* the command without its literals */
 	size_t literal_max;   /* all literals of a command together, APPEND's messages aside */
 	uint64_t message_max; /* APPEND's message */
-	size_t nonsync_max;   /* of a literal that is not waited for; 0: no limit. RFC 7888 5 */
 	uint64_t swallow_max; /* bytes of a refused command that are read and dropped */
 };
 

@@ -1,5 +1,6 @@
 /* CREATE, DELETE, RENAME, SUBSCRIBE, UNSUBSCRIBE: one update of the store each. Called by
- * step.c through the table. RFC 3501 6.3.3 to 6.3.7; RFC 6154 for CREATE's USE. */
+ * step.c through the table. RFC 3501 6.3.3 to 6.3.7; RFC 6154 for CREATE's USE;
+ * RFC 9051 6.3.4 to 6.3.8 for OLDNAME and HASCHILDREN. */
 #include "imap/session/commands.h"
 #include "imap/session/listing.h"
 #include "imap/session/write.h"
@@ -151,14 +152,22 @@ run_create(struct imap_session *s, struct cmd *c)
 	return STEP_WAIT;
 }
 
+static bool
+is_inbox(struct imap_session *s, struct str raw)
+{
+	struct str name;
+
+	return session_mailbox(s, raw, &name) == ERR_OK && str_eq(name, STR("INBOX"));
+}
+
 enum step
 run_delete(struct imap_session *s, struct cmd *c)
 {
 	struct str name;
 
 	if (c->phase != 0) {
-		if (c->op_err == ERR_DENIED)
-			return cmd_no(c, "CANNOT", "INBOX, or a name with mailboxes below it");
+		if (c->op_err == ERR_DENIED && !is_inbox(s, c->a.names.a))
+			return cmd_no(c, "HASCHILDREN", "Only a name for the mailboxes below it");
 		return finish(s, c, "Deleted");
 	}
 	enum err e = session_mailbox(s, c->a.names.a, &name);

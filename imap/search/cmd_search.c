@@ -146,7 +146,10 @@ judge_rows(struct imap_session *s, struct search_state *st, struct rows *rows)
 {
 	struct message_scan scan;
 	const struct match_step step = {
-		.scan = &scan, .keywords = &rows->keywords, .recent_from = s->sel.recent_from
+		.scan = &scan,
+		.keywords = &rows->keywords,
+		/* nothing is \Recent in IMAP4rev2 */
+		.recent_from = (s->modes & MODE_REV2) != 0 ? UINT32_MAX : s->sel.recent_from,
 	};
 	enum err e = message_scan_begin(&scan, rows->txn);
 

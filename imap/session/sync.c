@@ -267,9 +267,11 @@ say_flags(
 		(entry->modseq <= sel->told_modseq && uidset_has(&sel->told, entry->uid)))
 		return;
 	uint32_t seq = view_seq_of_uid(s->sync.new, entry->uid);
+	/* what no command asked for names the UID: RFC 9051 7.5.2 */
+	bool uid = with_uid || (s->modes & MODE_REV2) != 0;
 
 	if (seq != 0)
-		sync_tell(s, seq, entry, k, TELL_FLAGS | (with_uid ? TELL_UID : 0));
+		sync_tell(s, seq, entry, k, TELL_FLAGS | (uid ? TELL_UID : 0));
 }
 
 /* ERR_AGAIN: the step is full; y->uid is where to go on. */

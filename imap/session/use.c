@@ -102,16 +102,10 @@ session_condstore(struct imap_session *s)
 	buf_addz(out, "] Highest\r\n");
 }
 
-enum { NONSYNC_MAX = 4096 }; /* of LITERAL-, which IMAP4rev2 has. RFC 7888 5 */
-
 enum read_event
 session_next(struct imap_session *s, struct read_result *out)
 {
-	struct reader_limits l = s->imap->limits.reader;
-
-	if ((s->modes & MODE_REV2) != 0)
-		l.nonsync_max = NONSYNC_MAX;
-	return reader_step(&s->reader, &l, stream_in(s->stream), out);
+	return reader_step(&s->reader, &s->imap->limits.reader, stream_in(s->stream), out);
 }
 
 enum err

@@ -17,9 +17,9 @@
 #include "imap/gate/capability.h"
 #include "tests/unit/tls_pem.h"
 
-#define CAPS	  "IMAP4rev1 LITERAL+ ID SASL-IR STARTTLS AUTH=PLAIN AUTH=LOGIN"
+#define CAPS	  "IMAP4rev1 IMAP4rev2 LITERAL+ ID SASL-IR STARTTLS AUTH=PLAIN AUTH=LOGIN"
 #define HELLO	  "* OK [CAPABILITY " CAPS "] mail.example.org Postroom ready\r\n"
-#define TLS_CAPS  "IMAP4rev1 LITERAL+ ID SASL-IR AUTH=PLAIN AUTH=LOGIN"
+#define TLS_CAPS  "IMAP4rev1 IMAP4rev2 LITERAL+ ID SASL-IR AUTH=PLAIN AUTH=LOGIN"
 #define TLS_HELLO "* OK [CAPABILITY " TLS_CAPS "] mail.example.org Postroom ready\r\n"
 #define PUBLIC	  "192.0.2.1" /* added to lo in a network of our own */
 
@@ -896,7 +896,7 @@ test_no_password_without_tls(void **state)
 	world_init(&w);
 	struct client *c = client_new(&w, PUBLIC, w.public_port, false);
 	expect(&w, c,
-		"* OK [CAPABILITY IMAP4rev1 LITERAL+ ID STARTTLS LOGINDISABLED] "
+		"* OK [CAPABILITY IMAP4rev1 IMAP4rev2 LITERAL+ ID STARTTLS LOGINDISABLED] "
 		"mail.example.org Postroom ready\r\n");
 	say(&w, c, "a LOGIN jane secret\r\nb AUTHENTICATE PLAIN AGphbmUAc2VjcmV0\r\n", false);
 	expect(&w, c,

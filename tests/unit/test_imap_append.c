@@ -378,38 +378,6 @@ test_literal8(void **state)
 	SAID(c, "MESSAGES 3)");
 }
 
-/* LITERAL- with IMAP4rev2: what is not waited for is small. RFC 7888 5. */
-static void
-test_literal_minus(void **state)
-{
-	struct imap_session *s = CONTAINER_OF(w.imap.sessions.next, struct imap_session, link);
-	char *large = xmalloc(5000);
-
-	(void)state;
-	memset(large, 'x', 4999);
-	large[4999] = '\0';
-	EXPECT(c, "OK", "CAPABILITY");
-	SAID(c, " LITERAL+");
-	SILENT(c, " LITERAL-");
-	s->modes |= MODE_REV2;
-	EXPECT(c, "OK", "CAPABILITY");
-	SAID(c, " LITERAL-");
-	SILENT(c, " LITERAL+");
-	EXPECT(c, "BAD [LIMIT]", "APPEND INBOX {4097+}\r\n%.4097s", large);
-	EXPECT(c, "OK", "APPEND INBOX {4096+}\r\n%.4096s", large);
-	EXPECT(c, "BAD [LIMIT]", "APPEND INBOX {1+}\r\nx {4097+}\r\n%.4097s", large);
-	free(large);
-	buf_reset(&c->in);
-	client_sendz(c, "m APPEND INBOX {4097}\r\n");
-	assert_true(client_await(c, "+ ", false, CLIENT_WAIT_MS));
-	for (int i = 0; i < 4097; i++)
-		client_sendz(c, "y");
-	client_sendz(c, "\r\n");
-	assert_true(client_await(c, "m OK", false, CLIENT_WAIT_MS));
-	EXPECT(c, "OK", "STATUS INBOX (MESSAGES)");
-	SAID(c, "MESSAGES 2)");
-}
-
 /* A home that cannot be opened: the message is taken, and not for commands. */
 static void
 test_home_gone(void **state)
@@ -498,7 +466,6 @@ main(void)
 		TEST(test_replace_refused),
 		TEST(appendlimit),
 		TEST(test_literal8),
-		TEST(test_literal_minus),
 		TEST(test_home_gone),
 		TEST(test_byte_by_byte),
 		cmocka_unit_test(test_every_capability_was_tested),

@@ -1,5 +1,5 @@
-/* Staying in step with a mailbox: CONDSTORE, QRESYNC, UIDONLY, and the modes of IMAP4rev2. Two
- * sessions of one user, what the second is told of the first's changes. RFC 7162, 9586, 9051. */
+/* Staying in step with a mailbox: CONDSTORE, QRESYNC, UIDONLY. Two sessions of one user, what
+ * the second is told of the first's changes. RFC 7162, 9586. */
 #define PROGRAM "sync"
 #include "imap_case.h"
 
@@ -592,49 +592,6 @@ uidonly(void **state)
 	client_free(d);
 }
 
-/* ---- IMAP4rev2 ---- */
-
-/* Whoever speaks IMAP4rev2 hears nothing of \Recent and RECENT: RFC 9051 6.3.2, Appendix E. */
-static void
-test_rev2_modes(void **state)
-{
-	struct client *d = second();
-
-	(void)state;
-	append(c, "INBOX", "()", mail1);
-	append(c, "Drafts", "()", mail1);
-	LIST_FOREACH (node, &w.imap.sessions) {
-		struct imap_session *s = CONTAINER_OF(node, struct imap_session, link);
-
-		/* the last that logged in is d's */
-		if (node->next == &w.imap.sessions)
-			s->modes |= MODE_REV2;
-	}
-	EXPECT(d, "OK [READ-WRITE]", "SELECT Inbox");
-	SAID(d, "* FLAGS (");
-	SAID(d, "* 1 EXISTS\r\n");
-	SAID(d, "* LIST (\\HasNoChildren) \"/\" \"INBOX\" (\"OLDNAME\" (\"Inbox\"))\r\n");
-	SAID(d, "* OK [PERMANENTFLAGS (");
-	SAID(d, "* OK [UIDNEXT 2]");
-	SAID(d, "* OK [UIDVALIDITY ");
-	SILENT(d, "RECENT");
-	SILENT(d, "UNSEEN");
-	EXPECT(d, "OK", "FETCH 1 (FLAGS)");
-	SAID(d, "* 1 FETCH (FLAGS ())\r\n");
-	append(c, "INBOX", "($kw)", mail1);
-	EXPECT(d, "OK", "NOOP");
-	SAID(d, "* 2 EXISTS\r\n");
-	SILENT(d, "RECENT");
-	EXPECT(d, "OK", "FETCH 2 (FLAGS UID)");
-	SAID(d, "* 2 FETCH (FLAGS ($kw) UID 2)\r\n");
-	EXPECT(d, "OK", "STORE 2 +FLAGS (\\Deleted)");
-	SAID(d, "* 2 FETCH (FLAGS (\\Deleted $kw))\r\n");
-	EXPECT(d, "OK", "SELECT Drafts");
-	SAID(d, "* OK [CLOSED] ");
-	SAID(d, "* LIST (\\HasNoChildren \\Drafts) \"/\" \"Drafts\"\r\n");
-	client_free(d);
-}
-
 int
 main(void)
 {
@@ -653,7 +610,6 @@ main(void)
 		TEST(test_long_vanished),
 		TEST(test_uid_search_keeps_numbers),
 		TEST(uidonly),
-		TEST(test_rev2_modes),
 		cmocka_unit_test(test_every_capability_was_tested),
 	};
 
