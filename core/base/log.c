@@ -1,4 +1,4 @@
-/* The log: one line an event; see log.h. A line is built on the stack and leaves in one write. */
+/* The log: one line an event; see log.h. Lines leave whole, one or several in one write. */
 #include "core/base/log.h"
 
 #include <errno.h>
@@ -23,6 +23,14 @@ struct line {
 	char p[LINE_MAX_BYTES];
 	size_t n;
 };
+
+/* What this thread has gathered. */
+static _Thread_local struct {
+	bool on;
+	unsigned lines;
+	size_t n;
+	char p[LINE_MAX_BYTES];
+} held;
 
 void
 log_setup(const char *role, enum log_level level, int fd)
@@ -142,6 +150,22 @@ put_head(struct line *l, enum log_level lvl, const char *ev)
 	put(l, ev, strlen(ev));
 }
 
+/* drops: how many lines are lost when they cannot leave. */
+static void
+send_lines(const char *p, size_t n, unsigned drops)
+{
+	ssize_t sent = -1;
+
+	if (!log_fd_is_file) {
+		sent = send(log_fd, p, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+		log_fd_is_file = sent < 0 && errno == ENOTSOCK;
+	}
+	if (log_fd_is_file)
+		sent = write(log_fd, p, n);
+	if (sent < 0)
+		atomic_fetch_add(&log_drops, drops);
+}
+
 void
 log_write(enum log_level lvl, const char *ev, const struct log_field *fields)
 {
@@ -163,15 +187,32 @@ log_write(enum log_level lvl, const char *ev, const struct log_field *fields)
 	if (drops != 0)
 		put_num(&l, "drops", drops);
 	l.p[l.n++] = '\n';
-
-	ssize_t sent = -1;
-
-	if (!log_fd_is_file) {
-		sent = send(log_fd, l.p, l.n, MSG_DONTWAIT | MSG_NOSIGNAL);
-		log_fd_is_file = sent < 0 && errno == ENOTSOCK;
+	if (l.n > sizeof held.p - held.n)
+		log_flush();
+	if (!held.on) {
+		send_lines(l.p, l.n, drops + 1);
+		return;
 	}
-	if (log_fd_is_file)
-		sent = write(log_fd, l.p, l.n);
-	if (sent < 0)
-		atomic_fetch_add(&log_drops, drops + 1);
+	memcpy(held.p + held.n, l.p, l.n);
+	held.n += l.n;
+	held.lines += drops + 1;
+	if (lvl <= LVL_WARN)
+		log_flush();
+}
+
+void
+log_flush(void)
+{
+	if (held.n > 0)
+		send_lines(held.p, held.n, held.lines);
+	held.n = 0;
+	held.lines = 0;
+}
+
+void
+log_gather(bool on)
+{
+	if (!on)
+		log_flush();
+	held.on = on;
 }

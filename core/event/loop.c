@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "core/base/clock.h"
+#include "core/base/log.h"
 #include "core/base/xalloc.h"
 
 struct loop {
@@ -57,12 +58,10 @@ async_of(struct loop_async *a)
 /* What was queued up to now runs now; what these tasks queue runs after the next poll, so that
  * long work in steps never starves the sockets. */
 static void
-on_prepare(struct ev_loop *ev, ev_prepare *w, int revents)
+run_tasks(struct loop *l, struct ev_loop *ev)
 {
-	struct loop *l = w->data;
 	struct list due;
 
-	(void)revents;
 	if (list_empty(&l->tasks)) {
 		ev_idle_stop(ev, &l->idle);
 		return;
@@ -78,6 +77,14 @@ on_prepare(struct ev_loop *ev, ev_prepare *w, int revents)
 	}
 	if (list_empty(&l->tasks))
 		ev_idle_stop(ev, &l->idle);
+}
+
+static void
+on_prepare(struct ev_loop *ev, ev_prepare *w, int revents)
+{
+	(void)revents;
+	run_tasks(w->data, ev);
+	log_flush();
 }
 
 static void

@@ -1,5 +1,5 @@
 /* The reading end of the log socket; see logsink.h. serve.c owns it. Invariant: one datagram is
- * one line, and lines reach the file whole and in order of arrival. */
+ * some whole lines, and they reach the file whole and in order of arrival. */
 #include "core/master/logsink.h"
 
 #include <errno.h>

@@ -494,7 +494,9 @@ role_main(int argc, char **argv, const struct role *r)
 		log_event(LVL_ERROR, "role.failed", log_z("step", "settings"), log_e("res", e));
 	if (e == ERR_OK && !trial) {
 		log_event(LVL_INFO, "role.ready", log_n("worker", c.worker));
+		log_gather(true);
 		loop_run(c.loop);
+		log_gather(false);
 		log_event(LVL_INFO, "role.end", log_n("worker", c.worker));
 	}
 	fini(&c);

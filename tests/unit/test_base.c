@@ -240,6 +240,57 @@ test_log(void **state)
 	close(sv[1]);
 }
 
+static size_t
+lines_in(int fd, char *line, size_t size)
+{
+	ssize_t n = recv(fd, line, size - 1, MSG_DONTWAIT);
+	size_t lines = 0;
+
+	line[n > 0 ? n : 0] = '\0';
+	for (const char *p = line; (p = strchr(p, '\n')) != NULL; p++)
+		lines++;
+	return lines;
+}
+
+/* Gathered lines leave whole, in their order, when told to, or when the room or the patience ends.
+ */
+static void
+test_log_gather(void **state)
+{
+	char line[4097];
+	int sv[2];
+	size_t seen = 0;
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM, 0, sv), 0);
+	log_setup("test", LVL_INFO, sv[0]);
+	log_gather(true);
+	log_event(LVL_INFO, "a", log_n("n", 1));
+	log_event(LVL_INFO, "b", log_n("n", 2));
+	assert_int_equal(lines_in(sv[1], line, sizeof line), 0);
+	log_flush();
+	assert_int_equal(lines_in(sv[1], line, sizeof line), 2);
+	assert_true(strstr(line, " ev=a n=1\n") < strstr(line, " ev=b n=2\n"));
+	log_flush();
+	assert_int_equal(lines_in(sv[1], line, sizeof line), 0);
+	/* a warning waits for nothing, and stands behind what came before */
+	log_event(LVL_INFO, "c", log_n("n", 3));
+	log_event(LVL_WARN, "d", log_n("n", 4));
+	assert_int_equal(lines_in(sv[1], line, sizeof line), 2);
+	/* more than there is room for */
+	for (int i = 0; i < 200; i++)
+		log_event(LVL_INFO, "many", log_n("n", i));
+	log_gather(false);
+	for (size_t n; (n = lines_in(sv[1], line, sizeof line)) > 0; seen += n)
+		assert_true(line[strlen(line) - 1] == '\n');
+	assert_int_equal(seen, 200);
+	log_event(LVL_INFO, "alone", log_n("n", 5));
+	assert_int_equal(lines_in(sv[1], line, sizeof line), 1);
+	log_setup("test", LVL_INFO, 2);
+	close(sv[0]);
+	close(sv[1]);
+}
+
 static void
 test_clock(void **state)
 {
@@ -261,6 +312,7 @@ main(void)
 		cmocka_unit_test(test_hmap),
 		cmocka_unit_test(test_codec),
 		cmocka_unit_test(test_log),
+		cmocka_unit_test(test_log_gather),
 		cmocka_unit_test(test_clock),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
