@@ -165,7 +165,9 @@ def test_directory_away_is_never_a_report(make_instance, slapd):
             os.kill(pid, signal.SIGCONT)
         i.wait_log(r"ev=queue\.(expand|deliver) .*res=defer", timeout=60, start=start)
     finally:
+        start = len(i.log_text())
         slapd.start()
+    i.wait_log(r"ev=auth\.directory .*res=up", start=start)  # before that nobody can log in
     for user in SUPPORT + ["noor.hassan"]:
         wait_subject(i, f"{user}@example.org", "during", timeout=60)
     assert report_in(i.wait_messages(marco, 0)) is None
