@@ -23,6 +23,7 @@
 
 enum {
 	IN_MAX = 64 * 1024,	    /* taken from the socket in one callback */
+	READ_MAX = 16 * 1024,	    /* at a time: a record of TLS */
 	OUT_MAX = 8 * 1024 * 1024,  /* requests not yet sent; the pool sends fewer */
 	PDU_MAX = 16 * 1024 * 1024, /* one entry */
 	WHY_MAX = sizeof(((struct ldap_conn *)0)->why),
@@ -234,7 +235,7 @@ fill_in(struct ldap_conn *c)
 	 * it must not be taken for ones that came encrypted. */
 	size_t room = c->state == ST_STARTTLS ? 4096 : IN_MAX;
 	while (c->in.n < room) {
-		size_t got = 0, asked = room - c->in.n;
+		size_t got = 0, asked = room - c->in.n < READ_MAX ? room - c->in.n : READ_MAX;
 		char *p = buf_reserve(&c->in, asked);
 		if (c->tls != NULL) {
 			enum err e = tls_read(c->tls, p, asked, &got);
