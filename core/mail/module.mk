@@ -33,7 +33,7 @@ tests_unit_test_mail_mime_SOURCES = tests/unit/test_mail_mime.c tests/unit/mailt
 tests_unit_test_mail_mime_LDADD = $(LIBMAIL) $(LIBBASE) $(ICU_LIBS) $(CMOCKA_LIBS)
 tests_unit_test_mail_text_SOURCES = tests/unit/test_mail_text.c tests/unit/mailtest.h
 tests_unit_test_mail_text_LDADD = $(LIBMAIL) $(LIBBASE) $(ICU_LIBS) $(CMOCKA_LIBS)
-# Prints ENVELOPE, BODYSTRUCTURE and BODY of a file, for tests/integration/test_mime_dovecot.py.
+# Prints ENVELOPE, BODYSTRUCTURE and BODY of a file, for tests/integration/test_mime_nasty.py.
 noinst_PROGRAMS += tests/tools/mailparse
 tests_tools_mailparse_SOURCES = tests/tools/mailparse.c
 tests_tools_mailparse_LDADD = $(LIBMAIL) $(LIBBASE) $(ICU_LIBS)

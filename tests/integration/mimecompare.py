@@ -36,8 +36,8 @@ class _Reader:
             m = re.compile(rb'"((?:[^"\\]|\\.)*)"', re.S).match(d, self.i)
             self.i = m.end()
             return re.sub(rb"\\(.)", rb"\1", m.group(1), flags=re.S)
-        if c == b"{":
-            m = re.compile(rb"\{(\d+)\}\r\n").match(d, self.i)
+        if c in (b"{", b"~"):
+            m = re.compile(rb"~?\{(\d+)\}\r\n").match(d, self.i)
             self.i = m.end() + int(m.group(1))
             return d[m.end():self.i]
         m = re.compile(rb"[^ ()\"{]+").match(d, self.i)
@@ -52,16 +52,50 @@ class _Reader:
 
 def parse_response(data):
     """"* 7 FETCH (NAME value …)" -> (7, {"NAME": value})."""
-    m = re.match(rb"\* (\d+) FETCH ", data)
-    reader = _Reader(data)
+    m = re.match(rb"\* (\d+) FETCH \(", data)
+    reader, out = _Reader(data), {}
     reader.i = m.end()
-    pairs = reader.value()
-    return int(m.group(1)), {pairs[i].decode(): pairs[i + 1] for i in range(0, len(pairs), 2)}
+    name = re.compile(rb" ?([A-Z0-9.]+(?:\[[^\]]*\])?(?:<\d+>)?) ")
+    while data[reader.i:reader.i + 1] != b")":
+        n = name.match(data, reader.i)
+        reader.i = n.end()
+        out[n.group(1).decode().upper()] = reader.value()
+    return int(m.group(1)), out
 
 
-def fetch(imap, numbers="1:*"):
+def ask(raw, command):
+    """A FETCH on a RawImap: (the tagged reply's text, {number: {name: value}})."""
+    raw.send(f"t {command}\r\n".encode())
+    out = {}
+
+    def more():
+        got = raw.sock.recv(1 << 20)
+        assert got, "hung up"
+        raw.buffer += got
+
+    while True:
+        at = 0
+        while True:  # up to a line end that is no literal's
+            while (end := raw.buffer.find(b"\r\n", at)) < 0:
+                more()
+            m = re.search(rb"\{(\d+)\}$", raw.buffer[at:end])
+            at = end + 2
+            if not m:
+                break
+            at += int(m.group(1))
+            while len(raw.buffer) < at:
+                more()
+        line, raw.buffer = raw.buffer[:at - 2], raw.buffer[at:]
+        if line.startswith(b"t "):
+            return line[2:], out
+        if re.match(rb"\* \d+ FETCH ", line):
+            number, values = parse_response(line)
+            out.setdefault(number, {}).update(values)
+
+
+def fetch(imap, numbers="1:*", items=ITEMS):
     """From the selected mailbox. imaplib cuts responses at literals: they are put together."""
-    kind, parts = imap.fetch(numbers, "(ENVELOPE BODYSTRUCTURE BODY)")
+    kind, parts = imap.fetch(numbers, f"({' '.join(items)})")
     assert kind == "OK", parts
     out, line = {}, b""
     for part in parts:
@@ -70,7 +104,7 @@ def fetch(imap, numbers="1:*"):
             continue
         line += part
         number, values = parse_response(b"* " + re.sub(rb"^(\d+) ", rb"\1 FETCH ", line))
-        out[number] = values
+        out.setdefault(number, {}).update(values)
         line = b""
     return out
 
@@ -162,7 +196,7 @@ def differences(ours, theirs):
 
 
 def _any(text, patterns):
-    return any(fnmatch.fnmatchcase(text, p) for p in patterns.split())
+    return any(fnmatch.fnmatchcase(text, p.replace("[", "[[]")) for p in patterns.split())
 
 
 class Expected:
