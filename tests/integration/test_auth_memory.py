@@ -10,6 +10,8 @@ from harness.authd import Authd
 from harness.instance import directory_section
 from harness.slowldap import Proxy
 
+pytestmark = pytest.mark.waits
+
 PERSON = "anna.berg"
 GOOD = ldap.password_of(PERSON)
 CANONICAL = "anna.berg@example.org"

@@ -13,6 +13,8 @@ from harness import slapd as ldap
 from harness.authd import Authd
 from harness.instance import directory_section
 
+pytestmark = pytest.mark.waits
+
 PERSON = "anna.berg"
 GOOD = ldap.password_of(PERSON)
 OTHER = "olga.sokolova"

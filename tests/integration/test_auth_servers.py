@@ -15,6 +15,8 @@ from harness.dns import Dns
 from harness.instance import directory_section
 from harness.slowldap import Proxy
 
+pytestmark = pytest.mark.waits
+
 WITHIN = 1.0  # seconds until the next server answers
 
 

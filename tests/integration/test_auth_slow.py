@@ -10,6 +10,8 @@ from harness.authd import Authd
 from harness.instance import directory_section
 from harness.slowldap import Proxy
 
+pytestmark = pytest.mark.alone
+
 LOGINS = 200
 LOOKUPS = 1000
 

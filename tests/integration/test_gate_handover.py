@@ -14,6 +14,8 @@ import pytest
 from harness.instance import password_of
 from harness.rawimap import RawImap
 
+pytestmark = pytest.mark.waits
+
 OFFER, ACK, NAK = 1, 2, 3
 BUSY, DENIED, FAILED = 0, 1, 2
 

@@ -10,6 +10,8 @@ from harness import slapd as ldap
 from harness.instance import Instance, directory_section, password_of
 from harness.rawimap import RawImap
 
+pytestmark = pytest.mark.waits
+
 CHECK_SEC = 2
 LATE_SEC = CHECK_SEC + 1.5  # and what a loaded machine takes
 GONE = "tobi.gone"

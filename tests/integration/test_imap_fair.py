@@ -13,6 +13,8 @@ from harness import instance as instance_module
 from harness.instance import Instance, password_of
 from harness.rawimap import RawImap
 
+pytestmark = pytest.mark.alone
+
 # sanitizers make everything slower: the time is a promise of the optimized build
 PLAIN = os.environ.get("POSTROOM_BUILD_PLAIN")
 MESSAGES = 100_000 if PLAIN else 5_000

@@ -11,6 +11,10 @@ import threading
 import time
 from collections import Counter
 
+import pytest
+
+pytestmark = pytest.mark.waits
+
 ROLES = ("smtp", "queue", "lmtp", "imap", "auth", "gate")
 KILLS = int(os.environ.get("POSTROOM_KILLS", "20"))
 MESSAGES = int(os.environ.get("POSTROOM_KILL_MESSAGES", "1000"))

@@ -12,6 +12,8 @@ import pytest
 from harness import instance as instance_module
 from harness.tiny import ROLES, TinyMaster
 
+pytestmark = pytest.mark.waits
+
 ROOT = os.geteuid() == 0
 
 

@@ -11,6 +11,8 @@ from harness.instance import password_of
 from harness.roundcube import Roundcube
 from harness.syncing import ok
 
+pytestmark = pytest.mark.waits
+
 USER = "carmen.ortega@example.org"
 FRIEND = "david.okafor@example.org"
 

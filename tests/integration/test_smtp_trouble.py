@@ -10,6 +10,8 @@ import pytest
 from harness.rawsmtp import Raw, authenticated
 from harness.slapd import Slapd
 
+pytestmark = pytest.mark.waits
+
 ANNA = "anna.berg@example.org"
 BEN = "bilal.haddad@example.org"
 MESSAGE = f"From: {ANNA}\r\nSubject: x\r\n\r\nx\r\n."

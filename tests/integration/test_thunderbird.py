@@ -8,6 +8,8 @@ import pytest
 from harness.syncing import ok
 from harness.thunderbird import Thunderbird
 
+pytestmark = pytest.mark.waits
+
 USER = "anna.berg@example.org"
 FRIEND = "bilal.haddad@example.org"
 
