@@ -63,6 +63,7 @@ foreign() {
 foreign 'ev\.h' 'core/event/loop\.c'
 foreign 'openssl/' 'core/event/tls\.c|core/(base|passwd)/digest\.c|bench/[a-z_]*\.c|tests/unit/test_sasl\.c'
 foreign 'unbound' 'core/dns/dns\.c'
+foreign 'zlib\.h' 'core/event/deflate\.c'
 foreign 'lmdb\.h' 'core/store/kv_lmdb\.c|delivery/queue/state\.c'
 foreign 'ldap|lber' 'auth-ldap/ldap/[a-z_]*\.[ch]|tests/unit/ldap_syntax\.h'
 foreign '(argon2|crypt)\.h' 'core/passwd/(argon2|crypt)\.c'

@@ -2,6 +2,7 @@ noinst_LIBRARIES += core/event/libevent.a
 core_event_libevent_a_SOURCES = \
 	core/event/connect.c core/event/connect.h \
 	core/event/counts.c core/event/counts.h \
+	core/event/deflate.c core/event/deflate.h \
 	core/event/ipc.c core/event/ipc.h \
 	core/event/listener.c core/event/listener.h \
 	core/event/loop.c core/event/loop.h \
@@ -10,7 +11,7 @@ core_event_libevent_a_SOURCES = \
 	core/event/stream.c core/event/stream.h \
 	core/event/tls.c core/event/tls.h
 # What links this folder: the archive, what lies below it, and the foreign libraries.
-LIBEVENT = core/event/libevent.a $(LIBBASE) $(LIBEV_LIBS) $(OPENSSL_LIBS)
+LIBEVENT = core/event/libevent.a $(LIBBASE) $(LIBEV_LIBS) $(OPENSSL_LIBS) $(ZLIB_LIBS)
 
 check_PROGRAMS += tests/unit/test_stream
 tests_unit_test_stream_SOURCES = tests/unit/test_stream.c tests/unit/tls_pem.h

@@ -1,7 +1,8 @@
 /* A buffered, non-blocking socket, plain or TLS; see stream.h. Every protocol of ours stands on it.
  * Invariants: callbacks run from the loop only; what was queued before TLS was asked for leaves in
  * clear and nothing after it does; no clear byte that came before the hand-shake is ever given to
- * the owner. update() alone derives the watched events from the state. */
+ * the owner; what was queued before COMPRESS leaves as it is. update() alone derives the watched
+ * events from the state. */
 #include "core/event/stream.h"
 
 #include <assert.h>
@@ -14,12 +15,16 @@
 #include <unistd.h>
 
 #include "core/base/xalloc.h"
+#include "core/event/deflate.h"
 #include "core/event/outq.h"
 
 enum {
 	READ_BYTES = 32 * 1024,
 	READ_BUDGET = 64 * 1024,   /* a callback, then others get their turn */
 	WRITE_BUDGET = 256 * 1024, /* the same */
+	PACK_BUDGET = 64 * 1024,   /* of text to compress: about a millisecond */
+	PACK_READS = 4,		   /* in a row that bring no text */
+	PACK_REST_MS = 3000,	   /* quiet for so long: its memory is given back */
 	SHORT_RECORD = 8 * 1024,
 	IN_KEEP_BYTES = 4096,
 	OUT_LOW = 16 * 1024,
@@ -35,6 +40,16 @@ enum stream_state {
 	STREAM_DEAD, /* the owner was told, or is about to be */
 };
 
+/* COMPRESS: what it takes beside the stream itself. */
+struct packer {
+	struct deflate *deflate;
+	struct buf out;	   /* compressed, not yet taken by the kernel */
+	size_t plain_left; /* of the queue, to leave as it is */
+	size_t packed;	   /* text that the last send_packed took from the queue */
+	struct loop_timer rest;
+	bool timing, active;
+};
+
 struct stream {
 	struct loop_io io;
 	struct loop_timer linger;
@@ -44,10 +59,11 @@ struct stream {
 	struct stream_options o;
 	struct buf in;
 	struct outq out;
-	size_t clear_left;    /* STREAM_TLS_SOON: bytes to leave in clear */
-	struct tls *tls_next; /* STREAM_TLS_SOON */
-	struct tls *tls;      /* from the hand-shake on */
-	int read_wants;	      /* what a TLS read or write waits for */
+	struct packer *packer; /* NULL: not compressed */
+	size_t clear_left;     /* STREAM_TLS_SOON: bytes to leave in clear */
+	struct tls *tls_next;  /* STREAM_TLS_SOON */
+	struct tls *tls;       /* from the hand-shake on */
+	int read_wants;	       /* what a TLS read or write waits for */
 	int write_wants;
 	enum stream_state state;
 	bool reading;
@@ -69,6 +85,14 @@ struct stream {
 };
 
 static _Thread_local char scratch[READ_BYTES];
+static int64_t pack_rest_ms = PACK_REST_MS;
+
+/* Octets that wait to leave. */
+static size_t
+pending(const struct stream *s)
+{
+	return s->out.bytes + (s->packer != NULL ? s->packer->out.n : 0);
+}
 
 static void
 update(struct stream *s)
@@ -91,6 +115,8 @@ update(struct stream *s)
 	/* decrypted bytes that no event of the socket announces */
 	if (events != 0 && !s->closing && s->tls != NULL && tls_pending(s->tls) != 0)
 		loop_task_queue(&s->task);
+	if (events != 0 && !s->closing && s->packer != NULL && deflate_pending(s->packer->deflate))
+		loop_task_queue(&s->task);
 	if (s->write_blocked)
 		events |= s->write_wants;
 	loop_io_set(&s->io, events);
@@ -105,6 +131,8 @@ die(struct stream *s, const char *why)
 	(void)snprintf(s->error, sizeof s->error, "%s", why);
 	s->state = STREAM_DEAD;
 	outq_clear(&s->out);
+	if (s->packer != NULL)
+		buf_reset(&s->packer->out);
 	loop_task_queue(&s->task);
 }
 
@@ -139,20 +167,11 @@ tell_end(struct stream *s, enum err why)
 	return !s->closing;
 }
 
-/* ERR_OK with bytes, ERR_AGAIN, ERR_EOF, ERR_TEMP. */
 static enum err
-read_some(struct stream *s, size_t want, size_t *got_out)
+read_socket(struct stream *s, size_t want, size_t *got_out)
 {
 	ssize_t n;
 
-	*got_out = 0;
-	if (s->tls != NULL) {
-		enum err e = tls_read(s->tls, scratch, want, got_out);
-		s->read_wants = e == ERR_AGAIN ? tls_wants(s->tls) : LOOP_READ;
-		if (e == ERR_TEMP)
-			die(s, tls_error(s->tls));
-		return e;
-	}
 	do
 		n = recv(s->io.fd, scratch, want, 0);
 	while (n < 0 && errno == EINTR);
@@ -166,6 +185,60 @@ read_some(struct stream *s, size_t want, size_t *got_out)
 		return ERR_AGAIN;
 	die(s, strerrordesc_np(errno));
 	return ERR_TEMP;
+}
+
+static void
+packer_works(struct packer *p)
+{
+	p->active = true;
+	if (p->timing)
+		return;
+	p->timing = true;
+	loop_timer_start(&p->rest, pack_rest_ms);
+}
+
+/* Compressed input: what one read brings is inflated piece by piece, as the owner has room for it,
+ * so that a few octets which stand for many cost the memory of one piece. */
+static enum err
+read_packed(struct stream *s, size_t want, size_t *got_out)
+{
+	struct packer *p = s->packer;
+
+	packer_works(p);
+	for (int i = 0; i < PACK_READS; i++) {
+		enum err e = deflate_read(p->deflate, scratch, want, got_out);
+
+		if (e == ERR_CORRUPT) {
+			die(s, "bad compressed data");
+			return ERR_TEMP;
+		}
+		if (e == ERR_OK)
+			return ERR_OK;
+		size_t got = 0;
+
+		e = read_socket(s, sizeof scratch, &got);
+		if (e != ERR_OK)
+			return e;
+		s->bytes_in += got;
+		deflate_feed(p->deflate, str_n(scratch, got));
+	}
+	/* the others get their turn; what was fed is announced by update() */
+	return ERR_AGAIN;
+}
+
+/* ERR_OK with bytes, ERR_AGAIN, ERR_EOF, ERR_TEMP. */
+static enum err
+read_some(struct stream *s, size_t want, size_t *got_out)
+{
+	*got_out = 0;
+	if (s->tls != NULL) {
+		enum err e = tls_read(s->tls, scratch, want, got_out);
+		s->read_wants = e == ERR_AGAIN ? tls_wants(s->tls) : LOOP_READ;
+		if (e == ERR_TEMP)
+			die(s, tls_error(s->tls));
+		return e;
+	}
+	return s->packer != NULL ? read_packed(s, want, got_out) : read_socket(s, want, got_out);
 }
 
 static size_t
@@ -192,7 +265,7 @@ fill(struct stream *s)
 		buf_add(&s->in, str_n(scratch, got));
 		if (got <= IN_KEEP_BYTES) /* short input may hold a password */
 			explicit_bzero(scratch, got);
-		s->bytes_in += got;
+		s->bytes_in += s->packer == NULL ? got : 0;
 		budget -= got;
 		came = true;
 		/* a short read emptied the socket; what follows raises an event */
@@ -224,15 +297,56 @@ handle_input(struct stream *s)
 	return true;
 }
 
+/* The front of the queue, compressed; what was queued last is flushed with it. */
+static enum err
+send_packed(struct stream *s, size_t *sent_out)
+{
+	struct packer *p = s->packer;
+	struct str piece;
+
+	p->packed = 0;
+	if (p->out.n == 0) {
+		enum err e = outq_front(&s->out, &piece);
+
+		if (e != ERR_OK) {
+			die(s, "a file is shorter than promised");
+			return e;
+		}
+		packer_works(p);
+		deflate_add(p->deflate, piece, piece.n == s->out.bytes, &p->out);
+		p->packed = piece.n;
+		outq_consume(&s->out, piece.n);
+		if (p->out.n == 0)
+			return ERR_OK;
+	}
+	struct str out = buf_str(&p->out);
+	ssize_t n = send(s->io.fd, out.p, out.n, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+	s->write_wants = LOOP_WRITE;
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return ERR_AGAIN;
+	if (n < 0) {
+		die(s, strerrordesc_np(errno));
+		return ERR_TEMP;
+	}
+	buf_consume(&p->out, (size_t)n);
+	*sent_out = (size_t)n;
+	return ERR_OK;
+}
+
 /* Send from the front of the queue. ERR_OK: something left; ERR_AGAIN; ERR_TEMP. */
 static enum err
 send_some(struct stream *s, size_t budget, size_t *sent_out)
 {
 	enum err e;
 
+	if (s->packer != NULL && s->packer->plain_left == 0)
+		return send_packed(s, sent_out);
 	if (s->tls == NULL) {
 		if (s->state == STREAM_TLS_SOON)
 			budget = smaller(budget, s->clear_left);
+		if (s->packer != NULL)
+			budget = smaller(budget, s->packer->plain_left);
 		e = outq_send_plain(&s->out, s->io.fd, budget, sent_out);
 		s->write_wants = LOOP_WRITE;
 		if (e == ERR_CORRUPT)
@@ -260,10 +374,10 @@ send_some(struct stream *s, size_t budget, size_t *sent_out)
 static void
 flush(struct stream *s)
 {
-	size_t budget = WRITE_BUDGET;
+	size_t budget = s->packer != NULL ? PACK_BUDGET : WRITE_BUDGET;
 
 	s->write_blocked = false;
-	while (s->out.bytes != 0 && s->state != STREAM_DEAD && s->state != STREAM_HANDSHAKE) {
+	while (pending(s) != 0 && s->state != STREAM_DEAD && s->state != STREAM_HANDSHAKE) {
 		size_t sent = 0;
 		enum err e;
 		if (s->state == STREAM_TLS_SOON && s->clear_left == 0)
@@ -276,6 +390,10 @@ flush(struct stream *s)
 		s->bytes_out += sent;
 		if (s->state == STREAM_TLS_SOON)
 			s->clear_left -= sent;
+		if (s->packer != NULL && s->packer->plain_left != 0)
+			s->packer->plain_left -= sent;
+		else if (s->packer != NULL)
+			budget -= smaller(budget, s->packer->packed);
 		budget -= smaller(budget, sent);
 	}
 }
@@ -283,7 +401,7 @@ flush(struct stream *s)
 static void
 half_close(struct stream *s)
 {
-	if (!s->shut_wanted || s->shut_done || s->out.bytes != 0 || s->state == STREAM_HANDSHAKE ||
+	if (!s->shut_wanted || s->shut_done || pending(s) != 0 || s->state == STREAM_HANDSHAKE ||
 		s->state == STREAM_DEAD)
 		return;
 	if (s->tls != NULL) {
@@ -311,7 +429,7 @@ handle_output(struct stream *s)
 		if (!tell(s, s->ops->on_drain))
 			return false;
 	}
-	if (s->had_output && s->out.bytes == 0) {
+	if (s->had_output && pending(s) == 0) {
 		s->had_output = false;
 		if (!tell(s, s->ops->on_empty))
 			return false;
@@ -450,6 +568,12 @@ fini(struct stream *s)
 	tls_free(s->tls_next);
 	outq_clear(&s->out);
 	buf_fini(&s->in);
+	if (s->packer == NULL)
+		return;
+	loop_timer_stop(&s->packer->rest);
+	deflate_free(s->packer->deflate);
+	buf_fini(&s->packer->out);
+	free(s->packer);
 }
 
 void
@@ -556,7 +680,7 @@ stream_write_file(struct stream *s, struct stream_file *f, uint64_t off, uint64_
 size_t
 stream_queued(const struct stream *s)
 {
-	return s->out.bytes;
+	return pending(s);
 }
 
 bool
@@ -606,6 +730,50 @@ stream_start_tls_client(struct stream *s, struct tls_ctx *c, struct str host)
 	start_tls(s, tls_new_client(c, s->io.fd, host));
 }
 
+/* Quiet since the timer was started: the memory is given back. */
+static void
+on_rest(struct loop_timer *t)
+{
+	struct stream *s = t->arg;
+	struct packer *p = s->packer;
+
+	p->timing = p->active || pending(s) != 0;
+	p->active = false;
+	if (p->timing) {
+		loop_timer_start(&p->rest, pack_rest_ms);
+		return;
+	}
+	deflate_rest(p->deflate);
+	buf_release(&p->out);
+}
+
+void
+stream_start_deflate(struct stream *s)
+{
+	struct packer *p;
+
+	assert(s->tls == NULL && s->tls_next == NULL && s->packer == NULL);
+	if (s->state == STREAM_DEAD)
+		return;
+	p = s->packer = xcalloc(1, sizeof *p);
+	p->deflate = deflate_new();
+	buf_init(&p->out, DEFLATE_OUT_MAX);
+	p->plain_left = s->out.bytes;
+	loop_timer_init(&p->rest, s->io.loop, on_rest, s);
+}
+
+void
+stream_set_deflate_rest(int64_t ms)
+{
+	pack_rest_ms = ms;
+}
+
+size_t
+stream_deflate_memory(const struct stream *s)
+{
+	return s->packer != NULL ? deflate_memory(s->packer->deflate) + s->packer->out.cap : 0;
+}
+
 const struct tls *
 stream_tls(const struct stream *s)
 {
@@ -624,7 +792,7 @@ stream_detach(struct stream *s, struct buf *in_out)
 {
 	int fd = s->io.fd;
 
-	assert(s->tls == NULL && s->out.bytes == 0);
+	assert(s->tls == NULL && s->packer == NULL && s->out.bytes == 0);
 	buf_add(in_out, buf_str(&s->in));
 	loop_io_forget(&s->io);
 	fini(s);

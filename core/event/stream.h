@@ -95,6 +95,18 @@ void
 stream_start_tls_server(struct stream *s, struct tls_ctx *c);
 void
 stream_start_tls_client(struct stream *s, struct tls_ctx *c, struct str host);
+/* DEFLATE in both directions from here on (RFC 4978), plain streams only, once: what is queued now
+ * leaves as it is, all input that the stream has not read yet is taken as compressed. Inflates at
+ * most 64 KiB for a callback, and only what in_max_bytes has room for. After some quiet seconds
+ * most of its memory is given back. stream_bytes_in and _out count what is on the wire. */
+void
+stream_start_deflate(struct stream *s);
+/* Three seconds; shorter for tests. */
+void
+stream_set_deflate_rest(int64_t ms);
+/* What it takes at the moment; for tests. */
+size_t
+stream_deflate_memory(const struct stream *s);
 /* NULL while in clear or before the hand-shake ended. */
 const struct tls *
 stream_tls(const struct stream *s);
