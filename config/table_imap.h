@@ -9,6 +9,8 @@
 	X(literal_max, SIZE, 65536, 1024, 16777216, ROLE_IMAP | ROLE_GATE,                        \
 		"Largest literal that is not a message")                                          \
 	X(message_max, SIZE, 52428800, 65536, 2147483647, ROLE_IMAP, "Largest message in APPEND") \
+	X(append_8bit_headers, BOOL, 1, 0, 1, ROLE_IMAP,                                          \
+		"Take messages with octets beyond ASCII in their header from clients that did not ENABLE UTF8=ACCEPT too; no: as RFC 9755 says, and old mail may be refused") \
 	X(pipeline_max, INT, 32, 1, 1000, ROLE_IMAP, "Commands of one connection that are run in a row before others get their turn") \
 	X(login_timeout, TIME, 60000, 1000, 600000, ROLE_GATE, "Time before login")               \
 	X(idle_timeout, TIME, 1800000, 60000, 86400000, ROLE_IMAP,                                \

@@ -10,6 +10,7 @@
 #include "core/gate/handover.h"
 #include "core/role/role.h"
 #include "imap/session/session.h"
+#include "imap/session/user.h"
 
 struct server {
 	struct role_ctx *ctx;

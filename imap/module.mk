@@ -28,7 +28,7 @@ imap_libimap_a_SOURCES = \
 	imap/session/step.c imap/session/step.h \
 	imap/session/sync.c imap/session/sync.h \
 	imap/session/use.c \
-	imap/session/user.c \
+	imap/session/user.c imap/session/user.h \
 	imap/session/write.c imap/session/write.h \
 	imap/append/cmd_append.c \
 	imap/append/cmd_copy.c \

@@ -34,6 +34,12 @@ args_append_whole(struct parser *p, struct cmd *c)
 	return parse_append(p, APPEND_AT_START, &c->a.append);
 }
 
+static enum err
+args_compress(struct parser *p, struct cmd *c)
+{
+	return parse_atom(p, &c->a.names.a);
+}
+
 /* For commands that cannot be used any more: any arguments. */
 static enum err
 args_any(struct parser *p, struct cmd *c UNUSED)
@@ -59,6 +65,7 @@ const struct command imap_commands[] = {
 	{ "ENABLE", IN_ANY, UID_NO, false, SYNC_NONE, args_enable_parse_enable, run_enable, NULL },
 	{ "NAMESPACE", IN_ANY, UID_NO, false, SYNC_NONE, NULL, run_namespace, NULL },
 	{ "IDLE", IN_ANY, UID_NO, false, SYNC_NONE, NULL, run_idle, NULL },
+	{ "COMPRESS", IN_ANY, UID_NO, false, SYNC_NONE, args_compress, run_compress, NULL },
 	{ "STARTTLS", 0, UID_NO, false, SYNC_NONE, args_any, run_noop, NULL },
 	{ "LOGIN", 0, UID_NO, false, SYNC_NONE, args_any, run_noop, NULL },
 	{ "AUTHENTICATE", 0, UID_NO, false, SYNC_NONE, args_any, run_noop, NULL },
@@ -152,6 +159,8 @@ const struct capability imap_capabilities[] = {
 	{ "QUOTA", "mailbox", "quota" },
 	{ "QUOTA=RES-STORAGE", "mailbox", "quota" },
 	{ "QUOTA=RES-MESSAGE", "mailbox", "quota" },
+	{ "COMPRESS=DEFLATE", "append", "compress_deflate" },
+	{ "UTF8=ACCEPT", "append", "utf8_accept" },
 	{ NULL, NULL, NULL },
 };
 
@@ -160,6 +169,7 @@ const struct enable imap_enables[] = {
 	{ "CONDSTORE", MODE_CONDSTORE },
 	{ "QRESYNC", MODE_QRESYNC | MODE_CONDSTORE },
 	{ "UIDONLY", MODE_UIDONLY },
+	{ "UTF8=ACCEPT", MODE_UTF8 },
 	{ NULL, 0 },
 };
 

@@ -71,7 +71,8 @@ struct stream {
 	bool in_stalled; /* no room: reading rests until the owner consumed */
 	bool told_eof;
 	bool told_dead;
-	bool again; /* stream_read_again */
+	bool corrupt; /* why it is dead */
+	bool again;   /* stream_read_again */
 	bool was_full;
 	bool had_output;
 	bool write_blocked;
@@ -209,6 +210,7 @@ read_packed(struct stream *s, size_t want, size_t *got_out)
 		enum err e = deflate_read(p->deflate, scratch, want, got_out);
 
 		if (e == ERR_CORRUPT) {
+			s->corrupt = true;
 			die(s, "bad compressed data");
 			return ERR_TEMP;
 		}
@@ -503,7 +505,7 @@ run(struct stream *s)
 	if (s->state == STREAM_DEAD && !s->told_dead) {
 		s->told_dead = true;
 		update(s);
-		(void)tell_end(s, ERR_TEMP);
+		(void)tell_end(s, s->corrupt ? ERR_CORRUPT : ERR_TEMP);
 		return;
 	}
 	update(s);

@@ -26,8 +26,9 @@ struct stream_ops {
 	void (*on_tls)(struct stream *s, void *arg);
 	/* No more input will come: ERR_EOF the peer ended (its last bytes were given
 	 * to on_read before; output still works), ERR_TEMP reset, TLS failure or other
-	 * error (stream_error says more; output is dead too). Called once; an owner that
-	 * goes on writing after ERR_EOF hears ERR_TEMP when the output dies as well. */
+	 * error, ERR_CORRUPT what came is not DEFLATE (stream_error says more; output is dead too).
+	 * Called once; an owner that goes on writing after ERR_EOF hears ERR_TEMP when the output
+	 * dies as well. */
 	void (*on_end)(struct stream *s, void *arg, enum err why);
 };
 

@@ -48,9 +48,12 @@ component_check(struct str c)
 	for (size_t i = 0; i < c.n; i++) {
 		unsigned char b = (unsigned char)c.p[i];
 
-		/* C1 controls are C2 80 to C2 9F. */
+		/* C1 controls are C2 80 to C2 9F; line and paragraph separator E2 80 A8 and A9:
+		 * RFC 9755 3 */
 		if (b < 0x20 || b == 0x7f ||
-			(b == 0xc2 && i + 1 < c.n && (unsigned char)c.p[i + 1] < 0xa0))
+			(b == 0xc2 && i + 1 < c.n && (unsigned char)c.p[i + 1] < 0xa0) ||
+			(b == 0xe2 && i + 2 < c.n && (unsigned char)c.p[i + 1] == 0x80 &&
+				((unsigned char)c.p[i + 2] | 1) == 0xa9))
 			return ERR_SYNTAX;
 	}
 	return ERR_OK;

@@ -29,6 +29,8 @@ struct append_state {
 	bool stopped; /* the disk has to catch up */
 	bool refused; /* the command's result is set already */
 	bool replace;
+	/* of the message that is coming; see header_plain */
+	bool header_over, line_begun;
 	uint32_t replaced_mailbox, replaced_uid;
 };
 
@@ -228,6 +230,7 @@ message_begins(struct imap_session *s, struct cmd *c, const struct append_event 
 		refuse(c, RESULT_NO, "LIMIT", "Too many messages at once");
 	} else {
 		st->message = event;
+		st->header_over = st->line_begun = false;
 		st->body = body_new(s->home, s->imap->limits.reader.message_max);
 		body_on_room(st->body, on_room, s);
 	}
@@ -377,6 +380,25 @@ take_events(struct imap_session *s, struct cmd *c)
 
 /* ---- octets ---- */
 
+/* RFC 9755 4: the first octets of a message, up to the empty line, are ASCII. */
+static bool
+header_plain(struct append_state *st, struct str bytes)
+{
+	for (size_t i = 0; i < bytes.n && !st->header_over; i++) {
+		unsigned char b = (unsigned char)bytes.p[i];
+
+		if (b >= 0x80)
+			return false;
+		if (b == '\n') {
+			st->header_over = !st->line_begun;
+			st->line_begun = false;
+		} else if (b != '\r') {
+			st->line_begun = true;
+		}
+	}
+	return true;
+}
+
 static void
 put_octets(struct imap_session *s, struct cmd *c, struct str bytes)
 {
@@ -384,6 +406,11 @@ put_octets(struct imap_session *s, struct cmd *c, struct str bytes)
 
 	if (bytes.n == 0 || st->body == NULL)
 		return;
+	if (s->imap->limits.plain_headers && (s->modes & (MODE_UTF8 | MODE_REV2)) == 0 &&
+		!header_plain(st, bytes)) {
+		refuse(c, RESULT_NO, NULL, "An 8-bit header needs ENABLE UTF8=ACCEPT first");
+		return;
+	}
 	enum err e = body_write(st->body, bytes);
 
 	st->stopped = e == ERR_AGAIN;

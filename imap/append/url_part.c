@@ -6,35 +6,43 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "core/mail/charset.h"
 #include "core/mail/header.h"
+#include "core/mail/utf7.h"
 #include "core/store/message.h"
 #include "imap/grammar/url.h"
 #include "imap/session/section_range.h"
 
+/* URLs have names in UTF-8, whatever the session has. */
+static enum err
+find_mailbox(struct imap_session *s, struct txn *t, struct str name, struct mailbox_info *out)
+{
+	struct buf utf7;
+	enum err e = ERR_OK;
+
+	buf_init(&utf7, 8192);
+	if ((s->modes & (MODE_UTF8 | MODE_REV2)) == 0) {
+		e = utf7_from_utf8(&utf7, name);
+		name = buf_str(&utf7);
+	}
+	if (e == ERR_OK)
+		e = session_mailbox(s, name, &name);
+	buf_fini(&utf7);
+	return e == ERR_OK ? mailbox_find(t, name, out) : e;
+}
+
 /* The mailbox's and message's rows; *range is of the message's octets. */
 static enum err
-find_message(
-	struct txn *t, const struct message_url *url, uint64_t *msg_out, struct mime_range *range)
+find_message(struct imap_session *s, struct txn *t, const struct message_url *url,
+	uint64_t *msg_out, struct mime_range *range)
 {
-	struct buf nfc, name;
 	struct mailbox_info box;
 	struct entry entry;
 	struct message m;
+	enum err e = find_mailbox(s, t, url->mailbox, &box);
 
-	buf_init(&nfc, 4096);
-	buf_init(&name, 4096);
-	enum err e = charset_nfc(&nfc, url->mailbox);
-
-	if (e == ERR_OK)
-		e = mailbox_name_check(buf_str(&nfc), &name);
-	if (e == ERR_OK)
-		e = mailbox_find(t, buf_str(&name), &box);
 	if (e == ERR_OK &&
 		(box.noselect || (url->uidvalidity != 0 && url->uidvalidity != box.uidvalidity)))
 		e = ERR_NOTFOUND;
-	buf_fini(&nfc);
-	buf_fini(&name);
 	if (e == ERR_OK)
 		e = entry_get(t, box.id, url->uid, &entry);
 	if (e == ERR_OK)
@@ -129,7 +137,7 @@ url_part_open(struct imap_session *s, struct str text, struct url_part *out)
 	e = session_read(s, &t);
 	if (e != ERR_OK)
 		return e;
-	e = find_message(t, &url, &msg, &range);
+	e = find_message(s, t, &url, &msg, &range);
 	store_read_end(t);
 	if (e == ERR_OK)
 		e = open_file(s, &url, msg, &range, out);

@@ -38,6 +38,9 @@ static const struct {
 	{ "IMAP4rev2", always, "test_before_login" },
 	{ "LITERAL+", always, "test_logins" },
 	{ "ID", always, "test_before_login" },
+	/* imap's: some clients decide by what they read first and never look again */
+	{ "ENABLE", always, "test_for_after_login" },
+	{ "IDLE", always, "test_for_after_login" },
 	{ "SASL-IR", some_mechanism, "test_logins" },
 	{ "STARTTLS", gate_offers_tls, "test_starttls_injection" },
 	{ "LOGINDISABLED", login_disabled, "test_no_password_without_tls" },

@@ -75,6 +75,9 @@ begin(struct imap_session *s, struct cmd *c)
 
 	if (a->has_seqs && (s->modes & MODE_UIDONLY) != 0)
 		return cmd_uid_required(c);
+	/* RFC 9755 3; SORT and THREAD cannot do without one */
+	if ((s->modes & MODE_UTF8) != 0 && a->charset.n != 0 && a->sort_count == 0 && !a->is_thread)
+		return cmd_bad(c, "No CHARSET after ENABLE UTF8=ACCEPT");
 	if (st == NULL)
 		return cmd_fail(s, c, ERR_LIMIT);
 	c->state = st;

@@ -100,6 +100,20 @@ run_namespace(struct imap_session *s, struct cmd *c)
 	return cmd_ok(c, "Namespace completed");
 }
 
+/* RFC 4978. From the tagged line on; so nothing may be on its way behind the command. */
+enum step
+run_compress(struct imap_session *s, struct cmd *c)
+{
+	if (!str_ieq(c->a.names.a, STR("DEFLATE")))
+		return cmd_bad(c, "Only DEFLATE is known");
+	if (s->compressed)
+		return cmd_no(c, "COMPRESSIONACTIVE", "DEFLATE is active");
+	if (stream_in(s->stream)->n != 0)
+		return cmd_bad(c, "Nothing may follow COMPRESS before its answer");
+	s->compressed = s->compress_next = true;
+	return cmd_ok(c, "DEFLATE active");
+}
+
 /* RFC 2177. The session goes on from here; what changed since the last command is said first. */
 enum step
 run_idle(struct imap_session *s, struct cmd *c UNUSED)

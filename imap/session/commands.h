@@ -19,6 +19,8 @@ run_enable(struct imap_session *s, struct cmd *c);
 enum step
 run_namespace(struct imap_session *s, struct cmd *c);
 enum step
+run_compress(struct imap_session *s, struct cmd *c);
+enum step
 run_idle(struct imap_session *s, struct cmd *c);
 
 /* cmd_select.c */

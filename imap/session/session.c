@@ -3,6 +3,7 @@
  * the end of the outermost session_step, or from a callback outside of any. */
 #include "imap/session/step.h"
 #include "imap/session/sync.h"
+#include "imap/session/user.h"
 
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -146,11 +147,14 @@ on_drain(struct stream *stream UNUSED, void *arg)
 }
 
 static void
-on_end(struct stream *stream UNUSED, void *arg, enum err why)
+on_end(struct stream *stream, void *arg, enum err why)
 {
 	struct imap_session *s = arg;
 
 	s->eof = true;
+	if (why == ERR_CORRUPT)
+		log_event(LVL_INFO, "imap.drop", log_z("sid", s->sid),
+			log_z("reason", stream_error(stream)));
 	if (why != ERR_EOF) {
 		session_kill(s);
 		return;
@@ -333,6 +337,7 @@ imap_set_limits(struct imap *i, const struct settings *set)
 		.metadata_size = (size_t)m->metadata_size,
 		.metadata_entries = (unsigned)m->metadata_entries,
 		.sessions_per_user = (size_t)m->connections_per_user,
+		.plain_headers = !m->append_8bit_headers,
 		.check_ms = m->user_check,
 		/* the other half is for indexes and message files */
 		.sessions_max = files.rlim_cur > 1024 ? (files.rlim_cur - 512) / 2 : 256,

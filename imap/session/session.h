@@ -28,7 +28,8 @@ struct imap_limits {
 	size_t sessions_max;
 	size_t metadata_size;	   /* octets of a value */
 	unsigned metadata_entries; /* of a mailbox, or the account */
-	int64_t check_ms; /* a user who may not log in any more is out after this; 0: not asked */
+	int64_t check_ms;   /* a user who may not log in any more is out after this; 0: not asked */
+	bool plain_headers; /* APPEND refuses 8-bit headers before ENABLE UTF8=ACCEPT */
 };
 
 struct imap {
@@ -122,7 +123,7 @@ struct selected {
 	struct home_watch watch;
 };
 
-/* A user with live sessions; see user.c. */
+/* A user with live sessions; see user.h. */
 struct imap_user {
 	struct hmap_node node;
 	struct imap *imap;
@@ -155,9 +156,10 @@ struct imap_session {
 	bool pinned, pin_waiting;
 	enum err pin_err;
 	bool stepping, dead, eof, released;
-	bool dismissed; /* BYE behind the running command, with user->bye */
-	bool closing;	/* LOGOUT: close behind the tagged line */
-	bool stuck;	/* nothing more will leave */
+	bool dismissed;			/* BYE behind the running command, with user->bye */
+	bool closing;			/* LOGOUT: close behind the tagged line */
+	bool compressed, compress_next; /* COMPRESS; next: behind its tagged line */
+	bool stuck;			/* nothing more will leave */
 	unsigned bad_commands;
 	struct loop_task task;
 	struct loop_timer timer;
@@ -230,23 +232,5 @@ session_mailbox(struct imap_session *s, struct str raw, struct str *out);
 /* BYE and the end, behind what is already written. */
 void
 session_bye(struct imap_session *s, const char *text);
-
-/* ---- user.c ---- */
-
-/* One session more. check: borrowed. */
-struct imap_user *
-user_get(struct imap *i, struct str name, struct str check);
-/* The limit of a home as the directory writes it. False: it cannot be read, and there is none. */
-bool
-user_quota(struct home *h, struct str text);
-/* One session less; with the last one u is gone. */
-void
-user_put(struct imap_user *u);
-/* New limits: users that nobody asks about are asked about from now on. */
-void
-users_check(struct imap *i);
-/* His sessions, in all workers, are more than he may have. */
-bool
-user_has_too_many(const struct imap_user *u);
 
 #endif

@@ -109,6 +109,9 @@ command_finish(struct imap_session *s)
 	buf_addz(out, c->text);
 	buf_addz(out, "\r\n");
 	session_flush(s);
+	if (s->compress_next)
+		stream_start_deflate(s->stream);
+	s->compress_next = false;
 	if (log_enabled(LVL_DEBUG))
 		log_event(LVL_DEBUG, "imap.command", log_z("sid", s->sid),
 			log_z("cmd", c->def != NULL ? c->def->name : "?"),

@@ -11,6 +11,7 @@
 #include "core/base/xalloc.h"
 #include "core/store/quota.h"
 #include "imap/session/step.h"
+#include "imap/session/user.h"
 
 enum {
 	GRACE_MS = 5000, /* for a command that runs while its user is sent away */

@@ -150,6 +150,95 @@ def test_append_fetch_store_expunge(anna):
     assert ok(anna.search(None, "ALL")) == [b""]
 
 
+def test_authenticate_and_namespace(postroom):
+    user = "carmen.ortega@example.org"
+    c = postroom.imap()
+    ok(c.authenticate("PLAIN", lambda _: f"\0{user}\0{password_of(user)}".encode()))
+    assert ok(c.namespace()) == [b'(("" "/")) NIL NIL']
+    c.logout()
+
+
+def test_utf8_is_enabled_by_the_list_from_before_login(postroom):
+    """imaplib asks for capabilities once, before login, and takes no news from the answer to it."""
+    c = postroom.imap("carmen.ortega@example.org")
+    assert {"ENABLE", "IDLE"} <= set(c.capabilities)
+    ok(c.enable("UTF8=ACCEPT"))
+    assert c.utf8_enabled
+    ok(c.create('"Grüße & mehr"'))
+    assert '"Grüße & mehr"'.encode() in b"\n".join(ok(c.list()))
+    mail = "From: Zoë <zoë@example.org>\r\nSubject: Grüße\r\n\r\nHallo\r\n".encode()
+    c.utf8_enabled = False  # or imaplib writes "UTF8 (" into the message itself
+    ok(c.append('"Grüße & mehr"', r"(\Seen)", None, mail))
+    c.utf8_enabled = True
+    ok(c.select('"Grüße & mehr"'))
+    assert ok(c.search(None, 'SUBJECT "grüße"')) == [b"1"]
+    assert ok(c.fetch("1", "(BODY.PEEK[])"))[0][1] == mail
+    c.logout()
+
+
+def test_uid_commands(anna):
+    for _ in range(4):
+        ok(anna.append(anna.folder, "", None, MAIL))
+    ok(anna.create("uids"))
+    ok(anna.select(anna.folder))
+    ok(anna.uid("STORE", "2,4", "+FLAGS.SILENT", r"(\Flagged)"))
+    assert ok(anna.uid("SEARCH", None, "FLAGGED")) == [b"2 4"]
+    ok(anna.uid("STORE", "1,3", "+FLAGS.SILENT", r"(\Deleted)"))
+    ok(anna.uid("EXPUNGE", "3"))
+    assert ok(anna.uid("SEARCH", None, "ALL")) == [b"1 2 4"]
+    ok(anna.uid("COPY", "2:4", "uids"))
+    ok(anna.uid("MOVE", "2", "uids"))
+    assert ok(anna.uid("FETCH", "1:*", "(UID)")) == [b"1 (UID 1)", b"2 (UID 4)"]
+    assert ok(anna.select("uids")) == [b"3"]
+
+
+def test_a_mailbox_opened_for_reading_stays_as_it_is(anna):
+    ok(anna.append(anna.folder, "", None, MAIL))
+    ok(anna.select(anna.folder, readonly=True))
+    assert ok(anna.fetch("1", "(BODY[TEXT])"))[0][1] == b"Hi.\r\n"
+    assert anna._simple_command("STORE", "1", "+FLAGS", r"(\Deleted)")[0] == "NO"
+    assert anna._simple_command("EXPUNGE")[0] == "NO"
+    ok(anna.unselect())
+    ok(anna.select(anna.folder))
+    assert ok(anna.search(None, "UNSEEN UNDELETED")) == [b"1"]
+
+
+def test_close_takes_the_deleted_away_and_unselect_does_not(anna):
+    for _ in range(2):
+        ok(anna.append(anna.folder, "", None, MAIL))
+    ok(anna.select(anna.folder))
+    ok(anna.store("1", "+FLAGS", r"(\Deleted)"))
+    ok(anna.unselect())
+    assert ok(anna.select(anna.folder)) == [b"2"]
+    ok(anna.check())
+    ok(anna.close())
+    assert ok(anna.select(anna.folder)) == [b"1"]
+
+
+def test_sort_by_subject_and_size(anna):
+    for subject, size in ((b"Re: beta", 30), (b"Alpha", 20), (b"[list] gamma", 10)):
+        ok(anna.append(anna.folder, "", None, b"Subject: " + subject + b"\r\n\r\n" + b"x" * size))
+    ok(anna.select(anna.folder))
+    assert ok(anna.sort("SUBJECT", "UTF-8", "ALL")) == [b"2 1 3"]
+    assert ok(anna.sort("REVERSE SIZE", "US-ASCII", "NOT", "SUBJECT", "alpha")) == [b"1 3"]
+    assert ok(anna.uid("SORT", "(SIZE)", "UTF-8", "ALL")) == [b"3 2 1"]
+
+
+def test_renaming_inbox_moves_its_messages(postroom):
+    user = "priya.menon@example.org"
+    c = postroom.imap(user)
+    for _ in range(3):
+        ok(c.append("INBOX", r"(\Seen)", None, MAIL))
+    ok(c.rename("INBOX", "Old"))
+    assert ok(c.select("INBOX")) == [b"0"]
+    assert ok(c.select("Old")) == [b"3"]
+    assert ok(c.search(None, "SEEN")) == [b"1 2 3"]
+    ok(c.subscribe("Old"))
+    ok(c.unsubscribe("Old"))
+    assert b"Old" not in b"".join(x or b"" for x in ok(c.lsub()))
+    c.logout()
+
+
 def test_copy_and_move_keep_flags_and_date(anna):
     ok(anna.create("target"))
     ok(anna.append(anna.folder, r"(\Answered $One)", '"20-Nov-2020 09:00:00 -0300"', MAIL))

@@ -17,9 +17,9 @@
 #include "imap/gate/capability.h"
 #include "tests/unit/tls_pem.h"
 
-#define CAPS	  "IMAP4rev1 IMAP4rev2 LITERAL+ ID SASL-IR STARTTLS AUTH=PLAIN AUTH=LOGIN"
+#define CAPS	  "IMAP4rev1 IMAP4rev2 LITERAL+ ID ENABLE IDLE SASL-IR STARTTLS AUTH=PLAIN AUTH=LOGIN"
 #define HELLO	  "* OK [CAPABILITY " CAPS "] mail.example.org Postroom ready\r\n"
-#define TLS_CAPS  "IMAP4rev1 IMAP4rev2 LITERAL+ ID SASL-IR AUTH=PLAIN AUTH=LOGIN"
+#define TLS_CAPS  "IMAP4rev1 IMAP4rev2 LITERAL+ ID ENABLE IDLE SASL-IR AUTH=PLAIN AUTH=LOGIN"
 #define TLS_HELLO "* OK [CAPABILITY " TLS_CAPS "] mail.example.org Postroom ready\r\n"
 #define PUBLIC	  "192.0.2.1" /* added to lo in a network of our own */
 
@@ -504,6 +504,29 @@ test_before_login(void **state)
 	PASSED();
 }
 
+/* What is named before login and is imap's: here it is refused, with CAPABILITY's list in hand. */
+static void
+test_for_after_login(void **state)
+{
+	static const char *const SAY[] = { "a ENABLE UTF8=ACCEPT\r\n", "a IDLE\r\n" };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(SAY); i++) {
+		struct world w;
+
+		world_init(&w);
+		struct client *c = client_new(&w, "127.0.0.1", w.port, false);
+		expect(&w, c, HELLO);
+		say(&w, c, SAY[i], false);
+		expect(&w, c, "a BAD Unknown command, or one for after login\r\n");
+		say(&w, c, "b NOOP\r\n", false);
+		expect(&w, c, "b OK Noop completed\r\n");
+		expect_silence(&w, c);
+		world_fini(&w);
+	}
+	PASSED();
+}
+
 /* Every form of a login, plain and over TLS, whole and byte by byte: auth sees the same, imap
  * answers, and what follows goes to imap. */
 static void
@@ -896,7 +919,7 @@ test_no_password_without_tls(void **state)
 	world_init(&w);
 	struct client *c = client_new(&w, PUBLIC, w.public_port, false);
 	expect(&w, c,
-		"* OK [CAPABILITY IMAP4rev1 IMAP4rev2 LITERAL+ ID STARTTLS LOGINDISABLED] "
+		"* OK [CAPABILITY IMAP4rev1 IMAP4rev2 LITERAL+ ID ENABLE IDLE STARTTLS LOGINDISABLED] "
 		"mail.example.org Postroom ready\r\n");
 	say(&w, c, "a LOGIN jane secret\r\nb AUTHENTICATE PLAIN AGphbmUAc2VjcmV0\r\n", false);
 	expect(&w, c,
@@ -935,6 +958,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_before_login),
+		cmocka_unit_test(test_for_after_login),
 		cmocka_unit_test(test_logins),
 		cmocka_unit_test(test_exchange),
 		cmocka_unit_test(test_pipelined),

@@ -4,6 +4,7 @@
 
 #include <ftw.h>
 
+#include "core/event/deflate.h"
 #include "core/store/check.h"
 
 /* ---- what is left on disk ---- */
@@ -35,7 +36,7 @@ files_below(const char *dir)
 static void
 expect_files_at(size_t n, int line)
 {
-	for (int i = 0; i < 200 && (files_below("msg") != n || files_below("tmp") != 0); i++)
+	for (int i = 0; i < 1000 && (files_below("msg") != n || files_below("tmp") != 0); i++)
 		client_rest(c, 10);
 	if (files_below("msg") != n || files_below("tmp") != 0) {
 		print_error("line %d: %zu in msg, %zu in tmp, wanted %zu\n", line,
@@ -419,6 +420,166 @@ test_byte_by_byte(void **state)
 	EXPECT_FILES(4);
 }
 
+/* ---- COMPRESS ---- */
+
+/* Says line compressed and waits for want in what comes back. */
+static void
+packed_say(struct deflate *d, const char *line, const char *want, struct buf *text)
+{
+	struct buf wire;
+	char piece[4096];
+	size_t n;
+
+	buf_init(&wire, DEFLATE_OUT_MAX);
+	deflate_add(d, str_of(line), true, &wire);
+	client_send(c, buf_str(&wire));
+	buf_fini(&wire);
+	buf_reset(text);
+	for (int i = 0; i < 500 && str_find(buf_str(text), str_of(want)) == text->n; i++) {
+		client_rest(c, 10);
+		while (c->in.n != 0) {
+			size_t take = c->in.n < 30000 ? c->in.n : 30000;
+
+			deflate_feed(d, str_sub(buf_str(&c->in), 0, take));
+			buf_consume(&c->in, take);
+			while (deflate_read(d, piece, sizeof piece, &n) == ERR_OK)
+				buf_add(text, str_n(piece, n));
+		}
+	}
+	if (str_find(buf_str(text), str_of(want)) == text->n)
+		print_error("missing %s in %.*s\n", want, STR_FMT(buf_str(text)));
+	assert_true(str_find(buf_str(text), str_of(want)) < text->n);
+}
+
+static void
+compress_deflate(void **state)
+{
+	const struct imap_session *s =
+		CONTAINER_OF(w.imap.sessions.next, struct imap_session, link);
+	struct deflate *d = deflate_new();
+	struct buf text;
+
+	(void)state;
+	RAN();
+	buf_init(&text, 16 * 1024 * 1024);
+	append(c, "INBOX", "()", mail1);
+	EXPECT(c, "BAD", "COMPRESS");
+	EXPECT(c, "BAD Only", "COMPRESS GZIP");
+	/* pipelined behind it: refused, and the next command is read as it is */
+	EXPECT(c, "BAD Nothing may", "COMPRESS DEFLATE\r\nx NOOP");
+	assert_true(client_await(c, "x OK", false, CLIENT_WAIT_MS));
+	stream_set_deflate_rest(30);
+	EXPECT(c, "OK DEFLATE active", "COMPRESS DEFLATE");
+	buf_reset(&c->in);
+	packed_say(d, "a NOOP\r\n", "a OK", &text);
+	packed_say(d, "b COMPRESS DEFLATE\r\n", "b NO [COMPRESSIONACTIVE]", &text);
+	packed_say(d, "c SELECT INBOX\r\nd FETCH 1 BODY.PEEK[]\r\n",
+		"See you at noon.\r\n)\r\nd OK", &text);
+	packed_say(d, "e APPEND INBOX {5+}\r\nabcde {5}\r\n", "+ OK", &text);
+	packed_say(d, "fghij\r\n", "e OK [APPENDUID", &text);
+	/* idle: nearly nothing is kept, and it goes on all the same, again and again */
+	for (int i = 0; i < 3; i++) {
+		assert_true(stream_deflate_memory(s->stream) > 200000);
+		client_rest(c, 150);
+		assert_true(stream_deflate_memory(s->stream) < 1024);
+		packed_say(d, "f IDLE\r\n", "+ idling", &text);
+		client_rest(c, 150);
+		assert_true(stream_deflate_memory(s->stream) < 1024);
+		packed_say(d, "DONE\r\ng FETCH 1:3 FLAGS\r\n", "g OK", &text);
+	}
+	packed_say(d, "h LOGOUT\r\n", "h OK", &text);
+	deflate_free(d);
+	buf_fini(&text);
+}
+
+/* ---- UTF8=ACCEPT ---- */
+
+static void
+utf8_accept(void **state)
+{
+	static const char mail[] = "From: \xc3\x84nne <\xc3\xa4@example.org>\r\n"
+				   "Subject: Gr\xc3\xbc\xc3\x9f"
+				   "e\r\n\r\nHallo\r\n";
+
+	(void)state;
+	RAN();
+	EXPECT(c, "OK", "CREATE \"Entw&APw-rfe\"");
+	EXPECT(c, "OK", "LIST \"\" Entw*");
+	SAID(c, "\"Entw&APw-rfe\"\r\n");
+	EXPECT(c, "NO", "SELECT \"Entw\xc3\xbcrfe\"");
+	/* a client that has not asked for it gets the octets as they are, in a literal */
+	append(c, "INBOX", "()", mail);
+	EXPECT(c, "OK", "SELECT INBOX");
+	EXPECT(c, "OK", "FETCH 1 ENVELOPE");
+	SAID(c, "{7}\r\nGr\xc3\xbc\xc3\x9f"
+		"e ");
+	EXPECT(c, "OK",
+		"SEARCH CHARSET UTF-8 SUBJECT {5+}\r\n\xc3\xbc\xc3\x9f"
+		"e");
+	SAID(c, "* SEARCH 1\r\n");
+
+	EXPECT(c, "OK", "ENABLE UTF8=ACCEPT");
+	SAID(c, "* ENABLED UTF8=ACCEPT\r\n");
+	EXPECT(c, "OK", "LIST \"\" Entw*");
+	SAID(c, "\"Entw\xc3\xbcrfe\"\r\n");
+	EXPECT(c, "OK", "LIST \"\" \"Entw\xc3\xbc%%\"");
+	SAID(c, "\"Entw\xc3\xbcrfe\"\r\n");
+	EXPECT(c, "OK", "STATUS \"Entw\xc3\xbcrfe\" (MESSAGES)");
+	SAID(c, "* STATUS \"Entw\xc3\xbcrfe\" (");
+	EXPECT(c, "NO", "SELECT \"Entw&APw-rfe\"");
+	EXPECT(c, "OK", "SELECT INBOX");
+	EXPECT(c, "NO", "CREATE \"\xff\xfe\"");
+	EXPECT(c, "NO", "CREATE \"a\xe2\x80\xa8z\"");
+	EXPECT(c, "NO", "CREATE \"a\xe2\x80\xa9z\"");
+	EXPECT(c, "NO", "CREATE \"a\xc2\x85z\"");
+	EXPECT(c, "OK", "CREATE \"a\xe2\x80\xa7z\"");
+	/* "&" is a letter like any other */
+	EXPECT(c, "OK", "CREATE \"R & D\"");
+	EXPECT(c, "OK", "LIST \"\" R*");
+	SAID(c, "\"R & D\"\r\n");
+	EXPECT(c, "OK [APPENDUID", "APPEND \"Entw\xc3\xbcrfe\" UTF8 (~{%zu+}\r\n%s)", strlen(mail),
+		mail);
+	EXPECT(c, "OK [APPENDUID", "APPEND INBOX CATENATE (URL \"/Entw%%C3%%BCrfe/;UID=1\")");
+	EXPECT(c, "OK",
+		"SEARCH SUBJECT \"\xc3\xbc\xc3\x9f"
+		"e\"");
+	SAID(c, "* SEARCH 1");
+	EXPECT(c, "BAD", "SEARCH CHARSET UTF-8 SUBJECT x");
+	EXPECT(c, "BAD", "UID SEARCH CHARSET US-ASCII ALL");
+
+	struct client *other = second();
+
+	EXPECT(other, "OK", "LIST \"\" R*");
+	SAID(other, "\"R &- D\"\r\n");
+	EXPECT(other, "OK [APPENDUID", "APPEND INBOX CATENATE (URL \"/Entw%%C3%%BCrfe/;UID=1\")");
+	client_free(other);
+}
+
+/* The setting for those who want the RFC's letter. */
+static void
+test_8bit_headers_refused(void **state)
+{
+	static const char mail[] = "Subject: caf\xe9\r\n\r\nx\r\n";
+	static const char part[] = "Subject: a\r\n\r\ncaf\xe9\r\n";
+
+	(void)state;
+	w.imap.limits.plain_headers = true;
+	EXPECT(c, "NO An 8-bit", "APPEND INBOX {%zu+}\r\n%s", strlen(mail), mail);
+	EXPECT(c, "NO An 8-bit", "APPEND INBOX {1+}\r\na {%zu+}\r\n%s", strlen(mail), mail);
+	EXPECT(c, "NO An 8-bit",
+		"APPEND INBOX CATENATE (TEXT {4+}\r\nA: x TEXT {4+}\r\n\xe9\r\n\n)");
+	/* bodies are free, also of the message behind one with a header that is not over */
+	EXPECT(c, "OK", "APPEND INBOX {%zu+}\r\n%s {%zu+}\r\n%s", strlen(part), part, strlen(part),
+		part);
+	EXPECT(c, "OK", "APPEND INBOX {4+}\r\n\r\n\xe9\xe9");
+	EXPECT(c, "OK", "ENABLE UTF8=ACCEPT");
+	EXPECT(c, "OK", "APPEND INBOX {%zu+}\r\n%s", strlen(mail), mail);
+	w.imap.limits.plain_headers = false;
+	EXPECT(c, "OK", "STATUS INBOX (MESSAGES)");
+	SAID(c, "MESSAGES 4)");
+	EXPECT_FILES(4);
+}
+
 /* At the end, with every home that the tests left. */
 static void
 on_problem(void *arg, const char *kind, const char *text)
@@ -468,6 +629,9 @@ main(void)
 		TEST(test_literal8),
 		TEST(test_home_gone),
 		TEST(test_byte_by_byte),
+		TEST(compress_deflate),
+		TEST(utf8_accept),
+		TEST(test_8bit_headers_refused),
 		cmocka_unit_test(test_every_capability_was_tested),
 	};
 
