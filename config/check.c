@@ -329,6 +329,7 @@ settings_cross_check(const struct settings *s, struct buf *err_out)
 {
 	static const char *const versions[] = { "1.2", "1.3", NULL };
 	static const char *const separators[] = { "/", ".", NULL };
+	static const char *const details[] = { "ignore", "folder", "create", NULL };
 	static const char *const levels[] = { "error", "warn", "info", "debug", NULL };
 	static const char *const sync[] = { "yes", "no", "auto", NULL };
 
@@ -338,6 +339,8 @@ settings_cross_check(const struct settings *s, struct buf *err_out)
 	check_absolute(s->mail_root, "mail_root", &c);
 	check_absolute(s->spool_dir, "spool_dir", &c);
 	check_home(s->mail_home, &c);
+	if (!one_of(s->lmtp.detail, details))
+		complain(&c, "lmtp.detail must be ignore, folder or create");
 	if (!one_of(s->imap.separator, separators))
 		complain(&c, "imap.separator must be / or .");
 	if (!one_of(s->tls.min_version, versions))

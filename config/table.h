@@ -170,6 +170,10 @@
 		"A recipient whose home does not answer within this gets 451")                   \
 	X(full_is_temporary, BOOL, 0, 0, 1, ROLE_LMTP,                                           \
 		"Answer 452 4.2.2, not 552 5.2.2, when a user's quota is used up: the sender's server tries again instead of returning the message") \
+	X(detail, STRING, "ignore", 1, 8, ROLE_LMTP,                                             \
+		"Where mail to user+tag goes: ignore (INBOX), folder (the mailbox named tag, if the user has it, else INBOX) or create (it is made when it is missing)") \
+	X(detail_mailboxes_max, INT, 200, 1, 100000, ROLE_LMTP,                                  \
+		"With detail = create: a user who has so many mailboxes gets no new ones by tags") \
 	X(networks, LIST, "127.0.0.0/8 ::1/128", 0, 256, ROLE_LMTP,                              \
 		"Networks that may use LMTP over TCP")                                           \
 	X(extra_socket, LIST, "", 0, 16, 0,                                                      \

@@ -29,7 +29,7 @@
 		"METADATA entries of one mailbox, and of the account")                            \
 	X(admin_contact, STRING, "", 0, 1000, ROLE_IMAP,                                          \
 		"Where the operator is reached, as mailto:help@example.org: /shared/admin of METADATA") \
-	X(separator, STRING, "/", 1, 1, ROLE_IMAP,                                                \
+	X(separator, STRING, "/", 1, 1, ROLE_IMAP | ROLE_LMTP,                                              \
 		"Character between the parts of mailbox names as clients see them, / or .: for users who come from a server with the other") \
 	X(inbox_prefix, BOOL, 0, 0, 1, ROLE_IMAP,                                                 \
 		"Show all mailboxes below INBOX, as some servers did: INBOX/Sent for Sent")       \

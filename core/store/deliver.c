@@ -9,6 +9,7 @@
 #include "core/base/xalloc.h"
 #include "core/store/blob.h"
 #include "core/store/deliver.h"
+#include "core/store/deliver_target.h"
 #include "core/store/op.h"
 #include "core/store/put.h"
 
@@ -33,7 +34,7 @@ enum rcpt_state {
 struct rcpt {
 	struct deliver *d;
 	struct home *home;
-	struct str mailbox, delivery_id;
+	struct deliver_rcpt to; /* home and the strings are ours */
 	struct home_wait wait;
 	struct update update;
 	enum rcpt_state state;
@@ -122,8 +123,8 @@ deliver_free(struct deliver *d)
 		if (d->rcpt[i].pinned)
 			home_unpin(d->rcpt[i].home);
 		home_unref(d->rcpt[i].home);
-		free((char *)(uintptr_t)d->rcpt[i].mailbox.p);
-		free((char *)(uintptr_t)d->rcpt[i].delivery_id.p);
+		free((char *)(uintptr_t)d->rcpt[i].to.mailbox.p);
+		free((char *)(uintptr_t)d->rcpt[i].to.delivery_id.p);
 	}
 	free(d->rcpt);
 	free(d);
@@ -188,14 +189,6 @@ trim_delivered(struct txn *t, int64_t now_ms)
 	return e == ERR_EOF ? ERR_OK : e;
 }
 
-static enum err
-target_row(struct txn *t, struct str name, struct mailbox_row *out)
-{
-	enum err e = name.n > 0 ? op_row_by_path(t, name, out) : ERR_NOTFOUND;
-
-	return e == ERR_NOTFOUND || e == ERR_DENIED ? op_row_by_path(t, STR("INBOX"), out) : e;
-}
-
 /* ERR_EXISTS: delivered before. */
 static enum err
 record_delivery(
@@ -203,12 +196,12 @@ record_delivery(
 {
 	struct key k;
 
-	if (r->delivery_id.n == 0)
+	if (r->to.delivery_id.n == 0)
 		return ERR_OK;
 	k.n = 0;
 	key_u32(&k, row->id);
 	key_u32(&k, uid);
-	writes_put_once(t->writes, KV_DELIVERED, r->delivery_id, key_str(&k));
+	writes_put_once(t->writes, KV_DELIVERED, r->to.delivery_id, key_str(&k));
 	return trim_delivered(t, now_ms);
 }
 
@@ -229,11 +222,11 @@ deliver_run(struct update *u, struct txn *t)
 	};
 	enum err e = ERR_NOTFOUND;
 
-	if (r->delivery_id.n > 0)
-		e = kv_get(t->kv, KV_DELIVERED, r->delivery_id, &v);
+	if (r->to.delivery_id.n > 0)
+		e = kv_get(t->kv, KV_DELIVERED, r->to.delivery_id, &v);
 	if (e != ERR_NOTFOUND)
 		return e == ERR_OK ? ERR_EXISTS : e;
-	if ((e = target_row(t, r->mailbox, &row)) != ERR_OK)
+	if ((e = deliver_target(t, &r->to, &row)) != ERR_OK)
 		return e;
 	row.highestmodseq++;
 	if ((e = stored_write(t, r->msg, r->put_ms, s)) == ERR_OK &&
@@ -416,13 +409,13 @@ delivered_before(struct rcpt *r, bool *out)
 	struct str v;
 
 	*out = false;
-	if (r->delivery_id.n == 0)
+	if (r->to.delivery_id.n == 0)
 		return ERR_OK;
 	enum err e = store_read_begin(r->home, &t);
 
 	if (e != ERR_OK)
 		return e;
-	e = kv_get(t->kv, KV_DELIVERED, r->delivery_id, &v);
+	e = kv_get(t->kv, KV_DELIVERED, r->to.delivery_id, &v);
 	store_read_end(t);
 	*out = e == ERR_OK;
 	return e == ERR_NOTFOUND ? ERR_OK : e;
@@ -456,8 +449,8 @@ on_begin(struct loop_task *task)
 	d->left++; /* step may not free while we walk */
 	for (size_t i = 0; i < d->count; i++) {
 		struct rcpt *r = &d->rcpt[i];
-		enum err e =
-			delivery_id_ok(r->delivery_id) ? home_pin(r->home, &r->wait) : ERR_SYNTAX;
+		enum err e = delivery_id_ok(r->to.delivery_id) ? home_pin(r->home, &r->wait)
+							       : ERR_SYNTAX;
 
 		if (e == ERR_SYNTAX)
 			finish(r, e);
@@ -508,8 +501,9 @@ store_deliver(struct store *s, const struct deliver_batch *b, deliver_fn done, v
 
 		r->d = d;
 		r->home = home_ref(from->home);
-		r->mailbox = str_n(str_dup(from->mailbox), from->mailbox.n);
-		r->delivery_id = str_n(str_dup(from->delivery_id), from->delivery_id.n);
+		r->to = *from;
+		r->to.mailbox = deliver_mailbox(from->mailbox);
+		r->to.delivery_id = str_n(str_dup(from->delivery_id), from->delivery_id.n);
 		r->wait.fn = on_pin;
 		r->wait.arg = r;
 	}

@@ -8,7 +8,13 @@ enum { DELIVERY_ID_MAX = 100 };
 
 struct deliver_rcpt {
 	struct home *home;  /* a reference is taken; a home may stand more than once */
-	struct str mailbox; /* empty: INBOX. One that does not exist: INBOX */
+	struct str mailbox; /* empty: INBOX. One that does not exist, or cannot: INBOX */
+	/* Who sends chose mailbox, as by the tag of an address: any bytes. It is INBOX where the
+	 * user's \Sent, \Drafts or \Trash, or a mailbox below one, is meant. */
+	bool by_sender;
+	/* by_sender: one that is missing is made, and subscribed, while the home has fewer
+	 * mailboxes than this. 0: never. */
+	uint32_t create_below;
 	/* Delivered once: the first 16 characters are the accept time, milliseconds since 1970 in
 	 * lower-case hex, the rest is opaque; empty: none. A repeat is ERR_OK and stores nothing.
 	 */

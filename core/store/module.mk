@@ -5,6 +5,7 @@ core_store_libstore_a_SOURCES = \
 	core/store/check.c core/store/check.h \
 	core/store/commit.c \
 	core/store/deliver.c core/store/deliver.h \
+	core/store/deliver_target.c core/store/deliver_target.h \
 	core/store/entry.c core/store/entry.h \
 	core/store/fault.c core/store/fault.h \
 	core/store/garbage.c \

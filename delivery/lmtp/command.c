@@ -306,3 +306,11 @@ lmtp_address_without_tag(struct str address, char delimiter, char *out, size_t *
 	out[*len_out] = '\0';
 	return true;
 }
+
+struct str
+lmtp_address_tag(struct str address, char delimiter)
+{
+	struct str local = str_sub(address, 0, str_rchr(address, '@'));
+
+	return str_from(local, str_chr(local, delimiter) + 1);
+}

@@ -55,5 +55,8 @@ lmtp_command_path(const struct lmtp_command *c)
  * "anna@example.org" in out (room for LMTP_PATH_MAX + 1). False: no tag there. */
 bool
 lmtp_address_without_tag(struct str address, char delimiter, char *out, size_t *len_out);
+/* The tag itself, "lists", where the other is true. Borrowed. */
+struct str
+lmtp_address_tag(struct str address, char delimiter);
 
 #endif

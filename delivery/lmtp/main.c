@@ -62,6 +62,10 @@ take_settings(struct lmtp *l, const struct settings *s)
 	v->networks = networks;
 	v->networks_count = s->lmtp.networks.n;
 	v->delimiter = s->recipient_delimiter.n != 0 ? s->recipient_delimiter.p[0] : '\0';
+	v->tag_is_mailbox = !str_eq(s->lmtp.detail, STR("ignore"));
+	v->tag_creates =
+		str_eq(s->lmtp.detail, STR("create")) ? (uint32_t)s->lmtp.detail_mailboxes_max : 0;
+	v->separator = s->imap.separator.n == 1 ? s->imap.separator.p[0] : '/';
 	v->message_max_bytes = (uint64_t)s->smtp.message_max + TRACE_ROOM;
 	v->recipients_max = (uint32_t)s->lmtp.recipients_max;
 	v->full_is_temporary = s->lmtp.full_is_temporary;

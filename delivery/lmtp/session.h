@@ -22,6 +22,9 @@ struct lmtp_server {
 	struct str hostname;
 	struct str mail_root; /* homes lie below it */
 	char delimiter;	      /* of tags; NUL: none */
+	bool tag_is_mailbox;  /* mail goes to the mailbox that the tag names, or INBOX */
+	uint32_t tag_creates; /* it is made while the home has fewer mailboxes; 0: never */
+	char separator;	      /* of its parts, as clients write names: '/' or '.' */
 	uint64_t message_max_bytes;
 	uint32_t recipients_max;
 	int64_t command_timeout_ms;

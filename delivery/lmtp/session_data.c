@@ -169,6 +169,11 @@ deliver_start(struct session *s)
 	LIST_FOREACH (l, &s->rcpts) {
 		struct rcpt *r = rcpt_of(l);
 		to[n].home = r->home;
+		if (r->mailbox != NULL) {
+			to[n].mailbox = str_of(r->mailbox);
+			to[n].by_sender = true;
+			to[n].create_below = s->server->tag_creates;
+		}
 		to[n].delivery_id = str_of(r->delivery_id);
 		s->targets[n++] = r;
 	}

@@ -34,6 +34,7 @@ struct rcpt {
 	bool answered; /* after the data: result is there */
 	enum err result;
 	struct home *home;
+	char *mailbox; /* that the tag names; NULL: INBOX */
 	char delivery_id[DELIVERY_ID_MAX + 1];
 	size_t address_len;
 	char address[]; /* NUL-ended */

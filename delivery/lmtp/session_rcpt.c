@@ -14,6 +14,7 @@ lmtp_rcpt_free(struct rcpt *r)
 	if (r->home != NULL)
 		home_unref(r->home);
 	list_remove(&r->link);
+	free(r->mailbox);
 	free(r);
 }
 
@@ -79,19 +80,38 @@ rcpt_decided(struct rcpt *r, enum rcpt_stage stage, enum err why)
 		stream_read_again(s->stream);
 }
 
-static enum err
-rcpt_take_home(struct rcpt *r, struct str home, struct quota_limit quota)
+/* The mailbox of the tag: written as clients write it, with their separator. */
+static char *
+tag_mailbox(const struct lmtp_server *v, struct str address)
 {
-	struct str root = r->session->server->mail_root;
+	char *name = str_dup(lmtp_address_tag(address, v->delimiter));
+
+	for (char *p = name; v->separator != '/' && *p != '\0'; p++) {
+		if (*p == v->separator)
+			*p = '/';
+		else if (*p == '/')
+			*p = v->separator;
+	}
+	return name;
+}
+
+static enum err
+rcpt_take_home(struct rcpt *r, const struct user_known *u)
+{
+	const struct lmtp_server *v = r->session->server;
+	struct str root = v->mail_root, home = u->home;
 	enum err e;
 
 	if (!str_starts(home, root) || home.n <= root.n + 1 ||
 		(home.p[root.n] != '/' && !str_ends(root, STR("/"))))
 		return ERR_DENIED;
-	e = home_get(r->session->server->store, home, &r->home);
-	if (e == ERR_OK)
-		home_set_quota(r->home, quota);
-	return e;
+	e = home_get(v->store, home, &r->home);
+	if (e != ERR_OK)
+		return e;
+	home_set_quota(r->home, u->quota);
+	if (u->tagged && v->tag_is_mailbox)
+		r->mailbox = tag_mailbox(v, str_n(r->address, r->address_len));
+	return ERR_OK;
 }
 
 /* What cannot be read is no limit: mail is not refused for a word that somebody mistyped. */
@@ -121,12 +141,14 @@ rcpt_found(void *arg, enum err e, const struct userdb_user *u)
 
 	r->request = NULL;
 	if (e == ERR_OK) {
-		struct quota_limit quota = rcpt_quota(r, u->fields);
+		const struct user_known known = { .home = u->home,
+			.quota = rcpt_quota(r, u->fields),
+			.tagged = r->stage == RCPT_LOOKUP_BARE };
 
-		e = rcpt_take_home(r, u->home, quota);
+		e = rcpt_take_home(r, &known);
 		if (e == ERR_OK) {
 			user_cache_put(r->session->server->cache, str_n(r->address, r->address_len),
-				u->home, quota, loop_now_ms(r->session->server->loop));
+				&known, loop_now_ms(r->session->server->loop));
 			rcpt_decided(r, RCPT_ACCEPTED, ERR_OK);
 			return;
 		}
@@ -187,9 +209,9 @@ lmtp_rcpt_objection(const struct session *s, const struct lmtp_command *c, struc
 bool
 lmtp_command_rcpt(struct session *s, const struct lmtp_command *c)
 {
-	struct str address = lmtp_command_path(c), id, home;
+	struct str address = lmtp_command_path(c), id;
 	const char *objection = lmtp_rcpt_objection(s, c, &id);
-	struct quota_limit quota;
+	struct user_known known;
 	struct rcpt *r;
 
 	if (objection == too_many) {
@@ -208,9 +230,8 @@ lmtp_command_rcpt(struct session *s, const struct lmtp_command *c)
 	s->rcpts_count++;
 	s->rcpts_pending++;
 	r->stage = RCPT_LOOKUP_WHOLE;
-	if (user_cache_get(
-		    s->server->cache, address, loop_now_ms(s->server->loop), &home, &quota) &&
-		rcpt_take_home(r, home, quota) == ERR_OK)
+	if (user_cache_get(s->server->cache, address, loop_now_ms(s->server->loop), &known) &&
+		rcpt_take_home(r, &known) == ERR_OK)
 		rcpt_decided(r, RCPT_ACCEPTED, ERR_OK);
 	else
 		rcpt_lookup(r);

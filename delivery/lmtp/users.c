@@ -11,6 +11,7 @@ struct user {
 	struct hmap_node node; /* by address */
 	int64_t asked_ms;
 	struct quota_limit quota;
+	bool tagged;
 	size_t address_len, home_len;
 	char bytes[]; /* address, then home */
 };
@@ -52,8 +53,7 @@ user_cache_free(struct user_cache *c)
 }
 
 bool
-user_cache_get(struct user_cache *c, struct str address, int64_t now_ms, struct str *home_out,
-	struct quota_limit *quota_out)
+user_cache_get(struct user_cache *c, struct str address, int64_t now_ms, struct user_known *out)
 {
 	struct hmap_node *n = hmap_get(&c->map, address);
 	struct user *u;
@@ -66,14 +66,15 @@ user_cache_get(struct user_cache *c, struct str address, int64_t now_ms, struct 
 		free(u);
 		return false;
 	}
-	*quota_out = u->quota;
-	*home_out = str_n(u->bytes + u->address_len, u->home_len);
+	*out = (struct user_known){ .home = str_n(u->bytes + u->address_len, u->home_len),
+		.quota = u->quota,
+		.tagged = u->tagged };
 	return true;
 }
 
 void
-user_cache_put(struct user_cache *c, struct str address, struct str home, struct quota_limit quota,
-	int64_t now_ms)
+user_cache_put(
+	struct user_cache *c, struct str address, const struct user_known *known, int64_t now_ms)
 {
 	struct hmap_node *n = hmap_get(&c->map, address);
 	struct user *u;
@@ -84,12 +85,13 @@ user_cache_put(struct user_cache *c, struct str address, struct str home, struct
 	}
 	if (c->map.n >= USER_CACHE_MAX)
 		user_cache_clear(c);
-	u = xmalloc(sizeof(*u) + address.n + home.n);
+	u = xmalloc(sizeof(*u) + address.n + known->home.n);
 	u->asked_ms = now_ms;
-	u->quota = quota;
+	u->quota = known->quota;
+	u->tagged = known->tagged;
 	u->address_len = address.n;
-	u->home_len = home.n;
+	u->home_len = known->home.n;
 	memcpy(u->bytes, address.p, address.n);
-	memcpy(u->bytes + address.n, home.p, home.n);
+	memcpy(u->bytes + address.n, known->home.p, known->home.n);
 	hmap_put(&c->map, &u->node, str_n(u->bytes, address.n));
 }

@@ -41,8 +41,10 @@ command(struct str line)
 	for (size_t i = 0; i < c.path_len; i++)
 		assert((unsigned char)c.path[i] >= 0x20 && (unsigned char)c.path[i] < 0x7f);
 	assert(c.verb != LMTP_RCPT || c.path_len != 0);
-	if (lmtp_address_without_tag(lmtp_command_path(&c), '+', bare, &n))
-		assert(n < c.path_len);
+	if (!lmtp_address_without_tag(lmtp_command_path(&c), '+', bare, &n))
+		return;
+	assert(n < c.path_len);
+	assert(n + 1 + lmtp_address_tag(lmtp_command_path(&c), '+').n == c.path_len);
 }
 
 int

@@ -165,15 +165,18 @@ static void
 test_tags(void **state)
 {
 	static const struct {
-		const char *in, *want;
+		const char *in, *want, *tag;
 	} table[] = {
-		{ "anna+lists@example.org", "anna@example.org" },
-		{ "anna+a+b@example.org", "anna@example.org" },
-		{ "anna@example.org", NULL },
-		{ "+x@example.org", NULL },
-		{ "anna@exa+mple.org", NULL },
-		{ "\"anna+x y\"@example.org", NULL },
-		{ "anna+x", "anna" },
+		{ "anna+lists@example.org", "anna@example.org", "lists" },
+		{ "anna+a+b@example.org", "anna@example.org", "a+b" },
+		{ "anna+@example.org", "anna@example.org", "" },
+		{ "anna++@example.org", "anna@example.org", "+" },
+		{ "anna+../../x@example.org", "anna@example.org", "../../x" },
+		{ "anna@example.org", NULL, NULL },
+		{ "+x@example.org", NULL, NULL },
+		{ "anna@exa+mple.org", NULL, NULL },
+		{ "\"anna+x y\"@example.org", NULL, NULL },
+		{ "anna+x", "anna", "x" },
 	};
 	char out[LMTP_PATH_MAX + 1];
 	size_t n;
@@ -182,8 +185,11 @@ test_tags(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
 		bool found = lmtp_address_without_tag(str_of(table[i].in), '+', out, &n);
 		assert_int_equal(found, table[i].want != NULL);
-		if (found)
-			assert_string_equal(out, table[i].want);
+		if (!found)
+			continue;
+		assert_string_equal(out, table[i].want);
+		assert_true(
+			str_eq(lmtp_address_tag(str_of(table[i].in), '+'), str_of(table[i].tag)));
 	}
 	assert_false(lmtp_address_without_tag(STR("anna+x@example.org"), '\0', out, &n));
 }

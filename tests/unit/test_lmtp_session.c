@@ -32,6 +32,9 @@ struct deliver {
 	size_t count, left;
 	char ids[16][DELIVERY_ID_MAX + 1];
 	char homes[16][64];
+	char mailboxes[16][64];
+	bool by_sender[16];
+	uint32_t create_below[16];
 	struct buf bytes;
 };
 
@@ -143,6 +146,10 @@ store_deliver(struct store *s, const struct deliver_batch *b, deliver_fn done, v
 	for (size_t i = 0; i < b->count; i++) {
 		memcpy(d->ids[i], b->rcpt[i].delivery_id.p, b->rcpt[i].delivery_id.n);
 		memcpy(d->homes[i], b->rcpt[i].home->name, 64);
+		if (b->rcpt[i].mailbox.n > 0)
+			memcpy(d->mailboxes[i], b->rcpt[i].mailbox.p, b->rcpt[i].mailbox.n);
+		d->by_sender[i] = b->rcpt[i].by_sender;
+		d->create_below[i] = b->rcpt[i].create_below;
 	}
 	free(b->body);
 	T.body = NULL;
@@ -174,11 +181,12 @@ delivered(size_t i, enum err e)
 	}
 }
 
-/* Users: anna, ben, cleo at example.org; "down" cannot be asked; "odd" lives elsewhere. */
+/* Users: anna, ben, cleo, dora+old at example.org; "down" cannot be asked; "odd" lives elsewhere.
+ */
 static void
 answer(struct lookup *l)
 {
-	static const char *const users[] = { "anna", "ben", "cleo" };
+	static const char *const users[] = { "anna", "ben", "cleo", "dora+old" };
 	struct userdb_user u = { 0 };
 	struct str name, domain;
 	char home[100] = "/mail/example.org/";
@@ -320,6 +328,7 @@ setup(void **state)
 		.hostname = STR("mail.example.org"),
 		.mail_root = STR("/mail"),
 		.delimiter = '+',
+		.separator = '/',
 		.message_max_bytes = 100000,
 		.recipients_max = 10,
 		.command_timeout_ms = 60000,
@@ -465,6 +474,44 @@ test_full_mailbox(void **state)
 	expect("452 4.2.2 *\n250 2.0.0 *\n");
 }
 
+/* One message to tagged addresses, to anna's whole one, and to whom the directory knows with his
+ * tag.
+ */
+static void
+deliver_tags(const char *const want[4])
+{
+	say("MAIL FROM:<>\r\nRCPT TO:<anna+a/b.c@example.org>\r\nRCPT TO:<anna@example.org>\r\n"
+	    "RCPT TO:<ben+@example.org>\r\nRCPT TO:<dora+old@example.org>\r\nDATA\r\nx\r\n.\r\n");
+	turn(3);
+	assert_non_null(T.deliver);
+	assert_int_equal(T.deliver->count, 4);
+	for (size_t i = 0; i < 4; i++) {
+		assert_string_equal(T.deliver->mailboxes[i], want[i]);
+		assert_true(T.deliver->by_sender[i] || want[i][0] == '\0');
+		assert_true(T.deliver->create_below[i] == T.server.tag_creates ||
+			    !T.deliver->by_sender[i]);
+	}
+	for (size_t i = 0; i < 4; i++)
+		delivered(i, ERR_OK);
+	turn(2);
+}
+
+static void
+test_tag_names_a_mailbox(void **state)
+{
+	(void)state;
+	start(true, 1000, "");
+	say("LHLO c\r\n");
+	deliver_tags((const char *const[]){ "", "", "", "" });
+	T.server.tag_is_mailbox = true;
+	/* the second time from memory */
+	for (int i = 0; i < 2; i++)
+		deliver_tags((const char *const[]){ "a/b.c", "", "", "" });
+	T.server.tag_creates = 5;
+	T.server.separator = '.';
+	deliver_tags((const char *const[]){ "a.b/c", "", "", "" });
+}
+
 static void
 test_refusals(void **state)
 {
@@ -608,8 +655,8 @@ static void
 test_users_are_remembered(void **state)
 {
 	struct user_cache *c = user_cache_new();
-	struct quota_limit quota;
-	struct str home;
+	const struct user_known a = { .home = STR("/a"), .quota = { 7, 9 }, .tagged = true };
+	struct user_known u;
 	char z[32];
 
 	(void)state;
@@ -622,20 +669,20 @@ test_users_are_remembered(void **state)
 	}
 	assert_int_equal(T.lookups_count, 1 + 3 + 3);
 
-	user_cache_put(c, STR("a"), STR("/a"), (struct quota_limit){ 7, 9 }, 0);
-	assert_true(user_cache_get(c, STR("a"), USER_CACHE_MS - 1, &home, &quota));
-	assert_true(str_eq(home, STR("/a")));
-	assert_true(quota.messages == 7 && quota.bytes == 9);
-	assert_false(user_cache_get(c, STR("A"), 0, &home, &quota));
-	assert_false(user_cache_get(c, STR("a"), USER_CACHE_MS, &home, &quota));
-	assert_false(user_cache_get(c, STR("a"), 0, &home, &quota));
+	user_cache_put(c, STR("a"), &a, 0);
+	assert_true(user_cache_get(c, STR("a"), USER_CACHE_MS - 1, &u));
+	assert_true(str_eq(u.home, STR("/a")));
+	assert_true(u.quota.messages == 7 && u.quota.bytes == 9 && u.tagged);
+	assert_false(user_cache_get(c, STR("A"), 0, &u));
+	assert_false(user_cache_get(c, STR("a"), USER_CACHE_MS, &u));
+	assert_false(user_cache_get(c, STR("a"), 0, &u));
 	for (int i = 0; i < USER_CACHE_MAX + 10; i++) {
 		(void)snprintf(z, sizeof(z), "u%d", i);
-		user_cache_put(c, str_of(z), str_of(z), quota, 0);
-		user_cache_put(c, str_of(z), str_of(z), quota, 1);
+		user_cache_put(c, str_of(z), &(struct user_known){ .home = str_of(z) }, 0);
+		user_cache_put(c, str_of(z), &(struct user_known){ .home = str_of(z) }, 1);
 	}
-	assert_true(user_cache_get(c, str_of(z), 1, &home, &quota) && str_eq(home, str_of(z)));
-	assert_false(user_cache_get(c, STR("u1"), 1, &home, &quota));
+	assert_true(user_cache_get(c, str_of(z), 1, &u) && str_eq(u.home, str_of(z)) && !u.tagged);
+	assert_false(user_cache_get(c, STR("u1"), 1, &u));
 	user_cache_free(c);
 }
 
@@ -747,6 +794,7 @@ main(void)
 		T_(test_one_message),
 		T_(test_pipelined_order),
 		T_(test_full_mailbox),
+		T_(test_tag_names_a_mailbox),
 		T_(test_byte_by_byte),
 		T_(test_refusals),
 		T_(test_delivery_ids),

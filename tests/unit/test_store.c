@@ -501,6 +501,86 @@ test_deliver(void **state)
 		home_unref(homes[i]);
 }
 
+/* A message to the mailbox that a sender named. */
+static void
+deliver_to(struct fix *f, const char *mailbox, uint32_t create_below)
+{
+	struct delivered d = { .f = f };
+	const struct deliver_rcpt rcpt = { .home = f->home,
+		.mailbox = str_of(mailbox),
+		.by_sender = true,
+		.create_below = create_below };
+
+	(void)store_deliver(f->store,
+		&(struct deliver_batch){
+			.body = fix_body(f->home, str_of(hello)), .rcpt = &rcpt, .count = 1 },
+		on_deliver, &d);
+	(void)fix_wait(f);
+	assert_int_equal(d.e[0], ERR_OK);
+}
+
+static void
+assert_delivered(struct fix *f, const char *mailbox, unsigned messages)
+{
+	struct mailbox_info info;
+
+	assert_int_equal(fix_find(f, mailbox, &info), ERR_OK);
+	assert_int_equal(info.messages, messages);
+}
+
+/* What a sender names is a mailbox of the user's, or INBOX. */
+static void
+test_deliver_by_sender(void **state)
+{
+	static const char *const inbox[] = { "", "..", "../x", "a/../../x", "/", "//", "/a", "a//b",
+		".", "a\tb", "\xff", "inbox", "none", "Sent", "Trash", "Trash/gone", "Drafts/x",
+		"holder" };
+	static const char *const not_made[] = { "%", "a*", "a\\b", "a\"", "#x", "~x", "a/~b",
+		"Sent/x", "Trash/x/y" };
+	char longest[MAILBOX_NAME_MAX + 2];
+	struct fix *f = *state;
+	unsigned n = 0;
+
+	assert_int_equal(fix_delete(f, "Archive"), ERR_OK);
+	assert_int_equal(fix_create(f, "Trash/gone"), ERR_OK);
+	assert_int_equal(fix_create(f, "holder/lists"), ERR_OK);
+	for (size_t i = 0; i < ARRAY_LEN(inbox); i++) {
+		deliver_to(f, inbox[i], 0);
+		assert_delivered(f, "INBOX", ++n);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(not_made); i++) {
+		deliver_to(f, not_made[i], 100);
+		assert_delivered(f, "INBOX", ++n);
+	}
+	memset(longest, 'x', sizeof longest);
+	longest[sizeof longest - 1] = '\0';
+	deliver_to(f, longest, 100);
+	assert_delivered(f, "INBOX", ++n);
+	assert_names(f, "INBOX Drafts Junk Sent Trash Trash/gone holder! holder/lists");
+	deliver_to(f, "Junk", 0);
+	assert_delivered(f, "Junk", 1);
+	deliver_to(f, "holder/lists", 0);
+	assert_delivered(f, "holder/lists", 1);
+	/* made, with what is above; one that is only a name becomes a mailbox */
+	deliver_to(f, "new/one/", 100);
+	deliver_to(f, "new/one", 100);
+	assert_delivered(f, "new/one", 2);
+	deliver_to(f, "holder", 100);
+	assert_delivered(f, "holder", 1);
+	assert_names(f, "INBOX Drafts Junk Sent Trash Trash/gone holder holder/lists new! new/one");
+	struct txn *t = fix_read(f, f->home);
+
+	assert_true(subscribed_has(t, STR("new/one")));
+	assert_false(subscribed_has(t, STR("holder/lists")));
+	fix_read_end(t);
+	/* 10 names are there */
+	deliver_to(f, "more", 10);
+	assert_delivered(f, "INBOX", ++n);
+	deliver_to(f, "more", 11);
+	assert_delivered(f, "more", 1);
+	assert_delivered(f, "INBOX", n);
+}
+
 /* Delivery ids are kept for ten days: later deliveries drop the older ones. */
 static void
 test_delivered_trim(void **state)
@@ -780,6 +860,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_subscribe, setup, teardown),
 		cmocka_unit_test(test_names),
 		cmocka_unit_test_setup_teardown(test_deliver, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_deliver_by_sender, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_delivered_trim, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_watch_own, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_garbage, setup, teardown),
