@@ -1,4 +1,5 @@
 include delivery/spool/module.mk
+include delivery/relay/module.mk
 include delivery/lmtp/module.mk
 include delivery/queue/module.mk
 include delivery/smtp/module.mk

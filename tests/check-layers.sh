@@ -1,7 +1,8 @@
 #!/bin/sh
 # An include only points down: core/base, config, core/event, core/sasl, core/dns and core/mail, core/store
 # and core/authclient, core/role, core/gate and core/master, the roles. Neighbours of one layer and
-# the roles among each other share nothing; delivery/spool is the library of smtp and queue. TAP.
+# the roles among each other share nothing; delivery/spool is the library of smtp and queue,
+# delivery/relay that of queue and relay (whose own code is delivery/remote). TAP.
 cd "${srcdir:-.}" || exit 99
 
 level() {
@@ -12,8 +13,8 @@ level() {
 	core/sasl | core/dns | core/http | core/mail | core/passwd) echo 3 ;;
 	core/store | core/authclient) echo 4 ;;
 	core/role) echo 5 ;;
-	core/gate | core/master | delivery/spool) echo 6 ;;
-	imap/gate | imap/grammar | delivery/smtp | delivery/queue | delivery/lmtp) echo 7 ;;
+	core/gate | core/master | delivery/spool | delivery/relay) echo 6 ;;
+	imap/gate | imap/grammar | delivery/smtp | delivery/queue | delivery/lmtp | delivery/remote) echo 7 ;;
 	imap/session) echo 8 ;;
 	imap/append | imap/fetch | imap/mailbox | imap/search) echo 9 ;;
 	imap) echo 10 ;;
@@ -57,7 +58,7 @@ check() {
 
 n=0 bad=0
 for dir in core/base config core/event core/sasl core/dns core/http core/mail core/passwd core/store core/authclient core/role \
-	core/gate core/master auth-ldap imap delivery/spool delivery/smtp delivery/queue \
+	core/gate core/master auth-ldap imap delivery/spool delivery/relay delivery/smtp delivery/queue \
 	delivery/lmtp; do
 	n=$((n + 1))
 	out=$(find "$dir" -name '*.[ch]' | sort | includes | check)

@@ -1,0 +1,277 @@
+/* Queue's half of the relay channel; see relay.h. Invariants: a job that was submitted hears
+ * exactly one on_end unless it was cancelled, each recipient at most one on_rcpt, and neither comes
+ * inside relay_submit; what relay says about a job that is not known (cancelled) is ignored. */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "core/base/log.h"
+#include "core/base/xalloc.h"
+#include "core/event/ipc.h"
+#include "delivery/relay/relay.h"
+
+enum { BACKOFF_MIN_MS = 50, BACKOFF_MAX_MS = 5000, QUEUED_MAX = 1024 };
+
+struct relay_client {
+	struct loop *loop;
+	char *path;
+	struct ipc *ipc; /* NULL: not connected */
+	int64_t backoff_ms;
+	int64_t not_before_ms; /* the next try to connect */
+	uint64_t next_id;
+	struct list jobs;
+	size_t jobs_count;
+	bool *freed; /* set while callbacks run */
+};
+
+static struct relay_job *
+find_job(struct relay_client *c, uint64_t id)
+{
+	LIST_FOREACH (l, &c->jobs) {
+		struct relay_job *j = CONTAINER_OF(l, struct relay_job, link);
+		if (j->request.id == id)
+			return j;
+	}
+	return NULL;
+}
+
+static void
+drop_job(struct relay_client *c, struct relay_job *j)
+{
+	list_remove(&j->link);
+	c->jobs_count--;
+}
+
+/* The channel is over: all jobs end. c may be gone afterwards. */
+static void
+channel_lost(struct relay_client *c, enum err why)
+{
+	bool freed = false;
+	struct list now;
+
+	log_event(LVL_WARN, "relay.channel_lost", log_e("err", why),
+		log_n("jobs", (int64_t)c->jobs_count));
+	ipc_free(c->ipc);
+	c->ipc = NULL;
+	c->not_before_ms = loop_now_ms(c->loop) + c->backoff_ms;
+	c->backoff_ms = c->backoff_ms * 2 < BACKOFF_MAX_MS ? c->backoff_ms * 2 : BACKOFF_MAX_MS;
+	/* jobs that a callback submits go into the new list */
+	list_init(&now);
+	while (!list_empty(&c->jobs)) {
+		struct list *l = c->jobs.next;
+		list_remove(l);
+		list_push_back(&now, l);
+	}
+	c->freed = &freed;
+	while (!freed && !list_empty(&now)) {
+		struct relay_job *j = CONTAINER_OF(now.next, struct relay_job, link);
+		const struct relay_end e = { .id = j->request.id,
+			.how = ERR_TEMP,
+			.code = 451,
+			.status = STR("4.3.0"),
+			.text = STR("relay went away") };
+		drop_job(c, j);
+		j->on_end(j, &e);
+	}
+	/* freed: the rest is forgotten, as relay_client_free says */
+	LIST_FOREACH (l, &now)
+		list_remove(l);
+	if (!freed)
+		c->freed = NULL;
+}
+
+static enum err
+on_result(struct relay_client *c, struct str payload)
+{
+	struct relay_result r;
+	struct relay_job *j;
+	enum err e = relay_result_decode(payload, &r);
+	uint64_t bit;
+
+	if (e != ERR_OK)
+		return e;
+	j = find_job(c, r.id);
+	if (j == NULL)
+		return ERR_OK;
+	bit = UINT64_C(1) << (r.index % 64);
+	if (r.index >= j->request.rcpts_count || (j->seen[r.index / 64] & bit) != 0)
+		return ERR_SYNTAX;
+	j->seen[r.index / 64] |= bit;
+	j->on_rcpt(j, &r);
+	return ERR_OK;
+}
+
+static bool
+all_seen(const struct relay_job *j)
+{
+	for (size_t i = 0; i < j->request.rcpts_count; i++)
+		if ((j->seen[i / 64] & UINT64_C(1) << (i % 64)) == 0)
+			return false;
+	return true;
+}
+
+static enum err
+on_job_end(struct relay_client *c, struct str payload)
+{
+	struct relay_end end;
+	struct relay_job *j;
+	enum err e = relay_end_decode(payload, &end);
+
+	if (e != ERR_OK)
+		return e;
+	j = find_job(c, end.id);
+	if (j == NULL)
+		return ERR_OK;
+	if (end.how == ERR_OK && !all_seen(j))
+		return ERR_SYNTAX;
+	drop_job(c, j);
+	j->on_end(j, &end);
+	return ERR_OK;
+}
+
+static void
+on_message(void *arg, struct ipc *ipc, uint32_t type, struct str payload, const int *fds,
+	size_t fds_count)
+{
+	struct relay_client *c = arg;
+	enum err e = ERR_SYNTAX;
+	bool freed = false;
+
+	(void)ipc;
+	for (size_t i = 0; i < fds_count; i++)
+		(void)close(fds[i]);
+	c->freed = &freed;
+	if (type == RELAY_MSG_RCPT)
+		e = on_result(c, payload);
+	else if (type == RELAY_MSG_END)
+		e = on_job_end(c, payload);
+	if (freed)
+		return;
+	c->freed = NULL;
+	if (e == ERR_OK)
+		c->backoff_ms = BACKOFF_MIN_MS;
+	else
+		channel_lost(c, e);
+}
+
+static void
+on_end(void *arg, struct ipc *ipc, enum err why)
+{
+	(void)ipc;
+	channel_lost(arg, why);
+}
+
+static const struct ipc_ops channel_ops = { .on_message = on_message, .on_end = on_end };
+
+static enum err
+client_connect(struct relay_client *c)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	size_t n = strlen(c->path);
+	int fd = -1;
+
+	if (c->ipc != NULL)
+		return ERR_OK;
+	if (loop_now_ms(c->loop) < c->not_before_ms)
+		return ERR_TEMP;
+	if (n < sizeof(sa.sun_path)) {
+		memcpy(sa.sun_path, c->path, n);
+		fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	}
+	/* A unix connect never stays in progress: it is done, or the backlog is full (EAGAIN). */
+	if (fd < 0 || connect(fd, (struct sockaddr *)&sa, sizeof(sa)) != 0) {
+		if (fd >= 0)
+			(void)close(fd);
+		c->not_before_ms = loop_now_ms(c->loop) + c->backoff_ms;
+		c->backoff_ms =
+			c->backoff_ms * 2 < BACKOFF_MAX_MS ? c->backoff_ms * 2 : BACKOFF_MAX_MS;
+		return ERR_TEMP;
+	}
+	c->ipc = ipc_new(c->loop, fd, &channel_ops, c);
+	return ERR_OK;
+}
+
+struct relay_client *
+relay_client_new(struct loop *l, const char *path)
+{
+	struct relay_client *c = xcalloc(1, sizeof(*c));
+
+	c->loop = l;
+	c->path = xstrdup(path);
+	c->backoff_ms = BACKOFF_MIN_MS;
+	c->next_id = 1;
+	list_init(&c->jobs);
+	return c;
+}
+
+void
+relay_client_free(struct relay_client *c)
+{
+	if (c == NULL)
+		return;
+	if (c->freed != NULL)
+		*c->freed = true;
+	ipc_free(c->ipc);
+	LIST_FOREACH (l, &c->jobs)
+		list_remove(l);
+	free(c->path);
+	free(c);
+}
+
+enum err
+relay_submit(struct relay_client *c, struct relay_job *j, int fd)
+{
+	struct buf b;
+	enum err e = client_connect(c);
+
+	if (e == ERR_OK && ipc_queued(c->ipc) >= QUEUED_MAX)
+		e = ERR_TEMP;
+	if (e != ERR_OK) {
+		(void)close(fd);
+		return e;
+	}
+	j->request.id = c->next_id++;
+	buf_init(&b, IPC_PAYLOAD_MAX);
+	e = relay_request_encode(&j->request, &b);
+	if (e != ERR_OK) {
+		(void)close(fd);
+	} else {
+		e = ipc_send(c->ipc, RELAY_MSG_JOB, buf_str(&b), &fd, 1);
+		/* the end of the channel is on its way to on_end */
+		if (e == ERR_EOF)
+			e = ERR_TEMP;
+	}
+	buf_fini(&b);
+	if (e != ERR_OK)
+		return e;
+	j->seen[0] = j->seen[1] = 0;
+	list_push_back(&c->jobs, &j->link);
+	c->jobs_count++;
+	return ERR_OK;
+}
+
+void
+relay_cancel(struct relay_client *c, struct relay_job *j)
+{
+	struct buf b;
+	enum err e;
+
+	if (list_empty(&j->link))
+		return;
+	drop_job(c, j);
+	if (c->ipc == NULL)
+		return;
+	buf_init(&b, 64);
+	ipc_put_u64(&b, j->request.id);
+	e = ipc_send(c->ipc, RELAY_MSG_CANCEL, buf_str(&b), NULL, 0);
+	buf_fini(&b);
+	(void)e; /* a lost word: the job's results are ignored all the same */
+}
+
+size_t
+relay_client_jobs(const struct relay_client *c)
+{
+	return c->jobs_count;
+}
