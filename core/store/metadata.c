@@ -1,11 +1,18 @@
 /* Annotations; see metadata.h. Read by imap in read steps, changed by its SETMETADATA; op_mailbox.c
- * and garbage.c take them away with their mailbox. Rows: mailbox id and name lead to the value. */
+ * and garbage.c take them away with their mailbox. Rows: mailbox id and name lead to the value.
+ * Invariant: a row's version is that of the update that wrote it last, and never above the home's.
+ */
 #include "core/store/metadata.h"
 
 #include <stdlib.h>
 
 #include "core/base/xalloc.h"
 #include "core/store/op.h"
+
+enum {
+	ROW_HEAD = 1 + 8,
+	REMOVED_MAX = 100, /* of a mailbox */
+};
 
 static enum err
 metadata_key(struct key *k, uint32_t mailbox, struct str name)
@@ -20,51 +27,120 @@ metadata_key(struct key *k, uint32_t mailbox, struct str name)
 	return ERR_OK;
 }
 
-/* A value is there even when it has no octets: one octet stands in front of each. */
+/* '=' or '-', the version, and behind '=' the value; '-' says what was taken away. */
+struct row {
+	uint64_t version;
+	struct str value; /* p NULL: taken away */
+};
+
 static enum err
-metadata_value(struct str row, struct str *out)
+row_decode(struct str text, struct row *out)
 {
-	*out = str_from(row, 1);
-	return row.n > 0 ? ERR_OK : ERR_CORRUPT;
+	if (text.n < ROW_HEAD || (text.p[0] != '=' && text.p[0] != '-'))
+		return ERR_CORRUPT;
+	out->version = be64_at(text, 1);
+	out->value = text.p[0] == '=' ? str_from(text, ROW_HEAD) : (struct str){ NULL, 0 };
+	return ERR_OK;
 }
 
 enum err
 metadata_get(struct txn *t, uint32_t mailbox, struct str name, struct str *value_out)
 {
 	struct key k;
-	struct str row;
+	struct str text;
+	struct row row;
 	enum err e = metadata_key(&k, mailbox, name);
 
 	if (e != ERR_OK)
 		return ERR_NOTFOUND;
-	e = txn_get(t, KV_METADATA, key_str(&k), &row);
-	return e == ERR_OK ? metadata_value(row, value_out) : e;
+	e = txn_get(t, KV_METADATA, key_str(&k), &text);
+	if (e == ERR_OK)
+		e = row_decode(text, &row);
+	if (e == ERR_OK)
+		*value_out = row.value;
+	return e == ERR_OK && row.value.p == NULL ? ERR_NOTFOUND : e;
 }
 
-enum err
-metadata_walk(struct txn *t, uint32_t mailbox, struct str prefix, metadata_fn fn, void *arg)
+/* All rows whose key begins so, those of taken away entries too. */
+typedef enum err (*row_fn)(void *arg, uint32_t mailbox, struct str name, const struct row *row);
+
+static enum err
+walk_rows(struct txn *t, struct str prefix, row_fn fn, void *arg)
 {
 	struct kv_cursor *c;
-	struct key k;
-	struct str key, row, value;
+	struct str key, text;
+	struct row row;
 	enum err told = ERR_OK;
-	enum err e = metadata_key(&k, mailbox, prefix);
+	enum err e = kv_cursor_open(t->kv, KV_METADATA, &c);
 
 	if (e != ERR_OK)
-		return ERR_OK;
-	if ((e = kv_cursor_open(t->kv, KV_METADATA, &c)) != ERR_OK)
 		return e;
-	for (e = kv_cursor_seek(c, key_str(&k), &key, &row);
-		e == ERR_OK && told == ERR_OK && str_starts(key, key_str(&k));
-		e = kv_cursor_next(c, &key, &row)) {
-		told = metadata_value(row, &value);
+	/* no key is empty */
+	for (e = kv_cursor_seek(c, prefix.n > 0 ? prefix : str_n("", 1), &key, &text);
+		e == ERR_OK && told == ERR_OK && str_starts(key, prefix);
+		e = kv_cursor_next(c, &key, &text)) {
+		told = key.n > 4 ? row_decode(text, &row) : ERR_CORRUPT;
 		if (told == ERR_OK)
-			told = fn(arg, str_from(key, 4), value);
+			told = fn(arg, be32_at(key, 0), str_from(key, 4), &row);
 	}
 	kv_cursor_close(c);
 	if (told != ERR_OK)
 		return told;
 	return e == ERR_EOF ? ERR_OK : e;
+}
+
+struct walking {
+	metadata_fn fn;
+	void *arg;
+};
+
+static enum err
+walk_one(void *arg, uint32_t mailbox, struct str name, const struct row *row)
+{
+	const struct walking *w = arg;
+
+	(void)mailbox;
+	return row->value.p != NULL ? w->fn(w->arg, name, row->value) : ERR_OK;
+}
+
+enum err
+metadata_walk(struct txn *t, uint32_t mailbox, struct str prefix, metadata_fn fn, void *arg)
+{
+	struct walking w = { .fn = fn, .arg = arg };
+	struct key k;
+	enum err e = metadata_key(&k, mailbox, prefix);
+
+	return e == ERR_OK ? walk_rows(t, key_str(&k), walk_one, &w) : ERR_OK;
+}
+
+/* ---- versions ---- */
+
+enum err
+metadata_version(struct txn *t, uint64_t *out)
+{
+	return meta_get(t, "metadata-version", out);
+}
+
+struct changes {
+	uint64_t after;
+	metadata_change_fn fn;
+	void *arg;
+};
+
+static enum err
+change_one(void *arg, uint32_t mailbox, struct str name, const struct row *row)
+{
+	const struct changes *c = arg;
+
+	return row->version > c->after ? c->fn(c->arg, mailbox, name, row->version) : ERR_OK;
+}
+
+enum err
+metadata_changes(struct txn *t, uint64_t after, metadata_change_fn fn, void *arg)
+{
+	struct changes c = { .after = after, .fn = fn, .arg = arg };
+
+	return walk_rows(t, STR_EMPTY, change_one, &c);
 }
 
 /* ---- changes ---- */
@@ -80,36 +156,65 @@ struct metadata_op {
 	struct mailbox_result r;
 };
 
+/* value's p NULL: it is taken away. */
 static enum err
-put_pair(struct txn *t, uint32_t mailbox, struct str name, struct str value)
+put_pair(struct txn *t, uint32_t mailbox, const struct metadata_pair *p, uint64_t version)
 {
-	struct key k;
+	struct key k, head = { .n = 0 };
 	struct buf row;
-	enum err e = metadata_key(&k, mailbox, name);
+	enum err e = metadata_key(&k, mailbox, p->name);
 
 	if (e != ERR_OK)
 		return e;
-	if (value.p == NULL) {
-		writes_del(t->writes, KV_METADATA, key_str(&k));
-		return ERR_OK;
-	}
-	buf_init(&row, value.n + 1);
-	buf_addc(&row, '=');
-	buf_add(&row, value);
+	key_u32(&head, (uint32_t)(version >> 32));
+	key_u32(&head, (uint32_t)version);
+	buf_init(&row, p->value.n + ROW_HEAD);
+	buf_addc(&row, p->value.p != NULL ? '=' : '-');
+	buf_add(&row, key_str(&head));
+	buf_add(&row, p->value);
 	writes_put(t->writes, KV_METADATA, key_str(&k), buf_str(&row));
 	buf_fini(&row);
 	return ERR_OK;
 }
 
-static enum err
-count_one(void *arg, struct str name, struct str value)
-{
-	uint64_t *n = arg;
+struct census {
+	struct txn *t;
+	uint64_t entries, removed;
+	bool forget; /* what was removed: its rows go */
+};
 
-	(void)name;
-	(void)value;
-	(*n)++;
-	return ERR_OK;
+static enum err
+count_one(void *arg, uint32_t mailbox, struct str name, const struct row *row)
+{
+	struct census *c = arg;
+	struct key k;
+
+	c->entries += row->value.p != NULL;
+	c->removed += row->value.p == NULL;
+	if (!c->forget || row->value.p != NULL)
+		return ERR_OK;
+	enum err e = metadata_key(&k, mailbox, name);
+
+	if (e == ERR_OK)
+		writes_del(c->t->writes, KV_METADATA, key_str(&k));
+	return e;
+}
+
+/* How many there are; where many were taken away that is forgotten. */
+static enum err
+take_census(struct txn *t, uint32_t mailbox, uint64_t *entries_out)
+{
+	struct census c = { .t = t };
+	struct key k = { .n = 0 };
+
+	key_u32(&k, mailbox);
+	enum err e = walk_rows(t, key_str(&k), count_one, &c);
+
+	*entries_out = c.entries;
+	if (e != ERR_OK || c.removed < REMOVED_MAX)
+		return e;
+	c.forget = true;
+	return walk_rows(t, key_str(&k), count_one, &c);
 }
 
 static enum err
@@ -118,11 +223,14 @@ metadata_run(struct update *u, struct txn *t)
 	struct metadata_op *op = CONTAINER_OF(u, struct metadata_op, op.update);
 	struct mailbox_row row = { .id = METADATA_ACCOUNT };
 	struct str old;
-	uint64_t entries = 0;
+	uint64_t entries = 0, version = 0;
+	bool changed = false;
 	enum err e = op->mailbox.n > 0 ? mailbox_row_find(t, op->mailbox, &row) : ERR_OK;
 
 	if (e == ERR_OK)
-		e = metadata_walk(t, row.id, STR_EMPTY, count_one, &entries);
+		e = take_census(t, row.id, &entries);
+	if (e == ERR_OK)
+		e = metadata_version(t, &version);
 	for (size_t i = 0; e == ERR_OK && i < op->count; i++) {
 		const struct metadata_pair *p = &op->pairs[i];
 
@@ -132,9 +240,14 @@ metadata_run(struct update *u, struct txn *t)
 			return e;
 		entries += e == ERR_NOTFOUND && p->value.p != NULL;
 		entries -= e == ERR_OK && p->value.p == NULL;
-		e = put_pair(t, row.id, p->name, p->value);
+		bool nothing = e == ERR_NOTFOUND && p->value.p == NULL;
+
+		changed |= !nothing;
+		e = nothing ? ERR_OK : put_pair(t, row.id, p, version + 1);
 	}
-	op->r = (struct mailbox_result){ row.id, 0 };
+	if (e == ERR_OK && changed)
+		meta_put(t, "metadata-version", version + 1);
+	op->r = (struct mailbox_result){ row.id, 0, changed ? version + 1 : 0 };
 	return e == ERR_OK && entries > op->entries_max ? ERR_LIMIT : e;
 }
 
@@ -182,30 +295,47 @@ store_set_metadata(struct home *h, const struct metadata_args *a, mailbox_done_f
 
 struct copying {
 	struct txn *t;
-	uint32_t to; /* 0: they are taken away */
-	uint32_t from;
+	uint32_t to;
+	uint64_t version;
 };
 
 static enum err
 copy_one(void *arg, struct str name, struct str value)
 {
 	const struct copying *c = arg;
+	const struct metadata_pair p = { .name = name, .value = value };
 
-	if (c->to != 0)
-		return put_pair(c->t, c->to, name, value);
-	return put_pair(c->t, c->from, name, (struct str){ NULL, 0 });
+	return put_pair(c->t, c->to, &p, c->version);
 }
 
+/* The version it has: nobody is told that a new mailbox has entries. */
 enum err
 metadata_copy(struct txn *t, uint32_t from, uint32_t to)
 {
-	struct copying c = { .t = t, .to = to, .from = from };
+	struct copying c = { .t = t, .to = to };
+	enum err e = metadata_version(t, &c.version);
 
-	return metadata_walk(t, from, STR_EMPTY, copy_one, &c);
+	return e == ERR_OK ? metadata_walk(t, from, STR_EMPTY, copy_one, &c) : e;
+}
+
+static enum err
+drop_one(void *arg, uint32_t mailbox, struct str name, const struct row *row)
+{
+	struct txn *t = arg;
+	struct key k;
+	enum err e = metadata_key(&k, mailbox, name);
+
+	(void)row;
+	if (e == ERR_OK)
+		writes_del(t->writes, KV_METADATA, key_str(&k));
+	return e;
 }
 
 enum err
 metadata_drop(struct txn *t, uint32_t mailbox)
 {
-	return metadata_copy(t, mailbox, 0);
+	struct key k = { .n = 0 };
+
+	key_u32(&k, mailbox);
+	return walk_rows(t, key_str(&k), drop_one, t);
 }

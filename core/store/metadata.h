@@ -19,6 +19,18 @@ typedef enum err (*metadata_fn)(void *arg, struct str name, struct str value);
 MUST_USE enum err
 metadata_walk(struct txn *t, uint32_t mailbox, struct str prefix, metadata_fn fn, void *arg);
 
+/* Changes: each update that sets or removes entries is the home's next version; 0: none was ever
+ * made. Nothing is said of mailboxes that are gone, nor of all removals when there were hundreds.
+ */
+MUST_USE enum err
+metadata_version(struct txn *t, uint64_t *out);
+/* The entries that were set or removed by versions above after, mailbox by mailbox, the account's
+ * first. Looks at all of the home's: ask metadata_version before. ERR_EOF: ended by fn. */
+typedef enum err (*metadata_change_fn)(
+	void *arg, uint32_t mailbox, struct str name, uint64_t version);
+MUST_USE enum err
+metadata_changes(struct txn *t, uint64_t after, metadata_change_fn fn, void *arg);
+
 struct metadata_pair {
 	struct str name;
 	struct str value; /* p NULL: taken away */
@@ -29,8 +41,8 @@ struct metadata_args {
 	size_t count;
 	unsigned entries_max; /* of this mailbox, or the account */
 };
-/* All or none. ERR_NOTFOUND: no such mailbox (a placeholder has them too); ERR_LIMIT: more than
- * entries_max would be there. */
+/* All or none. r->version: of this change; 0 when there was nothing to change. ERR_NOTFOUND: no
+ * such mailbox (a placeholder has them too); ERR_LIMIT: more than entries_max would be there. */
 struct store_op *
 store_set_metadata(struct home *h, const struct metadata_args *a, mailbox_done_fn done, void *arg);
 

@@ -45,6 +45,10 @@ check_PROGRAMS += tests/unit/test_store_check
 tests_unit_test_store_check_SOURCES = tests/unit/test_store_check.c tests/unit/store_fixture.h
 tests_unit_test_store_check_LDADD = $(LIBSTORE_ALL) $(CMOCKA_LIBS)
 
+check_PROGRAMS += tests/unit/test_store_metadata
+tests_unit_test_store_metadata_SOURCES = tests/unit/test_store_metadata.c tests/unit/store_fixture.h
+tests_unit_test_store_metadata_LDADD = $(LIBSTORE_ALL) $(CMOCKA_LIBS)
+
 check_PROGRAMS += tests/unit/test_store_model
 tests_unit_test_store_model_SOURCES = tests/unit/test_store_model.c tests/unit/store_fixture.h
 tests_unit_test_store_model_LDADD = $(LIBSTORE_ALL) $(CMOCKA_LIBS)

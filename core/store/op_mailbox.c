@@ -148,7 +148,7 @@ create_run(struct update *u, struct txn *t)
 	enum err e = path_create(t, op->name, op->special_use, &row);
 
 	if (e == ERR_OK)
-		op->r = (struct mailbox_result){ row.id, row.uidvalidity };
+		op->r = (struct mailbox_result){ row.id, row.uidvalidity, 0 };
 	return e;
 }
 
@@ -207,7 +207,7 @@ delete_run(struct update *u, struct txn *t)
 		e = key_name(&k, row.parent, mailbox_row_name(&row));
 	if (e != ERR_OK)
 		return e;
-	op->r = (struct mailbox_result){ row.id, row.uidvalidity };
+	op->r = (struct mailbox_result){ row.id, row.uidvalidity, 0 };
 	writes_del(t->writes, KV_NAME, key_str(&k));
 	if (children)
 		e = leave_placeholder(t, &row);
@@ -338,7 +338,7 @@ rename_inbox(struct mailbox_op *op, struct txn *t)
 		e = transfer_entries(t, &x);
 	op->again = x.next != 0;
 	if (e == ERR_OK)
-		op->r = (struct mailbox_result){ target.id, target.uidvalidity };
+		op->r = (struct mailbox_result){ target.id, target.uidvalidity, 0 };
 	uidset_fini(&from);
 	uidset_fini(&into);
 	return e;
@@ -381,7 +381,7 @@ rename_run(struct update *u, struct txn *t)
 	row.name_len = (uint32_t)last.n;
 	memcpy(row.name, last.p, last.n);
 	mailbox_row_put(t, &row);
-	op->r = (struct mailbox_result){ row.id, row.uidvalidity };
+	op->r = (struct mailbox_result){ row.id, row.uidvalidity, 0 };
 	return prune(t, old_parent, old_name, parent);
 }
 
@@ -392,7 +392,7 @@ subscribe_run(struct update *u, struct txn *t)
 	struct str v;
 	enum err e = txn_get(t, KV_SUBSCRIBED, op->name, &v);
 
-	op->r = (struct mailbox_result){ 0, 0 };
+	op->r = (struct mailbox_result){ 0, 0, 0 };
 	if (!op->on) {
 		if (e == ERR_OK)
 			writes_del(t->writes, KV_SUBSCRIBED, op->name);

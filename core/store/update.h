@@ -135,6 +135,7 @@ store_claim_recent(struct home *h, uint32_t mailbox, recent_fn done, void *arg);
 
 struct mailbox_result {
 	uint32_t id, uidvalidity;
+	uint64_t version; /* store_set_metadata only */
 };
 typedef void (*mailbox_done_fn)(void *arg, enum err e, const struct mailbox_result *r);
 /* Missing parents become placeholders; a placeholder of this name becomes a mailbox. ERR_EXISTS. */
