@@ -4,6 +4,8 @@
 #include "core/base/cidr.h"
 #include "core/base/xalloc.h"
 
+enum { MESSAGE_LIMIT_LEAST = 1000 }; /* RFC 9738 3 */
+
 struct checking {
 	struct buf *out;
 	bool failed;
@@ -343,6 +345,8 @@ settings_cross_check(const struct settings *s, struct buf *err_out)
 		complain(&c, "lmtp.detail must be ignore, folder or create");
 	if (!one_of(s->imap.separator, separators))
 		complain(&c, "imap.separator must be / or .");
+	if (s->imap.message_limit != 0 && s->imap.message_limit < MESSAGE_LIMIT_LEAST)
+		complain(&c, "imap.message_limit must be 0 or at least 1000");
 	if (!one_of(s->tls.min_version, versions))
 		complain(&c, "tls.min_version must be 1.2 or 1.3");
 	if (!one_of(s->log.level, levels))

@@ -11,6 +11,8 @@
 	X(message_max, SIZE, 52428800, 65536, 2147483647, ROLE_IMAP, "Largest message in APPEND") \
 	X(append_8bit_headers, BOOL, 1, 0, 1, ROLE_IMAP,                                          \
 		"Take messages with octets beyond ASCII in their header from clients that did not ENABLE UTF8=ACCEPT too; no: as RFC 9755 says, and old mail may be refused") \
+	X(message_limit, INT, 0, 0, 10000000, ROLE_IMAP,                                          \
+		"Messages that one FETCH, STORE, SEARCH, COPY, MOVE, APPEND or UID EXPUNGE may touch, at least 1000; 0: all") \
 	X(pipeline_max, INT, 32, 1, 1000, ROLE_IMAP, "Commands of one connection that are run in a row before others get their turn") \
 	X(login_timeout, TIME, 60000, 1000, 600000, ROLE_GATE, "Time before login")               \
 	X(idle_timeout, TIME, 1800000, 60000, 86400000, ROLE_IMAP,                                \

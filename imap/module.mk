@@ -18,6 +18,7 @@ imap_libimap_a_SOURCES = \
 	imap/session/changed.c imap/session/changed.h \
 	imap/session/cmd_basic.c \
 	imap/session/fields.c imap/session/fields.h \
+	imap/session/limit.c imap/session/limit.h \
 	imap/session/listing.c imap/session/listing.h \
 	imap/session/names.c imap/session/names.h \
 	imap/session/mark.h \
@@ -96,6 +97,10 @@ tests_unit_test_imap_append_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_imap_rev2
 tests_unit_test_imap_rev2_SOURCES = tests/unit/test_imap_rev2.c tests/unit/imap_client.h tests/unit/imap_case.h
 tests_unit_test_imap_rev2_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_imap_limit
+tests_unit_test_imap_limit_SOURCES = tests/unit/test_imap_limit.c tests/unit/imap_client.h tests/unit/imap_case.h
+tests_unit_test_imap_limit_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_imap_resync
 tests_unit_test_imap_resync_SOURCES = tests/unit/test_imap_resync.c tests/unit/imap_client.h

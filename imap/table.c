@@ -133,6 +133,7 @@ const struct capability imap_capabilities[] = {
 	{ "CATENATE", "append", "catenate" },
 	{ "REPLACE", "append", "replace" },
 	{ "APPENDLIMIT=", "append", "appendlimit" },
+	{ "MESSAGELIMIT=", "limit", "messagelimit" },
 	{ "ESEARCH", "search", "esearch" },
 	{ "SEARCHRES", "search", "searchres" },
 	{ "CONDSTORE", "sync", "condstore" },
@@ -177,9 +178,14 @@ static void
 write_token(struct imap_session *s, const char *token)
 {
 	struct buf *out = session_out(s);
+	bool messages = str_eq(str_of(token), STR("MESSAGELIMIT="));
 
+	if (messages && s->imap->limits.message_limit == 0)
+		return;
 	buf_addc(out, ' ');
 	buf_addz(out, token);
+	if (messages)
+		buf_addu(out, s->imap->limits.message_limit);
 	if (str_eq(str_of(token), STR("APPENDLIMIT=")))
 		buf_addu(out, s->imap->limits.reader.message_max);
 }

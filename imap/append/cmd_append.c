@@ -7,6 +7,7 @@
 #include "imap/append/url_part.h"
 #include "core/store/quota.h"
 #include "imap/session/commands.h"
+#include "imap/session/limit.h"
 
 enum {
 	APPEND_CHECK,
@@ -226,6 +227,9 @@ message_begins(struct imap_session *s, struct cmd *c, const struct append_event 
 		refuse_err(s, c, e);
 	} else if (st->replace && append_set_count(st->set) != 0) {
 		refuse(c, RESULT_BAD, NULL, "REPLACE takes one message");
+	} else if (limit_exceeded(s, append_set_count(st->set) + (uint64_t)1)) {
+		(void)limit_refuse(s, c);
+		refuse(c, c->result, c->code, c->text);
 	} else if (append_set_count(st->set) == APPEND_SET_MAX) {
 		refuse(c, RESULT_NO, "LIMIT", "Too many messages at once");
 	} else {

@@ -2,6 +2,7 @@
  * come from the session's look at the mailbox when the command ends. RFC 3501 6.4.3, 6.4.7;
  * RFC 4315; RFC 6851. */
 #include "imap/session/commands.h"
+#include "imap/session/limit.h"
 
 struct copy_state {
 	struct uidset uids;
@@ -95,6 +96,10 @@ run(struct imap_session *s, struct cmd *c, bool moves)
 	/* nothing to do is no error with UIDs, and without them the set is never empty */
 	if (st->uids.n == 0)
 		return cmd_ok(c, "No matching messages");
+	/* COPY does all or nothing: RFC 9051 6.4.7 */
+	if (!moves && limit_exceeded(s, uidset_count(&st->uids)))
+		return limit_refuse(s, c);
+	limit_uids(s, c, &st->uids);
 	a.uids = &st->uids;
 	c->op = moves ? store_move(s->home, &a, on_copied, s)
 		      : store_copy(s->home, &a, on_copied, s);
@@ -141,6 +146,7 @@ run_expunge(struct imap_session *s, struct cmd *c)
 			return cmd_bad(c, "No such message");
 		if (st->uids.n == 0)
 			return cmd_ok(c, "No matching messages");
+		limit_uids(s, c, &st->uids);
 		uids = &st->uids;
 	}
 	c->op = store_expunge(s->home, view_mailbox(s->sel.view), uids, on_expunged, s);

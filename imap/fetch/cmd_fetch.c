@@ -3,6 +3,7 @@
  * RFC 3501 6.4.5, 7.4.2; RFC 7162 3.1.4; RFC 3516, RFC 8474, RFC 8514, RFC 8970, RFC 9394. */
 #include "core/base/clock.h"
 #include "imap/session/commands.h"
+#include "imap/session/limit.h"
 #include "imap/fetch/partial.h"
 #include "imap/fetch/row.h"
 #include "imap/session/write.h"
@@ -302,6 +303,7 @@ filter(struct imap_session *s, struct cmd *c, struct fetch_state *st)
 	}
 	if (c->a.fetch.has_partial)
 		partial_keep(&st->uids, &c->a.fetch.partial);
+	limit_uids(s, c, &st->uids);
 	if (c->a.fetch.vanished) {
 		struct uidset gone = { 0 };
 

@@ -3,6 +3,7 @@
  * changed. RFC 3501 6.4.6; RFC 7162 3.1.3. */
 #include "core/base/clock.h"
 #include "imap/session/commands.h"
+#include "imap/session/limit.h"
 #include "imap/session/rows.h"
 #include "imap/session/sync.h"
 
@@ -84,6 +85,7 @@ begin(struct imap_session *s, struct cmd *c)
 		return cmd_bad(c, "No such message");
 	if (st->uids.n == 0)
 		return cmd_ok(c, "No matching messages");
+	limit_uids(s, c, &st->uids);
 	struct flags_args args = {
 		.mailbox = view_mailbox(s->sel.view),
 		.uids = &st->uids,

@@ -20,6 +20,8 @@ enum key_args {
 	ARGS_SECONDS, /* above 0 */
 	ARGS_MODSEQ,
 	ARGS_UIDS,
+	ARGS_UID_AFTER,
+	ARGS_UID_BEFORE,
 	ARGS_ONE_KEY,
 	ARGS_TWO_KEYS,
 };
@@ -68,6 +70,8 @@ static const struct search_name {
 	{ "THREADID", SEARCH_THREADID, ARGS_OBJECTID, 0, NULL },
 	{ "TO", SEARCH_HEADER, ARGS_FIELD_GIVEN, 0, "To" },
 	{ "UID", SEARCH_UID, ARGS_UIDS, 0, NULL },
+	{ "UIDAFTER", SEARCH_UID, ARGS_UID_AFTER, 0, NULL },
+	{ "UIDBEFORE", SEARCH_UID, ARGS_UID_BEFORE, 0, NULL },
 	{ "UNANSWERED", SEARCH_FLAG_UNSET, ARGS_NONE, FLAG_ANSWERED, NULL },
 	{ "UNDELETED", SEARCH_FLAG_UNSET, ARGS_NONE, FLAG_DELETED, NULL },
 	{ "UNDRAFT", SEARCH_FLAG_UNSET, ARGS_NONE, FLAG_DRAFT, NULL },
@@ -193,6 +197,24 @@ parse_modseq(struct search_parser *sp, uint64_t *out)
 	return e == ERR_OK ? parse_number64(p, out) : e;
 }
 
+/* UIDAFTER and UIDBEFORE as a set of UIDs; empty where none can be. RFC 9738 3.2. */
+static enum err
+parse_uid_side(struct parser *p, bool after, struct seq_set *out)
+{
+	uint32_t uid;
+	enum err e = parse_nz_number(p, &uid);
+
+	*out = (struct seq_set){ .r = arena_calloc(p->arena, 1, sizeof *out->r) };
+	if (e == ERR_OK && out->r == NULL)
+		return parse_full(p);
+	if (e != ERR_OK || uid == (after ? UINT32_MAX : 1))
+		return e;
+	out->r[0] = after ? (struct seq_range){ uid + 1, UINT32_MAX }
+			  : (struct seq_range){ 1, uid - 1 };
+	out->n = 1;
+	return ERR_OK;
+}
+
 static enum err
 parse_key_args(struct search_parser *sp, const struct search_name *name, struct search_node *out)
 {
@@ -230,6 +252,9 @@ parse_key_args(struct search_parser *sp, const struct search_name *name, struct 
 		return parse_modseq(sp, &out->size);
 	case ARGS_UIDS:
 		return parse_seq_set(p, &out->set);
+	case ARGS_UID_AFTER:
+	case ARGS_UID_BEFORE:
+		return parse_uid_side(p, name->args == ARGS_UID_AFTER, &out->set);
 	case ARGS_NONE:
 	case ARGS_ONE_KEY:
 	case ARGS_TWO_KEYS:

@@ -9,6 +9,7 @@
 #include "imap/search/sort.h"
 #include "imap/search/thread_job.h"
 #include "imap/session/commands.h"
+#include "imap/session/limit.h"
 #include "imap/session/rows.h"
 
 enum { COST_LOOK = 2048 };
@@ -95,6 +96,10 @@ begin(struct imap_session *s, struct cmd *c)
 		session_condstore(s);
 	matcher_use_pool(&st->matcher, s->imap->pool, on_aside, s);
 	matcher_bounds(&st->matcher, &st->uid, &st->last_uid);
+	limit_range(s, c, &st->uid, st->last_uid);
+	/* a part of an order, or of the threads, would be a wrong one: RFC 9738 3.3 */
+	if (c->limit_uid != 0 && (a->sort_count != 0 || a->is_thread))
+		return limit_refuse(s, c);
 	c->phase = SEARCH_JUDGE;
 	return STEP_MORE;
 }

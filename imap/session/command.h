@@ -82,6 +82,7 @@ struct cmd {
 	struct store_op *op; /* in flight; forgotten when the session dies */
 	enum err op_err;
 	int64_t progress_us; /* the last INPROGRESS */
+	uint32_t limit_uid;  /* messages below it were left out: limit.h; 0: none */
 	bool wants_input;    /* run is called when input came */
 	bool unpinned;	     /* run gave up the pin for a long wait */
 	bool keeps_numbers;  /* no EXPUNGE or VANISHED at its end, although it is a UID command */

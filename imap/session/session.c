@@ -333,6 +333,7 @@ imap_set_limits(struct imap *i, const struct settings *set)
 		.write_ms = m->write_timeout,
 		.probe_ms = 120000,
 		.progress_ms = 10000,
+		.message_limit = (unsigned)m->message_limit,
 		.commands_in_a_row = (unsigned)m->pipeline_max,
 		.metadata_size = (size_t)m->metadata_size,
 		.metadata_entries = (unsigned)m->metadata_entries,

@@ -23,6 +23,7 @@ struct imap_limits {
 	int64_t write_ms;	    /* output that does not move */
 	int64_t probe_ms;	    /* "* OK Still here" in IDLE */
 	int64_t progress_ms;	    /* INPROGRESS of a long command */
+	unsigned message_limit;	    /* messages that a command may touch; 0: all. See limit.h */
 	unsigned commands_in_a_row; /* of one session, before others get their turn */
 	size_t sessions_per_user;
 	size_t sessions_max;

@@ -3,6 +3,7 @@
  * room in the output, and by completions of the store; all of them end in session_step.
  * Invariants: one command at a time, in the order of arrival; no read transaction and no pin
  * outlive the command (IDLE included). */
+#include "imap/session/limit.h"
 #include "imap/session/step.h"
 
 #include "core/base/clock.h"
@@ -95,6 +96,7 @@ command_finish(struct imap_session *s)
 	struct cmd *c = s->cmd;
 	struct buf *out = session_out(s);
 
+	limit_say(s, c);
 	say_highest(s, c);
 	buf_add(out, c->tag.n != 0 ? c->tag : STR("*"));
 	buf_addz(out, words[c->result]);

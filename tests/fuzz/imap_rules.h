@@ -238,7 +238,7 @@ static const struct grammar_rule {
 			"?SAVEDATE SAVEDATESUPPORTED", "?OBJECTID EMAILID <word>",
 			"?OBJECTID THREADID <word>", "?CONDSTORE MODSEQ <number-sixty-three>",
 			"?CONDSTORE MODSEQ \"/flags/\\\\Seen\" all <number-sixty-three>",
-			"Not SEEN") },
+			"UIDAFTER <nz-number>", "UIDBEFORE <nz-number>", "Not SEEN") },
 	{ "word", ALTERNATIVES("a", "M1", "x-y_z") },
 	{ "atom-word", ALTERNATIVES("kw", "$Junk", "<atom>") },
 	{ "sort", ALTERNATIVES("(<criteria>) UTF-8 <keys>", "(DATE) us-ascii ALL",

@@ -158,6 +158,7 @@ test_bad(void **state)
 			"networks_attribute would be ignored" },
 		{ "directory \"d\" { uris = { \"ldap://x\" } referrals = yes }",
 			"needs referral_hosts" },
+		{ "imap { message_limit = 999 }\n", "imap.message_limit must be 0 or" },
 	};
 	struct settings *s;
 	struct buf err;
