@@ -19,7 +19,6 @@
 enum {
 	CHUNK_BYTES_MAX = 256 * 1024,
 	MEMORY_BYTES_MAX = 4 * 1024 * 1024, /* of a caller who does not stop at ERR_AGAIN */
-	ROWS_BYTES_MAX = 512 * 1024 * 1024,
 	ID_TRIES = 8,
 };
 
@@ -57,8 +56,8 @@ body_new(struct home *h, uint64_t max_bytes)
 	b->file.fd = -1;
 	buf_init(&b->mem, MEMORY_BYTES_MAX);
 	buf_init(&b->chunk, MEMORY_BYTES_MAX);
-	buf_init(&b->stored.record, ROWS_BYTES_MAX);
-	buf_init(&b->stored.cache, ROWS_BYTES_MAX);
+	buf_init(&b->stored.record, STORED_ROW_BYTES_MAX);
+	buf_init(&b->stored.cache, STORED_ROW_BYTES_MAX);
 	return b;
 }
 

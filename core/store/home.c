@@ -201,25 +201,15 @@ home_error(const struct home *h)
 	return h->why;
 }
 
-/* On the pool. */
+/* On the pool. ERR_LIMIT: h->kv is open, its map is too small. */
 static enum err
-open_index(struct home *h)
+open_kv(struct home *h)
 {
 	struct store *s = h->store;
-	struct kv_options o = { .map_bytes = h->map_bytes, .create = true };
+	const struct kv_options o = { .map_bytes = h->map_bytes, .create = true };
 	const char *why = "";
-	/* Where nothing is there yet, what it needs is not known: syncing it all is right. */
-	bool sync = s->sync_dirs == SYNC_DIRS_YES ||
-		    (s->sync_dirs == SYNC_DIRS_AUTO && blob_needs_dir_sync(h->path));
-	enum err e = blob_make_home(h->path, sync, &why);
+	enum err e = kv_open(h->index_path, &o, &h->kv, &why);
 
-	/* Found out once: jobs of deliver.c read it. */
-	if (!h->dirs_known)
-		h->sync_dir = s->sync_dirs == SYNC_DIRS_YES ||
-			      (s->sync_dirs == SYNC_DIRS_AUTO && blob_needs_dir_sync(h->path));
-	h->dirs_known = true;
-	if (e == ERR_OK)
-		e = kv_open(h->index_path, &o, &h->kv, &why);
 	if (e != ERR_OK) {
 		h->why = why;
 		return e == ERR_DENIED || e == ERR_CORRUPT ? e : ERR_TEMP;
@@ -231,13 +221,44 @@ open_index(struct home *h)
 		e = blob_sync_parent(h->index_path);
 	h->job_sync_failed = e != ERR_OK;
 	if (e == ERR_OK)
-		e = home_setup(s, s->pool, h->kv, &h->job_garbage);
-	if (e != ERR_OK) {
+		e = home_setup(s, s->pool, h->kv, h->path, &h->job_garbage);
+	if (e != ERR_OK && e != ERR_LIMIT) {
 		h->why = e == ERR_DENIED	  ? "the index is of another version of Postroom"
 			 : *kv_why(h->kv) != '\0' ? kv_why(h->kv)
 						  : "the index cannot be set up";
 		kv_close(h->kv);
 		h->kv = NULL;
+	}
+	return e;
+}
+
+/* On the pool. */
+static enum err
+open_index(struct home *h)
+{
+	struct store *s = h->store;
+	const char *why = "";
+	/* Where nothing is there yet, what it needs is not known: syncing it all is right. */
+	bool sync = s->sync_dirs == SYNC_DIRS_YES ||
+		    (s->sync_dirs == SYNC_DIRS_AUTO && blob_needs_dir_sync(h->path));
+	enum err e = blob_make_home(h->path, sync, &why);
+
+	/* Found out once: jobs of deliver.c read it. */
+	if (!h->dirs_known)
+		h->sync_dir = s->sync_dirs == SYNC_DIRS_YES ||
+			      (s->sync_dirs == SYNC_DIRS_AUTO && blob_needs_dir_sync(h->path));
+	h->dirs_known = true;
+	if (e != ERR_OK) {
+		h->why = why;
+		return e == ERR_DENIED || e == ERR_CORRUPT ? e : ERR_TEMP;
+	}
+	e = open_kv(h);
+	/* an upgrade needs more room */
+	while (e == ERR_LIMIT) {
+		h->map_bytes = kv_map_bytes(h->kv) * 2;
+		kv_close(h->kv);
+		h->kv = NULL;
+		e = open_kv(h);
 	}
 	return e;
 }

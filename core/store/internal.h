@@ -147,7 +147,13 @@ commit_set_patience(int64_t ms);
 /* setup.c, on the pool: schema, INBOX and the default mailboxes where they are missing; a read of
  * every mailbox row after poisoning. */
 MUST_USE enum err
-home_setup(struct store *s, struct pool *p, struct kv *kv, bool *has_garbage_out);
+home_setup(struct store *s, struct pool *p, struct kv *kv, const char *home, bool *has_garbage_out);
+
+/* upgrade.c, on the pool: from SCHEMA_OLDER to SCHEMA_VERSION, as long as it takes (every message
+ * is read once), in commits that may be interrupted and gone on with. ERR_LIMIT: the map is full;
+ * ERR_DENIED: no space on the disk; ERR_TEMP, ERR_CORRUPT. */
+MUST_USE enum err
+home_upgrade(struct pool *p, struct kv *kv, const char *home);
 
 /* watch.c */
 void

@@ -37,7 +37,8 @@ struct kv_options {
 };
 
 /* path: the index file. *why_out: static text that explains a failure. ERR_NOTFOUND (no file, not
- * create), ERR_DENIED (network file system), ERR_CORRUPT, ERR_TEMP. */
+ * create), ERR_DENIED (network file system; not create, and an older version made the file),
+ * ERR_CORRUPT, ERR_TEMP. */
 MUST_USE enum err
 kv_open(const char *path, const struct kv_options *o, struct kv **out, const char **why_out);
 /* No transaction may be open. NULL is allowed. */

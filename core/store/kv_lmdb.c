@@ -37,6 +37,7 @@ struct kv {
 	dev_t dev;
 	ino_t ino;
 	uint64_t map_bytes;
+	bool older;	      /* the first table is there, a later one is not */
 	struct kv_txn reader; /* kept between snapshots, renewed */
 	bool reader_busy;
 };
@@ -123,7 +124,9 @@ open_tables(struct kv *kv, bool create)
 	if (rc != MDB_SUCCESS)
 		return rc;
 	for (int i = 0; i < KV_TABLES && rc == MDB_SUCCESS; i++)
-		rc = mdb_dbi_open(txn, table_names[i], create ? MDB_CREATE : 0, &kv->dbi[i]);
+		if ((rc = mdb_dbi_open(txn, table_names[i], create ? MDB_CREATE : 0,
+			     &kv->dbi[i])) == MDB_NOTFOUND)
+			kv->older = i > KV_META;
 	if (rc != MDB_SUCCESS) {
 		mdb_txn_abort(txn);
 		return rc;
@@ -197,6 +200,10 @@ kv_open(const char *path, const struct kv_options *o, struct kv **out, const cha
 	if (e == ERR_OK && (mdb_env_get_fd(kv->env, &fd) != 0 || fstat(fd, &st) != 0)) {
 		kv->why = "the index cannot be read";
 		e = ERR_TEMP;
+	}
+	if (e == ERR_CORRUPT && kv->older) {
+		kv->why = "the index is of an older version; opening the home brings it up to date";
+		e = ERR_DENIED;
 	}
 	if (e != ERR_OK) {
 		*why_out = kv->why;

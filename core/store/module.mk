@@ -30,6 +30,7 @@ core_store_libstore_a_SOURCES = \
 	core/store/thread.c core/store/thread.h \
 	core/store/uidset.c core/store/uidset.h \
 	core/store/update.h \
+	core/store/upgrade.c \
 	core/store/view.c core/store/view.h \
 	core/store/watch.c \
 	core/store/writes.c core/store/writes.h
@@ -48,6 +49,10 @@ tests_unit_test_store_check_LDADD = $(LIBSTORE_ALL) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_store_metadata
 tests_unit_test_store_metadata_SOURCES = tests/unit/test_store_metadata.c tests/unit/store_fixture.h
 tests_unit_test_store_metadata_LDADD = $(LIBSTORE_ALL) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_store_upgrade
+tests_unit_test_store_upgrade_SOURCES = tests/unit/test_store_upgrade.c tests/unit/store_fixture.h
+tests_unit_test_store_upgrade_LDADD = $(LIBSTORE_ALL) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_store_model
 tests_unit_test_store_model_SOURCES = tests/unit/test_store_model.c tests/unit/store_fixture.h

@@ -5,6 +5,7 @@
 #include "core/store/rows.h"
 
 /* A body on its way to disk, once it is complete. Internal to core/store. */
+enum { STORED_ROW_BYTES_MAX = 512 * 1024 * 1024 };
 struct stored {
 	uint64_t id; /* in the home that took it */
 	int64_t put_ms;

@@ -15,7 +15,7 @@
 #include "core/store/thread.h"
 
 /* version, in_cache, flags, 0, size, header_size, sent, zone, thread, lengths of the sections.
- * Version 1 had no thread, preview and ids; homes with it are refused (SCHEMA_VERSION 3). */
+ * Version 1 (schema 2) had no thread, preview and ids: upgrade.c. */
 enum {
 	VERSION = 2,
 	HAS_SENT = 1,
@@ -255,6 +255,12 @@ record_decode(struct str row, struct record *out)
 	}
 	out->body = str_from(row, HEAD_BYTES);
 	return inside == out->body.n && out->header_size <= out->size ? ERR_OK : ERR_CORRUPT;
+}
+
+bool
+record_is_older(struct str row)
+{
+	return row.n != 0 && row.p[0] == VERSION - 1;
 }
 
 enum err

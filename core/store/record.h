@@ -40,6 +40,9 @@ record_join(struct str row, uint64_t thread, unsigned char out[RECORD_BYTES_MAX]
 /* out borrows from row. ERR_CORRUPT. */
 MUST_USE enum err
 record_decode(struct str row, struct record *out);
+/* A row of the version before, which upgrade.c makes again. */
+bool
+record_is_older(struct str row);
 /* A section; cache: the cache row when in_cache has the section's bit. ERR_CORRUPT. */
 MUST_USE enum err
 record_section(const struct record *r, struct str cache, enum record_section s, struct str *out);

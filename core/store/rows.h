@@ -28,7 +28,8 @@ struct txn {
 MUST_USE enum err
 txn_get(struct txn *t, enum kv_table table, struct str key, struct str *value_out);
 
-enum { SCHEMA_VERSION = 3, KEY_MAX = 500 };
+/* SCHEMA_OLDER: what upgrade.c knows. */
+enum { SCHEMA_VERSION = 3, SCHEMA_OLDER = 2, KEY_MAX = 500 };
 
 /* Keys are big-endian, so that they sort as numbers. */
 struct key {

@@ -97,13 +97,13 @@ look_through(struct txn *t, uint64_t *schema_out, bool *has_garbage_out)
 }
 
 enum err
-home_setup(struct store *s, struct pool *p, struct kv *kv, bool *has_garbage_out)
+home_setup(struct store *s, struct pool *p, struct kv *kv, const char *home, bool *has_garbage_out)
 {
 	struct txn t = { .writes = NULL };
 	uint64_t schema = 0;
 
 	*has_garbage_out = false;
-	for (int tries = 0; tries < 2; tries++) {
+	for (int tries = 0; tries < 3; tries++) {
 		enum err e = kv_read_begin(kv, &t.kv);
 
 		if (e != ERR_OK)
@@ -112,10 +112,15 @@ home_setup(struct store *s, struct pool *p, struct kv *kv, bool *has_garbage_out
 		kv_read_end(t.kv);
 		if (e != ERR_OK)
 			return e;
-		if (schema != 0)
-			/* Another version's index is not touched. */
-			return schema == SCHEMA_VERSION ? ERR_OK : ERR_DENIED;
-		if ((e = create(s, p, kv)) != ERR_OK)
+		if (schema == SCHEMA_VERSION)
+			return ERR_OK;
+		/* Another version's index is not touched. */
+		if (schema != 0 && schema != SCHEMA_OLDER)
+			return ERR_DENIED;
+		e = schema == 0 ? create(s, p, kv) : home_upgrade(p, kv, home);
+		if (e == ERR_DENIED)
+			e = ERR_TEMP;
+		if (e != ERR_OK)
 			return e;
 	}
 	return ERR_CORRUPT;
