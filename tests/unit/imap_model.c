@@ -325,11 +325,14 @@ check_row(const struct model *m, const struct asked *asked, const struct answer 
 	const struct row *r)
 {
 	bool fetches = is_verb(asked, "FETCH");
+	bool unasked = !fetches && !is_verb(asked, "STORE");
 
 	if (asked != NULL && asked->uid && r->uid == 0)
 		m->broken(m, "no UID in the answer to a UID command", a->whole);
 	if (m->qresync && r->has_flags && r->uid == 0 && !fetches)
 		m->broken(m, "no UID with QRESYNC", a->whole);
+	if (m->rev2 && unasked && r->uid == 0)
+		m->broken(m, "no UID in IMAP4rev2", a->whole);
 	if (m->condstore && r->has_flags && !r->has_modseq && !fetches)
 		m->broken(m, "no MODSEQ with CONDSTORE", a->whole);
 }
@@ -547,6 +550,8 @@ see_untagged(struct model *m, const struct asked *asked, const struct answer *a)
 		see_uidfetch(m, a);
 	else if (str_eq(a->word, STR("VANISHED")))
 		see_vanished(m, asked, a);
+	else if (str_eq(a->word, STR("SEARCH")) && m->rev2)
+		m->broken(m, "SEARCH in IMAP4rev2", a->whole);
 	else if (str_eq(a->word, STR("SEARCH")) || str_eq(a->word, STR("SORT")))
 		see_found(m, asked, a);
 	else if (str_eq(a->word, STR("ESEARCH")))

@@ -11,8 +11,8 @@
  *   sequence numbers and never change, nothing is expunged while FETCH, STORE, SEARCH, SORT or
  * THREAD without UID run or no command does, the modseq of a message never goes down, what SEARCH,
  * SORT and ESEARCH name is there, each tag is answered once and in its turn, VANISHED instead of
- * EXPUNGE once QRESYNC or UIDONLY is on, MODSEQ with every change once CONDSTORE is, no RECENT with
- *   IMAP4rev2.
+ * EXPUNGE once QRESYNC or UIDONLY is on, MODSEQ with every change once CONDSTORE is; with
+ *   IMAP4rev2 no RECENT and no SEARCH, and the UID in every FETCH that was not asked for.
  * RFC 3501 7.3.1, 7.4.1; RFC 9051 7; RFC 7162 3. */
 struct known {
 	uint32_t uid; /* 0: not told yet */

@@ -168,6 +168,11 @@ test_what_a_server_must_not_say(void **state)
 		       "(7))\n",
 			false },
 		{ OPEN ENABLE("IMAP4rev2") "C:c NOOP\n* 1 RECENT\n", false },
+		{ OPEN ENABLE("IMAP4rev2") "C:c SEARCH ALL\n* SEARCH 1\n", false },
+		{ OPEN ENABLE("IMAP4rev2") "C:c NOOP\n* 1 FETCH (FLAGS ())\n", false },
+		{ OPEN ENABLE("IMAP4rev2") "C:c NOOP\n* 1 FETCH (UID 4 FLAGS ())\nc OK n\n", true },
+		{ OPEN ENABLE("IMAP4rev2") "C:c STORE 1 FLAGS ()\n* 1 FETCH (FLAGS ())\nc OK n\n",
+			true },
 		{ OPEN "C:c NOOP\n* 4 RECENT\n", false },
 		{ OPEN "C:c SELECT x\nc NO no\nC:d NOOP\n* 1 EXISTS\n", false },
 	};
