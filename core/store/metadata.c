@@ -150,7 +150,8 @@ struct metadata_op {
 	struct str mailbox;
 	struct metadata_pair *pairs;
 	size_t count;
-	unsigned entries_max;
+	unsigned entries_max, special_use;
+	bool sets_use;
 	mailbox_done_fn done;
 	void *arg;
 	struct mailbox_result r;
@@ -218,6 +219,31 @@ take_census(struct txn *t, uint32_t mailbox, uint64_t *entries_out)
 }
 
 static enum err
+is_taken(void *arg, const struct mailbox_info *m)
+{
+	const struct mailbox_row *row = arg;
+
+	return m->id != row->id && (m->special_use & row->special_use) != 0 ? ERR_EXISTS : ERR_OK;
+}
+
+/* The row that tells of the change has no value. */
+static enum err
+set_use(struct txn *t, const struct metadata_op *op, struct mailbox_row *row, uint64_t version)
+{
+	const struct metadata_pair gone = { .name = METADATA_USE };
+
+	if (row->id == METADATA_ACCOUNT || row->noselect || str_eq(op->mailbox, STR("INBOX")))
+		return ERR_DENIED;
+	row->special_use = op->special_use;
+	enum err e = mailbox_walk(t, is_taken, row);
+
+	if (e != ERR_OK)
+		return e;
+	mailbox_row_put(t, row);
+	return put_pair(t, row->id, &gone, version);
+}
+
+static enum err
 metadata_run(struct update *u, struct txn *t)
 {
 	struct metadata_op *op = CONTAINER_OF(u, struct metadata_op, op.update);
@@ -244,6 +270,10 @@ metadata_run(struct update *u, struct txn *t)
 
 		changed |= !nothing;
 		e = nothing ? ERR_OK : put_pair(t, row.id, p, version + 1);
+	}
+	if (e == ERR_OK && op->sets_use && row.special_use != op->special_use) {
+		changed = true;
+		e = set_use(t, op, &row, version + 1);
 	}
 	if (e == ERR_OK && changed)
 		meta_put(t, "metadata-version", version + 1);
@@ -276,6 +306,8 @@ store_set_metadata(struct home *h, const struct metadata_args *a, mailbox_done_f
 	op_init(&op->op, h, metadata_run, metadata_done);
 	op->mailbox = str_n(str_dup(a->mailbox), a->mailbox.n);
 	op->pairs = xcalloc(a->count, sizeof *op->pairs);
+	op->sets_use = a->sets_use;
+	op->special_use = a->special_use;
 	op->count = a->count;
 	op->entries_max = a->entries_max;
 	for (size_t i = 0; i < a->count; i++) {

@@ -10,6 +10,10 @@ enum {
 	METADATA_NAME_MAX = 400, /* lower case, as the caller makes it */
 	METADATA_ACCOUNT = 0,	 /* in place of a mailbox's id */
 };
+/* Never a row with a value: it is the mailbox's special_use, as it says of a mailbox_info. RFC
+ * 6154 4.
+ */
+#define METADATA_USE STR("/private/specialuse")
 
 /* *value_out dies with the step. ERR_NOTFOUND. */
 MUST_USE enum err
@@ -40,9 +44,13 @@ struct metadata_args {
 	const struct metadata_pair *pairs;
 	size_t count;
 	unsigned entries_max; /* of this mailbox, or the account */
+	bool sets_use;	      /* METADATA_USE, which is not among the pairs */
+	unsigned special_use;
 };
 /* All or none. r->version: of this change; 0 when there was nothing to change. ERR_NOTFOUND: no
- * such mailbox (a placeholder has them too); ERR_LIMIT: more than entries_max would be there. */
+ * such mailbox (a placeholder has them too); ERR_LIMIT: more than entries_max would be there. Of
+ * uses: ERR_EXISTS: another mailbox has one; ERR_DENIED: INBOX, a placeholder and the account have
+ * none. */
 struct store_op *
 store_set_metadata(struct home *h, const struct metadata_args *a, mailbox_done_fn done, void *arg);
 

@@ -187,16 +187,26 @@ write_metadata(const struct lister *l, const struct mailbox_info *m)
 {
 	const struct args_list *a = l->a;
 
-	for (size_t i = 0; i < a->entries_count; i++) {
-		struct str value = { NULL, 0 };
-		enum err e = metadata_get(l->t, m->id, a->entries[i], &value);
+	struct buf use;
+	enum err e = ERR_OK;
 
-		if (e != ERR_OK && e != ERR_NOTFOUND)
-			return e;
+	buf_init(&use, 200);
+	struct str uses = metadata_use(m->special_use, &use);
+
+	for (size_t i = 0; e == ERR_OK && i < a->entries_count; i++) {
+		struct str value = { NULL, 0 };
+
+		if (str_eq(a->entries[i], METADATA_USE))
+			value = uses;
+		else
+			e = metadata_get(l->t, m->id, a->entries[i], &value);
+		if (e == ERR_NOTFOUND)
+			e = ERR_OK;
 		metadata_write(l->s, m->name, a->entries[i], value, i == 0);
 	}
+	buf_fini(&use);
 	buf_addz(session_out(l->s), ")\r\n");
-	return ERR_OK;
+	return e;
 }
 
 static enum err

@@ -18,6 +18,7 @@ struct getter {
 	const struct args_metadata *a;
 	struct txn *t;
 	int64_t began_us;
+	unsigned special_use;
 	size_t name; /* of the entries that were asked for */
 	/* the last that was given of those below it */
 	size_t last_len;
@@ -79,6 +80,24 @@ give_admin(struct getter *g)
 		give(g, ADMIN, admin);
 }
 
+/* The mailbox's special use, an entry that is no row. True: that was all that was asked for. */
+static bool
+give_use(struct getter *g, struct str entry)
+{
+	struct buf b;
+
+	if (g->mailbox.n == 0 || !str_starts(METADATA_USE, entry) || g->last_len != 0)
+		return false;
+	buf_init(&b, 200);
+	struct str value = metadata_use(g->special_use, &b);
+	bool exact = entry.n == METADATA_USE.n;
+
+	if (g->a->depth == 0 ? exact : value.p != NULL && is_within(g, METADATA_USE))
+		give(g, METADATA_USE, value);
+	buf_fini(&b);
+	return exact && g->a->depth == 0;
+}
+
 /* The entry that was asked for, and those below it. ERR_EOF: enough for this step. */
 static enum err
 give_entry(struct getter *g, uint32_t id, struct str entry)
@@ -90,6 +109,8 @@ give_entry(struct getter *g, uint32_t id, struct str entry)
 		give_admin(g);
 		return ERR_OK;
 	}
+	if (give_use(g, entry))
+		return ERR_OK;
 	if (g->a->depth != 0)
 		return metadata_walk(g->t, id, entry, give_below, g);
 	enum err e = metadata_get(g->t, id, entry, &value);
@@ -122,14 +143,16 @@ give_entries(struct getter *g, uint32_t id)
 
 /* The id of a mailbox, a placeholder too; of the server 0. */
 static enum err
-find(struct txn *t, struct str name, uint32_t *id_out)
+find(struct getter *g, uint32_t *id_out)
 {
 	struct mailbox_info m;
 	enum err e = ERR_OK;
 
 	*id_out = METADATA_ACCOUNT;
-	if (name.n != 0 && (e = mailbox_find(t, name, &m)) == ERR_OK)
+	if (g->mailbox.n != 0 && (e = mailbox_find(g->t, g->mailbox, &m)) == ERR_OK) {
 		*id_out = m.id;
+		g->special_use = m.special_use;
+	}
 	return e;
 }
 
@@ -167,7 +190,7 @@ run_getmetadata(struct imap_session *s, struct cmd *c)
 	if (e != ERR_OK)
 		return cmd_fail(s, c, e);
 	g->began_us = clock_us();
-	e = find(g->t, g->mailbox, &id);
+	e = find(g, &id);
 	if (e == ERR_OK)
 		e = give_entries(g, id);
 	store_read_end(g->t);
@@ -219,19 +242,45 @@ refused(struct imap_session *s, struct cmd *c)
 	return false;
 }
 
+/* "\Sent", "\Sent \Archive". False: not all are known; \All and \Flagged are views of other
+ * mailboxes, which we do not make. */
+static bool
+parse_uses(struct str value, unsigned *out)
+{
+	struct str word;
+
+	*out = 0;
+	while (value.n != 0) {
+		(void)str_cut(value, ' ', &word, &value);
+		unsigned bit = special_use_parse(word);
+
+		if (bit == 0 || (bit & (USE_ALL | USE_FLAGGED)) != 0)
+			return false;
+		*out |= bit;
+	}
+	return true;
+}
+
+static enum step
+finish_set(struct imap_session *s, struct cmd *c)
+{
+	if (c->op_err == ERR_LIMIT)
+		return cmd_no(c, "METADATA TOOMANY", "Too many entries");
+	if (c->op_err == ERR_EXISTS || c->op_err == ERR_DENIED)
+		return cmd_no(
+			c, "USEATTR", "Another mailbox has this use, or this one can have none");
+	return c->op_err == ERR_OK ? cmd_ok(c, "Metadata set") : cmd_fail(s, c, c->op_err);
+}
+
 enum step
 run_setmetadata(struct imap_session *s, struct cmd *c)
 {
 	const struct args_metadata *a = &c->a.metadata;
-	struct metadata_args set = { .count = a->names_count,
-		.entries_max = s->imap->limits.metadata_entries };
+	struct metadata_args set = { .entries_max = s->imap->limits.metadata_entries };
 	struct metadata_pair *pairs;
 
-	if (c->phase++ != 0) {
-		if (c->op_err == ERR_LIMIT)
-			return cmd_no(c, "METADATA TOOMANY", "Too many entries");
-		return c->op_err == ERR_OK ? cmd_ok(c, "Metadata set") : cmd_fail(s, c, c->op_err);
-	}
+	if (c->phase++ != 0)
+		return finish_set(s, c);
 	if (refused(s, c))
 		return STEP_DONE;
 	enum err e = name_of(s, a, &set.mailbox);
@@ -241,8 +290,15 @@ run_setmetadata(struct imap_session *s, struct cmd *c)
 	pairs = arena_calloc(s->arena, a->names_count, sizeof *pairs);
 	if (pairs == NULL)
 		return cmd_fail(s, c, ERR_LIMIT);
-	for (size_t i = 0; i < a->names_count; i++)
-		pairs[i] = (struct metadata_pair){ a->names[i], a->values[i] };
+	for (size_t i = 0; i < a->names_count; i++) {
+		if (!str_eq(a->names[i], METADATA_USE)) {
+			pairs[set.count++] = (struct metadata_pair){ a->names[i], a->values[i] };
+			continue;
+		}
+		set.sets_use = true;
+		if (!parse_uses(a->values[i], &set.special_use))
+			return cmd_no(c, "USEATTR", "Special use is unknown here");
+	}
 	set.pairs = pairs;
 	c->op = store_set_metadata(s->home, &set, on_set, s);
 	return STEP_WAIT;

@@ -106,6 +106,16 @@ metadata_write(const struct imap_session *s, struct str name, struct str entry, 
 	}
 }
 
+struct str
+metadata_use(unsigned uses, struct buf *b)
+{
+	for (; uses != 0; uses &= uses - 1) {
+		buf_addz(b, b->n != 0 ? " " : "");
+		buf_addz(b, special_use_name(uses & -uses));
+	}
+	return b->n != 0 ? buf_str(b) : (struct str){ NULL, 0 };
+}
+
 enum err
 status_write(struct imap_session *s, struct txn *t, const struct mailbox_info *m, struct str name,
 	unsigned items)

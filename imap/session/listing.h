@@ -31,6 +31,10 @@ void
 metadata_write(const struct imap_session *s, struct str name, struct str entry, struct str value,
 	bool first);
 
+/* What METADATA_USE is: "\Sent", with several a blank between them; p NULL: none. b holds it. */
+struct str
+metadata_use(unsigned uses, struct buf *b);
+
 /* "* STATUS "Sent" (MESSAGES 2 SIZE 4711)"; items: STATUS_ of args_list.h. m is of this step, and
  * selectable. */
 MUST_USE enum err

@@ -137,8 +137,8 @@ static const struct grammar_rule {
 
 	/* ---- METADATA, QUOTA, NOTIFY; RFC 5464, 9208, 5465 ---- */
 	{ "mailbox-or-server", ALTERNATIVES("\"\"", "INBOX", "<mailbox>") },
-	{ "entry", ALTERNATIVES("/private/comment", "/shared/comment", "/private/vendor/a/b",
-			   "\"/private/comment\"") },
+	{ "entry", ALTERNATIVES("/private/specialuse", "/private/comment", "/shared/comment",
+			   "/private/vendor/a/b", "\"/private/comment\"") },
 	{ "getmetadata",
 		ALTERNATIVES("<mailbox-or-server> <entry>", "<mailbox-or-server> (<entry> <entry>)",
 			"(MAXSIZE <number>) INBOX <entry>", "(DEPTH infinity) INBOX (<entry>)",

@@ -462,6 +462,46 @@ metadata_steps(void **state)
 	SILENT(c, "* METADATA");
 }
 
+/* RFC 6154 4, 5.4: a mailbox's use is an entry too. */
+static void
+metadata_use_of(void **state)
+{
+	(void)state;
+	EXPECT(c, "OK", "GETMETADATA Sent /private/specialuse");
+	SAID(c, "* METADATA \"Sent\" (/private/specialuse \"\\\\Sent\")\r\n");
+	EXPECT(c, "OK", "GETMETADATA INBOX /private/specialuse");
+	SAID(c, "(/private/specialuse NIL)");
+	EXPECT(c, "OK", "GETMETADATA (DEPTH infinity) Sent (/private /private/special)");
+	assert_int_equal(lines("* METADATA"), 1);
+	EXPECT(c, "OK", "GETMETADATA (DEPTH infinity) INBOX /private");
+	SILENT(c, "* METADATA");
+	/* as webmail moves a use: taken away there, set here */
+	EXPECT(c, "OK", "CREATE \"Sent Items\"");
+	EXPECT(c, "NO [USEATTR]",
+		"SETMETADATA \"Sent Items\" (/private/a \"1\" /private/specialuse \"\\\\Sent\")");
+	EXPECT(c, "OK", "GETMETADATA \"Sent Items\" /private/a");
+	SAID(c, "(/private/a NIL)");
+	EXPECT(c, "OK", "SETMETADATA Sent (/private/specialuse NIL)");
+	EXPECT(c, "OK",
+		"SETMETADATA \"Sent Items\" (/private/a \"1\" /private/specialuse \"\\\\sent\")");
+	EXPECT(c, "OK", "LIST (SPECIAL-USE) \"\" Sent* RETURN (METADATA (/private/specialuse))");
+	assert_int_equal(lines("* LIST"), 1);
+	SAID(c, "\"/\" \"Sent Items\"\r\n"
+		"* METADATA \"Sent Items\" (/private/specialuse \"\\\\Sent\")\r\n");
+	EXPECT(c, "OK",
+		"SETMETADATA \"Sent Items\" (/private/specialuse \"\\\\Sent \\\\Important\")");
+	EXPECT(c, "OK", "GETMETADATA \"Sent Items\" (/private/specialuse /private/a)");
+	SAID(c, "(/private/specialuse \"\\\\Sent \\\\Important\" /private/a \"1\")");
+	EXPECT(c, "NO [USEATTR]", "SETMETADATA Sent (/private/specialuse \"\\\\Nonsense\")");
+	EXPECT(c, "NO [USEATTR]", "SETMETADATA Sent (/private/specialuse \"\\\\All\")");
+	EXPECT(c, "NO [USEATTR]", "SETMETADATA INBOX (/private/specialuse \"\\\\Important\")");
+	EXPECT(c, "NO [USEATTR]", "SETMETADATA \"\" (/private/specialuse \"\\\\Important\")");
+	EXPECT(c, "OK", "SETMETADATA INBOX (/private/specialuse NIL)");
+	EXPECT(c, "OK", "SETMETADATA \"Sent Items\" (/private/specialuse \"\")");
+	EXPECT(c, "OK", "LIST (SPECIAL-USE) \"\" Sent*");
+	SILENT(c, "* LIST");
+}
+
 /* They go where their mailbox goes. */
 static void
 metadata_moves(void **state)
@@ -658,6 +698,7 @@ main(void)
 		cmocka_unit_test(quota_texts),
 		TEST(metadata),
 		TEST(metadata_steps),
+		TEST(metadata_use_of),
 		TEST(metadata_moves),
 		TEST(list_metadata),
 		TEST(old_names),

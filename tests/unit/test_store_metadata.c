@@ -222,6 +222,41 @@ test_with_their_mailbox(void **state)
 	assert_clean(f);
 }
 
+/* A use is changed like an entry, and is no row. */
+static void
+test_use(void **state)
+{
+	struct fix *f = *state;
+	struct mailbox_info info;
+	struct metadata_args a = { .mailbox = STR("mine"),
+		.entries_max = ENTRIES_MAX,
+		.sets_use = true,
+		.special_use = USE_JUNK };
+
+	assert_int_equal(fix_create(f, "mine"), ERR_OK);
+	(void)store_set_metadata(f->home, &a, fix_on_mailbox, f);
+	assert_int_equal(fix_wait(f), ERR_EXISTS);
+	assert_int_equal(version(f), 0);
+	assert_int_equal(fix_delete(f, "Junk"), ERR_OK);
+	for (int i = 0; i < 2; i++) {
+		(void)store_set_metadata(f->home, &a, fix_on_mailbox, f);
+		assert_int_equal(fix_wait(f), ERR_OK);
+		assert_int_equal(f->mailbox.version, i == 0 ? 1 : 0);
+	}
+	assert_int_equal(fix_find(f, "mine", &info), ERR_OK);
+	assert_int_equal(info.special_use, USE_JUNK);
+	assert_value(f, "mine", "/private/specialuse", NULL);
+	assert_changes(f, 0, "box:/private/specialuse@1");
+	assert_int_equal(fix_create(f, "holder/x"), ERR_OK);
+	a.special_use = USE_IMPORTANT;
+	for (int i = 0; i < 3; i++) {
+		a.mailbox = i == 0 ? STR("INBOX") : i == 1 ? STR("holder") : STR_EMPTY;
+		(void)store_set_metadata(f->home, &a, fix_on_mailbox, f);
+		assert_int_equal(fix_wait(f), ERR_DENIED);
+	}
+	assert_clean(f);
+}
+
 int
 main(void)
 {
@@ -229,6 +264,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_versions, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_limits, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_with_their_mailbox, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_use, setup, teardown),
 	};
 
 	return cmocka_run_group_tests_name("store_metadata", tests, NULL, NULL);
