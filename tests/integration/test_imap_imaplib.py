@@ -131,6 +131,29 @@ def test_capabilities_after_login(postroom):
     c.logout()
 
 
+def test_a_client_that_enables_the_second_revision(postroom):
+    """RFC 9051: names in UTF-8, ESEARCH, nothing of what is recent; beside it, the first one."""
+    c, old = (postroom.imap("carmen.ortega@example.org") for _ in range(2))
+    assert "IMAP4REV2" in c.capabilities
+    c.enable("IMAP4rev2")
+    assert c.response("ENABLED")[1] == [b"IMAP4rev2"]
+    c._encoding = "utf-8"
+    ok(c.create('"Entwürfe"'))
+    assert any('"Entwürfe"'.encode() in line for line in ok(c.list()))
+    assert any(b'"Entw&APw-rfe"' in line for line in ok(old.list()))
+    ok(c.append('"Entwürfe"', "", None, MAIL))
+    ok(c.select('"Entwürfe"'))
+    assert c.response("RECENT")[1] == [None] and c.response("LIST")[1] != [None]
+    assert ok(c.search(None, "ALL")) == [None]
+    assert re.search(rb'\(TAG "[^"]+"\) ALL 1$', c.response("ESEARCH")[1][0])
+    assert ok(old.select("Entw&APw-rfe")) == [b"1"]
+    assert ok(old.search(None, "ALL")) == [b"1"]
+    c.logout()
+    ok(old.close())
+    ok(old.delete("Entw&APw-rfe"))
+    old.logout()
+
+
 def test_default_mailboxes_have_their_special_use(postroom):
     c = postroom.imap("carmen.ortega@example.org")
     lines = b"\n".join(ok(c.list()))
