@@ -127,7 +127,7 @@ def messages():
         "long-fold": long_fold(250000),
         "addresses-100000": addresses(100000),
         "open-comments": open_comments(200000),
-        "open-groups": open_groups(100000),
+        "open-groups": open_groups(20000),
         "fields-100000": fields(100000),
         "encoded-words": encoded_words(50000),
         "zeros": zeros(1024 * 1024),

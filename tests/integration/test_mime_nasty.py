@@ -79,7 +79,7 @@ def test_nasty_through_the_server(mailbox, name):
     assert mailbox.append("nasty", None, None, want)[0] == "OK"
     kind, count = mailbox.select("nasty")
     n = count[0].decode()
-    values = mimecompare.fetch(mailbox, n)[int(n)]
+    values = mimecompare.fetch(mailbox, n, ["ENVELOPE", "BODYSTRUCTURE"])[int(n)]
     assert len(values["ENVELOPE"]) == 10
     kind, parts = mailbox.fetch(n, "(RFC822.SIZE BODY.PEEK[])")
     assert kind == "OK" and parts[0][1] == want

@@ -170,7 +170,8 @@ MESSAGES = {
     "rfc822-mixed": multipart(A, "Content-Type: message/rfc822\n\n" + INNER),
     "rfc822-multipart": multipart(A, "Content-Type: message/rfc822\n\n" + multipart(
         A, B).replace("--b", "--c").replace("=b", "=c")),
-    "rfc822-twice": leaf("Content-Type: message/rfc822", "Subject: one\nContent-Type: message/rfc822\n\n" + INNER),
+    "rfc822-twice": leaf("Content-Type: message/rfc822",
+                         "Subject: one\nContent-Type: message/rfc822\n\n" + INNER),
     "rfc822-header": multipart("Content-Type: message/rfc822\n\nSubject: header only", A),
     "rfc822-disposition": multipart("Content-Type: message/rfc822; name=x\n"
                                     "Content-Disposition: attachment; filename=x.eml\n\n" + INNER),
@@ -219,7 +220,8 @@ def random_multipart(pick, depth=0):
 def messages():
     out = {}
     for name, address in ADDRESSES.items():
-        out[f"address {name}"] = crlf(f"From: {address}\nTo: {address}\nCc: x@example.org, {address}\n\nbody\n")
+        out[f"address {name}"] = crlf(
+            f"From: {address}\nTo: {address}\nCc: x@example.org, {address}\n\nbody\n")
     for name, fields in FIELDS.items():
         out[f"envelope {name}"] = crlf(f"{fields}\n\nbody\n")
     for name, text in BROKEN.items():
