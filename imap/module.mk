@@ -47,6 +47,7 @@ imap_libimap_a_SOURCES = \
 	imap/mailbox/cmd_select.c \
 	imap/mailbox/cmd_status.c \
 	imap/search/aside.c imap/search/aside.h \
+	imap/search/batch.c imap/search/batch.h \
 	imap/search/cmd_search.c \
 	imap/search/match.c imap/search/match.h \
 	imap/search/order.c imap/search/order.h \

@@ -101,24 +101,54 @@ strip_all(struct str s, bool *reply)
 	}
 }
 
-void
-subject_base(struct buf *out, struct str value, bool *is_reply_out)
+enum { PLAIN_MAX = 500 };
+
+/* As most are: printable ASCII without encoded words. One blank for several; 0: it is another. */
+static size_t
+copy_plain(char *out, struct str value)
 {
-	struct buf text;
-	bool reply = false;
 	size_t n = 0;
 
-	buf_init(&text, value.n * 4 + 16);
-	encoded_decode(&text, value);
-	/* step 1: every run of white space is one space */
-	char *p = text.mem != NULL ? text.mem + text.head : NULL;
+	if (value.n > PLAIN_MAX)
+		return 0;
+	for (size_t i = 0; i < value.n; i++) {
+		char c = value.p[i];
 
-	for (size_t i = 0; i < text.n; i++) {
+		if (c < ' ' || c > '~' || (c == '?' && i != 0 && value.p[i - 1] == '='))
+			return 0;
+		if (c != ' ' || n == 0 || out[n - 1] != ' ')
+			out[n++] = c;
+	}
+	return n;
+}
+
+/* Step 1: what is encoded is decoded, and every run of white space is one space. */
+static struct str
+decode(struct buf *text, struct str value)
+{
+	size_t n = 0;
+
+	encoded_decode(text, value);
+	char *p = text->mem != NULL ? text->mem + text->head : NULL;
+
+	for (size_t i = 0; i < text->n; i++) {
 		if (is_blank(p[i]) && n != 0 && p[n - 1] == ' ')
 			continue;
 		p[n++] = is_blank(p[i]) ? ' ' : p[i];
 	}
-	charset_fold(out, strip_all(str_n(p, n), &reply));
+	return str_n(p, n);
+}
+
+void
+subject_base(struct buf *out, struct str value, bool *is_reply_out)
+{
+	struct buf text;
+	char plain[PLAIN_MAX];
+	size_t n = copy_plain(plain, value);
+	bool reply = false;
+
+	buf_init(&text, value.n * 4 + 16);
+	charset_fold(out, strip_all(n != 0 ? str_n(plain, n) : decode(&text, value), &reply));
 	buf_fini(&text);
 	if (is_reply_out != NULL)
 		*is_reply_out = reply;

@@ -8,21 +8,20 @@
 #include "core/store/record.h"
 
 static enum err
-from_row(struct txn *t, uint64_t id, struct str row, struct message *out)
+from_row(struct txn *t, uint64_t id, struct str row, struct record *r, struct message *out)
 {
-	struct record r;
-	enum err e = record_decode(row, &r);
+	enum err e = record_decode(row, r);
 
 	if (e != ERR_OK)
 		return e;
 	*out = (struct message){
 		.id = id,
-		.size = r.size,
-		.header_size = r.header_size,
-		.sent_sec = r.sent_sec,
-		.sent_zone_min = r.sent_zone_min,
-		.has_sent = r.has_sent,
-		.thread = r.thread,
+		.size = r->size,
+		.header_size = r->header_size,
+		.sent_sec = r->sent_sec,
+		.sent_zone_min = r->sent_zone_min,
+		.has_sent = r->has_sent,
+		.thread = r->thread,
 		.txn = t,
 		.record = row,
 	};
@@ -32,11 +31,12 @@ from_row(struct txn *t, uint64_t id, struct str row, struct message *out)
 enum err
 message_get(struct txn *t, uint64_t id, struct message *out)
 {
+	struct record r;
 	struct key k;
 	struct str row;
 	enum err e = txn_get(t, KV_MESSAGE, key_id(&k, id), &row);
 
-	return e == ERR_OK ? from_row(t, id, row, out) : e;
+	return e == ERR_OK ? from_row(t, id, row, &r, out) : e;
 }
 
 enum { PASS_MAX = 4 }; /* rows that are cheaper to pass than to search */
@@ -68,8 +68,9 @@ placed_at(struct message_scan *s, enum err e, struct str key, struct str row)
 	return e == ERR_EOF ? ERR_NOTFOUND : e;
 }
 
-enum err
-message_scan_get(struct message_scan *s, uint64_t id, struct message *out)
+/* The row of id into s->row. */
+static enum err
+find_row(struct message_scan *s, uint64_t id)
 {
 	struct str key = STR_EMPTY, row = STR_EMPTY;
 	struct key k;
@@ -87,7 +88,60 @@ message_scan_get(struct message_scan *s, uint64_t id, struct message *out)
 	}
 	if (e != ERR_OK)
 		return e;
-	return s->at == id ? from_row(s->txn, id, s->row, out) : ERR_NOTFOUND;
+	return s->at == id ? ERR_OK : ERR_NOTFOUND;
+}
+
+enum err
+message_scan_get(struct message_scan *s, uint64_t id, struct message *out)
+{
+	struct record r;
+	enum err e = find_row(s, id);
+
+	return e == ERR_OK ? from_row(s->txn, id, s->row, &r, out) : e;
+}
+
+enum { LINE_BYTES = 64, AHEAD_BYTES = 768 };
+
+/* The date comes with the row; what lies in the cache is not worth it. */
+static void
+fetch_ahead(const struct record *r, enum message_part part)
+{
+	enum record_section s = part == MESSAGE_FIELDS ? RECORD_FIELDS : RECORD_ENVELOPE;
+	struct str run;
+
+	if (part == MESSAGE_DATE || (r->in_cache & 1u << s) != 0 ||
+		record_section(r, STR_EMPTY, s, &run) != ERR_OK)
+		return;
+	for (size_t i = 0; i < run.n && i < AHEAD_BYTES; i += LINE_BYTES)
+		__builtin_prefetch(run.p + i);
+}
+
+enum err
+message_scan_some(struct message_scan *s, const uint64_t *ids, size_t n, enum message_part part,
+	struct message *out)
+{
+	struct str rows[MESSAGE_SOME_MAX];
+
+	for (size_t i = 0; i < n; i++) {
+		enum err e = find_row(s, ids[i]);
+
+		if (e != ERR_OK && e != ERR_NOTFOUND)
+			return e;
+		rows[i] = e == ERR_OK ? s->row : STR_EMPTY;
+	}
+	for (size_t i = 0; i < n; i++) {
+		struct record r;
+
+		out[i].id = 0;
+		if (rows[i].n == 0)
+			continue;
+		enum err e = from_row(s->txn, ids[i], rows[i], &r, &out[i]);
+
+		if (e != ERR_OK)
+			return e;
+		fetch_ahead(&r, part);
+	}
+	return ERR_OK;
 }
 
 static enum err

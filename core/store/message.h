@@ -38,6 +38,14 @@ MUST_USE enum err
 message_scan_get(struct message_scan *s, uint64_t id, struct message *out);
 void
 message_scan_end(struct message_scan *s);
+/* Several at once, which takes much less time than one after the other: the memory of them all is
+ * fetched side by side. part: what is looked at then. One that is not there (ERR_NOTFOUND from
+ * message_get) has the id 0. */
+enum message_part { MESSAGE_NONE, MESSAGE_DATE, MESSAGE_ENVELOPE, MESSAGE_FIELDS };
+enum { MESSAGE_SOME_MAX = 16 };
+MUST_USE enum err
+message_scan_some(struct message_scan *s, const uint64_t *ids, size_t n, enum message_part part,
+	struct message *out);
 
 /* "(date subject from ...)". RFC 3501 7.4.2. */
 MUST_USE enum err

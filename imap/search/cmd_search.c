@@ -4,15 +4,15 @@
 #include <time.h>
 
 #include "core/base/clock.h"
+#include "imap/search/batch.h"
 #include "imap/search/match.h"
 #include "imap/search/result.h"
 #include "imap/search/sort.h"
 #include "imap/search/thread_job.h"
 #include "imap/session/commands.h"
 #include "imap/session/limit.h"
-#include "imap/session/rows.h"
 
-enum { COST_LOOK = 2048 };
+enum { COST_LOOK = 2048, TAKE_MAX = 65536 };
 enum { SEARCH_BEGIN, SEARCH_JUDGE, SEARCH_ARRANGE, SEARCH_SAY };
 
 struct search_state {
@@ -115,71 +115,126 @@ found(struct search_result *r, const struct entry *e)
 		r->modseq = e->modseq;
 }
 
-/* ERR_AGAIN: the step is full; ERR_EOF: all were judged. */
+/* ERR_EOF: there is nothing more to judge. */
 static enum err
-judge_some(struct imap_session *s, struct search_state *st, struct rows *rows,
-	const struct match_step *step)
+fill(struct imap_session *s, struct search_state *st, struct batch *b, uint32_t *first_seq)
 {
-	int64_t began = clock_us();
-	uint64_t cost = 0, look = COST_LOOK;
-	uint32_t uid, seq;
+	uint32_t uid = st->uid, seq;
 
-	while (view_next(s->sel.view, st->uid, &uid, &seq) && uid <= st->last_uid) {
-		const struct entry *entry;
+	batch_clear(b);
+	while (!batch_is_full(b) && view_next(s->sel.view, uid, &uid, &seq) &&
+		uid <= st->last_uid) {
+		enum err e = batch_add(b, uid);
+
+		if (e != ERR_OK)
+			return e;
+		if (b->n == 1)
+			*first_seq = seq;
+		if (uid++ == UINT32_MAX)
+			break;
+	}
+	return b->n != 0 ? batch_load(b, matcher_part(&st->matcher)) : ERR_EOF;
+}
+
+struct judge {
+	struct match_step step;
+	int64_t began;
+	uint64_t cost, look;
+	uint32_t first_seq;
+	bool loaded;
+};
+
+/* Those of the batch; st->uid is where to go on after an error. */
+static enum err
+judge_batch(struct imap_session *s, struct search_state *st, struct batch *b, struct judge *j)
+{
+	for (uint32_t i = 0; i < b->n; i++) {
 		bool match = false;
-		enum err e = rows_get(rows, uid, &entry);
+		enum err e = b->missing[i] ? ERR_NOTFOUND : ERR_OK;
 
+		st->uid = b->uids[i];
+		j->step.loaded = j->loaded ? &b->messages[i] : NULL;
 		if (e == ERR_OK)
-			e = matcher_run(&st->matcher, step, seq, entry, &match, &cost);
+			e = matcher_run(&st->matcher, &j->step, j->first_seq + i, &b->entries[i],
+				&match, &j->cost);
 		if (e == ERR_NOTFOUND)
 			st->missing = true;
 		else if (e != ERR_OK)
 			return e;
 		if (match)
-			found(&st->result, entry);
+			found(&st->result, &b->entries[i]);
+		if (st->uid == UINT32_MAX)
+			return ERR_EOF;
+		st->uid++;
+		if (++j->cost < j->look)
+			continue;
+		if (session_enough(s, j->began))
+			return ERR_AGAIN;
+		j->look = j->cost + COST_LOOK;
+	}
+	return ERR_OK;
+}
+
+/* ERR_AGAIN: the step is full; ERR_EOF: all were judged. */
+static enum err
+judge_some(struct imap_session *s, struct search_state *st, struct batch *b)
+{
+	struct judge j = {
+		.step = { .scan = &b->scan,
+			.keywords = &b->rows.keywords,
+			/* nothing is \Recent in IMAP4rev2 */
+			.recent_from =
+				(s->modes & MODE_REV2) != 0 ? UINT32_MAX : s->sel.recent_from },
+		.began = clock_us(),
+		.look = COST_LOOK,
+		.loaded = matcher_part(&st->matcher) != MESSAGE_NONE,
+	};
+	enum err e;
+
+	do {
+		e = fill(s, st, b, &j.first_seq);
+		if (e == ERR_OK)
+			e = judge_batch(s, st, b, &j);
+	} while (e == ERR_OK);
+	return e;
+}
+
+/* Those that SORT and THREAD find gone when they load them are left out then. */
+static enum step
+take_all(struct imap_session *s, struct cmd *c, struct search_state *st)
+{
+	struct search_result *r = &st->result;
+	uint32_t uid, seq;
+
+	for (unsigned n = 0; view_next(s->sel.view, st->uid, &uid, &seq); n++) {
+		if (n == TAKE_MAX)
+			return STEP_MORE;
+		uidset_add(&r->uids, uid, uid);
+		r->count++;
 		if (uid == UINT32_MAX)
 			break;
 		st->uid = uid + 1;
-		if (++cost >= look) {
-			if (session_enough(s, began))
-				return ERR_AGAIN;
-			look = cost + COST_LOOK;
-		}
 	}
-	return ERR_EOF;
-}
-
-static enum err
-judge_rows(struct imap_session *s, struct search_state *st, struct rows *rows)
-{
-	struct message_scan scan;
-	const struct match_step step = {
-		.scan = &scan,
-		.keywords = &rows->keywords,
-		/* nothing is \Recent in IMAP4rev2 */
-		.recent_from = (s->modes & MODE_REV2) != 0 ? UINT32_MAX : s->sel.recent_from,
-	};
-	enum err e = message_scan_begin(&scan, rows->txn);
-
-	if (e != ERR_OK)
-		return e;
-	e = judge_some(s, st, rows, &step);
-	message_scan_end(&scan);
-	return e;
+	c->phase = SEARCH_ARRANGE;
+	return STEP_MORE;
 }
 
 static enum step
 judge(struct imap_session *s, struct cmd *c, struct search_state *st)
 {
-	struct rows rows;
-	enum err e = rows_begin(&rows, s, st->uid);
+	struct batch b;
+
+	if ((c->a.search.sort_count != 0 || c->a.search.is_thread) &&
+		matcher_takes_all(&st->matcher))
+		return take_all(s, c, st);
+	enum err e = batch_begin(&b, s, st->uid);
 
 	if (e == ERR_AGAIN)
 		return STEP_MORE;
 	if (e != ERR_OK)
 		return cmd_fail(s, c, e);
-	e = judge_rows(s, st, &rows);
-	rows_end(&rows);
+	e = judge_some(s, st, &b);
+	batch_end(&b);
 	if (e == ERR_AGAIN) {
 		session_progress(s, c, view_rank(s->sel.view, st->uid), view_count(s->sel.view));
 		return STEP_MORE;

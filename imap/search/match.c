@@ -225,6 +225,31 @@ matcher_bounds(const struct matcher *m, uint32_t *lo_out, uint32_t *hi_out)
 			narrow(m, c, lo_out, hi_out);
 }
 
+static enum message_part
+part_of(const struct search_node *n)
+{
+	if (n == NULL || cost_of(n) != COST_RECORD)
+		return MESSAGE_NONE;
+	if (n->kind == SEARCH_AND || n->kind == SEARCH_OR || n->kind == SEARCH_NOT)
+		return part_of(n->first);
+	return n->kind == SEARCH_HEADER ? MESSAGE_FIELDS : MESSAGE_DATE;
+}
+
+enum message_part
+matcher_part(const struct matcher *m)
+{
+	return part_of(m->root);
+}
+
+bool
+matcher_takes_all(const struct matcher *m)
+{
+	for (const struct search_node *c = m->root->first; c != NULL; c = c->next)
+		if (c->kind != SEARCH_AND || c->first != NULL)
+			return false;
+	return m->root->kind == SEARCH_AND;
+}
+
 void
 matcher_use_pool(struct matcher *m, struct pool *p, void (*fn)(void *arg), void *arg)
 {
@@ -242,7 +267,7 @@ struct target {
 	uint32_t seq;
 	uint64_t cost;
 	bool has_record, has_file, has_mime, mapped;
-	struct message msg;
+	struct message own, *msg; /* own, unless it was loaded */
 	struct mime mime;
 	struct str file;
 	enum err err; /* the first one; the result does not count then */
@@ -262,7 +287,9 @@ need_record(struct target *t)
 	if (t->has_record || t->err != ERR_OK)
 		return t->err == ERR_OK;
 	t->cost += 8;
-	t->has_record = !failed(t, message_scan_get(t->step->scan, t->entry->msg, &t->msg));
+	t->msg = t->step->loaded != NULL ? t->step->loaded : &t->own;
+	t->has_record = t->msg != &t->own ||
+			!failed(t, message_scan_get(t->step->scan, t->entry->msg, &t->own));
 	return t->has_record;
 }
 
@@ -306,7 +333,7 @@ match_aside(struct target *t, const struct search_node *n, bool *out)
 		(void)ask_aside(t, n, NULL);
 		return t->err;
 	}
-	if (!need_record(t) || failed(t, message_mime(&t->msg, &mime)))
+	if (!need_record(t) || failed(t, message_mime(t->msg, &mime)))
 		return t->err;
 	(void)ask_aside(t, n, &mime);
 	mime_fini(&mime);
@@ -431,7 +458,7 @@ need_mime(struct target *t)
 		return true;
 	if (!need_record(t) || !need_file(t))
 		return false;
-	t->has_mime = !failed(t, message_mime(&t->msg, &t->mime));
+	t->has_mime = !failed(t, message_mime(t->msg, &t->mime));
 	return t->has_mime;
 }
 
@@ -497,7 +524,7 @@ match_header(struct target *t, const struct search_node *n)
 	struct str run;
 
 	if (n->prepared->kept) {
-		if (!need_record(t) || failed(t, message_fields(&t->msg, &run)))
+		if (!need_record(t) || failed(t, message_fields(t->msg, &run)))
 			return false;
 		return match_kept(n, run);
 	}
@@ -526,9 +553,9 @@ match_body(struct target *t, const struct search_node *n)
 static int
 compare_sent(struct target *t, const struct search_node *n)
 {
-	if (!need_record(t) || !t->msg.has_sent)
+	if (!need_record(t) || !t->msg->has_sent)
 		return 2;
-	int64_t day = date_day(t->msg.sent_sec, t->msg.sent_zone_min);
+	int64_t day = date_day(t->msg->sent_sec, t->msg->sent_zone_min);
 
 	return day < n->day ? -1 : day > n->day;
 }
@@ -628,7 +655,7 @@ matches(struct target *t, const struct search_node *n)
 	case SEARCH_EMAILID:
 		return n->flag != 0 && e->msg == n->size;
 	case SEARCH_THREADID:
-		return n->flag != 0 && need_record(t) && t->msg.thread == n->size;
+		return n->flag != 0 && need_record(t) && t->msg->thread == n->size;
 	case SEARCH_HEADER:
 		return match_header(t, n);
 	case SEARCH_BODY:

@@ -51,8 +51,16 @@ matcher_fini(struct matcher *m);
 void
 matcher_use_pool(struct matcher *m, struct pool *p, void (*fn)(void *arg), void *arg);
 
+/* What of the index every message is asked for first. */
+enum message_part
+matcher_part(const struct matcher *m);
+/* ALL: there is nothing to judge. */
+bool
+matcher_takes_all(const struct matcher *m);
+
 struct match_step {
 	struct message_scan *scan;
+	struct message *loaded; /* of the entry, or NULL: it is looked up when it is needed */
 	const struct keywords *keywords;
 	uint32_t recent_from;
 };

@@ -6,11 +6,11 @@
 
 #include "core/base/clock.h"
 #include "core/base/xalloc.h"
+#include "imap/search/batch.h"
 #include "imap/search/order.h"
 #include "imap/search/sortkey.h"
-#include "imap/session/rows.h"
 
-enum { LOOK_EVERY = 64, MOVES = 8192 };
+enum { LOOK_EVERY = 4, MOVES = 8192 };
 
 struct sort {
 	struct sortkey key;
@@ -45,60 +45,56 @@ sort_free(struct sort *t)
 }
 
 static enum err
-load_one(struct sort *t, struct rows *rows, struct message_scan *scan, uint32_t uid)
+load_some(struct sort *t, struct batch *b, struct search_result *r, bool *missing)
 {
-	const struct entry *entry;
-	struct message m;
-	enum err e = rows_get(rows, uid, &entry);
+	enum err e = ERR_OK;
 
-	if (e == ERR_OK && t->key.needs_record)
-		e = message_scan_get(scan, entry->msg, &m);
-	if (e == ERR_OK)
-		e = sortkey_make(&t->key, entry, &m);
-	return e == ERR_OK ? order_add(&t->order, buf_str(&t->key.key), uid) : e;
+	for (size_t i = 0; e == ERR_OK && i < b->n; i++) {
+		if (b->missing[i]) {
+			uidset_remove(&r->uids, b->uids[i], b->uids[i]);
+			*missing = true;
+			continue;
+		}
+		e = sortkey_make(&t->key, &b->entries[i], &b->messages[i]);
+		if (e == ERR_OK)
+			e = order_add(&t->order, buf_str(&t->key.key), b->uids[i]);
+	}
+	return e;
 }
 
 /* ERR_AGAIN: the step is full. */
 static enum err
-load_rows(struct imap_session *s, struct sort *t, struct search_result *r, struct rows *rows,
+load_rows(struct imap_session *s, struct sort *t, struct search_result *r, struct batch *b,
 	bool *missing)
 {
 	int64_t began = clock_us();
-	struct message_scan scan;
-	uint32_t uid;
-	enum err e = message_scan_begin(&scan, rows->txn);
+	enum err e;
 
-	if (e != ERR_OK)
-		return e;
-	for (unsigned n = 1; e == ERR_OK && walk_at(&t->walk, &t->found, &uid); n++) {
-		e = load_one(t, rows, &scan, uid);
-		if (e == ERR_NOTFOUND) {
-			uidset_remove(&r->uids, uid, uid);
-			*missing = true;
-			e = ERR_OK;
-		}
-		walk_step(&t->walk, &t->found);
-		if (e == ERR_OK && n % LOOK_EVERY == 0 && session_enough(s, began))
-			e = ERR_AGAIN;
+	for (unsigned n = 1;; n++) {
+		e = batch_next(b, &t->walk, &t->found, t->key.part);
+		if (e == ERR_OK)
+			e = load_some(t, b, r, missing);
+		if (e != ERR_OK || b->n == 0)
+			return e;
+		if (n % LOOK_EVERY == 0 && session_enough(s, began))
+			return ERR_AGAIN;
 	}
-	message_scan_end(&scan);
-	return e;
 }
 
 static enum err
 load(struct imap_session *s, struct cmd *c, struct sort *t, struct search_result *r, bool *missing)
 {
-	struct rows rows;
+	struct batch b;
 	uint32_t uid;
 
 	if (!walk_at(&t->walk, &t->found, &uid))
 		return ERR_OK;
-	enum err e = rows_begin(&rows, s, uid);
+	enum err e = batch_begin(&b, s, uid);
 
 	if (e != ERR_OK)
 		return e;
-	e = load_rows(s, t, r, &rows, missing);
-	rows_end(&rows);
+	e = load_rows(s, t, r, &b, missing);
+	batch_end(&b);
 	if (e == ERR_AGAIN)
 		session_progress(s, c, t->order.n, r->count);
 	return e;

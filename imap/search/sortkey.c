@@ -24,8 +24,10 @@ sortkey_init(struct sortkey *k, const struct sort_criterion *criteria, size_t n)
 
 		if (kind == SORT_ARRIVAL || kind == SORT_SIZE)
 			continue;
-		k->needs_record = true;
-		k->needs_envelope |= kind != SORT_DATE;
+		if (kind != SORT_DATE)
+			k->part = MESSAGE_ENVELOPE;
+		else if (k->part == MESSAGE_NONE)
+			k->part = MESSAGE_DATE;
 	}
 }
 
@@ -284,7 +286,7 @@ sortkey_make(struct sortkey *k, const struct entry *e, struct message *m)
 {
 	struct str envelope = STR_EMPTY;
 
-	if (k->needs_envelope) {
+	if (k->part == MESSAGE_ENVELOPE) {
 		enum err err = message_envelope(m, &envelope);
 
 		if (err != ERR_OK)

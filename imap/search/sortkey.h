@@ -14,7 +14,7 @@ enum { SORTKEY_TEXT_MAX = 900 };
 struct sortkey {
 	const struct sort_criterion *criteria; /* borrowed */
 	size_t count;
-	bool needs_record, needs_envelope;
+	enum message_part part;		/* what the criteria look at */
 	struct buf key;			/* of the last message */
 	struct buf text, plain, folded; /* scratch */
 };
@@ -22,7 +22,7 @@ void
 sortkey_init(struct sortkey *k, const struct sort_criterion *criteria, size_t n);
 void
 sortkey_fini(struct sortkey *k);
-/* Into k->key. m: may be NULL without needs_record. ERR_CORRUPT, ERR_TEMP, ERR_LIMIT. */
+/* Into k->key. m is not looked at with MESSAGE_NONE. ERR_CORRUPT, ERR_TEMP, ERR_LIMIT. */
 MUST_USE enum err
 sortkey_make(struct sortkey *k, const struct entry *e, struct message *m);
 

@@ -14,16 +14,17 @@
 enum { WALK_MAX = 200000, WALKS_MORE = 1000000, WALKS_A_MESSAGE = 64, DUMMIES_MORE = 65536 };
 
 struct node {
-	uint64_t hash; /* of the id, or of the subject */
-	uint64_t msg;
+	uint64_t hash;		      /* of the id, or of the subject */
+	uint64_t of;		      /* the message; where it is known, the hash of its subject */
 	uint32_t uid;		      /* 0: a dummy, only named by others */
 	uint32_t parent, child, next; /* index of a node; 0: none */
 	uint32_t kids;
+	bool knows_subject, reply;
 };
 
 struct root {
 	uint32_t node;
-	bool reply;
+	bool knows_subject, reply;
 	uint64_t subject;
 };
 
@@ -151,8 +152,10 @@ node_of_message(struct thread *t, const struct thread_message *m)
 		n = *slot;
 	}
 	t->nodes[n].uid = m->uid;
-	t->nodes[n].msg = m->msg;
-	t->nodes[n].hash = slot != NULL ? m->own : 0;
+	t->nodes[n].of = m->knows_subject ? m->subject : m->msg;
+	t->nodes[n].knows_subject = m->knows_subject;
+	t->nodes[n].reply = m->reply;
+	t->nodes[n].hash = slot != NULL ? m->own : m->subject;
 	return n;
 }
 
@@ -218,8 +221,6 @@ thread_add(struct thread *t, const struct thread_message *m, size_t *cost)
 	node->parent = 0;
 	if (last != 0)
 		link_nodes(t, last, n);
-	if (m->subject != 0)
-		node->hash = m->subject;
 	*cost += m->refs_count + (walks - t->walks);
 	return order_add(&t->order, str_n(&date, sizeof date), n);
 }
@@ -271,7 +272,14 @@ add_root(struct thread *t, uint32_t n)
 		return;
 	if (root != n)
 		t->nodes[root].child = n;
-	t->roots[t->roots_count++] = (struct root){ .node = root };
+	const struct node *first = &t->nodes[n];
+	struct root r = { .node = root, .knows_subject = first->knows_subject };
+
+	if (r.knows_subject) {
+		r.subject = first->of;
+		r.reply = first->reply;
+	}
+	t->roots[t->roots_count++] = r;
 }
 
 static uint32_t
@@ -336,7 +344,9 @@ thread_root(const struct thread *t, size_t root)
 {
 	uint32_t n = t->roots[root].node;
 
-	return t->nodes[is_dummy(t, n) ? t->nodes[n].child : n].msg;
+	if (t->roots[root].knows_subject)
+		return 0;
+	return t->nodes[is_dummy(t, n) ? t->nodes[n].child : n].of;
 }
 
 void

@@ -25,7 +25,10 @@ struct thread_message {
 	uint64_t own;	      /* hash of its Message-ID; 0: it has none */
 	const uint64_t *refs; /* hashes of the references, oldest first */
 	size_t refs_count;
-	uint64_t subject; /* for ORDEREDSUBJECT: hash of the base subject */
+	/* Hash of the base subject, 0: it is empty; reply: a reply or forward. ORDEREDSUBJECT must
+	 * know it; else what is known here is not asked for later. */
+	bool knows_subject, reply;
+	uint64_t subject;
 };
 /* *cost grows by the links that were looked at. ERR_LIMIT: more than thread_new was told. */
 MUST_USE enum err
@@ -37,9 +40,9 @@ bool
 thread_link(struct thread *t, size_t budget);
 size_t
 thread_roots(const struct thread *t);
+/* The message whose subject is wanted; 0: it is known. */
 uint64_t
 thread_root(const struct thread *t, size_t root);
-/* subject 0: the base subject is empty. reply: a reply or forward. */
 void
 thread_set_subject(struct thread *t, size_t root, uint64_t subject, bool reply);
 bool

@@ -9,13 +9,20 @@
 #include "core/base/xalloc.h"
 #include "core/mail/msgid.h"
 #include "core/mail/subject.h"
+#include "imap/search/batch.h"
 #include "imap/search/sortkey.h"
 #include "imap/search/thread.h"
 #include "imap/session/fields.h"
-#include "imap/session/rows.h"
 #include "imap/session/write.h"
 
-enum { LOOK_EVERY = 64, COST_LOOK = 4096, MOVES = 8192, TOKENS = 512, TEXT_MAX = 1024 * 1024 };
+enum {
+	LOOK_EVERY = 64,
+	COST_MESSAGE = 64,
+	COST_LOOK = 4096,
+	MOVES = 8192,
+	TOKENS = 512,
+	TEXT_MAX = 1024 * 1024
+};
 
 struct thread_job {
 	enum thread_algorithm algorithm;
@@ -125,18 +132,32 @@ struct id_fields {
 };
 
 static void
+keep_field(struct str name, struct str value, struct id_fields *out)
+{
+	if (name.n == 10 && out->own.n == 0 && str_ieq(name, STR("Message-ID")))
+		out->own = value;
+	else if (name.n == 10 && out->references.n == 0 && str_ieq(name, STR("References")))
+		out->references = value;
+	else if (name.n == 11 && out->reply_to.n == 0 && str_ieq(name, STR("In-Reply-To")))
+		out->reply_to = value;
+}
+
+/* Most lines are passed by their first octet, continued ones too. */
+static void
 find_fields(struct str run, struct id_fields *out)
 {
 	struct str name, value, whole;
 
 	*out = (struct id_fields){ .own = STR_EMPTY };
-	while (field_next(&run, &name, &value, &whole)) {
-		if (name.n == 10 && out->own.n == 0 && str_ieq(name, STR("Message-ID")))
-			out->own = value;
-		else if (name.n == 10 && out->references.n == 0 && str_ieq(name, STR("References")))
-			out->references = value;
-		else if (name.n == 11 && out->reply_to.n == 0 && str_ieq(name, STR("In-Reply-To")))
-			out->reply_to = value;
+	while (run.n != 0) {
+		unsigned char first = (unsigned char)run.p[0] | 0x20;
+
+		if (first != 'm' && first != 'r' && first != 'i')
+			run = str_from(run, str_chr(run, '\n') + 1);
+		else if (field_next(&run, &name, &value, &whole))
+			keep_field(name, value, out);
+		else
+			break;
 	}
 }
 
@@ -166,9 +187,9 @@ read_ids(struct thread_job *j, struct message *m, struct thread_message *out)
 	return ERR_OK;
 }
 
-/* The base subject into j->subject. */
+/* *hash: of the base subject, 0 when it is empty. */
 static enum err
-read_subject(struct thread_job *j, struct message *m, bool *reply)
+read_subject(struct thread_job *j, struct message *m, uint64_t *hash, bool *reply)
 {
 	struct str envelope, subject;
 	enum err e = message_envelope(m, &envelope);
@@ -177,81 +198,83 @@ read_subject(struct thread_job *j, struct message *m, bool *reply)
 	*reply = false;
 	if (e == ERR_OK && sortkey_subject(envelope, &j->text, &subject))
 		subject_base(&j->subject, subject, reply);
+	*hash = j->subject.n != 0 ? hash_of(buf_str(&j->subject)) : 0;
 	return e;
 }
 
 /* ---- the steps ---- */
 
 static enum err
-load_one(struct thread_job *j, struct rows *rows, struct message_scan *scan, uint32_t uid,
-	size_t *cost)
+load_one(struct thread_job *j, struct batch *b, size_t i, size_t *cost)
 {
-	struct thread_message tm = { .uid = uid };
-	const struct entry *entry;
-	struct message m;
-	bool reply;
-	enum err e = rows_get(rows, uid, &entry);
+	struct message *m = &b->messages[i];
+	struct thread_message tm = { .uid = b->uids[i], .msg = m->id };
+	enum err e = ERR_OK;
 
-	if (e == ERR_OK)
-		e = message_scan_get(scan, entry->msg, &m);
-	if (e != ERR_OK)
-		return e;
-	tm.msg = entry->msg;
-	tm.date = sortkey_date(entry, &m);
-	if (j->algorithm == THREAD_REFERENCES) {
-		e = read_ids(j, &m, &tm);
-	} else {
-		e = read_subject(j, &m, &reply);
-		tm.subject = hash_of(buf_str(&j->subject));
-	}
+	tm.date = sortkey_date(&b->entries[i], m);
+	if (j->algorithm == THREAD_REFERENCES)
+		e = read_ids(j, m, &tm);
+	/* what refers to nothing is a root most likely */
+	tm.knows_subject = tm.refs_count == 0;
+	if (e == ERR_OK && tm.knows_subject)
+		e = read_subject(j, m, &tm.subject, &tm.reply);
 	return e == ERR_OK ? thread_add(j->thread, &tm, cost) : e;
+}
+
+static enum err
+load_some(struct thread_job *j, struct batch *b, bool *missing, size_t *cost)
+{
+	enum err e = ERR_OK;
+
+	for (size_t i = 0; e == ERR_OK && i < b->n; i++) {
+		if (b->missing[i])
+			*missing = true;
+		else
+			e = load_one(j, b, i, cost);
+	}
+	j->loaded += b->n;
+	*cost += b->n * COST_MESSAGE;
+	return e;
 }
 
 /* ERR_AGAIN: the step is full. */
 static enum err
-load_rows(struct imap_session *s, struct thread_job *j, struct rows *rows, bool *missing)
+load_rows(struct imap_session *s, struct thread_job *j, struct batch *b, bool *missing)
 {
+	enum message_part part =
+		j->algorithm == THREAD_REFERENCES ? MESSAGE_FIELDS : MESSAGE_ENVELOPE;
 	int64_t began = clock_us();
-	struct message_scan scan;
 	size_t cost = 0;
-	uint32_t uid;
-	enum err e = message_scan_begin(&scan, rows->txn);
 
-	if (e != ERR_OK)
-		return e;
-	while (e == ERR_OK && walk_at(&j->walk, &j->found, &uid)) {
-		e = load_one(j, rows, &scan, uid, &cost);
-		if (e == ERR_NOTFOUND) {
-			*missing = true;
-			e = ERR_OK;
-		}
-		walk_step(&j->walk, &j->found);
-		j->loaded++;
-		cost += COST_LOOK / LOOK_EVERY;
-		if (e != ERR_OK || cost < COST_LOOK)
+	for (;;) {
+		enum err e = batch_next(b, &j->walk, &j->found, part);
+
+		if (e == ERR_OK)
+			e = load_some(j, b, missing, &cost);
+		if (e != ERR_OK || b->n == 0)
+			return e;
+		if (cost < COST_LOOK)
 			continue;
 		cost = 0;
 		if (session_enough(s, began))
-			e = ERR_AGAIN;
+			return ERR_AGAIN;
 	}
-	message_scan_end(&scan);
-	return e;
 }
 
 static enum err
 load(struct imap_session *s, struct cmd *c, struct thread_job *j, bool *missing)
 {
-	struct rows rows;
+	struct batch b;
 	uint32_t uid;
 
 	if (!walk_at(&j->walk, &j->found, &uid))
 		return ERR_OK;
-	enum err e = rows_begin(&rows, s, uid);
+	enum err e = batch_begin(&b, s, uid);
 
 	if (e != ERR_OK)
 		return e;
-	e = load_rows(s, j, &rows, missing);
-	rows_end(&rows);
+	e = load_rows(s, j, &b, missing);
+	batch_end(&b);
 	if (e == ERR_AGAIN)
 		session_progress(s, c, j->loaded, j->count);
 	return e;
@@ -260,14 +283,18 @@ load(struct imap_session *s, struct cmd *c, struct thread_job *j, bool *missing)
 static enum err
 root_subject(struct thread_job *j, struct message_scan *scan)
 {
+	uint64_t msg = thread_root(j->thread, j->root), subject;
 	struct message m;
 	bool reply = false;
-	enum err e = message_scan_get(scan, thread_root(j->thread, j->root), &m);
+
+	if (msg == 0)
+		return ERR_OK;
+	enum err e = message_scan_get(scan, msg, &m);
 
 	if (e == ERR_OK)
-		e = read_subject(j, &m, &reply);
-	if (e == ERR_OK && j->subject.n != 0)
-		thread_set_subject(j->thread, j->root, hash_of(buf_str(&j->subject)), reply);
+		e = read_subject(j, &m, &subject, &reply);
+	if (e == ERR_OK)
+		thread_set_subject(j->thread, j->root, subject, reply);
 	/* without a subject nothing is gathered by it */
 	return e == ERR_NOTFOUND ? ERR_OK : e;
 }

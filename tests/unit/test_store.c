@@ -91,6 +91,50 @@ test_append(void **state)
 	assert_int_equal(message_open(f->home, 12345, &fd), ERR_NOTFOUND);
 }
 
+/* Ids in any order, far apart, twice, and such as are not there: as one by one. */
+static void
+test_scan(void **state)
+{
+	struct fix *f = *state;
+	enum { SIDE = 40 };
+	uint64_t ids[SIDE + 3];
+	struct message_scan scan;
+	struct message some[MESSAGE_SOME_MAX], one;
+	struct entry entry;
+
+	for (int i = 0; i < SIDE; i++)
+		assert_int_equal(fix_append(f, "INBOX", 0, NULL, hello), ERR_OK);
+	struct txn *t = fix_read(f, f->home);
+
+	for (uint32_t i = 0; i < SIDE; i++) {
+		assert_int_equal(entry_get(t, f->appended.mailbox, i + 1, &entry), ERR_OK);
+		ids[i] = entry.msg;
+	}
+	ids[SIDE] = 0;
+	ids[SIDE + 1] = 1;
+	ids[SIDE + 2] = UINT64_MAX;
+	assert_int_equal(message_scan_begin(&scan, t), ERR_OK);
+	for (unsigned step = 1; step < 20; step++) {
+		enum message_part part = step % 2 == 0 ? MESSAGE_FIELDS : MESSAGE_ENVELOPE;
+		uint64_t asked[MESSAGE_SOME_MAX];
+
+		for (unsigned i = 0; i < MESSAGE_SOME_MAX; i++)
+			asked[i] = ids[i * step % ARRAY_LEN(ids)];
+		assert_int_equal(
+			message_scan_some(&scan, asked, MESSAGE_SOME_MAX, part, some), ERR_OK);
+		for (unsigned i = 0; i < MESSAGE_SOME_MAX; i++) {
+			enum err e = message_get(t, asked[i], &one);
+
+			assert_int_equal(some[i].id, e == ERR_OK ? asked[i] : 0);
+			assert_int_equal(message_scan_get(&scan, asked[i], &one), e);
+			if (e == ERR_OK)
+				assert_int_equal(some[i].sent_sec, 1795244400);
+		}
+	}
+	message_scan_end(&scan);
+	fix_read_end(t);
+}
+
 /* A body beyond what is kept in memory comes back octet for octet. */
 static void
 test_append_large(void **state)
@@ -851,6 +895,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_append, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_scan, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_append_large, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_flags, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_copy_move, setup, teardown),
