@@ -80,6 +80,7 @@ tests_unit_test_imap_fetch_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(CMOCKA_LIBS)
 
 IMAP_GRAMMAR = tests/fuzz/imap_grammar.c tests/fuzz/imap_grammar.h tests/fuzz/imap_rules.h
 IMAP_PAIR = tests/unit/imap_answer.c tests/unit/imap_answer.h tests/unit/imap_model.c tests/unit/imap_model.h \
+	tests/unit/imap_memory.c tests/unit/imap_memory.h tests/unit/imap_pair_sync.c \
 	tests/unit/imap_pair.c tests/unit/imap_pair.h tests/unit/imap_client.h $(IMAP_GRAMMAR)
 
 check_PROGRAMS += tests/unit/test_imap_grammar
@@ -88,7 +89,7 @@ tests_unit_test_imap_grammar_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_imap_model
 tests_unit_test_imap_model_SOURCES = tests/unit/test_imap_model.c tests/unit/imap_answer.c tests/unit/imap_answer.h \
-	tests/unit/imap_model.c tests/unit/imap_model.h
+	tests/unit/imap_model.c tests/unit/imap_model.h tests/unit/imap_memory.c tests/unit/imap_memory.h
 tests_unit_test_imap_model_LDADD = $(LIBBASE) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_imap_append

@@ -61,6 +61,13 @@ static const struct grammar_rule {
 			"?NOTIFY NOTIFY <notify>", "?REPLACE REPLACE <tiny> INBOX <append>",
 			"?REPLACE UID REPLACE <tiny> <few> <append>") },
 
+	/* what leaves INBOX selected */
+	{ "stay", ALTERNATIVES("NOOP", "STORE <small> <store>", "UID STORE <small> <store>",
+			  "STORE <small> +FLAGS.SILENT (\\Deleted)", "EXPUNGE",
+			  "UID EXPUNGE <small>", "APPEND INBOX <append>", "FETCH <small> <fetch>",
+			  "UID FETCH <small> (FLAGS)", "SEARCH <search>", "MOVE <small> Trash",
+			  "COPY <small> INBOX", "CHECK") },
+
 	/* ---- tokens ---- */
 	{ "atom", ALTERNATIVES("a", "X-Y", "b.c/d", "$x", "x!#&'+,-", "[a", "NIL2",
 			  "<letter><letter>") },
@@ -83,6 +90,9 @@ static const struct grammar_rule {
 	{ "ranges", ALTERNATIVES("1", "<set-part>", "<set-part>,<ranges>") },
 	{ "set-part", ALTERNATIVES("1", "*", "<nz-number>", "<nz-number>:<nz-number>", "1:*",
 			      "<nz-number>:*", "*:<nz-number>", "*:*", "4294967295:1") },
+	/* neither "*" nor "$"; RFC 7162 3.2.5 */
+	{ "known-uids", ALTERNATIVES("1", "<tiny>:<tiny>", "<tiny>,<nz-number>,<known-uids>",
+				"1:<nz-number>", "<tiny>,<tiny>:4294967295") },
 	{ "tiny", ALTERNATIVES("1", "2", "3", "4", "5") },
 	{ "small", ALTERNATIVES("1", "<few-ranges>", "<few-ranges>", "1:*", "*", "?SEARCHRES $") },
 	{ "few-ranges", ALTERNATIVES("1", "<tiny>", "<tiny>:<tiny>", "<tiny>,<tiny>", "<tiny>:*",
@@ -107,9 +117,12 @@ static const struct grammar_rule {
 
 	/* ---- mailboxes; RFC 6154, 7162, 5258, 5819, 8438, 9590 ---- */
 	{ "select-param",
-		ALTERNATIVES("", "?CONDSTORE  (CONDSTORE)", "! (QRESYNC (<number> <number>))",
-			"! (QRESYNC (<nz-number> <nz-number> <set>))",
-			"! (QRESYNC (<nz-number> <nz-number> <set> (<set> <set>)))") },
+		ALTERNATIVES("", "?CONDSTORE  (CONDSTORE)",
+			"?QRESYNC  (QRESYNC (<nz-number> <nz-number-sixty-three>))",
+			"?QRESYNC  (QRESYNC (<nz-number> <nz-number> <known-uids>))",
+			"?QRESYNC  (QRESYNC (<nz-number> <nz-number> <known-uids> (<known-uids> "
+			"<known-uids>)))",
+			"! (QRESYNC (<number> <number> <set> (<set> <set>)))") },
 	{ "create-param", ALTERNATIVES("", " (USE (<uses>))", " (USE ())") },
 	{ "uses", ALTERNATIVES("\\Drafts", "\\Sent", "\\Trash", "\\Junk", "\\Archive",
 			  "<uses> <uses>", "\\<atom>") },
@@ -187,8 +200,9 @@ static const struct grammar_rule {
 	/* ---- FETCH; RFC 7162, 3516, 8474, 8514, 8970, 9394 ---- */
 	{ "fetch", ALTERNATIVES("FLAGS", "<fetch-att>", "(<fetch-atts>)", "ALL", "FAST", "FULL",
 			   "?CONDSTORE (<fetch-atts>) (CHANGEDSINCE <nz-number-sixty-three>)",
-			   "!(FLAGS) (CHANGEDSINCE <nz-number> VANISHED)",
-			   "!(FLAGS) (PARTIAL 1:<nz-number>)") },
+			   "?QRESYNC (FLAGS) (CHANGEDSINCE <nz-number> VANISHED)",
+			   "?PARTIAL (FLAGS) (PARTIAL <nz-number>:<nz-number>)",
+			   "?PARTIAL (FLAGS) (PARTIAL -<nz-number>:-<nz-number>)") },
 	{ "fetch-atts", ALTERNATIVES("FLAGS", "<fetch-att>", "<fetch-att> <fetch-atts>") },
 	{ "fetch-att",
 		ALTERNATIVES("FLAGS", "UID", "INTERNALDATE", "RFC822.SIZE", "ENVELOPE", "BODY",

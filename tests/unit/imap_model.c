@@ -76,13 +76,15 @@ model_fini(struct model *m)
 void
 model_reset(struct model *m)
 {
-	struct known *message = m->message;
+	struct model old = *m;
 
-	*m = (struct model){ .truth = m->truth,
-		.name = m->name,
-		.arg = m->arg,
-		.broken = m->broken,
-		.message = message };
+	*m = (struct model){ .truth = old.truth,
+		.name = old.name,
+		.arg = old.arg,
+		.broken = old.broken,
+		.message = old.message,
+		.tellings = old.tellings };
+	memcpy(m->told, old.told, sizeof m->told);
 }
 
 void
@@ -165,6 +167,58 @@ learn_uid(struct model *m, uint32_t seq, uint32_t uid, struct str answer)
 			m->broken(m, "UIDs do not grow", answer);
 		break;
 	}
+}
+
+/* ---- modseqs ---- */
+
+static struct told *
+told_of(struct model *m, uint32_t uidvalidity)
+{
+	for (unsigned i = 0; i < MODEL_TOLD_MAX; i++)
+		if (m->told[i].uidvalidity == uidvalidity)
+			return &m->told[i];
+	struct told *t = &m->told[m->tellings++ % MODEL_TOLD_MAX];
+
+	*t = (struct told){ .uidvalidity = uidvalidity };
+	return t;
+}
+
+static void
+learn_modseq(struct model *m, uint64_t modseq)
+{
+	if (modseq > m->heard)
+		m->heard = modseq;
+	if (m->uidvalidity == 0 || m->selecting)
+		return;
+	struct told *t = told_of(m, m->uidvalidity);
+
+	if (modseq > t->modseq)
+		t->modseq = modseq;
+}
+
+/* A command is over. */
+static void
+settle_modseq(struct model *m)
+{
+	if (!m->corrected && m->heard > m->highest)
+		m->highest = m->heard;
+	m->corrected = false;
+}
+
+/* HIGHESTMODSEQ of a mailbox that was opened; RFC 7162 3.1.2.1. */
+static void
+check_highest(struct model *m, struct str answer)
+{
+	if (m->highest == 0)
+		m->broken(m, "no HIGHESTMODSEQ", answer);
+	if (m->highest < told_of(m, m->uidvalidity)->modseq)
+		m->broken(m, "HIGHESTMODSEQ goes down", answer);
+	learn_modseq(m, m->highest);
+	m->heard = m->highest;
+	if (m->memory == NULL)
+		return;
+	if (m->memory->uidvalidity == m->uidvalidity && !memory_give(m->memory, m))
+		m->broken(m, "SELECT with QRESYNC does not tell all", answer);
 }
 
 /* ---- EXISTS, EXPUNGE, VANISHED ---- */
@@ -252,6 +306,8 @@ see_vanished(struct model *m, const struct asked *asked, const struct answer *a)
 	set = str_from(set, earlier ? 10 : 0);
 	while (next_range(m, &set, &lo, &hi, a->whole)) {
 		if (earlier) {
+			if (m->memory != NULL && m->selecting)
+				memory_strike(m->memory, lo, hi);
 			for (uint32_t i = 1; i <= m->count; i++)
 				if (m->message[i].uid >= lo && m->message[i].uid <= hi)
 					m->broken(m, "VANISHED EARLIER of what is there", a->whole);
@@ -348,8 +404,10 @@ learn_row(struct model *m, uint32_t seq, const struct answer *a, const struct ro
 		m->broken(m, "the modseq goes down", a->whole);
 	if (m->final && r->has_flags && k->has_flags && k->flags != r->flags)
 		m->broken(m, "a change of flags was never told", a->whole);
-	if (r->has_modseq)
+	if (r->has_modseq) {
 		k->modseq = r->modseq;
+		learn_modseq(m, r->modseq);
+	}
 	if (r->has_flags) {
 		k->has_flags = true;
 		k->flags = r->flags;
@@ -357,6 +415,8 @@ learn_row(struct model *m, uint32_t seq, const struct answer *a, const struct ro
 	if (r->has_flags && r->has_modseq && k->uid != 0 && m->uidvalidity != 0 &&
 		!truth_agrees(m->truth, m->uidvalidity, k))
 		m->broken(m, "other flags at the same modseq", a->whole);
+	if (m->memory != NULL && m->selecting)
+		memory_put(m->memory, k);
 }
 
 static void
@@ -505,6 +565,19 @@ see_enabled(struct model *m, const struct answer *a)
 }
 
 static void
+see_highest(struct model *m, struct str code)
+{
+	uint64_t modseq;
+
+	if (!str_starts(code, STR("HIGHESTMODSEQ ")))
+		return;
+	if (str_to_u64(str_from(code, 14), INT64_MAX, &modseq) != ERR_OK || modseq == 0)
+		m->broken(m, "no modseq", code);
+	m->highest = modseq;
+	m->corrected = true;
+}
+
+static void
 see_code(struct model *m, struct str code)
 {
 	struct str number;
@@ -513,6 +586,7 @@ see_code(struct model *m, struct str code)
 		m->selected = false;
 		m->count = 0;
 	}
+	see_highest(m, code);
 	if (!str_starts(code, STR("UIDVALIDITY ")) || !m->selecting)
 		return;
 	number = str_from(code, 12);
@@ -527,6 +601,7 @@ start_selecting(struct model *m)
 	m->selected = false;
 	m->count = 0;
 	m->uidvalidity = 0;
+	m->highest = m->heard = 0;
 }
 
 static void
@@ -569,27 +644,51 @@ forget_flags(struct model *m)
 		m->message[i].has_flags = false;
 }
 
+/* The commands that turn CONDSTORE on; RFC 7162 3.1. */
+static bool
+turns_on(const struct asked *asked)
+{
+	static const char *const words[][2] = { { "SELECT", "CONDSTORE" },
+		{ "EXAMINE", "CONDSTORE" }, { "FETCH", "MODSEQ" }, { "FETCH", "CHANGEDSINCE" },
+		{ "STORE", "UNCHANGEDSINCE" }, { "STATUS", "HIGHESTMODSEQ" },
+		{ "SEARCH", "MODSEQ" } };
+
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		if (is_verb(asked, words[i][0]) &&
+			str_find(asked->text, str_of(words[i][1])) < asked->text.n)
+			return true;
+	return false;
+}
+
 static void
 see_tagged(struct model *m, const struct asked *asked, const struct answer *a)
 {
 	bool ok = str_eq(a->word, STR("OK"));
+
+	(void)snprintf(m->code, sizeof m->code, "%.*s", STR_FMT(a->code));
 
 	if (asked == NULL || !str_eq(a->tag, asked->tag))
 		m->broken(m, "the answer to another command", a->whole);
 	if (opens(asked) && (ok || m->selecting || str_eq(a->word, STR("NO")))) {
 		m->selected = ok;
 		m->selecting = false;
+		if (ok)
+			check_highest(m, a->whole);
 		m->read_only = str_eq(a->code, STR("READ-ONLY"));
 		m->uncertain = false;
 	} else if (opens(asked)) {
 		m->uncertain = true;
 	}
-	if (ok && str_find(asked->text, STR("CONDSTORE")) < asked->text.n && opens(asked))
-		m->condstore = true;
+	m->condstore |= ok && turns_on(asked);
+	if (m->selected && ok)
+		see_highest(m, a->code);
+	settle_modseq(m);
 	if (is_verb(asked, "CLOSE") || is_verb(asked, "UNSELECT")) {
 		m->selected = !ok && m->selected;
 		m->uncertain = m->uncertain || str_eq(a->word, STR("NO"));
 	}
+	/* perhaps of the one that is selected */
+	m->uncertain = m->uncertain || (ok && is_verb(asked, "DELETE"));
 	m->notify = m->notify || (ok && is_verb(asked, "NOTIFY"));
 	if (!m->selected)
 		m->count = 0;

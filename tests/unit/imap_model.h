@@ -4,6 +4,7 @@
 #include "core/base/buf.h"
 #include "core/base/hmap.h"
 #include "tests/unit/imap_answer.h"
+#include "tests/unit/imap_memory.h"
 
 /* What one client knows of its selected mailbox from the server's answers alone, and whether these
  * may be true. Checked with every answer:
@@ -11,8 +12,9 @@
  *   sequence numbers and never change, nothing is expunged while FETCH, STORE, SEARCH, SORT or
  * THREAD without UID run or no command does, the modseq of a message never goes down, what SEARCH,
  * SORT and ESEARCH name is there, each tag is answered once and in its turn, VANISHED instead of
- * EXPUNGE once QRESYNC or UIDONLY is on, MODSEQ with every change once CONDSTORE is; with
- *   IMAP4rev2 no RECENT and no SEARCH, and the UID in every FETCH that was not asked for.
+ * EXPUNGE once QRESYNC or UIDONLY is on, MODSEQ with every change once CONDSTORE is, HIGHESTMODSEQ
+ * of a mailbox is never below what was told of it, what SELECT with QRESYNC tells makes a memory
+ * whole; with IMAP4rev2 no RECENT and no SEARCH, and the UID in every FETCH that was not asked for.
  * RFC 3501 7.3.1, 7.4.1; RFC 9051 7; RFC 7162 3. */
 struct known {
 	uint32_t uid; /* 0: not told yet */
@@ -37,7 +39,7 @@ truth_new(void);
 void
 truth_free(struct truth *t);
 
-enum { MODEL_MESSAGES_MAX = 20000 };
+enum { MODEL_MESSAGES_MAX = 20000, MODEL_TOLD_MAX = 16, MODEL_CODE_MAX = 4096 };
 
 struct model {
 	struct truth *truth; /* keeps */
@@ -51,7 +53,21 @@ struct model {
 	bool final; /* flags that are told now must be those that are known */
 	bool bye;
 	uint32_t rows; /* FETCH rows of the command in progress */
-	void *arg;     /* of who is told by broken */
+	/* up to where it knows all of what is selected: HIGHESTMODSEQ, or the MODSEQ of a message
+	 * that was told when no HIGHESTMODSEQ came with the tagged reply; RFC 7162 3.2.7 */
+	uint64_t highest, heard;
+	bool corrected; /* HIGHESTMODSEQ came during the command in progress */
+	/* the highest that was told of mailboxes before, by UIDVALIDITY; stays with a new
+	 * connection */
+	struct told {
+		uint32_t uidvalidity;
+		uint64_t modseq;
+	} told[MODEL_TOLD_MAX];
+	unsigned tellings;
+	/* not NULL: SELECT with QRESYNC brings it up to date; borrowed */
+	struct memory *memory;
+	char code[MODEL_CODE_MAX]; /* of the last tagged reply */
+	void *arg;		   /* of who is told by broken */
 	/* called with what is wrong and the answer; does not return */
 	void (*broken)(const struct model *m, const char *what, struct str answer);
 };

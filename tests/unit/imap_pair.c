@@ -9,7 +9,9 @@ enum { IN_MAX = 16 * 1024 * 1024, WAIT_MS = 20000, CROWD = 60, SCRIPT_MAX = 1024
 static void
 report(const struct peer *p)
 {
-	print_error("%s said and heard:\n%.*s\n", p->model.name, STR_FMT(buf_str(&p->script)));
+	/* not cmocka's: that prints 1,023 octets */
+	(void)fprintf(
+		stderr, "%s said and heard:\n%.*s\n", p->model.name, STR_FMT(buf_str(&p->script)));
 }
 
 static void
@@ -21,6 +23,12 @@ broken(const struct model *m, const char *what, struct str answer)
 	report(&p->pair->peer[1]);
 	print_error("%s: %s (%u messages known): %.*s\n", m->name, what, m->count, STR_FMT(answer));
 	abort();
+}
+
+void
+pair_broken(const struct peer *p, const char *what)
+{
+	broken(&p->model, what, STR_EMPTY);
 }
 
 static void
@@ -93,8 +101,8 @@ on_io(struct loop_io *io, int events UNUSED)
 
 /* ---- what goes ---- */
 
-static void
-say_command(struct peer *p, struct str command)
+void
+pair_say(struct peer *p, struct str command)
 {
 	struct buf b;
 
@@ -174,7 +182,7 @@ on_late(struct loop_timer *t)
 }
 
 static void
-peer_log_in(struct peer *p)
+log_in(struct peer *p)
 {
 	struct pair *pair = p->pair;
 	char home[200];
@@ -201,8 +209,8 @@ peer_log_in(struct peer *p)
 	imap_session_start(&pair->w->imap, &login, fds[1]);
 }
 
-static void
-peer_hang_up(struct peer *p)
+void
+pair_hang_up(struct peer *p)
 {
 	loop_io_set(&p->io, 0);
 	(void)close(p->fd);
@@ -212,16 +220,23 @@ peer_hang_up(struct peer *p)
 	buf_reset(&p->in);
 }
 
-/* A client that was sent away comes back. */
-static void
-peer_return(struct peer *p)
+void
+pair_connect(struct peer *p)
 {
-	if (p->ended)
-		peer_hang_up(p);
+	/* after BYE the end is near, if it was not seen yet */
+	if (p->fd >= 0 && (p->ended || p->model.bye))
+		pair_hang_up(p);
 	if (p->fd < 0)
-		peer_log_in(p);
+		log_in(p);
+}
+
+/* A client that was sent away comes back. */
+void
+pair_return(struct peer *p)
+{
+	pair_connect(p);
 	if (!p->model.selected || p->model.uncertain)
-		say_command(p, STR("SELECT INBOX"));
+		pair_say(p, STR("SELECT INBOX"));
 }
 
 static bool
@@ -230,8 +245,8 @@ busy(const struct peer *p)
 	return p->fd >= 0 && !p->ended && p->queued != 0;
 }
 
-static void
-run(struct pair *pair)
+void
+pair_run(struct pair *pair)
 {
 	pair->late = false;
 	loop_timer_start(&pair->timer, WAIT_MS);
@@ -265,21 +280,21 @@ pair_start(struct pair *pair, struct world *w, const char *user)
 		buf_init(&p->script, SCRIPT_MAX);
 		model_init(&p->model, names[i], pair->truth, broken);
 		p->model.arg = p;
-		peer_return(p);
+		pair_return(p);
 	}
-	run(pair);
+	pair_run(pair);
 }
 
-static void
-random_command(struct peer *p, struct grammar *g)
+void
+pair_random(struct peer *p, struct grammar *g, const char *rule)
 {
 	struct buf b;
 
-	peer_return(p);
+	pair_return(p);
 	buf_init(&b, 512 * 1024);
-	grammar_add(g, "session", &b);
+	grammar_add(g, rule, &b);
 	if (buf_check(&b) == ERR_OK)
-		say_command(p, buf_str(&b));
+		pair_say(p, buf_str(&b));
 	buf_fini(&b);
 	p->pair->commands++;
 }
@@ -293,10 +308,10 @@ make_room(struct pair *pair)
 
 		if (p->model.count <= CROWD || p->ended)
 			continue;
-		say_command(p, STR("SELECT INBOX"));
-		say_command(p, STR("UID STORE 1:* +FLAGS.SILENT (\\Deleted)"));
-		say_command(p, STR("EXPUNGE"));
-		run(pair);
+		pair_say(p, STR("SELECT INBOX"));
+		pair_say(p, STR("UID STORE 1:* +FLAGS.SILENT (\\Deleted)"));
+		pair_say(p, STR("EXPUNGE"));
+		pair_run(pair);
 	}
 }
 
@@ -304,13 +319,19 @@ void
 pair_steps(struct pair *pair, struct grammar *g, unsigned steps)
 {
 	for (unsigned i = 0; i < steps && (g->seed != 0 || g->left != 0); i++) {
-		uint32_t how = grammar_dice(g, 8), more = 1 + how / 4 * grammar_dice(g, 4);
+		uint32_t how = grammar_dice(g, 16), more;
 
+		if (how >= 14) {
+			(how == 14 ? pair_resync : pair_conditional)(pair, g);
+			make_room(pair);
+			continue;
+		}
+		more = 1 + how % 8 / 4 * grammar_dice(g, 4);
 		for (uint32_t k = 0; k < more; k++)
-			random_command(&pair->peer[how & 1], g);
+			pair_random(&pair->peer[how & 1], g, "session");
 		if (how & 2)
-			random_command(&pair->peer[~how & 1], g);
-		run(pair);
+			pair_random(&pair->peer[~how & 1], g, "session");
+		pair_run(pair);
 		make_room(pair);
 	}
 }
@@ -330,9 +351,9 @@ pair_raw(struct pair *pair, struct str octets)
 		note(raw, "C: ", part);
 		if (!raw->ended && part.n != 0)
 			(void)send(raw->fd, part.p, part.n, MSG_NOSIGNAL | MSG_DONTWAIT);
-		peer_return(other);
-		say_command(other, str_of(work[i]));
-		run(pair);
+		pair_return(other);
+		pair_say(other, str_of(work[i]));
+		pair_run(pair);
 	}
 	/* what was sent before the end is still done: its answers go nowhere */
 	if (!raw->ended)
@@ -354,8 +375,8 @@ look_again(struct pair *pair, struct peer *p)
 
 	p->model.final = true;
 	p->model.rows = 0;
-	say_command(p, str_of(look));
-	run(pair);
+	pair_say(p, str_of(look));
+	pair_run(pair);
 	p->model.final = false;
 	if (p->model.rows != p->model.count)
 		broken(&p->model, "FETCH 1:* left messages out", STR_EMPTY);
@@ -370,17 +391,17 @@ pair_agree(struct pair *pair)
 		struct peer *p = &pair->peer[i];
 
 		/* what it knows of another mailbox is worth nothing here */
-		peer_return(p);
-		say_command(p, STR("NOOP"));
-		run(pair);
-		peer_return(p);
-		run(pair);
+		pair_return(p);
+		pair_say(p, STR("NOOP"));
+		pair_run(pair);
+		pair_return(p);
+		pair_run(pair);
 	}
 	for (int i = 0; i < 2; i++)
 		look_again(pair, &pair->peer[i]);
 	for (int i = 0; i < 2; i++) {
-		say_command(&pair->peer[i], STR("SELECT INBOX"));
-		run(pair);
+		pair_say(&pair->peer[i], STR("SELECT INBOX"));
+		pair_run(pair);
 		look_again(pair, &pair->peer[i]);
 	}
 	if (a->count != b->count || a->uidvalidity != b->uidvalidity)
@@ -400,7 +421,7 @@ pair_stop(struct pair *pair)
 		struct peer *p = &pair->peer[i];
 
 		if (p->fd >= 0)
-			peer_hang_up(p);
+			pair_hang_up(p);
 		buf_fini(&p->in);
 		buf_fini(&p->script);
 		model_fini(&p->model);

@@ -57,6 +57,32 @@ pair_raw(struct pair *p, struct str octets);
 /* Both look once more: they must see the same mailbox, and what their models know is so. */
 void
 pair_agree(struct pair *p);
+/* One client leaves at some moment, the mailbox changes, and it comes back with QRESYNC: what it
+ * kept and what it is told must be the whole mailbox. */
+void
+pair_resync(struct pair *p, struct grammar *g);
+/* STORE with UNCHANGEDSINCE, while the other one changes flags: exactly the messages that changed
+ * since are in MODIFIED, and no others change. */
+void
+pair_conditional(struct pair *p, struct grammar *g);
+/* For these: a command behind those that wait; until all are answered; logged in and INBOX
+ * selected; logged in; without a connection. */
+void
+pair_say(struct peer *p, struct str command);
+void
+pair_run(struct pair *p);
+void
+pair_return(struct peer *p);
+void
+pair_connect(struct peer *p);
+void
+pair_hang_up(struct peer *p);
+/* One command of this rule. */
+void
+pair_random(struct peer *p, struct grammar *g, const char *rule);
+/* Ends the program with what both said and heard. */
+void
+pair_broken(const struct peer *p, const char *what);
 /* Closes; frees. */
 void
 pair_stop(struct pair *p);

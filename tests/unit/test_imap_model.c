@@ -72,12 +72,14 @@ test_answers_are_read(void **state)
 	}
 }
 
-/* "C:" lines are commands, answered by the lines behind them; true when all of it may be said. */
+/* "C:" lines are commands, answered by the lines behind them; with "K:" the client keeps what it
+ * knows. True when all of it may be said. */
 static bool
 may_be_said(const char *script)
 {
 	struct truth *truth = truth_new();
 	struct model m;
+	struct memory kept = { 0 };
 	struct asked asked;
 	struct str s = str_of(script), line;
 	/* the last of both: read behind the jump */
@@ -92,6 +94,11 @@ may_be_said(const char *script)
 		char text[256];
 		struct answer a;
 
+		if (str_eq(line, STR("K:"))) {
+			assert_true(memory_take(&kept, &m));
+			m.memory = &kept;
+			continue;
+		}
 		if (str_starts(line, STR("C:"))) {
 			asked_init(&asked, str_from(line, 2));
 			in_progress = true;
@@ -102,14 +109,26 @@ may_be_said(const char *script)
 		model_see(&m, in_progress ? &asked : NULL, &a);
 		in_progress = in_progress && a.kind != ANSWER_TAGGED;
 	}
+	memory_fini(&kept);
 	model_fini(&m);
 	truth_free(truth);
 	return ok;
 }
 
-#define OPEN                                                                          \
-	"C:a SELECT INBOX\n* 3 EXISTS\n* OK [UIDVALIDITY 9] u\na OK [READ-WRITE] s\n" \
-	"C:b UID FETCH 1:* (UID)\n* 1 FETCH (UID 4)\n* 3 FETCH (UID 8)\nb OK f\n"
+#define SELECTED(tag, n, modseq)                                                            \
+	"* " #n " EXISTS\n* OK [UIDVALIDITY 9] u\n* OK [HIGHESTMODSEQ " #modseq "] h\n" tag \
+	" OK [READ-WRITE] s\n"
+#define OPEN                                  \
+	"C:a SELECT INBOX\n" SELECTED("a", 3, \
+		5) "C:b UID FETCH 1:* (UID)\n* 1 FETCH (UID 4)\n* 3 FETCH (UID 8)\nb OK f\n"
+/* everything is known, and kept; the mailbox is opened again */
+#define AGAIN                                                                        \
+	OPEN ENABLE("QRESYNC") "C:k FETCH 1:* (UID FLAGS MODSEQ)\n"                  \
+			       "* 1 FETCH (UID 4 FLAGS () MODSEQ (2))\n"             \
+			       "* 2 FETCH (UID 6 FLAGS () MODSEQ (3))\n"             \
+			       "* 3 FETCH (UID 8 FLAGS () MODSEQ (5))\nk OK f\nK:\n" \
+			       "C:c SELECT INBOX (QRESYNC (9 5))\n* OK [CLOSED] c\n" \
+			       "* 3 EXISTS\n* OK [UIDVALIDITY 9] u\n* OK [HIGHESTMODSEQ 8] h\n"
 #define ENABLE(x) "C:e ENABLE " x "\n* ENABLED " x "\ne OK e\n"
 
 static void
@@ -175,6 +194,18 @@ test_what_a_server_must_not_say(void **state)
 			true },
 		{ OPEN "C:c NOOP\n* 4 RECENT\n", false },
 		{ OPEN "C:c SELECT x\nc NO no\nC:d NOOP\n* 1 EXISTS\n", false },
+		{ "C:a SELECT x\n* 1 EXISTS\n* OK [UIDVALIDITY 9] u\na OK s\n", false },
+		{ OPEN "C:c SELECT INBOX\n* OK [CLOSED] c\n" SELECTED("c", 3, 5), true },
+		{ OPEN "C:c SELECT INBOX\n* OK [CLOSED] c\n" SELECTED("c", 3, 4), false },
+		{ OPEN "C:c NOOP\n* 1 FETCH (FLAGS () MODSEQ (7))\nc OK n\n"
+		       "C:d SELECT INBOX\n* OK [CLOSED] c\n" SELECTED("d", 3, 6),
+			false },
+		{ AGAIN "* VANISHED (EARLIER) 6\n* 3 FETCH (UID 9 FLAGS () MODSEQ (7))\nc OK s\n",
+			true },
+		{ AGAIN "* VANISHED (EARLIER) 6\nc OK s\n", false },
+		{ AGAIN "* 3 FETCH (UID 9 FLAGS () MODSEQ (7))\nc OK s\n", false },
+		{ AGAIN "* VANISHED (EARLIER) 6\n* 2 FETCH (UID 9 FLAGS () MODSEQ (7))\nc OK s\n",
+			false },
 	};
 
 	(void)state;
