@@ -26,6 +26,7 @@ struct append_state {
 	struct str mailbox;
 	size_t event;
 	uint64_t left;
+	uint64_t room; /* octets that the quota leaves, as far as is known before the commit */
 	struct url_part part;
 	bool stopped; /* the disk has to catch up */
 	bool refused; /* the command's result is set already */
@@ -127,6 +128,7 @@ static enum err
 find_target(struct imap_session *s, struct append_state *st)
 {
 	const struct quota_use one = { .messages = 1, .bytes = 1 };
+	const struct quota_limit limit = home_quota(s->home);
 	struct quota_use use;
 	struct mailbox_info m;
 	struct txn *t;
@@ -137,10 +139,14 @@ find_target(struct imap_session *s, struct append_state *st)
 	e = mailbox_find(t, st->mailbox, &m);
 	if (e == ERR_OK && m.noselect)
 		e = ERR_DENIED;
-	/* what is full already is said before a message is sent; REPLACE may make it smaller */
-	if (e == ERR_OK && !st->replace && (e = quota_use_get(t, &use)) == ERR_OK &&
-		quota_exceeded(home_quota(s->home), use, one))
-		e = ERR_QUOTA;
+	/* what is full is said before a message is sent; REPLACE may make it smaller */
+	st->room = UINT64_MAX;
+	if (e == ERR_OK && !st->replace && (e = quota_use_get(t, &use)) == ERR_OK) {
+		if (quota_exceeded(limit, use, one))
+			e = ERR_QUOTA;
+		else if (limit.bytes != 0)
+			st->room = limit.bytes - use.bytes;
+	}
 	store_read_end(t);
 	return e;
 }
@@ -291,6 +297,8 @@ octets_begin(struct imap_session *s, struct cmd *c)
 
 	if (!st->refused && a->literal > s->imap->limits.reader.message_max - body_size(st->body))
 		refuse_too_big(c);
+	if (!st->refused && a->literal > st->room)
+		refuse_err(s, c, ERR_QUOTA);
 	if (st->refused && a->sync) {
 		reader_init(&s->reader);
 		return STEP_DONE;
@@ -298,6 +306,7 @@ octets_begin(struct imap_session *s, struct cmd *c)
 	if (a->sync)
 		buf_addz(session_out(s), "+ OK\r\n");
 	st->left = a->literal;
+	st->room -= st->refused ? 0 : a->literal;
 	c->phase = APPEND_OCTETS;
 	c->wants_input = true;
 	c->unpinned = true;

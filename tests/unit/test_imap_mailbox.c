@@ -283,7 +283,17 @@ quota(void **state)
 	set_quota(0, 2 * n1 + n2 - 1);
 	EXPECT(c, "NO [OVERQUOTA]", "APPEND INBOX {%zu+}\r\n%s", n2, mail2);
 	says_size("INBOX", 0, 0, 0, 0);
+	/* a client that waits hears it before it sends, of the second message too */
+	(void)snprintf(want, sizeof want, "q1 APPEND INBOX {%zu}\r\n", n2);
+	client_send(c, str_of(want));
+	assert_true(client_await(c, "q1 NO [OVERQUOTA]", false, CLIENT_WAIT_MS));
+	SILENT(c, "+ ");
 	set_quota(0, 2 * n1 + n2);
+	(void)snprintf(want, sizeof want, "q2 APPEND INBOX {1+}\r\nx {%zu}\r\n", n2);
+	client_send(c, str_of(want));
+	assert_true(client_await(c, "q2 NO [OVERQUOTA]", false, CLIENT_WAIT_MS));
+	SILENT(c, "+ ");
+	says_size("INBOX", 0, 0, 0, 0);
 	append(c, "INBOX", "()", mail2);
 	(void)snprintf(want, sizeof want, "(STORAGE %zu %zu)", (2 * n1 + n2 + 1023) / 1024,
 		(2 * n1 + n2 + 1023) / 1024);
