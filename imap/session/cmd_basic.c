@@ -114,11 +114,11 @@ run_compress(struct imap_session *s, struct cmd *c)
 	return cmd_ok(c, "DEFLATE active");
 }
 
-/* RFC 2177. The session goes on from here; what changed since the last command is said first. */
+/* RFC 2177. The session goes on from here: what changed since the last command is said, then "+".
+ */
 enum step
 run_idle(struct imap_session *s, struct cmd *c UNUSED)
 {
-	buf_addz(session_out(s), "+ idling\r\n");
 	s->state = SESSION_IDLE;
 	s->sel.dirty = true;
 	s->last_probe_ms = loop_now_ms(s->imap->loop);

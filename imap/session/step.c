@@ -317,10 +317,26 @@ idle_input(struct imap_session *s)
 	return command_finish(s);
 }
 
+/* Thunderbird sleeps over news that it reads together with the continuation when both come
+ * compressed: it then waits for the socket with the rest of what it inflated in its hands. So what
+ * is known already stands before it. */
+static void
+idle_begins(struct imap_session *s)
+{
+	struct cmd *c = s->cmd;
+
+	if (c->phase != 0)
+		return;
+	c->phase = 1;
+	buf_addz(session_out(s), "+ idling\r\n");
+	session_flush(s);
+}
+
 static enum go
 idle_step(struct imap_session *s)
 {
 	if (!s->sync.active && (s->sel.view == NULL || !s->sel.dirty)) {
+		idle_begins(s);
 		session_unpin(s);
 		return idle_input(s);
 	}

@@ -37,7 +37,7 @@ def test_outlook_finds_its_names_and_keeps_its_link(make_instance):
     postroom = make_instance(OUTLOOK)
     with Link(postroom, USER) as c:
         assert b"IDLE" in c.ask(b"CAPABILITY")
-        c.ask(f"LOGIN {USER} {password_of(USER)}".encode())
+        assert b" OK [CAPABILITY IMAP4rev1 " in c.ask(f"LOGIN {USER} {password_of(USER)}".encode())
         assert b"UIDPLUS" in c.ask(b"CAPABILITY")
         assert b'* LIST (\\Noselect) "/" ""\r\n' in c.ask(b'LIST "" ""')
         listed = c.ask(b'LIST "" "*"')

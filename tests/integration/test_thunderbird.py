@@ -102,6 +102,11 @@ def test_it_is_logged_in_and_has_the_folders(thunderbird, account):
     assert uses == ["Sent", "Drafts", "Trash", "Junk", "Archive"]
 
 
+def test_it_uses_what_is_offered(postroom, thunderbird):
+    for command in ("COMPRESS", "ENABLE", "NAMESPACE", "ID", "GETQUOTAROOT"):
+        assert f" cmd={command} result=0 " in postroom.log_text(), command
+
+
 def test_new_mail_is_seen_through_idle(postroom, thunderbird, account):
     """Nothing else would tell: mail is not asked for at intervals."""
     assert thunderbird.run("""

@@ -111,6 +111,14 @@ idle(void **state)
 	buf_reset(&c->in);
 	client_sendz(c, "j IDLE\r\nfoo\r\n");
 	assert_true(client_await(c, "j BAD", false, CLIENT_WAIT_MS));
+	/* what is known already comes before the continuation */
+	append(d, "INBOX", "()", mail1);
+	buf_reset(&c->in);
+	client_sendz(c, "k IDLE\r\n");
+	assert_true(client_await(c, "+ idling", false, CLIENT_WAIT_MS));
+	assert_true(str_starts(buf_str(&c->in), STR("* 1 EXISTS\r\n")));
+	client_sendz(c, "DONE\r\n");
+	assert_true(client_await(c, "k OK", false, CLIENT_WAIT_MS));
 	EXPECT(c, "OK", "NOOP");
 	client_free(d);
 }
