@@ -381,26 +381,45 @@ def leftovers(postroom, user):
     return list((postroom.home(user) / "tmp").iterdir())
 
 
-@pytest.mark.parametrize("how", ["close", "reset"])
-def test_a_client_that_vanishes_during_append(postroom, bad, certs, how):
-    for part in (0, 1, 70000, 1_000_000, 1_999_999, 2_000_000):
-        vanish(postroom, bad, certs, part, how)
+VANISHING = [
+    b"a APPEND INBOX (\\Seen) {2000000+}\r\n",
+    b"a APPEND INBOX {5+}\r\nhello (\\Seen) {2000000+}\r\n",
+    b"a APPEND INBOX CATENATE (TEXT {5+}\r\nhello TEXT {2000000+}\r\n",
+    b"a UID REPLACE 1 INBOX {2000000+}\r\n",
+]
 
 
-def vanish(postroom, bad, certs, part, how):
+@pytest.mark.parametrize("start", VANISHING)
+def test_a_client_that_vanishes_during_append(postroom, bad, certs, start):
+    if b"REPLACE" in start:
+        assert bad.ask("APPEND INBOX {2+}\r\nhi")[0].startswith("OK")
+    for part, how in ((0, "close"), (1, "reset"), (70000, "close"), (1_999_999, "reset"), (2_000_000, "close")):
+        vanish(postroom, bad, certs, start + b"x" * part, how)
+
+
+def vanish(postroom, bad, certs, data, how):
     exists = [x for x in bad.ask("EXAMINE INBOX")[1] if x.endswith("EXISTS")]
     with login(postroom, certs, BAD) as c:
-        c.send(b"a APPEND INBOX (\\Seen) {2000000+}\r\n" + b"x" * part)
-        if how == "close":
-            c.sock.close()
-        else:
+        assert c.ask("SELECT INBOX")[0].startswith("OK")
+        c.send(data)
+        if how == "reset":
             c.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            c.sock.close()
+        c.sock.close()
     until = time.monotonic() + 10
     while leftovers(postroom, BAD):
         assert time.monotonic() < until, leftovers(postroom, BAD)
         time.sleep(0.05)
     assert [x for x in bad.ask("EXAMINE INBOX")[1] if x.endswith("EXISTS")] == exists
+
+
+def test_a_slow_sender_is_served(bad):
+    """An octet at a time, for longer than write_timeout allows a pause."""
+    bad.ask("CREATE slow")
+    for octet in b"s APPEND slow (\\Seen) {12+}\r\nSubject: a\r\n\r\n":
+        bad.send(bytes([octet]))
+        time.sleep(0.08)
+    assert bad.until("s")[-1].startswith("s OK")
+    bad.ask("DELETE slow")
 
 
 STOPS = (b"a SEL", b"a SELECT {10}\r\nabc", b"a SELECT {10+}\r\nabc", b"a APPEND INBOX {1000}\r\nabc",
