@@ -1,6 +1,6 @@
-/* The wrapper of libunbound; see dns.h. The directory client's discovery of servers asks.
- * libunbound resolves on a thread of its own and tells of answers through a descriptor; everything
- * here runs on the loop.
+/* The wrapper of libunbound; see dns.h. The directory client's discovery of servers asks, and
+ * relay. libunbound resolves on a thread of its own and tells of answers through a descriptor;
+ * everything here runs on the loop.
  *
  * Invariant: a query's fn is called from our task, never inside libunbound, so that it may cancel,
  * ask and close at will. */
@@ -20,6 +20,8 @@ enum {
 	OPTIONS_MAX = 128 * 1024,
 	CLASS_IN = 1,
 	SRV_FIXED = 6,
+	MX_FIXED = 2,
+	TLSA_FIXED = 3,
 	LABEL_MAX = 63,
 	WIRE_MAX = 255
 };
@@ -110,6 +112,19 @@ dns_parse_record(enum dns_type type, struct str data, struct dns_record *out)
 		out->weight = number_at(data, 2);
 		out->port = number_at(data, 4);
 		return parse_name(str_from(data, SRV_FIXED), out->name);
+	case DNS_MX:
+		if (data.n <= MX_FIXED)
+			return ERR_SYNTAX;
+		out->priority = number_at(data, 0);
+		return parse_name(str_from(data, MX_FIXED), out->name);
+	case DNS_TLSA:
+		if (data.n <= TLSA_FIXED)
+			return ERR_SYNTAX;
+		out->usage = (uint8_t)data.p[0];
+		out->selector = (uint8_t)data.p[1];
+		out->matching = (uint8_t)data.p[2];
+		out->data = str_from(data, TLSA_FIXED);
+		return ERR_OK;
 	}
 	return ERR_SYNTAX;
 }
@@ -166,6 +181,7 @@ read_result(
 	const struct ub_result *r = q->result;
 	out->err = ERR_TEMP;
 	out->text = q->wrong;
+	out->name = "";
 	if (r == NULL || q->wrong != NULL)
 		return;
 	if (r->bogus) {
@@ -174,6 +190,7 @@ read_result(
 	}
 	out->ttl_sec = r->ttl > 0 ? (uint32_t)r->ttl : 0;
 	out->secure = r->secure != 0;
+	out->name = r->canonname != NULL ? r->canonname : "";
 	if (!r->havedata && !r->nxdomain && r->rcode != 0) {
 		out->text = "the DNS server failed";
 		return;
@@ -182,7 +199,10 @@ read_result(
 		struct str data = str_n(r->data[i], r->len[i] > 0 ? (size_t)r->len[i] : 0);
 		if (dns_parse_record(q->type, data, &records[out->count]) == ERR_OK)
 			out->count++;
+		else
+			out->bad++;
 	}
+	out->no_such_name = r->nxdomain != 0;
 	out->records = records;
 	out->err = out->count > 0 ? ERR_OK : ERR_NOTFOUND;
 	out->text = out->count > 0 ? "" : "no such records";

@@ -21,13 +21,16 @@ dns_open(struct loop *l, const struct dns_options *o, struct dns **out, const ch
 void
 dns_close(struct dns *d);
 
-/* The numbers of RFC 1035 and RFC 2782. */
-enum dns_type { DNS_A = 1, DNS_AAAA = 28, DNS_SRV = 33 };
+/* The numbers of RFC 1035, RFC 2782 and RFC 6698. */
+enum dns_type { DNS_A = 1, DNS_MX = 15, DNS_AAAA = 28, DNS_SRV = 33, DNS_TLSA = 52 };
 
 struct dns_record {
-	uint16_t priority, weight, port; /* SRV */
-	char name[256];			 /* SRV: the target without the last dot, lower case;
-					    A, AAAA: the address, "192.0.2.7", "2001:db8::7" */
+	uint16_t priority, weight, port;   /* SRV; MX: priority is the preference */
+	char name[256];			   /* SRV, MX: the target without the last dot, lower case,
+					      empty for "." (no such service: RFC 2782, RFC 7505);
+					      A, AAAA: the address, "192.0.2.7", "2001:db8::7" */
+	uint8_t usage, selector, matching; /* TLSA, RFC 6698 2.1 */
+	struct str data;		   /* TLSA: the association, not empty; borrowed */
 };
 
 struct dns_answer {
@@ -35,7 +38,10 @@ struct dns_answer {
 			     ERR_TEMP: nobody knows, or DNSSEC says that it was forged */
 	const char *text; /* why, for the log */
 	uint32_t ttl_sec;
-	bool secure; /* DNSSEC vouches for it */
+	bool secure;	   /* DNSSEC vouches for it */
+	bool no_such_name; /* ERR_NOTFOUND, and there are no records of other types either */
+	size_t bad;	   /* records that could not be read and are left out */
+	const char *name;  /* where CNAMEs led; "" when there were none */
 	const struct dns_record *records;
 	size_t count;
 };

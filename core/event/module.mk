@@ -28,3 +28,7 @@ tests_unit_test_pool_LDADD = $(LIBEVENT) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_counts
 tests_unit_test_counts_SOURCES = tests/unit/test_counts.c
 tests_unit_test_counts_LDADD = $(LIBEVENT) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_tls_peer
+tests_unit_test_tls_peer_SOURCES = tests/unit/test_tls_peer.c tests/unit/tls_pem.h
+tests_unit_test_tls_peer_LDADD = $(LIBEVENT) $(CMOCKA_LIBS)

@@ -732,6 +732,12 @@ stream_start_tls_client(struct stream *s, struct tls_ctx *c, struct str host)
 	start_tls(s, tls_new_client(c, s->io.fd, host));
 }
 
+void
+stream_start_tls_peer(struct stream *s, struct tls_ctx *c, const struct tls_peer *p)
+{
+	start_tls(s, tls_new_client_peer(c, s->io.fd, p));
+}
+
 /* Quiet since the timer was started: the memory is given back. */
 static void
 on_rest(struct loop_timer *t)

@@ -96,6 +96,9 @@ void
 stream_start_tls_server(struct stream *s, struct tls_ctx *c);
 void
 stream_start_tls_client(struct stream *s, struct tls_ctx *c, struct str host);
+/* The same, judging the certificate as p says (tls_new_client_peer). Borrows p. */
+void
+stream_start_tls_peer(struct stream *s, struct tls_ctx *c, const struct tls_peer *p);
 /* DEFLATE in both directions from here on (RFC 4978), plain streams only, once: what is queued now
  * leaves as it is, all input that the stream has not read yet is taken as compressed. Inflates at
  * most 64 KiB for a callback, and only what in_max_bytes has room for. After some quiet seconds

@@ -32,6 +32,7 @@ struct tls {
 	int wants;
 	bool dead;
 	bool closed; /* our close_notify was sent */
+	enum tls_check check;
 	char error[200];
 	char description[96];
 };
@@ -220,6 +221,8 @@ tls_ctx_new_client(const struct tls_client_options *o, struct tls_ctx **out, con
 		wrong = "private key";
 	if (ssl != NULL)
 		SSL_CTX_set_verify(ssl, o->insecure ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, NULL);
+	if (wrong == NULL && o->dane && SSL_CTX_dane_enable(ssl) != 1)
+		wrong = "TLS library";
 	if (wrong == NULL && o->read_ahead)
 		SSL_CTX_set_read_ahead(ssl, 1);
 	return finish_ctx(ssl, wrong, out, err_out);
@@ -294,8 +297,111 @@ tls_new_client(struct tls_ctx *c, int fd, struct str host)
 	free(name);
 	if (!t->dead)
 		SSL_set_connect_state(t->ssl);
+	t->check = SSL_get_verify_mode(t->ssl) != 0 ? TLS_CHECK_NAME : TLS_CHECK_NONE;
 	t->wants = LOOP_WRITE; /* the client speaks first */
 	return t;
+}
+
+static bool
+set_sni(SSL *ssl, const char *name)
+{
+	unsigned char raw[16];
+
+	if (name[0] == '\0' || inet_pton(AF_INET, name, raw) == 1 ||
+		inet_pton(AF_INET6, name, raw) == 1)
+		return true;
+	return SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
+		       (void *)(uintptr_t)name) == 1;
+}
+
+/* One of the names that the certificate may carry. */
+static bool
+add_name(SSL *ssl, struct str name)
+{
+	X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
+	char *z = str_dup(name);
+	unsigned char raw[16];
+	bool ok;
+
+	if (inet_pton(AF_INET, z, raw) == 1 || inet_pton(AF_INET6, z, raw) == 1)
+		ok = X509_VERIFY_PARAM_set1_ip_asc(param, z) == 1;
+	else
+		ok = name.n != 0 && X509_VERIFY_PARAM_add1_host(param, z, 0) == 1;
+	free(z);
+	return ok;
+}
+
+/* How many of the records can be used; below 0: the library fails. */
+static int
+use_tlsa(SSL *ssl, const struct tls_peer *p, const char *base)
+{
+	int usable = 0;
+
+	if (SSL_dane_enable(ssl, base) <= 0)
+		return -1;
+	(void)SSL_dane_set_flags(ssl, DANE_FLAG_NO_DANE_EE_NAMECHECKS);
+	for (size_t i = 0; i < p->tlsa_count; i++) {
+		const struct tls_tlsa *r = &p->tlsa[i];
+		if (r->usage != 2 && r->usage != 3)
+			continue; /* RFC 7672 3.1.3 */
+		int rc = SSL_dane_tlsa_add(ssl, r->usage, r->selector, r->matching,
+			(const unsigned char *)r->data.p, r->data.n);
+		if (rc > 0)
+			usable++;
+		ERR_clear_error();
+	}
+	return usable;
+}
+
+static bool
+judge(struct tls *t, const struct tls_peer *p, const char *sni)
+{
+	bool ok = true;
+
+	t->check = p->check;
+	if (p->check == TLS_CHECK_DANE) {
+		int usable = use_tlsa(t->ssl, p, sni);
+		if (usable < 0)
+			return false;
+		if (usable == 0)
+			t->check = TLS_CHECK_NONE;
+	}
+	if (t->check == TLS_CHECK_NONE) {
+		SSL_set_verify(t->ssl, SSL_VERIFY_NONE, NULL);
+		return true;
+	}
+	SSL_set_verify(t->ssl, SSL_VERIFY_PEER, NULL);
+	X509_VERIFY_PARAM_set_hostflags(
+		SSL_get0_param(t->ssl), X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+	/* without a name to compare every certificate of any CA would do */
+	if (p->names_count == 0 && t->check == TLS_CHECK_NAME)
+		return false;
+	for (size_t i = 0; ok && i < p->names_count; i++)
+		ok = add_name(t->ssl, p->names[i]);
+	return ok;
+}
+
+struct tls *
+tls_new_client_peer(struct tls_ctx *c, int fd, const struct tls_peer *p)
+{
+	struct tls *t = tls_new(c, fd);
+	char *sni = str_dup(p->sni);
+
+	if (!t->dead && (!judge(t, p, sni) || !set_sni(t->ssl, sni))) {
+		library_error(t->error, sizeof t->error, "what the certificate must show");
+		t->dead = true;
+	}
+	free(sni);
+	if (!t->dead)
+		SSL_set_connect_state(t->ssl);
+	t->wants = LOOP_WRITE;
+	return t;
+}
+
+enum tls_check
+tls_checked(const struct tls *t)
+{
+	return t->check;
 }
 
 void

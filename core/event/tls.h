@@ -28,6 +28,7 @@ struct tls_client_options {
 	bool insecure;	 /* no certificate check: a setting that says so aloud */
 	bool read_ahead; /* take all that the socket has at once; then tls_unread counts, not
 			    tls_pending alone */
+	bool dane;	 /* tls_new_client_peer may ask for TLS_CHECK_DANE */
 };
 MUST_USE enum err
 tls_ctx_new_client(const struct tls_client_options *o, struct tls_ctx **out, const char **err_out);
@@ -42,6 +43,33 @@ struct tls *
 tls_new_server(struct tls_ctx *c, int fd);
 struct tls *
 tls_new_client(struct tls_ctx *c, int fd, struct str host);
+/* How a client judges the server's certificate. */
+enum tls_check {
+	TLS_CHECK_NONE, /* not at all: opportunistic TLS (RFC 7435) */
+	TLS_CHECK_NAME, /* by the CAs, and it carries one of the names */
+	TLS_CHECK_DANE, /* by TLSA records of DANE-TA and DANE-EE, RFC 7672 3.1 */
+};
+struct tls_tlsa {
+	uint8_t usage, selector, matching; /* RFC 6698 2.1 */
+	struct str data;
+};
+struct tls_peer {
+	struct str sni; /* empty: none */
+	enum tls_check check;
+	const struct str *names; /* host names, addresses, or ".example.net" for what lies below
+				    it; for TLS_CHECK_DANE those that DANE-TA compares */
+	size_t names_count;
+	const struct tls_tlsa *tlsa;
+	size_t tlsa_count;
+};
+/* The same with one judgement for each connection, whatever `insecure` says. TLS_CHECK_DANE
+ * without a usable record (RFC 7671 5: usage 0 and 1, unknown numbers, broken data) becomes
+ * TLS_CHECK_NONE: ask tls_checked. Borrows p. */
+struct tls *
+tls_new_client_peer(struct tls_ctx *c, int fd, const struct tls_peer *p);
+/* By what the certificate is or was judged. */
+enum tls_check
+tls_checked(const struct tls *t);
 void
 tls_free(struct tls *t);
 

@@ -9,9 +9,15 @@
 static void
 give_result(struct dialog *d, size_t i, const struct answer *a)
 {
+	struct answer other;
+
 	if (d->answered[i])
 		return;
 	d->answered[i] = true;
+	if (answer_is(a, 3)) { /* to MAIL, RCPT or a chunk it means nothing */
+		answer_set(&other, 451, "4.5.0", "the server's answer makes no sense");
+		a = &other;
+	}
 	d->o.on_result(d->o.arg, i, a, answer_is(a, 2) && (d->ext & EXT_DSN) != 0);
 }
 
@@ -340,11 +346,8 @@ refuse_rcpt(struct dialog *d)
 {
 	struct answer a = d->answer;
 
-	if (d->accepted_count != 0 && a.code == 552) {
+	if (d->accepted_count != 0 && a.code == 552)
 		answer_set(&a, 452, "4.5.3", d->answer.text);
-	} else if (answer_is(&a, 3)) {
-		answer_set(&a, 451, "4.5.0", "the server's answer to RCPT makes no sense");
-	}
 	give_result(d, d->at, &a);
 }
 
@@ -404,9 +407,6 @@ got_chunk(struct dialog *d)
 	if (!answer_is(&d->answer, 2) && !d->refused) {
 		d->refused = true;
 		d->unsure = false;
-		if (answer_is(&d->answer, 3))
-			answer_set(&d->answer, 451, "4.5.0",
-				"the server's answer to BDAT makes no sense");
 		give_accepted(d, &d->answer);
 		buf_release(&d->chunk);
 		d->state = STATE_END;

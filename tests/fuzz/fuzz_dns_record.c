@@ -11,8 +11,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const enum dns_type types[] = { DNS_A, DNS_AAAA, DNS_SRV };
-	for (size_t i = 0; i < 3; i++) {
+	static const enum dns_type types[] = { DNS_A, DNS_AAAA, DNS_SRV, DNS_MX, DNS_TLSA };
+	for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
 		struct dns_record r;
 		if (dns_parse_record(types[i], str_n(data, size), &r) != ERR_OK)
 			continue;

@@ -74,6 +74,29 @@ test_records(void **state)
 }
 
 static void
+test_mail_records(void **state)
+{
+	struct dns_record r;
+
+	(void)state;
+	assert_int_equal(
+		dns_parse_record(DNS_MX, str_n("\0\x0a\2MX\7example\3net\0", 18), &r), ERR_OK);
+	assert_int_equal(r.priority, 10);
+	assert_string_equal(r.name, "mx.example.net");
+	/* the null MX */
+	assert_int_equal(dns_parse_record(DNS_MX, str_n("\0\0\0", 3), &r), ERR_OK);
+	assert_string_equal(r.name, "");
+	assert_int_equal(dns_parse_record(DNS_MX, str_n("\0\0", 2), &r), ERR_SYNTAX);
+	assert_int_equal(dns_parse_record(DNS_MX, str_n("\0\x0a\3a b\0", 7), &r), ERR_SYNTAX);
+	assert_int_equal(dns_parse_record(DNS_MX, str_n("\0\x0a\2mx", 5), &r), ERR_SYNTAX);
+	assert_int_equal(dns_parse_record(DNS_TLSA, str_n("\3\1\1abc", 6), &r), ERR_OK);
+	assert_true(r.usage == 3 && r.selector == 1 && r.matching == 1);
+	assert_true(str_eq(r.data, STR("abc")));
+	assert_int_equal(dns_parse_record(DNS_TLSA, str_n("\3\1\1", 3), &r), ERR_SYNTAX);
+	assert_int_equal(dns_parse_record(DNS_TLSA, STR_EMPTY, &r), ERR_SYNTAX);
+}
+
+static void
 test_long_names(void **state)
 {
 	char data[6 + 300] = { 0 };
@@ -174,6 +197,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_records),
+		cmocka_unit_test(test_mail_records),
 		cmocka_unit_test(test_long_names),
 		cmocka_unit_test(test_silent_server),
 		cmocka_unit_test(test_options),
