@@ -17,6 +17,7 @@ core_mail_libmail_a_SOURCES = \
 	core/mail/preview.c core/mail/preview.h \
 	core/mail/search.c core/mail/search.h \
 	core/mail/subject.c core/mail/subject.h \
+	core/mail/textual.c core/mail/textual.h \
 	core/mail/token.c core/mail/token.h \
 	core/mail/transfer.c core/mail/transfer.h \
 	core/mail/utf7.c core/mail/utf7.h

@@ -10,6 +10,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/xalloc.h"
+#include "core/mail/textual.h"
 #include "core/store/blob.h"
 #include "core/store/internal.h"
 #include "core/store/put.h"
@@ -18,6 +19,7 @@
 
 enum {
 	CHUNK_BYTES_MAX = 256 * 1024,
+	TEXTUAL_BYTES_MAX = 1024 * 1024 * 1024,
 	MEMORY_BYTES_MAX = 4 * 1024 * 1024, /* of a caller who does not stop at ERR_AGAIN */
 	ID_TRIES = 8,
 };
@@ -42,7 +44,7 @@ struct body {
 	struct home *into;
 	void (*done)(void *arg, enum err e);
 	void *done_arg;
-	bool sync_failed, parsed;
+	bool sync_failed, parsed, textual;
 	struct stored stored;
 };
 
@@ -91,6 +93,12 @@ body_free(struct body *b)
 	buf_fini(&b->stored.cache);
 	home_unref(b->home);
 	free(b);
+}
+
+void
+body_textual(struct body *b)
+{
+	b->textual = true;
 }
 
 uint64_t
@@ -204,26 +212,79 @@ body_write(struct body *b, struct str bytes)
 	return ERR_AGAIN;
 }
 
+/* What has the message's octets now: memory, or the whole file. */
+static enum err
+see(const struct body *b, struct str *out)
+{
+	void *map;
+
+	*out = buf_str(&b->mem);
+	if (b->file.fd < 0 || b->size == 0)
+		return ERR_OK;
+	map = mmap(NULL, b->size, PROT_READ, MAP_SHARED, b->file.fd, 0);
+	*out = str_n(map, b->size);
+	return map != MAP_FAILED ? ERR_OK : ERR_TEMP;
+}
+
+static void
+unsee(const struct body *b, struct str msg)
+{
+	if (b->file.fd >= 0 && b->size > 0)
+		(void)munmap((void *)(uintptr_t)msg.p, msg.n);
+}
+
 static enum err
 parse(struct body *b)
 {
-	struct str msg = buf_str(&b->mem);
-	void *map = NULL;
-	enum err e;
+	struct str msg;
 
 	if (b->parsed)
 		return ERR_OK;
-	if (b->file.fd >= 0 && b->size > 0) {
-		map = mmap(NULL, b->size, PROT_READ, MAP_SHARED, b->file.fd, 0);
-		if (map == MAP_FAILED)
-			return ERR_TEMP;
-		msg = str_n(map, b->size);
-	}
+	enum err e = see(b, &msg);
+
+	if (e != ERR_OK)
+		return e;
 	e = record_make(msg, &b->stored.record, &b->stored.cache);
-	if (map != NULL)
-		(void)munmap(map, b->size);
+	unsee(b, msg);
 	b->parsed = e == ERR_OK;
 	b->stored.size = b->size;
+	return e;
+}
+
+/* Once, when all octets are where see() finds them. */
+static enum err
+make_textual(struct body *b)
+{
+	struct str msg;
+	struct buf text;
+	enum err e = see(b, &msg);
+
+	if (e != ERR_OK)
+		return e;
+	buf_init(&text, TEXTUAL_BYTES_MAX);
+	bool changed = textual_make(&text, msg);
+
+	unsee(b, msg);
+	e = buf_check(&text);
+	b->textual = e != ERR_OK;
+	if (!changed || e != ERR_OK) {
+		buf_fini(&text);
+		return e;
+	}
+	b->size = text.n;
+	if (b->file.fd < 0) {
+		buf_fini(&b->mem);
+		b->mem = text;
+		return ERR_OK;
+	}
+	e = blob_truncate(&b->file, 0);
+	if (e == ERR_OK)
+		e = blob_write(&b->file, buf_str(&text));
+	b->file_size = e == ERR_OK ? text.n : 0;
+	/* of a file of which a part is lost nothing can be made */
+	if (e != ERR_OK)
+		b->error = e;
+	buf_fini(&text);
 	return e;
 }
 
@@ -235,6 +296,10 @@ put(struct body *b)
 	bool small = b->file.fd < 0;
 	const char *why;
 
+	if (b->textual && small)
+		e = make_textual(b);
+	if (e != ERR_OK)
+		return e;
 	if (small) {
 		e = blob_create(b->into->path, &b->file);
 		if (e != ERR_OK && blob_make_home(b->into->path, b->into->sync_dir, &why) == ERR_OK)
@@ -250,6 +315,8 @@ put(struct body *b)
 		if (e == ERR_OK && !small)
 			b->file_size += b->mem.n;
 	}
+	if (e == ERR_OK && b->textual)
+		e = make_textual(b);
 	if (e == ERR_OK)
 		e = parse(b);
 	if (e == ERR_OK)

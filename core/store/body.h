@@ -4,7 +4,7 @@
 #include "core/store/store.h"
 
 /* A message on its way in: octets as they come, kept in memory up to 256 KiB, then in a
- * file below the home's tmp/ that the pool writes. Stored as given, nothing is changed. */
+ * file below the home's tmp/ that the pool writes. Stored as given, but see body_textual. */
 struct body;
 
 /* home: where a large body is written first (LMTP: any recipient's); a reference is taken.
@@ -23,6 +23,10 @@ body_write(struct body *b, struct str bytes);
 /* Called from the loop. NULL: none. */
 void
 body_on_room(struct body *b, void (*room)(void *arg), void *arg);
+/* Its binary parts with NUL are to be kept as base64 (core/mail/textual.h), which may make it
+ * larger than max_bytes. Before it is put. */
+void
+body_textual(struct body *b);
 uint64_t
 body_size(const struct body *b);
 

@@ -243,6 +243,7 @@ message_begins(struct imap_session *s, struct cmd *c, const struct append_event 
 		st->header_over = st->line_begun = false;
 		st->body = body_new(s->home, s->imap->limits.reader.message_max);
 		body_on_room(st->body, on_room, s);
+		body_textual(st->body);
 	}
 }
 

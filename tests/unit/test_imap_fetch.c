@@ -35,6 +35,8 @@ said_octets(const void *p, size_t n)
 	return str_find(buf_str(&c->in), str_n(p, n)) < c->in.n;
 }
 
+#define SAID_OCTETS(s) assert_true(said_octets(s, sizeof s - 1))
+
 /* What n octets of a literal8 "name ~{n}" are. */
 static struct str
 literal_of(const char *name, size_t n)
@@ -64,7 +66,7 @@ binary(void **state)
 	EXPECT(c, "OK", "FETCH 1 (UID BINARY.PEEK[1] FLAGS)");
 	SAID(c, "* 1 FETCH (UID 1 FLAGS (\\Recent) BINARY[1] {13}\r\ncaf\xc3\xa9 au lait)\r\n");
 	EXPECT(c, "OK", "FETCH 1 BINARY.PEEK[2]");
-	assert_true(said_octets("(BINARY[2] ~{10}\r\n\0\1\2\3\4\5\6\7\10\11)\r\n", 31));
+	SAID_OCTETS("(BINARY[2] ~{10}\r\n\0\1\2\3\4\5\6\7\10\11)\r\n");
 	EXPECT(c, "OK", "FETCH 1 (BINARY.SIZE[1] BINARY.SIZE[2] BINARY.SIZE[5] BINARY.SIZE[9])");
 	SAID(c, "(BINARY.SIZE[1] 13 BINARY.SIZE[2] 10 BINARY.SIZE[5] 0 BINARY.SIZE[9] 0)\r\n");
 	/* a range counts decoded octets; without the NUL it is a plain literal */
@@ -161,6 +163,83 @@ test_binary_large(void **state)
 		assert_true(str_eq(literal_of(name, want.n), want));
 	}
 	buf_fini(&plain);
+}
+
+static void
+append_binary(struct str msg)
+{
+	char line[64];
+
+	(void)snprintf(line, sizeof line, "b APPEND INBOX ~{%zu+}\r\n", msg.n);
+	client_sendz(c, line);
+	client_send(c, msg);
+	client_sendz(c, "\r\n");
+	assert_true(client_await(c, "b OK", false, CLIENT_WAIT_MS));
+}
+
+static const char binary_parts[] =
+	"MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
+	"--b\r\nContent-Transfer-Encoding: binary\r\nContent-Type: image/png\r\n\r\n"
+	"\0PNG\r\n\n\r\xff\r\n"
+	"--b\r\nContent-Type: message/rfc822\r\n\r\nSubject: Inner\r\nMIME-Version: 1.0\r\n"
+	"content-transfer-encoding:\r\n BINARY\r\nX: y\r\n\r\n\1\0\2\r\n"
+	"--b\r\nContent-Transfer-Encoding: binary\r\n\r\nno NUL \xe9\r\n"
+	"--b\r\nContent-Transfer-Encoding: 8bit\r\n\r\nwrong\r\n--b--\r\n";
+
+/* What holds NUL is base64 to those who ask for BODY: RFC 3516 4.2, RFC 9051 4.3.1. */
+static void
+test_binary_appended(void **state)
+{
+	(void)state;
+	append_binary(str_n(binary_parts, sizeof binary_parts - 1));
+	EXPECT(c, "OK", "SELECT INBOX");
+	EXPECT(c, "OK", "FETCH 1 (BODY.PEEK[1.MIME] BODY.PEEK[1] BODY.PEEK[2])");
+	SAID(c, "{62}\r\nContent-Transfer-Encoding: base64\r\nContent-Type: image/png\r\n\r\n ");
+	SAID(c, "BODY[1] {12}\r\nAFBORw0KCg3/ BODY[2] {");
+	SAID(c, "MIME-Version: 1.0\r\nContent-Transfer-Encoding: base64\r\nX: y\r\n\r\nAQAC)");
+	EXPECT(c, "OK", "FETCH 1 BINARY.PEEK[1]");
+	SAID_OCTETS("BINARY[1] ~{9}\r\n\0PNG\r\n\n\r\xff)");
+	EXPECT(c, "OK", "FETCH 1 (BINARY.SIZE[1] BINARY.SIZE[2.1] BINARY.PEEK[2.1])");
+	SAID_OCTETS("BINARY.SIZE[1] 9 BINARY.SIZE[2.1] 3 BINARY[2.1] ~{3}\r\n\1\0\2)");
+	EXPECT(c, "OK", "FETCH 1 (BODY.PEEK[3] BODY.PEEK[4])");
+	SAID(c, "BODY[3] {8}\r\nno NUL \xe9 BODY[4] {5}\r\nwrong)");
+	EXPECT(c, "OK", "FETCH 1 (BODYSTRUCTURE)");
+	SAID(c, "(\"image\" \"png\" NIL NIL NIL \"base64\" 12");
+	EXPECT(c, "OK", "FETCH 1 (RFC822.SIZE BODY.PEEK[])");
+	struct str in = buf_str(&c->in);
+
+	assert_false(str_has_nul(in));
+	/* no binary part: as it is */
+	append_binary(str_n("A: 1\r\n\r\n\0\r\n", 11));
+	EXPECT(c, "OK", "FETCH 2 BODY.PEEK[]");
+	SAID_OCTETS("BODY[] {11}\r\nA: 1\r\n\r\n\0\r\n)");
+}
+
+/* Through a file, and larger than memory holds of it. */
+static void
+test_binary_appended_large(void **state)
+{
+	static const char head[] = "MIME-Version: 1.0\r\nContent-Type: application/zip\r\n"
+				   "Content-Transfer-Encoding: binary\r\n\r\n";
+	struct buf msg;
+	uint32_t x = 99;
+
+	(void)state;
+	buf_init(&msg, 3 * LARGE_BYTES);
+	buf_addz(&msg, head);
+	for (size_t i = 0; i < LARGE_BYTES; i++) {
+		x = x * 1103515245 + 12345;
+		buf_addc(&msg, (char)(x >> 16));
+	}
+	append_binary(buf_str(&msg));
+	EXPECT(c, "OK", "SELECT INBOX");
+	EXPECT(c, "OK", "FETCH 1 BODY.PEEK[1]");
+	SAID(c, "BODY[1] {4304680}\r\n");
+	assert_false(str_has_nul(buf_str(&c->in)));
+	EXPECT(c, "OK", "FETCH 1 BINARY.PEEK[1]");
+	assert_true(str_eq(
+		literal_of("BINARY[1]", LARGE_BYTES), str_from(buf_str(&msg), sizeof head - 1)));
+	buf_fini(&msg);
 }
 
 /* One who reads slowly, and goes in the middle. */
@@ -486,6 +565,8 @@ main(void)
 		TEST(test_binary_refusals),
 		TEST(test_binary_large),
 		TEST(test_binary_vanishes),
+		TEST(test_binary_appended),
+		TEST(test_binary_appended_large),
 		TEST(savedate),
 		TEST(objectid),
 		TEST(test_objectid_search),
