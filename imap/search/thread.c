@@ -203,6 +203,18 @@ link_refs(struct thread *t, const struct thread_message *m)
 	return last;
 }
 
+enum { EXPECT_MAX = 16 };
+
+void
+thread_expect(const struct thread *t, const struct thread_message *m)
+{
+	size_t from = m->refs_count > EXPECT_MAX ? m->refs_count - EXPECT_MAX : 0;
+
+	__builtin_prefetch(&t->slots[spread(t, m->own)]);
+	for (size_t i = from; i < m->refs_count; i++)
+		__builtin_prefetch(&t->slots[spread(t, m->refs[i])]);
+}
+
 enum err
 thread_add(struct thread *t, const struct thread_message *m, size_t *cost)
 {

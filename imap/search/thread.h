@@ -30,6 +30,9 @@ struct thread_message {
 	bool knows_subject, reply;
 	uint64_t subject;
 };
+/* It will be added soon, but not now: the memory that it needs is fetched meanwhile. */
+void
+thread_expect(const struct thread *t, const struct thread_message *m);
 /* *cost grows by the links that were looked at. ERR_LIMIT: more than thread_new was told. */
 MUST_USE enum err
 thread_add(struct thread *t, const struct thread_message *m, size_t *cost);

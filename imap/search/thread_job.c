@@ -24,6 +24,12 @@ enum {
 	TEXT_MAX = 1024 * 1024
 };
 
+/* The last ones: each half is full now and then. */
+struct refs {
+	size_t n;
+	uint64_t v[2 * THREAD_REFS_MAX];
+};
+
 struct thread_job {
 	enum thread_algorithm algorithm;
 	struct uidset found;
@@ -35,8 +41,7 @@ struct thread_job {
 	bool linked, begun;
 	struct arena *arena;	  /* of ids with quotes or comments */
 	struct buf text, subject; /* scratch */
-	uint64_t refs[2 * THREAD_REFS_MAX];
-	size_t refs_count;
+	struct refs refs[MESSAGE_SOME_MAX];
 };
 
 struct thread_job *
@@ -118,13 +123,13 @@ next_id(struct thread_job *j, struct str *rest, uint64_t *out)
 }
 
 static void
-add_ref(struct thread_job *j, uint64_t ref)
+add_ref(struct refs *r, uint64_t ref)
 {
-	if (j->refs_count == ARRAY_LEN(j->refs)) {
-		memmove(j->refs, j->refs + THREAD_REFS_MAX, THREAD_REFS_MAX * sizeof *j->refs);
-		j->refs_count = THREAD_REFS_MAX;
+	if (r->n == ARRAY_LEN(r->v)) {
+		memmove(r->v, r->v + THREAD_REFS_MAX, THREAD_REFS_MAX * sizeof *r->v);
+		r->n = THREAD_REFS_MAX;
 	}
-	j->refs[j->refs_count++] = ref;
+	r->v[r->n++] = ref;
 }
 
 struct id_fields {
@@ -162,7 +167,7 @@ find_fields(struct str run, struct id_fields *out)
 }
 
 static enum err
-read_ids(struct thread_job *j, struct message *m, struct thread_message *out)
+read_ids(struct thread_job *j, struct message *m, struct refs *r, struct thread_message *out)
 {
 	struct id_fields f;
 	struct str run;
@@ -175,15 +180,16 @@ read_ids(struct thread_job *j, struct message *m, struct thread_message *out)
 	arena_reset(j->arena);
 	if (next_id(j, &f.own, &id))
 		out->own = id;
-	j->refs_count = 0;
+	r->n = 0;
 	while (next_id(j, &f.references, &id))
-		add_ref(j, id);
-	if (j->refs_count == 0 && next_id(j, &f.reply_to, &id))
-		add_ref(j, id);
-	size_t over = j->refs_count > THREAD_REFS_MAX ? j->refs_count - THREAD_REFS_MAX : 0;
+		add_ref(r, id);
+	if (r->n == 0 && next_id(j, &f.reply_to, &id))
+		add_ref(r, id);
+	size_t over = r->n > THREAD_REFS_MAX ? r->n - THREAD_REFS_MAX : 0;
 
-	out->refs = j->refs + over;
-	out->refs_count = j->refs_count - over;
+	out->refs = r->v + over;
+	out->refs_count = r->n - over;
+	thread_expect(j->thread, out);
 	return ERR_OK;
 }
 
@@ -205,32 +211,37 @@ read_subject(struct thread_job *j, struct message *m, uint64_t *hash, bool *repl
 /* ---- the steps ---- */
 
 static enum err
-load_one(struct thread_job *j, struct batch *b, size_t i, size_t *cost)
+read_one(struct thread_job *j, struct batch *b, size_t i, struct thread_message *out)
 {
 	struct message *m = &b->messages[i];
-	struct thread_message tm = { .uid = b->uids[i], .msg = m->id };
 	enum err e = ERR_OK;
 
-	tm.date = sortkey_date(&b->entries[i], m);
+	*out = (struct thread_message){
+		.uid = b->uids[i], .msg = m->id, .date = sortkey_date(&b->entries[i], m)
+	};
 	if (j->algorithm == THREAD_REFERENCES)
-		e = read_ids(j, m, &tm);
+		e = read_ids(j, m, &j->refs[i], out);
 	/* what refers to nothing is a root most likely */
-	tm.knows_subject = tm.refs_count == 0;
-	if (e == ERR_OK && tm.knows_subject)
-		e = read_subject(j, m, &tm.subject, &tm.reply);
-	return e == ERR_OK ? thread_add(j->thread, &tm, cost) : e;
+	out->knows_subject = out->refs_count == 0;
+	if (e == ERR_OK && out->knows_subject)
+		e = read_subject(j, m, &out->subject, &out->reply);
+	return e;
 }
 
 static enum err
 load_some(struct thread_job *j, struct batch *b, bool *missing, size_t *cost)
 {
+	struct thread_message tm[MESSAGE_SOME_MAX];
 	enum err e = ERR_OK;
 
+	for (size_t i = 0; e == ERR_OK && i < b->n; i++)
+		if (!b->missing[i])
+			e = read_one(j, b, i, &tm[i]);
 	for (size_t i = 0; e == ERR_OK && i < b->n; i++) {
 		if (b->missing[i])
 			*missing = true;
 		else
-			e = load_one(j, b, i, cost);
+			e = thread_add(j->thread, &tm[i], cost);
 	}
 	j->loaded += b->n;
 	*cost += b->n * COST_MESSAGE;
