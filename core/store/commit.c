@@ -219,8 +219,7 @@ finish_batch(struct home *h)
 	struct list done;
 
 	requeue(h, true);
-	watch_seen(h, h->batch_version, true);
-	/* a completion may submit, and that starts the next batch at once */
+	/* a completion may submit, and a watcher read: that starts the next batch at once */
 	list_init(&done);
 	while (!list_empty(&h->batch)) {
 		struct list *node = h->batch.next;
@@ -228,6 +227,7 @@ finish_batch(struct home *h)
 		list_remove(node);
 		list_push_back(&done, node);
 	}
+	watch_seen(h, h->batch_version, true);
 	while (!list_empty(&done)) {
 		struct update *u = update_of(done.next);
 

@@ -678,6 +678,53 @@ test_watch_own(void **state)
 	assert_int_equal(n, 0);
 }
 
+struct crowd {
+	struct fix *f;
+	unsigned left, failed;
+};
+
+static void
+on_created(void *arg, enum err e, const struct mailbox_result *r UNUSED)
+{
+	struct crowd *c = arg;
+
+	c->failed += e != ERR_OK;
+	if (--c->left == 0)
+		fix_done(c->f, ERR_OK);
+}
+
+static void
+on_watch_look(struct home_watch *w)
+{
+	struct txn *t;
+
+	if (store_read_begin(w->home, &t) == ERR_OK)
+		store_read_end(t);
+}
+
+/* Who is told of a commit looks, while other changes wait: none is made twice. */
+static void
+test_watch_looks(void **state)
+{
+	struct fix *f = *state;
+	struct crowd crowd = { .f = f };
+	struct home_watch w = { .home = NULL };
+
+	assert_int_equal(fix_pin(f, f->home), ERR_OK);
+	home_watch_start(&w, f->home, on_watch_look, NULL);
+	for (int i = 0; i < 10; i++) {
+		char name[16];
+
+		(void)snprintf(name, sizeof name, "m%d", i);
+		crowd.left++;
+		(void)store_create(f->home, str_of(name), 0, on_created, &crowd);
+	}
+	assert_int_equal(fix_wait(f), ERR_OK);
+	assert_int_equal(crowd.failed, 0);
+	home_watch_stop(&w);
+	home_unpin(f->home);
+}
+
 /* What is forgotten goes ten minutes later: file, then rows. */
 static void
 test_garbage(void **state)
@@ -908,6 +955,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_deliver_by_sender, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_delivered_trim, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_watch_own, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_watch_looks, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_garbage, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_thread_rows, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_schema, setup, teardown),
