@@ -500,6 +500,47 @@ thread_orderedsubject(void **state)
 	SAID(c, "* THREAD\r\n");
 }
 
+/* What others expunged meanwhile is in no answer, and said to be gone: RFC 5530 3. */
+static void
+test_missing(void **state)
+{
+	static const struct {
+		const char *command, *answer;
+	} rows[] = {
+		{ "THREAD REFERENCES UTF-8 ALL", "* THREAD (1)(3)(4 20)\r\n" },
+		{ "THREAD ORDEREDSUBJECT UTF-8 ALL", "* THREAD (1)(3)(4)(20)\r\n" },
+		{ "THREAD REFERENCES UTF-8 2", "* THREAD\r\n" },
+		{ "SORT (REVERSE ARRIVAL) UTF-8 1:4", "* SORT 4 3 1\r\n" },
+		{ "SORT (SUBJECT) UTF-8 2", "* SORT\r\n" },
+		{ "SORT RETURN (COUNT MIN) (DATE) UTF-8 ALL", " MIN 1 COUNT 4\r\n" },
+	};
+
+	(void)state;
+	for (int i = 1; i <= 20; i++) {
+		char text[200];
+
+		(void)snprintf(text, sizeof text,
+			"Subject: s%d\r\nDate: %d Nov 2026 10:00:00 +0000\r\nMessage-ID: "
+			"<g%d@x>\r\n%s\r\n",
+			i, i, i, i == 20 ? "References: <g4@x> <g5@x>\r\n" : "");
+		EXPECT(c, "OK", "APPEND INBOX \"%02d-Nov-2026 10:00:00 +0000\" {%zu+}\r\n%s", i,
+			strlen(text), text);
+	}
+	struct client *d = second();
+
+	EXPECT(c, "OK", "SELECT INBOX");
+	EXPECT(d, "OK", "SELECT INBOX");
+	EXPECT(d, "OK", "STORE 2,5:19 +FLAGS.SILENT (\\Deleted)");
+	EXPECT(d, "OK", "EXPUNGE");
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		EXPECT(c, "OK [EXPUNGEISSUED]", "%s", rows[i].command);
+		SAID(c, rows[i].answer);
+	}
+	EXPECT(c, "OK Completed", "UID THREAD REFERENCES UTF-8 ALL");
+	SAID(c, "* THREAD (1)(3)(4 20)\r\n");
+	client_free(d);
+}
+
 int
 main(void)
 {
@@ -508,6 +549,7 @@ main(void)
 		TEST(test_hostile_threads),
 		cmocka_unit_test(test_deep_threads),
 		TEST(thread_orderedsubject),
+		TEST(test_missing),
 		cmocka_unit_test(test_every_capability_was_tested),
 	};
 
