@@ -1,12 +1,16 @@
 /* The MIME parser and what is made of its table: ENVELOPE, BODYSTRUCTURE, the compact form,
  * BODY[...] paths. Properties: every range inside the message and inside the parent's body,
  * siblings in order, line counts right, decode(encode(x)) == x, BODY made of BODYSTRUCTURE equals
- * BODY, every part found by its path, damaged compact forms refused or consistent. */
+ * BODY, every part found by its path, damaged compact forms refused or consistent, previews text,
+ * binary parts made textual hold what they held. */
 #include <stdlib.h>
 
 #include "core/mail/bodystructure.h"
 #include "core/mail/envelope.h"
+#include "core/mail/preview.h"
 #include "core/mail/search.h"
+#include "core/mail/textual.h"
+#include "core/mail/transfer.h"
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -119,6 +123,49 @@ check_texts(const struct mime *m, struct str msg)
 	CHECK(one.n <= most);
 }
 
+/* The same parts, what they decode to unchanged. */
+static void
+check_textual(const struct mime *m, struct str msg)
+{
+	struct mime text;
+
+	reset_buffers();
+	if (!textual_make(&one, msg))
+		return;
+	mime_parse(&text, buf_str(&one), &mime_limits_default);
+	CHECK(text.n == m->n);
+	for (uint32_t i = 0; i < m->n; i++) {
+		const struct mime_part *p = &m->parts[i], *q = &text.parts[i];
+		struct transfer t;
+
+		CHECK(p->kind == q->kind && p->parent == q->parent);
+		if (p->kind == MIME_MULTIPART || p->kind == MIME_MESSAGE)
+			continue;
+		bool changed = p->encoding != q->encoding;
+
+		CHECK(!changed ||
+			(p->encoding == MIME_ENC_BINARY && q->encoding == MIME_ENC_BASE64));
+		buf_reset(&two);
+		transfer_init(&t, changed ? q->encoding : MIME_ENC_BINARY);
+		transfer_add(&t, &two, mime_body(q, buf_str(&one)), true);
+		CHECK(str_eq(buf_str(&two), mime_body(p, msg)));
+	}
+	mime_fini(&text);
+}
+
+static void
+check_preview(const struct mime *m, struct str msg)
+{
+	struct str text;
+
+	reset_buffers();
+	preview_make(&one, m, msg);
+	text = buf_str(&one);
+	CHECK(text.n <= PREVIEW_BYTES_MAX && str_is_utf8(text));
+	for (size_t i = 0; i < text.n; i++)
+		CHECK((unsigned char)text.p[i] >= ' ' && text.p[i] != 0x7f);
+}
+
 /* The input as a compact form or a body structure: refused, or something consistent. */
 static void
 check_foreign(struct str in)
@@ -147,6 +194,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check_compact(&m, msg);
 	check_paths(&m);
 	check_texts(&m, msg);
+	check_preview(&m, msg);
+	if (size % 7 != 0)
+		check_textual(&m, msg);
 	if (size % 5 == 0) {
 		struct search_key k;
 
