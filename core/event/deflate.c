@@ -5,6 +5,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <zlib.h>
 
 #include "core/base/xalloc.h"
@@ -18,10 +19,19 @@ enum {
 	/* what zlib says of itself in zconf.h */
 	PACK_BYTES = (1 << (15 + 2)) + (1 << (MEM_LEVEL + 9)),
 	UNPACK_BYTES = 11 * 1024 + WINDOW_BYTES,
+	ALIGN = 64,
+};
+
+/* Pages of zlib's own, which go back to the system at once: freed pieces of a heap between those of
+ * other sessions would stay. */
+struct room {
+	char *p; /* NULL: none */
+	size_t size, used;
 };
 
 struct deflate {
 	z_stream pack, unpack;
+	struct room pack_room, unpack_room;
 	bool packing, unpacking;
 	bool more;     /* the last read was full: there may be text inside */
 	struct buf in; /* of the peer, not inflated */
@@ -38,12 +48,58 @@ deflate_new(void)
 	return d;
 }
 
+/* Twice what is wanted of this zlib, as others want more: pages that nobody writes to are none. */
+static void
+room_open(struct room *r, size_t wanted)
+{
+	void *p =
+		mmap(NULL, wanted * 2, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	*r = (struct room){ 0 };
+	if (p != MAP_FAILED)
+		*r = (struct room){ .p = p, .size = wanted * 2 };
+}
+
+static void
+room_close(struct room *r)
+{
+	if (r->p != NULL)
+		(void)munmap(r->p, r->size);
+	*r = (struct room){ 0 };
+}
+
+/* From the heap where the room is full, or was not to be had. */
+static void *
+z_alloc(void *opaque, unsigned n, unsigned size)
+{
+	struct room *r = opaque;
+	size_t bytes = (size_t)n * size;
+
+	if (bytes > r->size - r->used)
+		return xcalloc(n, size);
+	char *p = r->p + r->used;
+	size_t step = (bytes + ALIGN - 1) / ALIGN * ALIGN;
+
+	r->used = step > r->size - r->used ? r->size : r->used + step;
+	return p;
+}
+
+static void
+z_free(void *opaque, void *p)
+{
+	const struct room *r = opaque;
+
+	if (r->p == NULL || (char *)p < r->p || (char *)p >= r->p + r->size)
+		free(p);
+}
+
 static void
 end_pack(struct deflate *d)
 {
 	if (d->packing)
 		(void)deflateEnd(&d->pack);
 	d->packing = false;
+	room_close(&d->pack_room);
 }
 
 static void
@@ -52,6 +108,7 @@ end_unpack(struct deflate *d)
 	if (d->unpacking)
 		(void)inflateEnd(&d->unpack);
 	d->unpacking = false;
+	room_close(&d->unpack_room);
 }
 
 void
@@ -66,27 +123,14 @@ deflate_free(struct deflate *d)
 	free(d);
 }
 
-static void *
-z_alloc(void *opaque, unsigned n, unsigned size)
-{
-	(void)opaque;
-	return xcalloc(n, size);
-}
-
-static void
-z_free(void *opaque, void *p)
-{
-	(void)opaque;
-	free(p);
-}
-
 void
 deflate_add(struct deflate *d, struct str in, bool flush, struct buf *out)
 {
 	z_stream *z = &d->pack;
 
 	if (!d->packing) {
-		*z = (z_stream){ .zalloc = z_alloc, .zfree = z_free };
+		room_open(&d->pack_room, PACK_BYTES);
+		*z = (z_stream){ .zalloc = z_alloc, .zfree = z_free, .opaque = &d->pack_room };
 		int rc = deflateInit2(
 			z, LEVEL, Z_DEFLATED, WINDOW_BITS, MEM_LEVEL, Z_DEFAULT_STRATEGY);
 
@@ -123,7 +167,8 @@ begin_unpack(struct deflate *d)
 {
 	z_stream *z = &d->unpack;
 
-	*z = (z_stream){ .zalloc = z_alloc, .zfree = z_free };
+	room_open(&d->unpack_room, UNPACK_BYTES);
+	*z = (z_stream){ .zalloc = z_alloc, .zfree = z_free, .opaque = &d->unpack_room };
 	int rc = inflateInit2(z, WINDOW_BITS);
 
 	assert(rc == Z_OK);

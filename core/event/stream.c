@@ -191,7 +191,7 @@ read_socket(struct stream *s, size_t want, size_t *got_out)
 static void
 packer_works(struct packer *p)
 {
-	p->active = true;
+	p->active = p->timing;
 	if (p->timing)
 		return;
 	p->timing = true;

@@ -8,6 +8,7 @@
 """
 import socket
 import ssl
+import zlib
 
 
 class RawImap:
@@ -19,6 +20,7 @@ class RawImap:
             self.sock = context.wrap_socket(self.sock, server_hostname="localhost",
                                             suppress_ragged_eofs=False)
         self.buffer = b""
+        self.deflate = self.inflate = None
         self.greeting = self.line() if greet else None
 
     def __enter__(self):
@@ -28,14 +30,17 @@ class RawImap:
         self.sock.close()
 
     def send(self, data):
-        self.sock.sendall(data if isinstance(data, bytes) else data.encode())
+        data = data if isinstance(data, bytes) else data.encode()
+        if self.deflate:
+            data = self.deflate.compress(data) + self.deflate.flush(zlib.Z_SYNC_FLUSH)
+        self.sock.sendall(data)
 
     def line(self):
         while b"\r\n" not in self.buffer:
             got = self.sock.recv(65536)
             if not got:
                 raise EOFError(self.buffer)
-            self.buffer += got
+            self.buffer += self.inflate.decompress(got) if self.inflate else got
         line, self.buffer = self.buffer.split(b"\r\n", 1)
         return line.decode("utf-8", "replace")
 
@@ -58,6 +63,11 @@ class RawImap:
         if self.buffer:
             return False
         return self.sock.recv(1) == b""
+
+    def compress(self):
+        assert self.ask("COMPRESS DEFLATE")[0].startswith("OK")
+        self.deflate = zlib.compressobj(6, zlib.DEFLATED, -15)
+        self.inflate = zlib.decompressobj(-15)
 
     def starttls(self, context):
         self.sock = context.wrap_socket(self.sock, server_hostname="localhost",
