@@ -14,6 +14,7 @@
 #include "core/base/xalloc.h"
 #include "core/mail/mime.h"
 #include "core/store/blob.h"
+#include "core/store/metadata.h"
 #include "core/store/record.h"
 #include "core/store/rows.h"
 #include "core/store/thread.h"
@@ -371,6 +372,13 @@ on_mailbox_key(struct check *c, struct str key, struct str v)
 static enum err
 on_metadata(struct check *c, struct str key, struct str v)
 {
+	uint64_t version;
+	enum err e = metadata_version(&c->t, &version);
+
+	if (e != ERR_OK)
+		return e;
+	if (!metadata_row_good(v, version))
+		problem(c, "metadata-damaged", "mailbox %u", key.n < 4 ? 0 : be32_at(key, 0));
 	/* 0: the account's own */
 	if (key.n > 4 && be32_at(key, 0) == 0)
 		return ERR_OK;

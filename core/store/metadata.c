@@ -121,6 +121,14 @@ metadata_version(struct txn *t, uint64_t *out)
 	return meta_get(t, "metadata-version", out);
 }
 
+bool
+metadata_row_good(struct str text, uint64_t version)
+{
+	struct row row;
+
+	return row_decode(text, &row) == ERR_OK && row.version <= version;
+}
+
 struct changes {
 	uint64_t after;
 	metadata_change_fn fn;

@@ -28,6 +28,9 @@ metadata_walk(struct txn *t, uint32_t mailbox, struct str prefix, metadata_fn fn
  */
 MUST_USE enum err
 metadata_version(struct txn *t, uint64_t *out);
+/* For the check: is this a row, of a version that the home has had? */
+bool
+metadata_row_good(struct str row, uint64_t version);
 /* The entries that were set or removed by versions above after, mailbox by mailbox, the account's
  * first. Looks at all of the home's: ask metadata_version before. ERR_EOF: ended by fn. */
 typedef enum err (*metadata_change_fn)(

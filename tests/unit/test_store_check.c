@@ -10,7 +10,8 @@
  * 17 a damaged message record            18 garbage that is still referenced
  * 19 a keyword bit without a name        20 rows of a mailbox that is not there
  * 21 an index of another version         22 an id of a message that is not there
- * 23 a damaged id row                    24 a message without a thread */
+ * 23 a damaged id row                    24 a message without a thread
+ * 25 an annotation cut short              26 … of a version that was not yet */
 #include <fcntl.h>
 #include <sys/stat.h>
 
@@ -255,6 +256,29 @@ row_homeless(struct damage *d)
 }
 
 static void
+put_metadata(struct damage *d, struct str row)
+{
+	struct key k = { .n = 0 };
+
+	key_u32(&k, d->inbox);
+	memcpy(k.b + k.n, "/private/a", 10);
+	k.n += 10;
+	writes_put(d->w, KV_METADATA, key_str(&k), row);
+}
+
+static void
+metadata_short(struct damage *d)
+{
+	put_metadata(d, STR("=\0\0\0"));
+}
+
+static void
+metadata_early(struct damage *d)
+{
+	put_metadata(d, STR("=\0\0\0\0\0\0\0\1value"));
+}
+
+static void
 schema(struct damage *d)
 {
 	meta_put(&d->txn, "schema", 1);
@@ -319,6 +343,8 @@ static const struct {
 	{ "garbage-referenced", garbage_referenced },
 	{ "keyword-unnamed", keyword_unnamed },
 	{ "row-homeless", row_homeless },
+	{ "metadata-damaged", metadata_short },
+	{ "metadata-damaged", metadata_early },
 	{ "schema", schema },
 	{ "thread-orphan", thread_orphan },
 	{ "thread-damaged", thread_damaged },
