@@ -100,7 +100,8 @@ message_scan_get(struct message_scan *s, uint64_t id, struct message *out)
 	return e == ERR_OK ? from_row(s->txn, id, s->row, &r, out) : e;
 }
 
-enum { LINE_BYTES = 64, AHEAD_BYTES = 768 };
+/* of the envelope mostly the subject is looked at, which is near its beginning */
+enum { LINE_BYTES = 64, FIELDS_AHEAD = 768, ENVELOPE_AHEAD = 192 };
 
 /* The date comes with the row; what lies in the cache is not worth it. */
 static void
@@ -112,7 +113,8 @@ fetch_ahead(const struct record *r, enum message_part part)
 	if (part == MESSAGE_DATE || (r->in_cache & 1u << s) != 0 ||
 		record_section(r, STR_EMPTY, s, &run) != ERR_OK)
 		return;
-	for (size_t i = 0; i < run.n && i < AHEAD_BYTES; i += LINE_BYTES)
+	run = str_sub(run, 0, part == MESSAGE_FIELDS ? FIELDS_AHEAD : ENVELOPE_AHEAD);
+	for (size_t i = 0; i < run.n; i += LINE_BYTES)
 		__builtin_prefetch(run.p + i);
 }
 
