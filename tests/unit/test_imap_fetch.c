@@ -101,6 +101,13 @@ test_binary_refusals(void **state)
 
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
 		EXPECT(c, "BAD", "FETCH 1 %s", bad[i]);
+	EXPECT(c, "OK", "ENABLE UIDONLY");
+	EXPECT(c, "OK", "UID FETCH 1 (BINARY.PEEK[1] UID)");
+	SAID(c, "* 1 UIDFETCH (UID 1 BINARY[1] {13}\r\n");
+	EXPECT(c, "OK", "UID FETCH 1 BINARY.SIZE[1]");
+	SAID(c, "* 1 UIDFETCH (BINARY.SIZE[1] 13)\r\n");
+	EXPECT(c, "NO [UNKNOWN-CTE]", "UID FETCH 1 BINARY.PEEK[3]");
+	SILENT(c, "UIDFETCH");
 }
 
 /* Larger than a step and than the session's buffers: by the whole, in ranges in order and not, two
