@@ -185,6 +185,9 @@ class Mailbox:
             return
         signs = dict.fromkeys(self.clients, "+")
         changes = min(CHANGES, self.n)
+        for c in self.clients.values():
+            c.cmd("SELECT INBOX")
+            c.cmd("UID STORE 1:* -FLAGS.SILENT ($Changed)")
 
         def measure(who):
             c = self.clients[who]
