@@ -4,7 +4,11 @@
 #include "core/base/cidr.h"
 #include "core/base/xalloc.h"
 
-enum { MESSAGE_LIMIT_LEAST = 1000 }; /* RFC 9738 3 */
+enum {
+	MESSAGE_LIMIT_LEAST = 1000, /* RFC 9738 3 */
+	IP4_BITS_LEAST = 8,
+	IP6_BITS_LEAST = 32,
+};
 
 struct checking {
 	struct buf *out;
@@ -71,15 +75,29 @@ check_networks(const struct str_list *networks, const char *name, struct checkin
 				STR_FMT(networks->v[i]));
 }
 
+/* Networks that may do what others may not: nobody means half of the internet by one. */
+static void
+check_narrow_networks(const struct str_list *networks, const char *name, struct checking *c)
+{
+	struct cidr net;
+
+	check_networks(networks, name, c);
+	for (size_t i = 0; i < networks->n; i++)
+		if (cidr_parse(networks->v[i], &net) == ERR_OK &&
+			net.bits < (net.v6 ? IP6_BITS_LEAST : IP4_BITS_LEAST))
+			complain(c, "%s: \"%.*s\" is wider than /%d", name, STR_FMT(networks->v[i]),
+				net.v6 ? IP6_BITS_LEAST : IP4_BITS_LEAST);
+}
+
 static void
 check_listen(const struct settings *s, const struct settings_listen *l, struct checking *c)
 {
-	static const char *const protocols[] = { "imap", "submission", "lmtp", NULL };
+	static const char *const protocols[] = { "imap", "submission", "smtp", "lmtp", NULL };
 	static const char *const modes[] = { "none", "starttls", "implicit", NULL };
 	bool clear = str_eq(l->tls, STR("none"));
 
 	if (!one_of(l->protocol, protocols))
-		complain(c, "listen \"%.*s\": protocol must be imap, submission or lmtp",
+		complain(c, "listen \"%.*s\": protocol must be imap, submission, smtp or lmtp",
 			STR_FMT(l->title));
 	if (!one_of(l->tls, modes))
 		complain(c, "listen \"%.*s\": tls must be none, starttls or implicit",
@@ -88,6 +106,13 @@ check_listen(const struct settings *s, const struct settings_listen *l, struct c
 		complain(c, "listen \"%.*s\": address is missing", STR_FMT(l->title));
 	if (str_eq(l->protocol, STR("submission")) && clear)
 		complain(c, "listen \"%.*s\": submission needs tls = starttls or implicit",
+			STR_FMT(l->title));
+	if (str_eq(l->protocol, STR("smtp")) && str_eq(l->tls, STR("implicit")))
+		complain(
+			c, "listen \"%.*s\": smtp needs tls = starttls or none", STR_FMT(l->title));
+	if (str_eq(l->protocol, STR("smtp")) && s->smtp.postmaster.n == 0)
+		complain(c,
+			"listen \"%.*s\": smtp needs smtp.postmaster, who reads mail to postmaster",
 			STR_FMT(l->title));
 	if (str_eq(l->protocol, STR("lmtp")) && !clear)
 		complain(c, "listen \"%.*s\": lmtp has no TLS yet; use tls = none",
@@ -359,6 +384,9 @@ settings_cross_check(const struct settings *s, struct buf *err_out)
 	check_networks(&s->auth.networks, "auth.networks", &c);
 	check_networks(&s->auth.trusted_networks, "auth.trusted_networks", &c);
 	check_networks(&s->lmtp.networks, "lmtp.networks", &c);
+	check_narrow_networks(&s->smtp.relay_networks, "smtp.relay_networks", &c);
+	if (s->smtp.postmaster.n > 0 && str_chr(s->smtp.postmaster, '@') == s->smtp.postmaster.n)
+		complain(&c, "smtp.postmaster must be an address such as help@example.org");
 	if (s->directories_count + settings_worker_sections(s) == 0)
 		complain(&c, "no directory section, nor passwd_file, pam or sql: where do the "
 			     "users come from?");

@@ -4,6 +4,7 @@
 #include "config/table_backends.h"
 #include "config/table_directory.h"
 #include "config/table_imap.h"
+#include "config/table_smtp.h"
 
 /* Every setting, once: X(name, TYPE, default, min, max, roles, help).
  * The struct in settings.h, the parser, `postroom check`, `postroom config` and
@@ -144,23 +145,6 @@
 		"The first block of an address; each further one lasts twice as long")        \
 	X(penalty_block_max, TIME, 3600000, 1000, 604800000, ROLE_AUTH, "The longest block")
 
-#define SETTINGS_SMTP(X)                                                                           \
-	X(workers, INT, 0, 0, 256, ROLE_SMTP, "smtp processes; 0: one a core")                     \
-	X(message_max, SIZE, 52428800, 65536, 2147483647, ROLE_SMTP | ROLE_QUEUE | ROLE_LMTP,      \
-		"Largest message")                                                                 \
-	X(header_max, SIZE, 262144, 4096, 16777216, ROLE_SMTP, "Largest header")                   \
-	X(recipients_max, INT, 1000, 1, 100000, ROLE_SMTP, "Recipients of one message")            \
-	X(connections_max, INT, 2000, 1, 100000, ROLE_SMTP, "Connections of one worker")           \
-	X(connections_per_address, INT, 100, 1, 100000, ROLE_SMTP, "Connections from one address, in all workers together") \
-	X(errors_max, INT, 20, 1, 1000, ROLE_SMTP, "Refused commands before the line is closed")   \
-	X(command_timeout, TIME, 300000, 1000, 3600000, ROLE_SMTP, "Wait for a command")           \
-	X(data_timeout, TIME, 180000, 1000, 3600000, ROLE_SMTP, "Wait for more of a message")      \
-	X(login_timeout, TIME, 60000, 1000, 3600000, ROLE_SMTP, "Time before login")               \
-	X(hops_max, INT, 50, 5, 1000, ROLE_SMTP,                                                   \
-		"Received lines before a message counts as looping") \
-	X(sasl_mechanisms, LIST, "", 0, 16, ROLE_AUTH | ROLE_SMTP,                                 \
-		"Those of auth.sasl_mechanisms that submission offers; empty: all")
-
 #define SETTINGS_LMTP(X)                                                                         \
 	X(workers, INT, 0, 0, 256, ROLE_LMTP, "lmtp processes; 0: one a core")                   \
 	X(recipients_max, INT, 2000, 1, 100000, ROLE_LMTP, "Recipients of one message")          \
@@ -203,7 +187,7 @@
 
 /* listen "submission" { protocol = submission ... } */
 #define SETTINGS_LISTEN(X)                                                     \
-	X(protocol, STRING, "", 1, 16, 0, "imap, submission or lmtp")          \
+	X(protocol, STRING, "", 1, 16, 0, "imap, submission, smtp or lmtp")    \
 	X(address, LIST, "", 1, 16, 0,                                         \
 		"\"*:143\", \"127.0.0.1:143\", \"[::1]:143\", \"unix:/path\"") \
 	X(tls, STRING, "none", 1, 16, 0, "none, starttls (on offer) or implicit (from the start)")

@@ -114,7 +114,8 @@ add_configured(struct binding *b, const struct settings_listen *l)
 	static const struct {
 		const char *protocol;
 		unsigned role;
-	} table[] = { { "imap", ROLE_GATE }, { "submission", ROLE_SMTP }, { "lmtp", ROLE_LMTP } };
+	} table[] = { { "imap", ROLE_GATE }, { "submission", ROLE_SMTP }, { "smtp", ROLE_SMTP },
+		{ "lmtp", ROLE_LMTP } };
 	struct bound like = { .worker = -1 };
 	enum err e = ERR_OK;
 

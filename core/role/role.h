@@ -19,8 +19,8 @@ enum listen_tls { LISTEN_TLS_NONE, LISTEN_TLS_STARTTLS, LISTEN_TLS_IMPLICIT };
 
 /* A listening socket that master bound for this role. */
 struct role_listener {
-	char protocol[24]; /* "imap", "submission", "lmtp", "auth", "auth-userdb", "directory",
-			      "handover" … */
+	char protocol[24]; /* "imap", "submission", "smtp", "lmtp", "auth", "auth-userdb",
+			      "directory", "handover" … */
 	enum listen_tls tls;
 	int fd; /* owned by the role from start() on */
 };

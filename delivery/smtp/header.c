@@ -1,4 +1,4 @@
-/* A submitted message's header: checked and completed. Called by session_data.c once a message,
+/* A message's header: checked and completed. Called by session_data.c once a message,
  * when its header has come whole. The grammar is core/mail's. */
 #include "delivery/smtp/header.h"
 
@@ -65,21 +65,57 @@ add_addresses(struct str value, struct arena *a, size_t max, struct str **v_out,
 	return REPLY_OK;
 }
 
+/* White space and comments off the front. */
+static struct str
+skip_comments(struct str s)
+{
+	unsigned depth = 0;
+
+	while (s.n > 0) {
+		if (s.p[0] == '(')
+			depth++;
+		else if (s.p[0] == ')' && depth > 0)
+			depth--;
+		else if (s.p[0] == '\\' && depth > 0 && s.n > 1)
+			s = str_from(s, 1);
+		else if (depth == 0 && !ascii_is_space((unsigned char)s.p[0]))
+			break;
+		s = str_from(s, 1);
+	}
+	return s;
+}
+
+/* Does an Authentication-Results field say that we wrote it? */
+static bool
+claims_to_be_ours(struct str value, struct str hostname)
+{
+	struct str s = skip_comments(value);
+
+	if (s.n > 0 && s.p[0] == '"') {
+		s = str_from(s, 1);
+		if (str_chr(s, '\\') < str_chr(s, '"'))
+			return true; /* nobody hides an honest name */
+	}
+	return hostname.n > 0 && str_istarts(s, hostname) &&
+	       (s.n == hostname.n || (!ascii_is_alnum(s.p[hostname.n]) &&
+					     memchr("-._", s.p[hostname.n], 3) == NULL));
+}
+
 /* keep_out: the field stays in the message. */
 static enum smtp_reply
-one_field(const struct header_field *f, struct arena *a, struct seen *seen,
-	struct header_facts *facts, bool *keep_out)
+one_field(const struct header_context *c, const struct header_field *f, struct arena *a,
+	struct seen *seen, struct header_facts *facts, bool *keep_out)
 {
 	*keep_out = true;
-	if (!header_name_ok(f->name))
+	if (c->demand_from && !header_name_ok(f->name))
 		return REPLY_BAD_HEADER;
-	if (str_ieq(f->name, STR("From"))) {
+	if (str_ieq(f->name, STR("From")) && c->demand_from) {
 		if (seen->from++ > 0)
 			return REPLY_BAD_FROM;
 		return add_addresses(
 			f->value, a, HEADER_FROM_MAX, &facts->from, &facts->from_count);
 	}
-	if (str_ieq(f->name, STR("Sender"))) {
+	if (str_ieq(f->name, STR("Sender")) && c->demand_from) {
 		if (seen->sender++ > 0)
 			return REPLY_BAD_FROM;
 		return add_addresses(f->value, a, 1, &facts->sender, &facts->sender_count);
@@ -91,8 +127,11 @@ one_field(const struct header_field *f, struct arena *a, struct seen *seen,
 		facts->message_id = str_trim(f->value);
 	} else if (str_ieq(f->name, STR("Received"))) {
 		facts->hops++;
-	} else if (str_ieq(f->name, STR("Bcc")) || str_ieq(f->name, STR("Resent-Bcc")) ||
-		   str_ieq(f->name, STR("Return-Path"))) {
+	} else if (str_ieq(f->name, STR("Authentication-Results"))) {
+		*keep_out = !claims_to_be_ours(f->value, c->hostname);
+	} else if (c->complete &&
+		   (str_ieq(f->name, STR("Bcc")) || str_ieq(f->name, STR("Resent-Bcc")) ||
+			   str_ieq(f->name, STR("Return-Path")))) {
 		*keep_out = false;
 	}
 	return REPLY_OK;
@@ -107,23 +146,26 @@ header_rewrite(struct str header, const struct header_context *c, struct arena *
 	struct seen seen = { 0 };
 
 	*facts_out = (struct header_facts){ .message_id = STR_EMPTY };
+	/* It would become a part of our Received. */
+	if (header.n > 0 && (header.p[0] == ' ' || header.p[0] == '\t'))
+		return REPLY_BAD_HEADER;
 	buf_add(out, c->received);
 	header_iter_init(&it, header);
 	while (header_next(&it, &f)) {
 		bool keep;
-		enum smtp_reply r = one_field(&f, a, &seen, facts_out, &keep);
+		enum smtp_reply r = one_field(c, &f, a, &seen, facts_out, &keep);
 		if (r != REPLY_OK)
 			return r;
 		if (keep)
 			buf_add(out, f.whole);
 	}
-	if (seen.from == 0)
+	if (c->demand_from && seen.from == 0)
 		return REPLY_NO_FROM;
 	if (facts_out->hops >= c->hops_max)
 		return REPLY_LOOP;
-	if (seen.date == 0)
+	if (c->complete && seen.date == 0)
 		buf_addf(out, "Date: %.*s\r\n", STR_FMT(c->date));
-	if (seen.message_id == 0) {
+	if (c->complete && seen.message_id == 0) {
 		buf_addf(out, "Message-ID: %.*s\r\n", STR_FMT(c->message_id));
 		facts_out->message_id = c->message_id;
 	}

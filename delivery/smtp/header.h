@@ -4,11 +4,15 @@
 #include "core/base/arena.h"
 #include "delivery/smtp/reply.h"
 
-/* What a submission server does to a message's header (RFC 6409 8): adds Received, and Date and
- * Message-ID where they are missing; takes Bcc, Resent-Bcc and Return-Path out (RFC 5322 3.6.3: the
- * first of the three ways; RFC 5321 4.4); finds the addresses in From and Sender. Nothing else is
- * touched: all other octets and their order stay. */
+/* What smtp does to a message's header. Always: adds Received (RFC 5321 4.4), takes out
+ * Authentication-Results that claim to be ours (RFC 8601 5). As a submission server (RFC 6409 8) it
+ * also adds Date and Message-ID where they are missing, takes Bcc, Resent-Bcc and Return-Path out
+ * (RFC 5322 3.6.3: the first of the three ways; RFC 5321 4.4), and finds the addresses in From and
+ * Sender. Nothing else is touched: all other octets and their order stay. */
 struct header_context {
+	bool complete;	       /* add and take out as a submission server */
+	bool demand_from;      /* every line a field, one From that can be read; Sender too */
+	struct str hostname;   /* ours, in Authentication-Results */
 	struct str received;   /* a whole Received field, CR LF behind it */
 	struct str date;       /* value for a missing Date */
 	struct str message_id; /* "<…>" for a missing Message-ID */
@@ -16,7 +20,8 @@ struct header_context {
 };
 
 struct header_facts {
-	struct str *from; /* addresses, domain in lower case; die with the arena */
+	struct str
+		*from; /* addresses, domain in lower case; die with the arena. With demand_from */
 	size_t from_count;
 	struct str *sender; /* of the Sender field: at most one */
 	size_t sender_count;
@@ -27,8 +32,9 @@ struct header_facts {
 enum { HEADER_FROM_MAX = 20 };
 
 /* header: CR LF line ends, with its empty line, or without one when the message has no body.
- * Appends the new header, empty line included. REPLY_OK, or why the message is refused: a line that
- * is no field, no From or two, addresses that cannot be read, too many Received lines. */
+ * Appends the new header, empty line included. REPLY_OK, or why the message is refused: a first
+ * line that is the continuation of none, too many Received lines; with demand_from a line that is
+ * no field, no From or two, addresses that cannot be read. */
 enum smtp_reply
 header_rewrite(struct str header, const struct header_context *c, struct arena *a, struct buf *out,
 	struct header_facts *facts_out);

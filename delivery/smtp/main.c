@@ -1,6 +1,7 @@
-/* postroom-smtp: message submission. Takes its listeners from master, and wires sessions (server.h)
- * to the auth service, the directory and the spool. Its cage: no file can be opened, file writes
- * only into the slots that queue hands over, no internet sockets of its own. */
+/* postroom-smtp: mail from users (submission) and from other servers (smtp). Takes its listeners
+ * from master, and wires sessions (server.h) to the auth service, the directory and the spool. Its
+ * cage: no file can be opened, file writes only into the slots that queue hands over, no internet
+ * sockets of its own. */
 #include <signal.h>
 #include <stdlib.h>
 #include <time.h>
@@ -30,6 +31,7 @@ struct smtp_role {
 	struct smtp_server *server;
 	struct door *doors;
 	size_t doors_count;
+	struct cidr *relay_networks;
 	char hostname[256];
 };
 
@@ -95,6 +97,18 @@ on_accept(void *arg, int fd, const struct peer *peer)
 		update_accepting(d->role);
 }
 
+/* settings_load has seen that they are networks. */
+static enum err
+read_networks(const struct str_list *l, struct cidr **out)
+{
+	enum err e = ERR_OK;
+
+	*out = xcalloc(l->n + 1, sizeof(**out));
+	for (size_t i = 0; i < l->n && e == ERR_OK; i++)
+		e = cidr_parse(l->v[i], &(*out)[i]);
+	return e;
+}
+
 static struct smtp_options
 options_of(const struct smtp_role *r, const struct settings *s)
 {
@@ -116,6 +130,10 @@ options_of(const struct smtp_role *r, const struct settings *s)
 		.errors_max = (unsigned)s->smtp.errors_max,
 		.logins_max = LOGINS_MAX,
 		.hops_max = (unsigned)s->smtp.hops_max,
+		.mx_login = s->smtp.mx_login,
+		.postmaster = s->smtp.postmaster,
+		.relay_networks = r->relay_networks,
+		.relay_networks_count = s->smtp.relay_networks.n,
 		.command_timeout_ms = s->smtp.command_timeout,
 		.data_timeout_ms = s->smtp.data_timeout,
 		.login_timeout_ms = s->smtp.login_timeout,
@@ -159,8 +177,7 @@ open_doors(struct smtp_role *r)
 
 	r->doors = xcalloc(n + 1, sizeof(*r->doors));
 	for (size_t i = 0; i < n; i++) {
-		const struct smtp_policy *p =
-			smtp_policy_find(str_of(l[i].protocol), l[i].tls == LISTEN_TLS_IMPLICIT);
+		const struct smtp_policy *p = smtp_policy_find(str_of(l[i].protocol), l[i].tls);
 		struct door *d = &r->doors[r->doors_count];
 		if (p == NULL) {
 			log_event(LVL_ERROR, "smtp.listen", log_z("protocol", l[i].protocol),
@@ -179,10 +196,14 @@ smtp_start(struct role_ctx *c)
 {
 	struct smtp_role *r = role_data(c);
 	const struct settings *s = role_settings(c);
-	struct smtp_options o = options_of(r, s);
 	struct smtp_peers peers = { .loop = role_loop(c), .tls = r->tls };
+	struct smtp_options o;
 	enum err e;
 
+	e = read_networks(&s->smtp.relay_networks, &r->relay_networks);
+	if (e != ERR_OK)
+		return e;
+	o = options_of(r, s);
 	r->pool = pool_new(role_loop(c), (unsigned)s->store.pool_threads);
 	e = connect_peers(r, s);
 	if (e != ERR_OK)

@@ -1,4 +1,4 @@
-# postroom-smtp: message submission.
+# postroom-smtp: submission, and mail from other servers.
 noinst_LIBRARIES += delivery/smtp/libsmtp.a
 delivery_smtp_libsmtp_a_SOURCES = \
 	delivery/smtp/command.c delivery/smtp/command.h \
@@ -36,6 +36,11 @@ check_PROGRAMS += tests/unit/test_smtp_session
 tests_unit_test_smtp_session_SOURCES = tests/unit/test_smtp_session.c \
 	tests/unit/smtp_fakes.c tests/unit/smtp_fakes.h
 tests_unit_test_smtp_session_LDADD = $(LIBSMTP) $(LIBMAIL) core/sasl/libsasl.a $(LIBEVENT) $(ICU_LIBS) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_smtp_relay
+tests_unit_test_smtp_relay_SOURCES = tests/unit/test_smtp_relay.c \
+	tests/unit/smtp_fakes.c tests/unit/smtp_fakes.h
+tests_unit_test_smtp_relay_LDADD = $(tests_unit_test_smtp_session_LDADD)
 
 FUZZ_TARGETS += tests/fuzz/fuzz_smtp_session
 tests_fuzz_fuzz_smtp_session_SOURCES = tests/fuzz/fuzz_smtp_session.c \

@@ -55,6 +55,7 @@
 	X(NEED_RCPT, 503, "5.5.1", "Need RCPT first", "sequence")                                  \
 	X(NESTED_MAIL, 503, "5.5.1", "A message is being sent already", "sequence")                \
 	X(TLS_ACTIVE, 503, "5.5.1", "TLS is active already", "sequence")                           \
+	X(NO_LOGIN, 503, "5.5.1", "Authentication is not enabled here", "no login here")           \
 	X(AUTH_AGAIN, 503, "5.5.1", "Already authenticated", "sequence")                           \
 	X(BDAT_BROKEN, 503, "5.5.1", "A chunk of this message was refused, send RSET", "sequence") \
 	X(AUTH_MECHANISM, 504, "5.5.4", "Authentication mechanism is not available", "mechanism")  \
@@ -70,6 +71,8 @@
 	X(UNKNOWN_RCPT, 550, "5.1.1", "No such user here", "unknown recipient")                    \
 	X(RELAYING, 550, "5.7.1", "Relaying not available, this server sends to its own domains",  \
 		"foreign domain")                                                                  \
+	X(RELAY_DENIED, 550, "5.7.1", "Relaying denied, that domain is not served here",           \
+		"relaying denied")                                                                 \
 	X(FROM_DENIED, 550, "5.7.1", "The From header names an address that is not yours",         \
 		"from not owned")                                                                  \
 	X(SENDER_HEADER_DENIED, 550, "5.7.1",                                                      \

@@ -9,7 +9,6 @@
 #include "core/base/xalloc.h"
 #include "delivery/smtp/session.h"
 
-/* 25 (MX) and named networks become rows here. */
 static const struct smtp_policy policies[] = {
 	{ .protocol = "submission",
 		.require_tls = true,
@@ -22,14 +21,17 @@ static const struct smtp_policy policies[] = {
 		.require_auth = true,
 		.check_sender = true,
 		.normalise_newline = true },
+	{ .protocol = "smtp", .mx = true },
+	{ .protocol = "smtp", .mx = true, .no_starttls = true },
 };
 
 const struct smtp_policy *
-smtp_policy_find(struct str protocol, bool implicit_tls)
+smtp_policy_find(struct str protocol, enum listen_tls tls)
 {
 	for (size_t i = 0; i < ARRAY_LEN(policies); i++)
 		if (str_eq(protocol, str_of(policies[i].protocol)) &&
-			policies[i].implicit_tls == implicit_tls)
+			policies[i].implicit_tls == (tls == LISTEN_TLS_IMPLICIT) &&
+			policies[i].no_starttls == (tls == LISTEN_TLS_NONE))
 			return &policies[i];
 	return NULL;
 }

@@ -4,10 +4,12 @@
 #include "config/settings.h"
 #include "core/authclient/auth.h"
 #include "core/authclient/socketmap.h"
+#include "core/base/cidr.h"
 #include "core/event/counts.h"
 #include "core/event/listener.h"
 #include "core/event/loop.h"
 #include "core/event/tls.h"
+#include "core/role/role.h"
 #include "delivery/spool/spool.h"
 
 /* SMTP sessions of one worker. One state machine serves every listener; what differs is the policy
@@ -15,8 +17,10 @@
 
 /* What a listener demands and does. */
 struct smtp_policy {
-	const char *protocol;	/* "submission" */
+	const char *protocol;	/* "submission", "smtp" */
 	bool implicit_tls;	/* 465 */
+	bool no_starttls;	/* clear text only */
+	bool mx;		/* mail from anybody to our own addresses, as it is */
 	bool require_tls;	/* nothing but EHLO, STARTTLS, NOOP, QUIT before it */
 	bool clear_auth;	/* AUTH is as safe here without TLS as with it */
 	bool require_auth;	/* no MAIL without */
@@ -27,7 +31,7 @@ struct smtp_policy {
 
 /* The row for a listener's protocol and TLS mode; NULL when smtp does not serve it. */
 const struct smtp_policy *
-smtp_policy_find(struct str protocol, bool implicit_tls);
+smtp_policy_find(struct str protocol, enum listen_tls tls);
 
 struct smtp_options {
 	struct str hostname;
@@ -43,6 +47,10 @@ struct smtp_options {
 	unsigned errors_max;
 	unsigned logins_max; /* failed ones on one connection */
 	unsigned hops_max;
+	bool mx_login;	       /* AUTH where the policy says mx */
+	struct str postmaster; /* for "postmaster" where the directory has none; "": 550 */
+	const struct cidr *relay_networks; /* may use an mx listener as users do */
+	size_t relay_networks_count;
 	int64_t command_timeout_ms, data_timeout_ms, login_timeout_ms;
 	int64_t slot_timeout_ms; /* wait for a slot before 452 */
 };

@@ -81,13 +81,31 @@ session_stop(struct smtp_session *s)
 	session_update(s);
 }
 
+bool
+session_trusted(const struct smtp_session *s)
+{
+	return !s->policy->mx || s->user.n > 0 || s->named;
+}
+
+bool
+session_may_login(const struct smtp_session *s)
+{
+	return !s->policy->mx || s->server->o.mx_login;
+}
+
+bool
+session_checks_sender(const struct smtp_session *s)
+{
+	return s->policy->check_sender || s->user.n > 0;
+}
+
 /* Commands. */
 
 static void
 hello(struct smtp_session *s, const struct smtp_cmd *c)
 {
 	const struct smtp_options *o = &s->server->o;
-	bool auth = (s->tls || !s->policy->require_tls) && s->user.n == 0;
+	bool auth = (s->tls || !s->policy->require_tls) && s->user.n == 0 && session_may_login(s);
 
 	session_reset(s);
 	s->esmtp = c->verb == VERB_EHLO;
@@ -98,7 +116,7 @@ hello(struct smtp_session *s, const struct smtp_cmd *c)
 	}
 	stream_writef(s->stream, "250-%.*s\r\n250-PIPELINING\r\n250-SIZE %llu\r\n",
 		STR_FMT(o->hostname), (unsigned long long)o->message_max);
-	if (!s->tls && s->server->peers.tls != NULL)
+	if (!s->tls && s->server->peers.tls != NULL && !s->policy->no_starttls)
 		stream_write(s->stream, STR("250-STARTTLS\r\n"));
 	if (auth) {
 		struct buf mechanisms;
@@ -118,7 +136,7 @@ starttls(struct smtp_session *s)
 		session_reply(s, REPLY_TLS_ACTIVE, "cmd", STR("STARTTLS"));
 		return;
 	}
-	if (s->server->peers.tls == NULL) {
+	if (s->server->peers.tls == NULL || s->policy->no_starttls) {
 		session_reply(s, REPLY_TLS_NOT_AVAILABLE, "cmd", STR("STARTTLS"));
 		return;
 	}
@@ -134,7 +152,8 @@ static enum smtp_reply
 gate_command(const struct smtp_session *s, enum smtp_verb v)
 {
 	bool open = v == VERB_HELO || v == VERB_EHLO || v == VERB_STARTTLS || v == VERB_NOOP ||
-		    v == VERB_QUIT || v == VERB_RSET || v == VERB_HELP;
+		    v == VERB_QUIT || v == VERB_RSET || v == VERB_HELP ||
+		    (s->policy->mx && (v == VERB_VRFY || v == VERB_EXPN));
 
 	if (open)
 		return REPLY_OK;
@@ -142,6 +161,8 @@ gate_command(const struct smtp_session *s, enum smtp_verb v)
 		return REPLY_NEED_TLS;
 	if (s->helo[0] == '\0')
 		return REPLY_NEED_HELLO;
+	if (v == VERB_AUTH && !session_may_login(s))
+		return REPLY_NO_LOGIN;
 	if (v != VERB_AUTH && s->policy->require_auth && s->user.n == 0)
 		return REPLY_NEED_AUTH;
 	return REPLY_OK;
@@ -315,7 +336,8 @@ deadline(const struct smtp_session *s)
 		return s->slot_deadline_ms;
 	if (s->state == SMTP_WAIT)
 		return until; /* who is asked has a deadline of its own */
-	if (s->user.n == 0 && s->started_ms + o->login_timeout_ms < until)
+	if (s->policy->require_auth && s->user.n == 0 &&
+		s->started_ms + o->login_timeout_ms < until)
 		until = s->started_ms + o->login_timeout_ms;
 	return until;
 }
@@ -439,6 +461,8 @@ session_start(
 	s->policy = policy;
 	s->peer = *peer;
 	rand_id(s->sid);
+	for (size_t i = 0; policy->mx && i < v->o.relay_networks_count; i++)
+		s->named = s->named || cidr_contains(&v->o.relay_networks[i], str_of(peer->addr));
 	buf_init(&s->user, 1024);
 	buf_init(&s->subject, SUBJECT_MAX);
 	s->stream = stream_new(v->peers.loop, fd, &stream_ops, s, &so);

@@ -72,7 +72,8 @@ struct smtp_session {
 	char sid[RAND_ID_SIZE];
 	enum smtp_state state;
 	bool tls;
-	bool eof; /* the client sends no more */
+	bool named; /* from one of smtp.relay_networks, on an mx listener */
+	bool eof;   /* the client sends no more */
 	bool esmtp;
 	bool swallow;  /* the rest of a line that was too long */
 	bool stopping; /* 421 when the message is done */
@@ -89,7 +90,8 @@ struct smtp_session {
 	struct auth_request *auth;
 	enum smtp_reply auth_late; /* answers the next line of an exchange that is over */
 	struct lookup *lookup;
-	struct str asked; /* address the lookup is about, in the arena */
+	struct str asked;      /* address the lookup is about, in the arena */
+	bool asked_postmaster; /* … which stands in for an unknown postmaster */
 	struct spool_waiter slot_waiter;
 	bool waiting_slot;
 	int64_t slot_deadline_ms;
@@ -137,6 +139,16 @@ void
 session_stop(struct smtp_session *s);
 void
 session_free(struct smtp_session *s);
+/* A user of ours, or a program or device in a network of ours: its messages are completed, and
+ * later relayed. */
+bool
+session_trusted(const struct smtp_session *s);
+/* May AUTH be used here at all? */
+bool
+session_may_login(const struct smtp_session *s);
+/* Are the sender, From and Sender to be the user's own? */
+bool
+session_checks_sender(const struct smtp_session *s);
 
 /* session_auth.c */
 void

@@ -155,7 +155,10 @@ on_header(struct smtp_session *s, struct str header)
 	struct smtp_tx *tx = &s->tx;
 	char id[RAND_ID_SIZE];
 	struct buf received, date, message_id, out;
-	struct header_context c = { .hops_max = o->hops_max };
+	struct header_context c = { .hops_max = o->hops_max,
+		.hostname = o->hostname,
+		.complete = session_trusted(s),
+		.demand_from = session_checks_sender(s) };
 	time_t now = time(NULL);
 	enum smtp_reply r;
 
@@ -176,9 +179,9 @@ on_header(struct smtp_session *s, struct str header)
 		r = REPLY_HEADER_TOO_LARGE;
 	if (r == REPLY_OK) {
 		spool_write(tx->writer, buf_str(&out));
-		for (size_t i = 0; s->policy->check_sender && i < tx->facts.from_count; i++)
+		for (size_t i = 0; c.demand_from && i < tx->facts.from_count; i++)
 			ask_owner(s, tx->facts.from[i], REPLY_FROM_DENIED);
-		for (size_t i = 0; s->policy->check_sender && i < tx->facts.sender_count; i++)
+		for (size_t i = 0; c.demand_from && i < tx->facts.sender_count; i++)
 			ask_owner(s, tx->facts.sender[i], REPLY_SENDER_HEADER_DENIED);
 	} else {
 		reject(s, r);
@@ -222,7 +225,7 @@ feed(struct smtp_session *s, struct str clean)
 	tx->size += clean.n;
 	if (tx->size > o->message_max)
 		reject(s, REPLY_TOO_LARGE);
-	if (tx->dots.bare && !s->policy->normalise_newline)
+	if (tx->dots.bare && !s->policy->normalise_newline && !session_trusted(s))
 		reject(s, REPLY_BARE_NEWLINE);
 	if (str_has_nul(clean))
 		reject(s, REPLY_HAS_NUL);

@@ -129,7 +129,7 @@ session_mail(struct smtp_session *s, const struct smtp_cmd *c)
 		return;
 	}
 	/* <> is allowed: From is checked then, as always. */
-	if (c->path.null || !s->policy->check_sender) {
+	if (c->path.null || !session_checks_sender(s)) {
 		session_reply(s, REPLY_SENDER_OK, "", STR_EMPTY);
 		return;
 	}
@@ -148,6 +148,24 @@ add_rcpt(struct smtp_tx *tx, struct str address)
 	tx->rcpts[tx->rcpts_count++] = address;
 }
 
+static void
+ask_recipient(struct smtp_session *s);
+
+/* RFC 5321 4.5.1: somebody reads mail to postmaster. False: nobody was named for it. */
+static bool
+ask_postmaster(struct smtp_session *s)
+{
+	struct str local = str_sub(s->asked, 0, str_rchr(s->asked, '@'));
+
+	if (s->asked_postmaster || s->server->o.postmaster.n == 0 ||
+		!str_ieq(local, STR("postmaster")))
+		return false;
+	s->asked_postmaster = true;
+	s->asked = s->server->o.postmaster;
+	ask_recipient(s);
+	return true;
+}
+
 /* The place for checks after RCPT: what follows the directory's answer (quota, policy, limits)
  * is asked from here, in SMTP_WAIT, before the reply. */
 static void
@@ -164,10 +182,12 @@ on_recipient(void *arg, enum lookup_answer a)
 		add_rcpt(&s->tx, s->asked);
 		break;
 	case LOOKUP_NO:
+		if (ask_postmaster(s))
+			return;
 		r = REPLY_UNKNOWN_RCPT;
 		break;
 	case LOOKUP_FOREIGN:
-		r = REPLY_RELAYING;
+		r = session_trusted(s) ? REPLY_RELAYING : REPLY_RELAY_DENIED;
 		break;
 	case LOOKUP_TEMP:
 		break;
@@ -177,12 +197,32 @@ on_recipient(void *arg, enum lookup_answer a)
 	session_update(s);
 }
 
+static void
+ask_recipient(struct smtp_session *s)
+{
+	session_set_state(s, SMTP_WAIT);
+	s->lookup = lookup_recipient(s->server->peers.loop, s->server->peers.directory, s->asked,
+		s->server->o.delimiter, on_recipient, s);
+}
+
+/* "<Postmaster>" where no domain is set that would complete it. */
+static bool
+is_bare_postmaster(struct smtp_session *s)
+{
+	if (!str_ieq(s->asked, STR("postmaster")) || s->server->o.postmaster.n == 0)
+		return false;
+	s->asked_postmaster = true;
+	s->asked = s->server->o.postmaster;
+	return true;
+}
+
 void
 session_rcpt(struct smtp_session *s, const struct smtp_cmd *c)
 {
 	const struct smtp_options *o = &s->server->o;
 	enum smtp_reply r = REPLY_OK;
 
+	s->asked_postmaster = false;
 	if (s->tx.arena == NULL)
 		r = REPLY_NEED_MAIL;
 	else if (s->tx.content)
@@ -190,13 +230,11 @@ session_rcpt(struct smtp_session *s, const struct smtp_cmd *c)
 	else if (s->tx.rcpts_count >= o->recipients_max || s->tx.rcpts_refused >= o->recipients_max)
 		r = REPLY_TOO_MANY_RCPTS;
 	else if (keep_address(s, &c->path, &s->asked) != ERR_OK ||
-		 str_chr(s->asked, '@') == s->asked.n)
+		 (str_chr(s->asked, '@') == s->asked.n && !is_bare_postmaster(s)))
 		r = REPLY_BAD_RCPT;
 	if (r != REPLY_OK) {
 		session_reply(s, r, "cmd", STR("RCPT"));
 		return;
 	}
-	session_set_state(s, SMTP_WAIT);
-	s->lookup = lookup_recipient(s->server->peers.loop, s->server->peers.directory, s->asked,
-		o->delimiter, on_recipient, s);
+	ask_recipient(s);
 }

@@ -37,9 +37,12 @@ dots_alike(struct str in)
 }
 
 static void
-header_any(struct str in)
+header_any(struct str in, bool submission)
 {
-	struct header_context c = { .received = STR("Received: x\r\n"),
+	struct header_context c = { .complete = submission,
+		.demand_from = submission,
+		.hostname = STR("x"),
+		.received = STR("Received: x\r\n"),
 		.date = STR("d"),
 		.message_id = STR("<m@x>"),
 		.hops_max = 50 };
@@ -49,7 +52,7 @@ header_any(struct str in)
 
 	buf_init(&out, 1 << 20);
 	if (header_rewrite(in, &c, a, &out, &f) == REPLY_OK) {
-		assert(f.from_count > 0 && str_ends(buf_str(&out), STR("\r\n")));
+		assert((f.from_count > 0) == submission && str_ends(buf_str(&out), STR("\r\n")));
 		for (size_t i = 0; i < f.from_count; i++)
 			assert(str_rchr(f.from[i], '@') > 0);
 	}
@@ -63,6 +66,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct str in = str_n(data, size);
 
 	dots_alike(in);
-	header_any(in);
+	header_any(in, true);
+	header_any(in, false);
 	return 0;
 }

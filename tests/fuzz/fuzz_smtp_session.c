@@ -77,8 +77,13 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fakes.spool_state = spool[how & 3];
 	fakes.commit_result = how & 4 ? ERR_TEMP : ERR_OK;
 	fakes.directory_away = (how & 24) == 24;
-	fakes_connect();
-	if (how & 32)
+	if (how & 128)
+		fakes_connect_mx("203.0.113.9");
+	else
+		fakes_connect();
+	if (how & 128 && how & 32)
+		fakes_put(STR("EHLO c\r\n"));
+	else if (how & 32)
 		fakes_put(STR("EHLO c\r\nAUTH PLAIN AGFubmEAZ29vZA==\r\n"));
 	if (how & 64)
 		fakes_put(STR("MAIL FROM:<me@ok.org>\r\nRCPT TO:<known@ok.org>\r\n"));

@@ -401,6 +401,7 @@ fakes_start(void (*change)(struct smtp_options *o))
 {
 	static const struct str mechanisms[] = { { "PLAIN", 5 }, { "LOGIN", 5 } };
 	static struct settings settings;
+	static const struct cidr ours = { .addr = { 192, 0, 2, 0 }, .bits = 24 };
 	struct smtp_options o = {
 		.hostname = STR("mx.ok.org"),
 		.default_domain = STR("ok.org"),
@@ -414,6 +415,8 @@ fakes_start(void (*change)(struct smtp_options *o))
 		.errors_max = 20,
 		.logins_max = 3,
 		.hops_max = 5,
+		.relay_networks = &ours,
+		.relay_networks_count = 1,
 		.command_timeout_ms = 2000,
 		.data_timeout_ms = 2000,
 		.login_timeout_ms = 5000,
@@ -455,6 +458,22 @@ fakes_stop(void)
 	buf_fini(&fakes.output);
 }
 
+static void
+connect_as(const struct smtp_policy *policy, const char *address)
+{
+	struct peer peer = { .addr = "" };
+	int fds[2];
+
+	(void)snprintf(peer.addr, sizeof(peer.addr), "%s", address);
+
+	assert(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) == 0);
+	fakes.client = fds[0];
+	session_gone = false;
+	loop_io_init(&client_io, fakes.loop, fds[0], on_client, NULL);
+	loop_io_set(&client_io, LOOP_READ);
+	smtp_server_accept(fakes.server, fds[1], &peer, policy);
+}
+
 void
 fakes_connect(void)
 {
@@ -463,15 +482,18 @@ fakes_connect(void)
 		.require_auth = true,
 		.check_sender = true,
 		.normalise_newline = true };
-	const struct peer peer = { .addr = "192.0.2.1" };
-	int fds[2];
 
-	assert(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) == 0);
-	fakes.client = fds[0];
-	session_gone = false;
-	loop_io_init(&client_io, fakes.loop, fds[0], on_client, NULL);
-	loop_io_set(&client_io, LOOP_READ);
-	smtp_server_accept(fakes.server, fds[1], &peer, &policy);
+	connect_as(&policy, "192.0.2.1");
+}
+
+void
+fakes_connect_mx(const char *address)
+{
+	static const struct smtp_policy policy = {
+		.clear_auth = true, .protocol = "smtp", .mx = true
+	};
+
+	connect_as(&policy, address);
 }
 
 void

@@ -9,7 +9,7 @@
  *
  * The directory knows the domain ok.org; "known…@ok.org" is a mailbox there; "me@ok.org" and
  * "<user>@ok.org" may be sent as by <user>. "temp…@…" is a failure each time. Logins: PLAIN takes
- * "\0user\0good"; LOGIN asks twice. */
+ * "\0user\0good"; LOGIN asks twice. 192.0.2.0/24 is a network of ours. */
 struct fakes {
 	struct loop *loop;
 	struct smtp_server *server;
@@ -37,9 +37,12 @@ fakes_stop(void);
 /* The auth service goes away under the login that is open. */
 void
 fakes_auth_dies(void);
-/* A new connection. */
+/* A new connection to submission. */
 void
 fakes_connect(void);
+/* … and to a listener for mail from other servers, from this address. */
+void
+fakes_connect_mx(const char *address);
 /* Bytes from the client, in pieces of step (0: at once); then the loop runs until it is quiet. */
 void
 fakes_send(struct str bytes, size_t step);

@@ -316,7 +316,10 @@ test_headers(void **state)
 		{ "Received: 1\r\nReceived: 2\r\nReceived: 3\r\nFrom: a@b.c\r\n\r\n", REPLY_LOOP,
 			"", "" },
 	};
-	const struct header_context c = { .received = STR(ADDED),
+	const struct header_context c = { .complete = true,
+		.demand_from = true,
+		.hostname = STR("mx.here"),
+		.received = STR(ADDED),
 		.date = STR("now"),
 		.message_id = STR("<new@here>"),
 		.hops_max = 3 };

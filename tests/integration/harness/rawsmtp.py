@@ -17,9 +17,10 @@ class Closed(Exception):
 
 
 class Raw:
-    def __init__(self, instance, tls=None, timeout=20, greet=True):
+    def __init__(self, instance, tls=None, timeout=20, greet=True, port=None):
         self.instance = instance
-        port = instance.submissions_port if tls == "implicit" else instance.submission_port
+        port = port or (instance.submissions_port if tls == "implicit"
+                        else instance.submission_port)
         self.sock = socket.create_connection(("localhost", port), timeout=timeout)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer = b""

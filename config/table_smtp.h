@@ -1,0 +1,28 @@
+#ifndef POSTROOM_CONFIG_TABLE_SMTP_H
+#define POSTROOM_CONFIG_TABLE_SMTP_H
+
+/* The settings of smtp; see table.h. */
+#define SETTINGS_SMTP(X)                                                                           \
+	X(workers, INT, 0, 0, 256, ROLE_SMTP, "smtp processes; 0: one a core")                     \
+	X(message_max, SIZE, 52428800, 65536, 2147483647, ROLE_SMTP | ROLE_QUEUE | ROLE_LMTP,      \
+		"Largest message")                                                                 \
+	X(header_max, SIZE, 262144, 4096, 16777216, ROLE_SMTP, "Largest header")                   \
+	X(recipients_max, INT, 1000, 1, 100000, ROLE_SMTP, "Recipients of one message")            \
+	X(connections_max, INT, 2000, 1, 100000, ROLE_SMTP, "Connections of one worker")           \
+	X(connections_per_address, INT, 100, 1, 100000, ROLE_SMTP, "Connections from one address, in all workers together") \
+	X(errors_max, INT, 20, 1, 1000, ROLE_SMTP, "Refused commands before the line is closed")   \
+	X(command_timeout, TIME, 300000, 1000, 3600000, ROLE_SMTP, "Wait for a command")           \
+	X(data_timeout, TIME, 180000, 1000, 3600000, ROLE_SMTP, "Wait for more of a message")      \
+	X(login_timeout, TIME, 60000, 1000, 3600000, ROLE_SMTP, "Time before login")               \
+	X(hops_max, INT, 50, 5, 1000, ROLE_SMTP,                                                   \
+		"Received lines before a message counts as looping") \
+	X(sasl_mechanisms, LIST, "", 0, 16, ROLE_AUTH | ROLE_SMTP,                                 \
+		"Those of auth.sasl_mechanisms that submission offers; empty: all")                \
+	X(mx_login, BOOL, 0, 0, 1, ROLE_SMTP,                                                      \
+		"Let users log in on listeners with protocol = smtp too, after STARTTLS")          \
+	X(relay_networks, LIST, "", 0, 256, ROLE_SMTP,                                             \
+		"Networks of our own programs and devices that may send through protocol = smtp without a login; none wider than /8 (IPv6: /32)") \
+	X(postmaster, STRING, "", 0, 320, ROLE_SMTP,                                               \
+		"Address that reads mail to postmaster where the directory has no such address; protocol = smtp needs it")
+
+#endif

@@ -1,0 +1,384 @@
+/* delivery/smtp: who may send from where, as whom, to whom; and mail from other servers. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "core/base/xalloc.h"
+#include "tests/unit/smtp_fakes.h"
+
+#define AUTH "AUTH PLAIN AGFubmEAZ29vZA==\r\n" /* "\0anna\0good" */
+#define MAIL "EHLO c.else.org\r\nMAIL FROM:<x@else.org>\r\nRCPT TO:<known@ok.org>\r\n"
+#define TEXT "Subject: s\r\n\r\nbody\r\n"
+
+static void
+mx_options(struct smtp_options *o)
+{
+	o->postmaster = STR("known.admin@ok.org");
+}
+
+static void
+login_options(struct smtp_options *o)
+{
+	mx_options(o);
+	o->mx_login = true;
+}
+
+static int
+setup(void **state)
+{
+	(void)state;
+	fakes_start(mx_options);
+	fakes_connect_mx("203.0.113.9");
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	(void)state;
+	fakes_stop();
+	return 0;
+}
+
+/* The codes of all replies, continuation lines left out. */
+static void
+expect(const char *want, const char *what)
+{
+	struct str rest = buf_str(&fakes.output), line;
+	struct buf b;
+
+	buf_init(&b, 65536);
+	while (str_cut(rest, '\n', &line, &rest))
+		if (line.n > 3 && line.p[3] != '-') {
+			buf_addz(&b, b.n > 0 ? " " : "");
+			buf_add(&b, str_sub(line, 0, 3));
+		}
+	if (!str_eq(buf_str(&b), str_of(want)))
+		fail_msg("%s\ngot  %s\nwant %s\n%s", what, buf_z(&b), want, buf_z(&fakes.output));
+	buf_fini(&b);
+}
+
+enum door { MX, MX_LOGIN, SUBMISSION };
+#define OUTSIDE "203.0.113.9"
+#define INSIDE	"192.0.2.77"
+
+/* login: AUTH is tried. mail, rcpt: the codes. Nothing is accepted for other domains, whoever asks:
+ * nobody would carry it there. */
+static const struct {
+	enum door door;
+	const char *from;
+	bool login;
+	const char *sender, *rcpt;
+	int mail, rcpt_code;
+} matrix[] = {
+	/* other servers: to our users, nobody else */
+	{ MX, OUTSIDE, false, "x@else.org", "known@ok.org", 250, 250 },
+	{ MX, OUTSIDE, false, "x@else.org", "known+tag@ok.org", 250, 250 },
+	{ MX, OUTSIDE, false, "x@else.org", "known@OK.ORG", 250, 250 },
+	{ MX, OUTSIDE, false, "x@else.org", "nobody@ok.org", 250, 550 },
+	{ MX, OUTSIDE, false, "x@else.org", "temp@ok.org", 250, 451 },
+	{ MX, OUTSIDE, false, "x@else.org", "known@third.org", 250, 550 },
+	{ MX, OUTSIDE, false, "x@else.org", "known@else.org", 250, 550 },
+	{ MX, OUTSIDE, false, "x@else.org", "known@sub.ok.org", 250, 550 },
+	{ MX, OUTSIDE, false, "x@else.org", "known@ok.org.else.org", 250, 550 },
+	{ MX, OUTSIDE, false, "x@else.org", "third.org!user@ok.org", 250, 550 },
+	{ MX, OUTSIDE, false, "x@else.org", "user%third.org@ok.org", 250, 550 },
+	{ MX, OUTSIDE, false, "x@else.org", "@ok.org:user@third.org", 250, 550 },
+	{ MX, OUTSIDE, false, "x@else.org", "@third.org:known@ok.org", 250, 250 },
+	{ MX, OUTSIDE, false, "x@else.org", "\"user@third.org\"@ok.org", 250, 550 },
+	{ MX, OUTSIDE, false, "x@else.org", "user@third.org@ok.org", 250, 501 },
+	{ MX, OUTSIDE, false, "x@else.org", "known@[192.0.2.1]", 250, 550 },
+	{ MX, OUTSIDE, false, "x@else.org", "", 250, 501 },
+	{ MX, OUTSIDE, false, "x@else.org", "postmaster@ok.org", 250, 250 },
+	{ MX, OUTSIDE, false, "x@else.org", "PostMaster@ok.org", 250, 250 },
+	{ MX, OUTSIDE, false, "x@else.org", "Postmaster", 250, 250 },
+	{ MX, OUTSIDE, false, "x@else.org", "postmaster@third.org", 250, 550 },
+	{ MX, OUTSIDE, false, "x@else.org", "known", 250, 250 },
+	{ MX, OUTSIDE, false, "", "known@ok.org", 250, 250 },
+	{ MX, OUTSIDE, false, "", "nobody@ok.org", 250, 550 },
+	{ MX, OUTSIDE, false, "", "x@else.org", 250, 550 },
+	{ MX, OUTSIDE, false, "me@ok.org", "known@ok.org", 250, 250 },
+	{ MX, OUTSIDE, false, "me@ok.org", "x@else.org", 250, 550 },
+	{ MX, OUTSIDE, false, "known@ok.org", "x@else.org", 250, 550 },
+	/* a login there counts only where it is wanted */
+	{ MX, OUTSIDE, true, "me@ok.org", "x@else.org", 250, 550 },
+	{ MX, OUTSIDE, true, "ben@ok.org", "known@ok.org", 250, 250 },
+	{ MX_LOGIN, OUTSIDE, true, "me@ok.org", "known@ok.org", 250, 250 },
+	{ MX_LOGIN, OUTSIDE, true, "ben@ok.org", "known@ok.org", 553, 503 },
+	{ MX_LOGIN, OUTSIDE, true, "x@else.org", "known@ok.org", 553, 503 },
+	{ MX_LOGIN, OUTSIDE, true, "me@ok.org", "x@else.org", 250, 550 },
+	{ MX_LOGIN, OUTSIDE, false, "me@ok.org", "x@else.org", 250, 550 },
+	/* networks of ours */
+	{ MX, INSIDE, false, "printer@ok.org", "known@ok.org", 250, 250 },
+	{ MX, INSIDE, false, "x@else.org", "known@ok.org", 250, 250 },
+	{ MX, INSIDE, false, "printer@ok.org", "nobody@ok.org", 250, 550 },
+	{ MX, INSIDE, false, "printer@ok.org", "x@else.org", 250, 550 },
+	{ MX, INSIDE, false, "", "x@else.org", 250, 550 },
+	{ MX_LOGIN, INSIDE, true, "ben@ok.org", "known@ok.org", 553, 503 },
+	/* submission: nothing without a login, from wherever */
+	{ SUBMISSION, INSIDE, false, "me@ok.org", "known@ok.org", 530, 530 },
+	{ SUBMISSION, INSIDE, false, "", "known@ok.org", 530, 530 },
+	{ SUBMISSION, INSIDE, false, "", "postmaster@ok.org", 530, 530 },
+	{ SUBMISSION, INSIDE, true, "me@ok.org", "known@ok.org", 250, 250 },
+	{ SUBMISSION, INSIDE, true, "anna@ok.org", "known@ok.org", 250, 250 },
+	{ SUBMISSION, INSIDE, true, "", "known@ok.org", 250, 250 },
+	{ SUBMISSION, INSIDE, true, "ben@ok.org", "known@ok.org", 553, 503 },
+	{ SUBMISSION, INSIDE, true, "x@else.org", "known@ok.org", 553, 503 },
+	{ SUBMISSION, INSIDE, true, "me@ok.org", "x@else.org", 250, 550 },
+	{ SUBMISSION, INSIDE, true, "me@ok.org", "nobody@ok.org", 250, 550 },
+	{ SUBMISSION, INSIDE, true, "me@ok.org", "postmaster@ok.org", 250, 250 },
+};
+
+static void
+test_relay_matrix(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(matrix); i++) {
+		bool login = matrix[i].door != MX;
+		struct buf in, want;
+
+		buf_init(&in, 4096);
+		buf_init(&want, 256);
+		buf_addf(&in,
+			"EHLO c.else.org\r\n%sMAIL FROM:<%s>\r\nRCPT TO:<%s>\r\n"
+			"QUIT\r\n",
+			matrix[i].login ? AUTH : "", matrix[i].sender, matrix[i].rcpt);
+		buf_addf(&want, "220 250 %s%d %d 221",
+			!matrix[i].login ? ""
+			: login		 ? "235 "
+					 : "503 ",
+			matrix[i].mail, matrix[i].rcpt_code);
+		fakes_start(matrix[i].door == MX_LOGIN ? login_options : mx_options);
+		if (matrix[i].door == SUBMISSION)
+			fakes_connect();
+		else
+			fakes_connect_mx(matrix[i].from);
+		fakes_send(buf_str(&in), 0);
+		fakes_end();
+		expect(buf_z(&want), buf_z(&in));
+		fakes_stop();
+		buf_fini(&in);
+		buf_fini(&want);
+	}
+}
+
+/* Mail from elsewhere stays as it is, but for the trace and what claims to be ours. */
+static void
+test_mx_header(void **state)
+{
+	(void)state;
+	fakes_send(
+		STR(MAIL
+			"DATA\r\n"
+			"Authentication-Results: (x) mx.ok.org; spf=pass\r\n"
+			"Authentication-Results: mx.ok.org.else.org; spf=pass\r\n"
+			"authentication-results :\r\n \"MX.OK.ORG\" 1; none\r\n"
+			"Authentication-Results: \"mx\\.ok.org\"; none\r\n"
+			"Bcc: a@b.c\r\nno field\r\nReturn-Path: <z@y>\r\nFrom: a\r\nFrom: b\r\n\r\n"
+			"..x\r\n.\r\n"),
+		0);
+	expect("220 250 250 250 354 250", "");
+	assert_int_equal(fakes.commits, 1);
+	assert_true(str_starts(buf_str(&fakes.body),
+		STR("Received: from c.else.org ([203.0.113.9])\r\n\tby mx.ok.org with ESMTP id "
+		    "0123456789abcdef;\r\n\t")));
+	assert_true(str_ends(buf_str(&fakes.body),
+		STR("\r\nAuthentication-Results: mx.ok.org.else.org; spf=pass\r\n"
+		    "Bcc: a@b.c\r\nno field\r\nReturn-Path: <z@y>\r\nFrom: a\r\nFrom: b\r\n\r\n"
+		    ".x\r\n")));
+}
+
+static void
+test_network_of_ours(void **state)
+{
+	(void)state;
+	fakes_start(mx_options);
+	fakes_connect_mx(INSIDE);
+	fakes_send(STR("HELO printer\r\nMAIL FROM:<>\r\nRCPT TO:<known@ok.org>\r\nDATA\r\n"
+		       "Bcc: a@b.c\r\nSubject: s\r\n\r\nscan\nready\r\n.\r\n"),
+		0);
+	fakes_end();
+	expect("220 250 250 250 354 250", "");
+	assert_true(str_find(buf_str(&fakes.body), STR(" with SMTP id ")) < fakes.body.n);
+	assert_true(str_find(buf_str(&fakes.body), STR("\r\nSubject: s\r\nDate: ")) < fakes.body.n);
+	assert_true(str_find(buf_str(&fakes.body), STR("\r\nMessage-ID: <")) < fakes.body.n);
+	assert_true(str_find(buf_str(&fakes.body), STR("Bcc")) == fakes.body.n);
+	assert_true(str_ends(buf_str(&fakes.body), STR("\r\n\r\nscan\r\nready\r\n")));
+	fakes_stop();
+}
+
+static void
+test_postmaster(void **state)
+{
+	(void)state;
+	fakes_send(STR("EHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<postmaster>\r\n"
+		       "RCPT TO:<POSTMASTER@ok.org>\r\nRCPT TO:<abuse@ok.org>\r\nDATA\r\n" TEXT
+		       ".\r\n"),
+		0);
+	expect("220 250 250 250 250 550 354 250", "");
+	assert_string_equal(buf_z(&fakes.rcpts), "known.admin@ok.org\nknown.admin@ok.org\n");
+}
+
+static void
+no_default_domain(struct smtp_options *o)
+{
+	mx_options(o);
+	o->default_domain = STR_EMPTY;
+}
+
+static void
+test_postmaster_without_domain(void **state)
+{
+	(void)state;
+	fakes_start(no_default_domain);
+	fakes_connect_mx(OUTSIDE);
+	fakes_send(STR("EHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<postmaster>\r\nRCPT TO:<known>\r\n"), 0);
+	expect("220 250 250 250 501", "");
+	fakes_stop();
+}
+
+/* What may be said on port 25 before and after EHLO. */
+static void
+test_commands(void **state)
+{
+	(void)state;
+	fakes_send(STR("VRFY anna\r\nEXPN all\r\nHELP\r\nMAIL FROM:<>\r\nAUTH PLAIN\r\nEHLO c\r\n"
+		       "AUTH PLAIN AGFubmEAZ29vZA==\r\nVRFY anna\r\nSTARTTLS\r\nMAIL FROM:<>\r\n"),
+		0);
+	expect("220 252 252 214 503 503 250 503 252 454 250", "");
+	assert_true(str_find(buf_str(&fakes.output), STR("250-AUTH")) == fakes.output.n);
+}
+
+/* Every published way to end a message that is no end, and to hide a second one behind it; each is
+ * refused, and nothing of it is run as a command. */
+static void
+test_smuggling(void **state)
+{
+	static const char *const ends[] = { "\n.\n", "\n.\r\n", "\r\n.\n", "\r.\r", "\r.\r\n",
+		"\r\n.\r", "\n.\r", "\r.\n", "\r\r\n.\r\r\n", "\n\r.\n\r", "\r\n.\r\r\n",
+		"\r\n\r.\r\n", "\n\n.\r\n", "\r\n.\n\r\n", "\n.\r\n.\n" };
+	static const char inner[] = "MAIL FROM:<admin@ok.org>\r\nRCPT TO:<known@ok.org>\r\n"
+				    "DATA\r\nSubject: smuggled\r\n\r\nx\r\n";
+
+	(void)state;
+	for (size_t i = 0; i < 2 * ARRAY_LEN(ends); i++) {
+		struct buf b;
+		buf_init(&b, 4096);
+		buf_addf(&b, MAIL "DATA\r\nSubject: outer\r\n\r\nfirst%s%s.\r\nQUIT\r\n",
+			ends[i / 2], inner);
+		fakes_start(mx_options);
+		fakes_connect_mx(OUTSIDE);
+		fakes_send(buf_str(&b), i % 2);
+		fakes_end();
+		expect("220 250 250 250 354 554 221", ends[i / 2]);
+		assert_int_equal(fakes.commits, 0);
+		fakes_stop();
+		buf_fini(&b);
+	}
+}
+
+/* The same within chunks, and between DATA and BDAT. */
+static void
+test_smuggling_bdat(void **state)
+{
+	static const struct {
+		const char *in, *codes;
+		unsigned commits;
+	} table[] = {
+		{ "BDAT 13 LAST\r\nS: s\r\n\r\nx\n.\n\rQUIT\r\n", "554 221", 0 },
+		{ "BDAT 16 LAST\r\nS: s\r\n\r\nx\r\n.\r\n\r\nQUIT\r\n", "250 221", 1 },
+		{ "BDAT 9\r\nS: s\r\n\r\nxBDAT 5\r\n\r\n.\r\nBDAT 6 LAST\r\nQUIT\r\nQUIT\r\n",
+			"250 250 250 221", 1 },
+		{ "BDAT 9\r\nS: s\r\n\r\nx\r\n.\r\nQUIT\r\n", "250 500 500 221", 0 },
+		{ "BDAT 8\r\nS: s\r\n\r\nDATA\r\nBDAT 0 LAST\r\nQUIT\r\n", "250 503 250 221", 1 },
+		{ "BDAT 9\r\nS: s\r\n\r\n\rBDAT 1 LAST\r\n\nQUIT\r\n", "250 250 221", 1 },
+		{ "BDAT 9\r\nS: s\r\n\r\n\rBDAT 1 LAST\r\nxQUIT\r\n", "250 554 221", 0 },
+		{ "BDAT 9 LAST\r\nS: s\r\n\r\n\rQUIT\r\n", "554 221", 0 },
+		{ "BDAT 99999999999999999999 LAST\r\nQUIT\r\n", "501 221", 0 },
+		{ "BDAT -1 LAST\r\nBDAT\r\nBDAT 1 FIRST\r\nBDAT x\r\nQUIT\r\n",
+			"501 501 501 501 221", 0 },
+		{ "DATA\r\nS: s\r\n\r\nBDAT 5 LAST\r\n.\r\nQUIT\r\n", "354 250 221", 1 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < 2 * ARRAY_LEN(table); i++) {
+		struct buf b, want;
+		buf_init(&b, 4096);
+		buf_init(&want, 4096);
+		buf_addf(&b, MAIL "%s", table[i / 2].in);
+		buf_addf(&want, "220 250 250 250 %s", table[i / 2].codes);
+		fakes_start(mx_options);
+		fakes_connect_mx(OUTSIDE);
+		fakes_send(buf_str(&b), i % 2);
+		fakes_end();
+		expect(buf_z(&want), table[i / 2].in);
+		assert_int_equal(fakes.commits, table[i / 2].commits);
+		fakes_stop();
+		buf_fini(&b);
+		buf_fini(&want);
+	}
+}
+
+/* After a refused MAIL, RCPT or DATA nothing of the refused is left. */
+static void
+test_desync(void **state)
+{
+	static const struct {
+		const char *in, *codes;
+		const char *rcpts;
+	} table[] = {
+		{ "MAIL FROM:<x@else.org>\r\nRCPT TO:<nobody@ok.org>\r\nDATA\r\n"
+		  "RCPT TO:<known@ok.org>\r\nDATA\r\n" TEXT ".\r\nQUIT\r\n",
+			"250 550 554 250 354 250 221", "known@ok.org\n" },
+		{ "DATA\r\nRCPT TO:<known@ok.org>\r\nDATA\r\nQUIT\r\n", "503 503 503 221", "" },
+		{ "MAIL FROM:<a@else.org>\r\nDATA\r\nMAIL FROM:<b@else.org>\r\nRSET\r\n"
+		  "RCPT TO:<known@ok.org>\r\nDATA\r\nQUIT\r\n",
+			"250 503 503 250 503 503 221", "" },
+		{ "MAIL FROM:<a@else.org>\r\nRCPT TO:<known@ok.org>\r\nDATA\r\n x\r\n\r\n.\r\n"
+		  "DATA\r\nRCPT TO:<known2@ok.org>\r\nQUIT\r\n",
+			"250 250 354 554 503 503 221", "" },
+		{ "MAIL FROM:<a@else.org>\r\nRCPT TO:<known@ok.org>\r\nEHLO again\r\nDATA\r\n"
+		  "QUIT\r\n",
+			"250 250 250 503 221", "" },
+		{ "MAIL FROM:<a@else.org>\r\nRCPT TO:<known@ok.org>\r\nRCPT TO:<bad\r\n"
+		  "RCPT TO:<known2@else.org>\r\nDATA\r\n" TEXT ".\r\nDATA\r\nQUIT\r\n",
+			"250 250 501 550 354 250 503 221", "known@ok.org\n" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < 2 * ARRAY_LEN(table); i++) {
+		struct buf b, want;
+		buf_init(&b, 4096);
+		buf_init(&want, 4096);
+		buf_addf(&b, "EHLO c\r\n%s", table[i / 2].in);
+		buf_addf(&want, "220 250 %s", table[i / 2].codes);
+		fakes_start(mx_options);
+		fakes_connect_mx(OUTSIDE);
+		fakes_send(buf_str(&b), i % 2);
+		fakes_end();
+		expect(buf_z(&want), table[i / 2].in);
+		assert_string_equal(buf_z(&fakes.rcpts), table[i / 2].rcpts);
+		fakes_stop();
+		buf_fini(&b);
+		buf_fini(&want);
+	}
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_relay_matrix),
+		cmocka_unit_test_setup_teardown(test_mx_header, setup, teardown),
+		cmocka_unit_test(test_network_of_ours),
+		cmocka_unit_test_setup_teardown(test_postmaster, setup, teardown),
+		cmocka_unit_test(test_postmaster_without_domain),
+		cmocka_unit_test_setup_teardown(test_commands, setup, teardown),
+		cmocka_unit_test(test_smuggling),
+		cmocka_unit_test(test_smuggling_bdat),
+		cmocka_unit_test(test_desync),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
