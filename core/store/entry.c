@@ -65,6 +65,27 @@ entry_scan_end(struct entry_scan *s)
 	s->cursor = NULL;
 }
 
+/* Those that this update wrote, which range reads do not see: they have the lowest bits that were
+ * free. */
+static void
+add_written(struct txn *t, uint32_t mailbox, struct keywords *out)
+{
+	for (unsigned bit = 0; bit < KEYWORD_MAX; bit++) {
+		struct key k = { .n = 0 };
+		struct str name;
+
+		if (out->name[bit].n != 0)
+			continue;
+		key_u32(&k, mailbox);
+		k.b[k.n++] = (unsigned char)bit;
+		if (writes_get(t->writes, KV_KEYWORD, key_str(&k), &name) != WRITES_PUT)
+			return;
+		out->name[bit] = name;
+		if (out->count <= bit)
+			out->count = bit + 1;
+	}
+}
+
 enum err
 keywords_get(struct txn *t, uint32_t mailbox, struct keywords *out)
 {
@@ -88,6 +109,8 @@ keywords_get(struct txn *t, uint32_t mailbox, struct keywords *out)
 		out->count = bit + 1;
 	}
 	kv_cursor_close(c);
+	if (t->writes != NULL)
+		add_written(t, mailbox, out);
 	return e == ERR_EOF ? ERR_OK : e;
 }
 

@@ -83,6 +83,27 @@ multiappend(void **state)
 	EXPECT_FILES(3);
 }
 
+/* Keywords that are new to the mailbox, of several messages of one command. */
+static void
+test_multiappend_keywords(void **state)
+{
+	(void)state;
+	EXPECT(c, "OK", "APPEND INBOX ($Old) {1+}\r\nx");
+	EXPECT(c, "OK",
+		"APPEND INBOX ($New Work) {1+}\r\na ($b) {1+}\r\nb (work $C $b) {1+}\r\nc {1+}\r\nd"
+		" ($D $Old) {1+}\r\ne");
+	EXPECT(c, "OK", "SELECT INBOX");
+	SAID(c, "* FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft $Old $New Work $b $C "
+		"$D)\r\n");
+	EXPECT(c, "OK", "FETCH 1:6 (FLAGS)");
+	SAID(c, "1 FETCH (FLAGS (\\Recent $Old))");
+	SAID(c, "2 FETCH (FLAGS (\\Recent $New Work))");
+	SAID(c, "3 FETCH (FLAGS (\\Recent $b))");
+	SAID(c, "4 FETCH (FLAGS (\\Recent Work $b $C))");
+	SAID(c, "5 FETCH (FLAGS (\\Recent))");
+	SAID(c, "6 FETCH (FLAGS (\\Recent $Old $D))");
+}
+
 /* All or nothing, whatever goes wrong, wherever. */
 static void
 test_multiappend_fails_whole(void **state)
@@ -616,6 +637,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(multiappend),
+		TEST(test_multiappend_keywords),
 		TEST(test_multiappend_fails_whole),
 		TEST(test_multiappend_waits),
 		TEST(test_many_at_once),
