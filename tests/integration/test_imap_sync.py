@@ -131,8 +131,9 @@ def test_three_rounds_in_which_both_sides_change(both):
     assert set(state["INBOX"]) == {key(x) for x in ("a", "b", "d", "p", "last")}
 
 
-def test_a_round_without_changes_changes_nothing(both):
+def test_a_round_without_changes_changes_nothing(both, postroom):
     near, far = both
+    assert isinstance(near, Mbsync) or " cmd=COMPRESS result=0 " in postroom.log_text()
 
     def numbers():
         return [ok(far.c.status(box, "(MESSAGES UIDNEXT UIDVALIDITY UNSEEN)"))[0]

@@ -178,6 +178,7 @@ auth_mechanisms = PLAIN
 ssl = yes
 sslcacertfile = {postroom.certs.ca}
 maxconnections = 2
+usecompression = yes
 expunge = yes
 subscribedonly = no
 """)
