@@ -346,12 +346,12 @@ test_progress_of_order(void **state)
 
 	(void)state;
 	messages(50);
-	for (int i = 0; i < 6; i++)
+	for (int i = 0; i < 8; i++)
 		EXPECT(c, "OK", "COPY 1:* INBOX");
 	w.imap.limits.progress_ms = 0;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		EXPECT(c, "OK", "%s", rows[i].command);
-		SAID(c, " 3200)] ");
+		SAID(c, " 12800)] ");
 		struct str s = buf_str(&c->in);
 
 		assert_true(str_find(s, STR("INPROGRESS")) < str_find(s, str_of(rows[i].answer)));
