@@ -205,6 +205,11 @@ deflate_read(struct deflate *d, char *to, size_t max, size_t *got_out)
 	z->avail_out = (unsigned)max;
 	int rc = inflate(z, Z_SYNC_FLUSH);
 
+	/* some end their stream at times, and begin another */
+	while (rc == Z_STREAM_END) {
+		(void)inflateReset(z);
+		rc = z->avail_in != 0 && z->avail_out != 0 ? inflate(z, Z_SYNC_FLUSH) : Z_OK;
+	}
 	buf_consume(&d->in, in.n - z->avail_in);
 	d->more = z->avail_out == 0;
 	*got_out = max - z->avail_out;

@@ -25,7 +25,7 @@ deflate_add(struct deflate *d, struct str in, bool flush, struct buf *out);
 void
 deflate_feed(struct deflate *d, struct str in);
 /* At most max octets of text. ERR_OK: *got_out > 0; ERR_AGAIN: feed more; ERR_CORRUPT: what came is
- * not DEFLATE, or it ended its stream: nothing will work any more. */
+ * not DEFLATE: nothing will work any more. A stream that ends may be followed by another. */
 MUST_USE enum err
 deflate_read(struct deflate *d, char *to, size_t max, size_t *got_out);
 /* deflate_read may have text without another feed. */

@@ -973,6 +973,34 @@ test_deflate_bomb(void **state)
 	end_fini(&b);
 }
 
+/* Streams that end, an empty one among them, and one that goes on. */
+static void
+test_deflate_streams(void **state)
+{
+	static const char wire[] = "\x01\x03\x00\xfc\xff"
+				   "abc\x03\x00\x01\x02\x00\xfd\xff"
+				   "de\x00\x01\x00\xfe\xff"
+				   "f";
+	struct end b;
+	int fds[2];
+
+	(void)state;
+	for (size_t cut = 1; cut < sizeof wire; cut++) {
+		pair(fds);
+		end_init(&b, fds[1], 10000);
+		stream_start_deflate(b.s);
+		for (size_t at = 0; at < sizeof wire - 1; at += cut) {
+			size_t n = sizeof wire - 1 - at < cut ? sizeof wire - 1 - at : cut;
+
+			assert_int_equal(send(fds[0], wire + at, n, 0), (ssize_t)n);
+			run_for(2);
+		}
+		assert_true(str_eq(buf_str(&b.got), STR("abcdef")));
+		(void)close(fds[0]);
+		end_fini(&b);
+	}
+}
+
 static void
 test_deflate_nonsense(void **state)
 {
@@ -1018,6 +1046,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_deflate_both_ways, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_deflate_files, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_deflate_bomb, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_deflate_streams, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_deflate_nonsense, setup, teardown),
 	};
 
