@@ -439,3 +439,33 @@ mailbox_first_unseen(struct txn *t, uint32_t id, uint32_t from, uint32_t *uid_ou
 	*uid_out = b.first;
 	return e == ERR_OK && b.first == 0 ? ERR_NOTFOUND : e;
 }
+
+_Static_assert((int)UNSEEN_WORDS == (int)CHUNK_WORDS, "a run is a chunk");
+
+struct run_from {
+	struct unseen_run *out;
+	uint32_t from;
+	bool found;
+};
+
+static enum err
+run_of_chunk(void *arg, uint32_t base, const struct chunk_row *row)
+{
+	struct run_from *r = arg;
+
+	r->out->base = base;
+	for (uint32_t i = 0; i < CHUNK_WORDS; i++) {
+		r->out->bits[i] = bits_from(row->unseen[i], base + i * 64, r->from);
+		r->found |= r->out->bits[i] != 0;
+	}
+	return r->found ? ERR_EOF : ERR_OK;
+}
+
+enum err
+mailbox_unseen_run(struct txn *t, uint32_t id, uint32_t from, struct unseen_run *out)
+{
+	struct run_from r = { .out = out, .from = from };
+	enum err e = chunks_from(t, id, from, run_of_chunk, &r);
+
+	return e == ERR_OK && !r.found ? ERR_NOTFOUND : e;
+}

@@ -91,5 +91,15 @@ mailbox_recent(struct txn *t, const struct mailbox_info *m, uint32_t *count_out)
 /* The lowest UID without \Seen at or above from; ERR_NOTFOUND. Reads bitmaps only. */
 MUST_USE enum err
 mailbox_first_unseen(struct txn *t, uint32_t id, uint32_t from, uint32_t *uid_out);
+/* Many of them: bit i of bits[w] is UID base + 64 w + i; of UIDs below base + 4,096. */
+enum { UNSEEN_WORDS = 64 };
+struct unseen_run {
+	uint32_t base;
+	uint64_t bits[UNSEEN_WORDS];
+};
+/* The run with the lowest UID without \Seen at or above from; bits below from are not set.
+ * ERR_NOTFOUND. */
+MUST_USE enum err
+mailbox_unseen_run(struct txn *t, uint32_t id, uint32_t from, struct unseen_run *out);
 
 #endif

@@ -115,34 +115,95 @@ found(struct search_result *r, const struct entry *e)
 		r->modseq = e->modseq;
 }
 
+struct judge {
+	struct match_step step;
+	int64_t began;
+	uint64_t cost, look;
+	uint32_t seqs[MESSAGE_SOME_MAX]; /* of the batch */
+	bool loaded;
+	bool unseen, has_run; /* only those without \Seen: run says which */
+	struct unseen_run run;
+};
+
+/* The first bit of the run at or above uid; 0: none. */
+static uint32_t
+run_next(const struct unseen_run *run, uint32_t uid)
+{
+	uint32_t bit = uid > run->base ? uid - run->base : 0;
+
+	for (uint32_t w = bit / 64; w < UNSEEN_WORDS; w++) {
+		uint64_t word = run->bits[w];
+
+		if (w == bit / 64)
+			word &= ~(uint64_t)0 << bit % 64;
+		if (word != 0)
+			return run->base + w * 64 + (uint32_t)__builtin_ctzll(word);
+	}
+	return 0;
+}
+
+/* The next message that may match, from *uid on. ERR_EOF: none. */
+static enum err
+next_unseen(
+	const struct imap_session *s, struct txn *t, struct judge *j, uint32_t *uid, uint32_t *seq)
+{
+	const struct view *v = s->sel.view;
+
+	for (;;) {
+		uint32_t next = j->has_run ? run_next(&j->run, *uid) : 0, there;
+
+		if (next == 0) {
+			/* UIDs behind the run */
+			uint32_t from = j->has_run && *uid < j->run.base + 64 * UNSEEN_WORDS
+						? j->run.base + 64 * UNSEEN_WORDS
+						: *uid;
+			enum err e = mailbox_unseen_run(t, view_mailbox(v), from, &j->run);
+
+			j->has_run = e == ERR_OK;
+			if (e != ERR_OK)
+				return e == ERR_NOTFOUND ? ERR_EOF : e;
+			*uid = from;
+			continue;
+		}
+		if (!view_next(v, next, &there, seq))
+			return ERR_EOF;
+		*uid = there;
+		if (there == next)
+			return ERR_OK;
+	}
+}
+
+static enum err
+next_candidate(
+	const struct imap_session *s, struct txn *t, struct judge *j, uint32_t *uid, uint32_t *seq)
+{
+	if (j->unseen)
+		return next_unseen(s, t, j, uid, seq);
+	return view_next(s->sel.view, *uid, uid, seq) ? ERR_OK : ERR_EOF;
+}
+
 /* ERR_EOF: there is nothing more to judge. */
 static enum err
-fill(struct imap_session *s, struct search_state *st, struct batch *b, uint32_t *first_seq)
+fill(struct imap_session *s, struct search_state *st, struct batch *b, struct judge *j)
 {
 	uint32_t uid = st->uid, seq;
 
 	batch_clear(b);
-	while (!batch_is_full(b) && view_next(s->sel.view, uid, &uid, &seq) &&
-		uid <= st->last_uid) {
-		enum err e = batch_add(b, uid);
+	while (!batch_is_full(b)) {
+		enum err e = next_candidate(s, b->rows.txn, j, &uid, &seq);
 
+		if (e == ERR_EOF || (e == ERR_OK && uid > st->last_uid))
+			break;
+		if (e == ERR_OK)
+			e = batch_add(b, uid);
 		if (e != ERR_OK)
 			return e;
-		if (b->n == 1)
-			*first_seq = seq;
+		j->seqs[b->n - 1] = seq;
 		if (uid++ == UINT32_MAX)
 			break;
 	}
 	return b->n != 0 ? batch_load(b, matcher_part(&st->matcher)) : ERR_EOF;
 }
-
-struct judge {
-	struct match_step step;
-	int64_t began;
-	uint64_t cost, look;
-	uint32_t first_seq;
-	bool loaded;
-};
 
 /* Those of the batch; st->uid is where to go on after an error. */
 static enum err
@@ -155,8 +216,8 @@ judge_batch(struct imap_session *s, struct search_state *st, struct batch *b, st
 		st->uid = b->uids[i];
 		j->step.loaded = j->loaded ? &b->messages[i] : NULL;
 		if (e == ERR_OK)
-			e = matcher_run(&st->matcher, &j->step, j->first_seq + i, &b->entries[i],
-				&match, &j->cost);
+			e = matcher_run(&st->matcher, &j->step, j->seqs[i], &b->entries[i], &match,
+				&j->cost);
 		if (e == ERR_NOTFOUND)
 			st->missing = true;
 		else if (e != ERR_OK)
@@ -188,11 +249,12 @@ judge_some(struct imap_session *s, struct search_state *st, struct batch *b)
 		.began = clock_us(),
 		.look = COST_LOOK,
 		.loaded = matcher_part(&st->matcher) != MESSAGE_NONE,
+		.unseen = matcher_wants_unseen(&st->matcher),
 	};
 	enum err e;
 
 	do {
-		e = fill(s, st, b, &j.first_seq);
+		e = fill(s, st, b, &j);
 		if (e == ERR_OK)
 			e = judge_batch(s, st, b, &j);
 	} while (e == ERR_OK);

@@ -241,6 +241,24 @@ matcher_part(const struct matcher *m)
 	return part_of(m->root);
 }
 
+static bool
+wants_unseen(const struct search_node *n)
+{
+	if (n->kind == SEARCH_AND) {
+		for (const struct search_node *c = n->first; c != NULL; c = c->next)
+			if (wants_unseen(c))
+				return true;
+		return false;
+	}
+	return n->kind == SEARCH_FLAG_UNSET && n->flag == FLAG_SEEN;
+}
+
+bool
+matcher_wants_unseen(const struct matcher *m)
+{
+	return wants_unseen(m->root);
+}
+
 bool
 matcher_takes_all(const struct matcher *m)
 {

@@ -54,6 +54,9 @@ matcher_use_pool(struct matcher *m, struct pool *p, void (*fn)(void *arg), void 
 /* What of the index every message is asked for first. */
 enum message_part
 matcher_part(const struct matcher *m);
+/* Nothing with \Seen matches, by the keys that all must hold. */
+bool
+matcher_wants_unseen(const struct matcher *m);
 /* ALL: there is nothing to judge. */
 bool
 matcher_takes_all(const struct matcher *m);

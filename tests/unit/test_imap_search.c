@@ -663,10 +663,50 @@ test_large_texts(void **state)
 	free(body);
 }
 
+/* It is answered from bitmaps of 4,096 UIDs each. */
+static void
+test_unseen_of_many(void **state)
+{
+	struct client *other;
+
+	(void)state;
+	append(c, "INBOX", "(\\Seen)", "Subject: x\r\n\r\nx\r\n");
+	EXPECT(c, "OK", "SELECT INBOX");
+	for (int i = 0; i < 14; i++)
+		EXPECT(c, "OK", "COPY 1:* INBOX");
+	/* 16,384 of them; what COPY made is \Seen too */
+	LINE("UID SEARCH RETURN (ALL) UNSEEN", " UID");
+	EXPECT(c, "OK", "STORE 1,4095,4096,4097,4100:4103,12288,16384 -FLAGS.SILENT (\\Seen)");
+	LINE("UID SEARCH RETURN (ALL) UNSEEN", " UID ALL 1,4095:4097,4100:4103,12288,16384");
+	LINE("SEARCH RETURN (ALL COUNT) UNSEEN NOT 4096:4097",
+		" COUNT 8 ALL 1,4095,4100:4103,12288,16384");
+	LINE("UID SEARCH RETURN (ALL) (UNSEEN) UID 4096:12288",
+		" UID ALL 4096:4097,4100:4103,12288");
+	LINE("UID SEARCH RETURN (ALL) 4098:4099 UNSEEN", " UID");
+	/* not by all keys: the others count as well */
+	LINE("UID SEARCH RETURN (COUNT) NOT UNSEEN", " UID COUNT 16374");
+	LINE("UID SEARCH RETURN (ALL) OR UNSEEN UID 5",
+		" UID ALL 1,5,4095:4097,4100:4103,12288,16384");
+	/* sequence numbers are this session's, whatever another one expunged and added */
+	EXPECT(c, "OK", "STORE 1:3,4101 +FLAGS.SILENT (\\Deleted)");
+	EXPECT(c, "OK", "EXPUNGE");
+	LINE("SEARCH RETURN (ALL) UNSEEN", " ALL 4092:4094,4097:4099,12284,16380");
+	other = second();
+	EXPECT(other, "OK", "SELECT INBOX");
+	EXPECT(other, "OK", "STORE 4093 +FLAGS.SILENT (\\Deleted)");
+	EXPECT(other, "OK", "EXPUNGE");
+	append(other, "INBOX", "()", "Subject: new\r\n\r\nx\r\n");
+	LINE("SEARCH RETURN (ALL) UNSEEN", " ALL 4092,4094,4097:4099,12284,16380");
+	EXPECT(c, "OK", "NOOP");
+	LINE("SEARCH RETURN (ALL) UNSEEN", " ALL 4092:4093,4096:4098,12283,16379:16380");
+	client_free(other);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(test_unseen_of_many),
 		TEST(esearch),
 		TEST(test_rev2_answers_by_esearch),
 		TEST(test_partial),
