@@ -285,7 +285,7 @@ struct target {
 	uint32_t seq;
 	uint64_t cost;
 	bool has_record, has_file, has_mime, mapped;
-	struct message own, *msg; /* own, unless it was loaded */
+	struct message *msg; /* the matcher's own, unless it was loaded */
 	struct mime mime;
 	struct str file;
 	enum err err; /* the first one; the result does not count then */
@@ -305,9 +305,11 @@ need_record(struct target *t)
 	if (t->has_record || t->err != ERR_OK)
 		return t->err == ERR_OK;
 	t->cost += 8;
-	t->msg = t->step->loaded != NULL ? t->step->loaded : &t->own;
-	t->has_record = t->msg != &t->own ||
-			!failed(t, message_scan_get(t->step->scan, t->entry->msg, &t->own));
+	struct message *own = &t->m->message;
+
+	t->msg = t->step->loaded != NULL ? t->step->loaded : own;
+	t->has_record =
+		t->msg != own || !failed(t, message_scan_get(t->step->scan, t->entry->msg, own));
 	return t->has_record;
 }
 

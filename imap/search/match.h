@@ -15,7 +15,8 @@ struct matcher {
 	struct home *home;
 	const struct uidset *saved;
 	int64_t now_sec;
-	struct buf file_buf; /* small messages are read into it */
+	struct buf file_buf;	/* small messages are read into it */
+	struct message message; /* the one in question, where it was not loaded before */
 	/* What is large or not in memory is searched on the pool (aside.h); see matcher_use_pool.
 	 */
 	struct pool *pool;
