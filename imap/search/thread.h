@@ -8,7 +8,7 @@
  * that costs more than its length: of one message the last THREAD_REFS_MAX references count, what
  * would need more than a limit of steps to be known to be no loop (no mail does) is not linked, and
  * references to messages that are not there are left out once they are many more than the
- * messages. 48 octets a message. RFC 5256 3, THREAD. */
+ * messages. Some 150 octets a message. RFC 5256 3, THREAD. */
 enum { THREAD_REFS_MAX = 1000 };
 
 struct thread;
