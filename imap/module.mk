@@ -8,12 +8,14 @@ imap_libimap_a_SOURCES = \
 	imap/grammar/args_list.c imap/grammar/args_list.h \
 	imap/grammar/args_mailbox.c imap/grammar/args_mailbox.h \
 	imap/grammar/args_metadata.c imap/grammar/args_metadata.h \
+	imap/grammar/args_notify.c imap/grammar/args_notify.h \
 	imap/grammar/args_return.c \
 	imap/grammar/args_search.c imap/grammar/args_search.h \
 	imap/grammar/parse.c imap/grammar/parse.h \
 	imap/grammar/pattern.c imap/grammar/pattern.h \
 	imap/grammar/reader.c imap/grammar/reader.h \
 	imap/grammar/url.c imap/grammar/url.h \
+	imap/session/announce.c imap/session/announce.h \
 	imap/session/command.h imap/session/commands.h \
 	imap/session/changed.c imap/session/changed.h \
 	imap/session/cmd_basic.c \
@@ -22,6 +24,8 @@ imap_libimap_a_SOURCES = \
 	imap/session/listing.c imap/session/listing.h \
 	imap/session/names.c imap/session/names.h \
 	imap/session/mark.h \
+	imap/session/notify.c imap/session/notify.h \
+	imap/session/notify_look.c \
 	imap/session/objectid.c imap/session/objectid.h \
 	imap/session/rows.c imap/session/rows.h \
 	imap/session/section_range.c imap/session/section_range.h \
@@ -43,6 +47,7 @@ imap_libimap_a_SOURCES = \
 	imap/mailbox/cmd_list.c \
 	imap/mailbox/cmd_mailbox.c \
 	imap/mailbox/cmd_metadata.c \
+	imap/mailbox/cmd_notify.c \
 	imap/mailbox/cmd_quota.c \
 	imap/mailbox/cmd_select.c \
 	imap/mailbox/cmd_status.c \
@@ -74,6 +79,9 @@ tests_unit_test_imap_session_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_imap_sync
 tests_unit_test_imap_sync_SOURCES = tests/unit/test_imap_sync.c tests/unit/imap_client.h tests/unit/imap_case.h
 tests_unit_test_imap_sync_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_imap_notify
+tests_unit_test_imap_notify_SOURCES = tests/unit/test_imap_notify.c tests/unit/imap_client.h tests/unit/imap_case.h
+tests_unit_test_imap_notify_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_imap_fetch
 tests_unit_test_imap_fetch_SOURCES = tests/unit/test_imap_fetch.c tests/unit/imap_client.h tests/unit/imap_case.h
 tests_unit_test_imap_fetch_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(CMOCKA_LIBS)

@@ -21,6 +21,7 @@ NAMES_PARSER(parse_lsub, list)
 NAMES_PARSER(parse_getmetadata, metadata)
 NAMES_PARSER(parse_setmetadata, metadata)
 NAMES_PARSER(parse_create, create)
+NAMES_PARSER(parse_notify, notify)
 NAMES_PARSER(parse_copy, copy)
 NAMES_PARSER(parse_uid_expunge, copy)
 NAMES_PARSER(parse_id, id)
@@ -86,6 +87,8 @@ const struct command imap_commands[] = {
 		run_getmetadata, NULL },
 	{ "SETMETADATA", IN_ANY, UID_NO, true, SYNC_ALL, args_metadata_parse_setmetadata,
 		run_setmetadata, NULL },
+	{ "NOTIFY", IN_ANY, UID_NO, true, SYNC_ALL, args_notify_parse_notify, run_notify,
+		end_notify },
 	{ "GETQUOTA", IN_ANY, UID_NO, true, SYNC_ALL, args_names_parse_mailbox, run_getquota,
 		NULL },
 	{ "GETQUOTAROOT", IN_ANY, UID_NO, true, SYNC_ALL, args_names_parse_mailbox,
@@ -157,6 +160,7 @@ const struct capability imap_capabilities[] = {
 	{ "PARTIAL", "fetch", "partial" },
 	{ "METADATA", "mailbox", "metadata" },
 	{ "LIST-METADATA", "mailbox", "list_metadata" },
+	{ "NOTIFY", "notify", "notify" },
 	{ "QUOTA", "mailbox", "quota" },
 	{ "QUOTA=RES-STORAGE", "mailbox", "quota" },
 	{ "QUOTA=RES-MESSAGE", "mailbox", "quota" },

@@ -327,6 +327,8 @@ on_appended(void *arg, enum err e, const struct append_result *r)
 	c->op_err = e;
 	if (e == ERR_NOTFOUND && r->replaced_gone)
 		refuse(c, RESULT_NO, "EXPUNGEISSUED", "The message is gone already");
+	if (e == ERR_OK && s->sel.view != NULL && r->mailbox == view_mailbox(s->sel.view))
+		uidset_add(&s->sel.made, r->uid, r->uid + r->count - 1);
 	if (e == ERR_OK) {
 		/* REPLACE says it before the EXPUNGE. RFC 8508 3.4 */
 		if (st->replace)

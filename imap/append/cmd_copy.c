@@ -49,6 +49,8 @@ on_copied(void *arg, enum err e, const struct copy_result *r)
 
 	c->op = NULL;
 	c->op_err = e;
+	if (r != NULL && r->target.n != 0 && r->to == view_mailbox(s->sel.view))
+		uidset_copy(&s->sel.made, &r->target);
 	/* a MOVE says it before the EXPUNGEs, and of what was moved before an error too:
 	 * RFC 6851 4.3 */
 	if (r != NULL && r->source.n != 0 && (e == ERR_OK || st->moves)) {

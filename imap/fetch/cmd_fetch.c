@@ -303,7 +303,8 @@ filter(struct imap_session *s, struct cmd *c, struct fetch_state *st)
 	}
 	if (c->a.fetch.has_partial)
 		partial_keep(&st->uids, &c->a.fetch.partial);
-	limit_uids(s, c, &st->uids);
+	if (!c->own)
+		limit_uids(s, c, &st->uids);
 	if (c->a.fetch.vanished) {
 		struct uidset gone = { 0 };
 

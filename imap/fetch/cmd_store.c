@@ -35,7 +35,7 @@ static void
 stored_silently(struct imap_session *s, struct cmd *c, const struct flags_result *r)
 {
 	struct store_state *st = c->state;
-	uint64_t known = view_modseq(s->sel.view);
+	uint64_t known = session_known_modseq(s);
 
 	/* what others did to them in between is news all the same */
 	uidset_subtract(&r->changed, &r->overtaken, &s->sel.told);
@@ -95,7 +95,7 @@ begin(struct imap_session *s, struct cmd *c)
 		.keywords_count = a->flags.keywords_count,
 		.conditional = a->conditional,
 		.unchanged_since = a->unchanged_since,
-		.known_modseq = view_modseq(s->sel.view),
+		.known_modseq = session_known_modseq(s),
 	};
 	c->op = store_flags(s->home, &args, on_stored, s);
 	return STEP_WAIT;

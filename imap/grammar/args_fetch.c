@@ -254,13 +254,10 @@ parse_fetch_macro(struct parser *p, struct args_fetch *out)
 	return n != 0;
 }
 
+/* Behind "(". */
 static enum err
-parse_fetch_items(struct parser *p, struct args_fetch *out)
+parse_fetch_list(struct parser *p, struct args_fetch *out)
 {
-	if (parse_fetch_macro(p, out))
-		return ERR_OK;
-	if (!parse_accept(p, '('))
-		return parse_fetch_att(p, out);
 	do {
 		enum err e = parse_fetch_att(p, out);
 
@@ -268,6 +265,26 @@ parse_fetch_items(struct parser *p, struct args_fetch *out)
 			return e;
 	} while (parse_accept(p, ' '));
 	return parse_char(p, ')');
+}
+
+static enum err
+parse_fetch_items(struct parser *p, struct args_fetch *out)
+{
+	if (parse_fetch_macro(p, out))
+		return ERR_OK;
+	return parse_accept(p, '(') ? parse_fetch_list(p, out) : parse_fetch_att(p, out);
+}
+
+enum err
+parse_fetch_atts(struct parser *p, struct args_fetch *out)
+{
+	*out = (struct args_fetch){ 0 };
+	enum err e = parse_char(p, '(');
+
+	if (e != ERR_OK)
+		return e;
+	out->items = arena_calloc(p->arena, ITEMS_MAX, sizeof *out->items);
+	return out->items != NULL ? parse_fetch_list(p, out) : parse_full(p);
 }
 
 static enum err

@@ -67,6 +67,9 @@ struct args_fetch {
 };
 MUST_USE enum err
 parse_fetch(struct parser *p, struct args_fetch *out);
+/* Only "(UID BODY.PEEK[])": items without a macro, for NOTIFY; no set. RFC 5465 8. */
+MUST_USE enum err
+parse_fetch_atts(struct parser *p, struct args_fetch *out);
 
 /* ---- STORE ---- */
 

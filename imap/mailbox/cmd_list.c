@@ -160,27 +160,6 @@ selected_below(const struct lister *l, struct str outer, bool unmatched, bool *f
 
 /* ---- one name ---- */
 
-static enum err
-has_others(void *arg, const struct mailbox_info *m)
-{
-	bool *found = arg;
-
-	*found = !str_eq(m->name, STR("INBOX"));
-	return *found ? ERR_EOF : ERR_OK;
-}
-
-/* The client's children of INBOX are not the store's. */
-static enum err
-inbox_children(const struct lister *l, struct mailbox_info *m)
-{
-	if (!l->s->imap->inbox_prefix || !str_eq(m->name, STR("INBOX")))
-		return ERR_OK;
-	m->has_children = false;
-	enum err e = mailbox_walk(l->t, has_others, &m->has_children);
-
-	return e == ERR_EOF ? ERR_OK : e;
-}
-
 /* Entries that are not there are NIL: RFC 9590 3. */
 static enum err
 write_metadata(const struct lister *l, const struct mailbox_info *m)
@@ -218,7 +197,7 @@ write_one(const struct lister *l, struct str outer, const struct mailbox_info *m
 
 	if (m != NULL) {
 		copy = *m;
-		e = inbox_children(l, &copy);
+		e = listing_children(l->s, l->t, &copy);
 		line.m = &copy;
 	}
 	if (e != ERR_OK)
@@ -226,8 +205,11 @@ write_one(const struct lister *l, struct str outer, const struct mailbox_info *m
 	list_line_write(l->s, session_out(l->s), &line);
 	if ((l->a->returns & LIST_METADATA) != 0 && m != NULL)
 		e = write_metadata(l, m);
-	if (e == ERR_OK && (l->a->returns & LIST_STATUS) != 0 && m != NULL && !m->noselect)
+	if (e == ERR_OK && (l->a->returns & LIST_STATUS) != 0 && m != NULL && !m->noselect) {
+		if ((l->a->status & STATUS_HIGHESTMODSEQ) != 0)
+			session_condstore(l->s);
 		e = status_write(l->s, l->t, m, m->name, l->a->status);
+	}
 	return e;
 }
 

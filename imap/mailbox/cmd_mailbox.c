@@ -5,6 +5,7 @@
 #include "imap/session/listing.h"
 #include "imap/session/write.h"
 #include "imap/session/names.h"
+#include "imap/session/notify.h"
 #include "imap/session/objectid.h"
 
 static void
@@ -148,6 +149,7 @@ run_create(struct imap_session *s, struct cmd *c)
 	if ((s->modes & MODE_REV2) != 0 && !session_is_called(s, name, c->a.create.mailbox))
 		n->old = c->a.create.mailbox;
 	c->phase = 1;
+	notify_own(s, name);
 	c->op = store_create(s->home, name, uses, on_done, s);
 	return STEP_WAIT;
 }
@@ -175,6 +177,7 @@ run_delete(struct imap_session *s, struct cmd *c)
 	if (e != ERR_OK)
 		return cmd_fail(s, c, e);
 	c->phase = 1;
+	notify_own(s, name);
 	c->op = store_delete(s->home, name, on_done, s);
 	return STEP_WAIT;
 }
@@ -200,6 +203,8 @@ run_rename(struct imap_session *s, struct cmd *c)
 	if ((s->modes & MODE_REV2) != 0 && !str_eq(from, STR("INBOX")))
 		n->old = c->a.names.a;
 	c->phase = 1;
+	notify_own(s, from);
+	notify_own(s, to);
 	c->op = store_rename(s->home, from, to, on_done, s);
 	return STEP_WAIT;
 }
@@ -220,6 +225,7 @@ subscribe(struct imap_session *s, struct cmd *c, bool on)
 	if (e != ERR_OK)
 		return cmd_fail(s, c, e);
 	c->phase = 1;
+	notify_own(s, name);
 	c->op = store_subscribe(s->home, name, on, on_done, s);
 	return STEP_WAIT;
 }

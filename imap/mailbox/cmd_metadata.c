@@ -3,6 +3,7 @@
  * /shared is the operator's. RFC 5464. */
 #include "core/base/clock.h"
 #include "core/store/metadata.h"
+#include "imap/session/notify.h"
 #include "imap/session/commands.h"
 #include "imap/session/listing.h"
 #include "imap/session/names.h"
@@ -300,6 +301,7 @@ run_setmetadata(struct imap_session *s, struct cmd *c)
 			return cmd_no(c, "USEATTR", "Special use is unknown here");
 	}
 	set.pairs = pairs;
+	notify_own(s, set.mailbox);
 	c->op = store_set_metadata(s->home, &set, on_set, s);
 	return STEP_WAIT;
 }

@@ -4,6 +4,7 @@
  * 6.4.2; RFC 3691; RFC 7162 3.1.2, 3.1.8,
  * 3.2.5; RFC 9051 6.3.2. */
 #include "core/base/clock.h"
+#include "imap/session/announce.h"
 #include "imap/session/changed.h"
 #include "imap/session/commands.h"
 #include "imap/session/listing.h"
@@ -32,11 +33,7 @@ struct select_state {
 static void
 on_watch(struct home_watch *w)
 {
-	struct imap_session *s = w->arg;
-
-	s->sel.dirty = true;
-	if (s->state == SESSION_IDLE && !s->stepping)
-		session_resume(s);
+	session_changed(w->arg);
 }
 
 static void

@@ -21,6 +21,8 @@ run_status(struct imap_session *s, struct cmd *c)
 	e = mailbox_find(t, name, &m);
 	if (e == ERR_OK && m.noselect)
 		e = ERR_NOTFOUND;
+	if (e == ERR_OK && (c->a.status.items & STATUS_HIGHESTMODSEQ) != 0)
+		session_condstore(s);
 	if (e == ERR_OK)
 		e = status_write(s, t, &m, name, c->a.status.items);
 	store_read_end(t);

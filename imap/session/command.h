@@ -7,6 +7,7 @@
 #include "imap/grammar/args_list.h"
 #include "imap/grammar/args_mailbox.h"
 #include "imap/grammar/args_metadata.h"
+#include "imap/grammar/args_notify.h"
 #include "imap/grammar/args_search.h"
 
 /* The table of commands, one command as it runs, and the table of capabilities. */
@@ -76,6 +77,7 @@ struct cmd {
 		struct args_copy copy;
 		struct args_id id;
 		struct args_enable enable;
+		struct args_notify notify;
 	} a;
 	unsigned phase;	     /* where run goes on */
 	void *state;	     /* run's own, in the arena */
@@ -85,6 +87,8 @@ struct cmd {
 	uint32_t limit_uid;  /* messages below it were left out: limit.h; 0: none */
 	bool wants_input;    /* run is called when input came */
 	bool unpinned;	     /* run gave up the pin for a long wait */
+	bool tells_all;	     /* at its end all that changed is told, whatever NOTIFY asked for */
+	bool own;	     /* the server's own: no tagged line */
 	bool keeps_numbers;  /* no EXPUNGE or VANISHED at its end, although it is a UID command */
 	enum err pin_err;    /* APPEND only: no pin, but what the client sends is to be taken */
 	enum result result;

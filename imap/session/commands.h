@@ -53,6 +53,12 @@ run_getmetadata(struct imap_session *s, struct cmd *c);
 enum step
 run_setmetadata(struct imap_session *s, struct cmd *c);
 
+/* cmd_notify.c */
+enum step
+run_notify(struct imap_session *s, struct cmd *c);
+void
+end_notify(struct cmd *c);
+
 /* cmd_quota.c */
 enum step
 run_getquota(struct imap_session *s, struct cmd *c);

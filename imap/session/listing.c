@@ -46,12 +46,14 @@ write_separator(const struct imap_session *s, struct buf *out)
 
 /* "("CHILDINFO" ("SUBSCRIBED") "OLDNAME" ("before"))" */
 static void
-write_extended(struct buf *out, const struct list_line *l)
+write_extended(const struct imap_session *s, struct buf *out, const struct list_line *l)
 {
 	bool subscribed = (l->flags & LINE_CHILD_SUBSCRIBED) != 0;
 	bool special = (l->flags & LINE_CHILD_SPECIAL_USE) != 0;
 
-	if (!subscribed && !special && l->old.n == 0)
+	bool renamed = l->old.n != 0 || l->old_name.n != 0;
+
+	if (!subscribed && !special && !renamed)
 		return;
 	buf_addz(out, " (");
 	if (subscribed || special) {
@@ -61,9 +63,12 @@ write_extended(struct buf *out, const struct list_line *l)
 		buf_addz(out, special ? "\"SPECIAL-USE\"" : "");
 		buf_addc(out, ')');
 	}
-	if (l->old.n != 0) {
+	if (renamed) {
 		buf_addz(out, subscribed || special ? " \"OLDNAME\" (" : "\"OLDNAME\" (");
-		write_utf8_quoted(out, l->old);
+		if (l->old.n != 0)
+			write_utf8_quoted(out, l->old);
+		else
+			session_write_outer(s, out, l->old_name);
 		buf_addc(out, ')');
 	}
 	buf_addc(out, ')');
@@ -76,8 +81,28 @@ list_line_write(const struct imap_session *s, struct buf *out, const struct list
 	write_attributes(out, l);
 	write_separator(s, out);
 	session_write_outer(s, out, l->outer);
-	write_extended(out, l);
+	write_extended(s, out, l);
 	buf_addz(out, "\r\n");
+}
+
+static enum err
+has_others(void *arg, const struct mailbox_info *m)
+{
+	bool *found = arg;
+
+	*found = !str_eq(m->name, STR("INBOX"));
+	return *found ? ERR_EOF : ERR_OK;
+}
+
+enum err
+listing_children(const struct imap_session *s, struct txn *t, struct mailbox_info *m)
+{
+	if (!s->imap->inbox_prefix || !str_eq(m->name, STR("INBOX")))
+		return ERR_OK;
+	m->has_children = false;
+	enum err e = mailbox_walk(t, has_others, &m->has_children);
+
+	return e == ERR_EOF ? ERR_OK : e;
 }
 
 void
@@ -137,7 +162,7 @@ status_write(struct imap_session *s, struct txn *t, const struct mailbox_info *m
 		{ STATUS_UNSEEN, "UNSEEN ", m->unseen },
 		{ STATUS_HIGHESTMODSEQ, "HIGHESTMODSEQ ",
 			/* of the selected mailbox, what was announced: RFC 7162 3.2 */
-			selected ? view_modseq(s->sel.view) : m->highestmodseq },
+			selected ? session_known_modseq(s) : m->highestmodseq },
 		{ STATUS_SIZE, "SIZE ", m->bytes },
 		{ STATUS_DELETED, "DELETED ", m->deleted },
 		{ STATUS_DELETED_STORAGE, "DELETED-STORAGE ", m->deleted_bytes },
@@ -146,8 +171,6 @@ status_write(struct imap_session *s, struct txn *t, const struct mailbox_info *m
 
 	if (e != ERR_OK)
 		return e;
-	if ((items & STATUS_HIGHESTMODSEQ) != 0)
-		session_condstore(s);
 	buf_addz(out, "* STATUS ");
 	session_write_mailbox(s, out, name);
 	buf_addz(out, " (");

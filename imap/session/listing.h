@@ -19,11 +19,17 @@ struct list_line {
 	struct str outer;	      /* session_outer_name */
 	const struct mailbox_info *m; /* NULL: there is no such mailbox */
 	unsigned flags;		      /* LINE_ */
-	struct str old; /* OLDNAME as the client wrote it, or empty; RFC 9051 6.3.9.7 */
+	/* OLDNAME as the client wrote it, or as session_outer_name has it; both empty: none. RFC
+	 * 9051 6.3.9.7, RFC 5465 5.4 */
+	struct str old, old_name;
 };
 /* "* LIST (\HasNoChildren \Sent) "/" "Sent"" */
 void
 list_line_write(const struct imap_session *s, struct buf *out, const struct list_line *l);
+
+/* With a prefix, all mailboxes are below INBOX for the client: sets has_children of INBOX. */
+MUST_USE enum err
+listing_children(const struct imap_session *s, struct txn *t, struct mailbox_info *m);
 
 /* "* METADATA "Sent" (/private/comment "x"" so far, or with first false what follows; the caller
  * closes it by ")" CRLF. name: a mailbox of the store, or empty; value: p NULL is NIL. */
@@ -36,7 +42,7 @@ struct str
 metadata_use(unsigned uses, struct buf *b);
 
 /* "* STATUS "Sent" (MESSAGES 2 SIZE 4711)"; items: STATUS_ of args_list.h. m is of this step, and
- * selectable. */
+ * selectable. Who asked for HIGHESTMODSEQ calls session_condstore before. */
 MUST_USE enum err
 status_write(struct imap_session *s, struct txn *t, const struct mailbox_info *m, struct str name,
 	unsigned items);

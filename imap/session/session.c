@@ -1,6 +1,7 @@
 /* One client's life after login: start, output, time limits, end. Called by main.c for a client
  * that the gate handed over, by the stream and by the timer. Invariant: a session is freed only at
  * the end of the outermost session_step, or from a callback outside of any. */
+#include "imap/session/notify.h"
 #include "imap/session/step.h"
 #include "imap/session/sync.h"
 #include "imap/session/user.h"
@@ -45,10 +46,12 @@ session_deselect(struct imap_session *s)
 		return;
 	if (!sel->read_only && sel->claimed_until < view_uidnext(sel->view))
 		store_op_forget(store_claim_recent(s->home, view_mailbox(sel->view), NULL, NULL));
+	notify_deselect(s);
 	home_watch_stop(&sel->watch);
 	view_unref(sel->view);
 	uidset_fini(&sel->told);
 	uidset_fini(&sel->saved);
+	uidset_fini(&sel->made);
 	*sel = (struct selected){ .view = NULL };
 }
 
@@ -65,6 +68,7 @@ session_free(struct imap_session *s)
 	loop_timer_stop(&s->timer);
 	session_deselect(s);
 	session_command_free(s);
+	notify_free(s->notify);
 	session_unpin(s);
 	if (s->stream != NULL)
 		stream_close(s->stream, s->stuck ? 0 : LINGER_MS);
@@ -337,6 +341,7 @@ imap_set_limits(struct imap *i, const struct settings *set)
 		.commands_in_a_row = (unsigned)m->pipeline_max,
 		.metadata_size = (size_t)m->metadata_size,
 		.metadata_entries = (unsigned)m->metadata_entries,
+		.notify_mailboxes = 5000,
 		.sessions_per_user = (size_t)m->connections_per_user,
 		.plain_headers = !m->append_8bit_headers,
 		.check_ms = m->user_check,

@@ -29,6 +29,7 @@ struct imap_limits {
 	size_t sessions_max;
 	size_t metadata_size;	   /* octets of a value */
 	unsigned metadata_entries; /* of a mailbox, or the account */
+	size_t notify_mailboxes;   /* of an account whose mailboxes NOTIFY may watch */
 	int64_t check_ms;   /* a user who may not log in any more is out after this; 0: not asked */
 	bool plain_headers; /* APPEND refuses 8-bit headers before ENABLE UTF8=ACCEPT */
 };
@@ -101,6 +102,7 @@ struct sync {
 	struct view_diff diff;
 	struct since since;
 	struct uidset changed; /* in both views, flags or keywords may differ */
+	bool flags;	       /* changed flags are told too */
 	unsigned phase;
 	size_t range;
 	uint32_t uid;
@@ -118,8 +120,12 @@ struct selected {
 	 * asked not to hear of): not announced again unless changed after told_modseq. */
 	struct uidset told;
 	uint64_t told_modseq;
-	uint64_t told_max;   /* the largest MODSEQ told by the running command */
-	bool tell_highest;   /* HIGHESTMODSEQ is due when it ends */
+	uint64_t told_max; /* the largest MODSEQ told by the running command */
+	bool tell_highest; /* HIGHESTMODSEQ is due when it ends */
+	/* Not 0: flags that changed after it were not told, the view's modseq is not the client's:
+	 * with NOTIFY. */
+	uint64_t held_modseq;
+	struct uidset made;  /* by the running command, in this mailbox; with NOTIFY */
 	struct uidset saved; /* "$": UIDs; those expunged since are left out when it is used */
 	struct home_watch watch;
 };
@@ -148,6 +154,7 @@ struct imap_session {
 	unsigned modes; /* enum imap_mode */
 	struct selected sel;
 	struct sync sync;
+	struct notify *notify; /* NULL: NOTIFY was not used */
 	struct binary_mark binary_mark;
 	struct reader reader;
 	struct arena *arena; /* of the command; NULL between commands */
@@ -211,6 +218,12 @@ session_recent(const struct imap_session *s, uint32_t uid)
  * selected. Every CONDSTORE enabling command calls it. RFC 7162 3.1. */
 void
 session_condstore(struct imap_session *s);
+/* Of the selected mailbox: the HIGHESTMODSEQ that the client may keep. */
+static inline uint64_t
+session_known_modseq(const struct imap_session *s)
+{
+	return s->sel.held_modseq != 0 ? s->sel.held_modseq : view_modseq(s->sel.view);
+}
 /* A MODSEQ goes out: the client may take the largest for the mailbox's own. RFC 7162 6. */
 static inline void
 session_tells_modseq(struct imap_session *s, uint64_t modseq)

@@ -3,17 +3,16 @@
  * room in the output, and by completions of the store; all of them end in session_step.
  * Invariants: one command at a time, in the order of arrival; no read transaction and no pin
  * outlive the command (IDLE included). */
-#include "imap/session/limit.h"
-#include "imap/session/step.h"
+#include "imap/session/announce.h"
 
 #include "core/base/clock.h"
 #include "core/base/log.h"
 #include "imap/session/commands.h"
+#include "imap/session/limit.h"
+#include "imap/session/notify.h"
 #include "imap/session/sync.h"
 
 enum { BAD_MAX = 20, ARENA_MAX = 4 * 1024 * 1024 };
-
-enum go { GO_ON, GO_LATER, GO_WAIT };
 
 void
 session_command_free(struct imap_session *s)
@@ -47,9 +46,8 @@ on_pinned(struct home_wait *w, enum err e)
 	session_step(s);
 }
 
-/* ERR_OK: pinned; ERR_AGAIN: on_pinned comes. */
-static enum err
-pin(struct imap_session *s)
+enum err
+session_pin(struct imap_session *s)
 {
 	enum err e = s->pin_err;
 
@@ -70,8 +68,8 @@ pin(struct imap_session *s)
 /* ---- one command's life ---- */
 
 /* In the tagged line where that has no other code: RFC 7162 3.2.7 wants it there. */
-static void
-say_highest(struct imap_session *s, struct cmd *c)
+void
+session_say_highest(struct imap_session *s, struct cmd *c)
 {
 	struct buf *out = session_out(s);
 
@@ -89,6 +87,29 @@ say_highest(struct imap_session *s, struct cmd *c)
 	s->sel.tell_highest = false;
 }
 
+/* What waited for the command's end. */
+static void
+end_if_due(struct imap_session *s)
+{
+	if (s->closing)
+		s->dead = true;
+	else if (s->bad_commands >= BAD_MAX)
+		session_bye(s, "Too many invalid commands");
+	else if (s->dismissed)
+		session_bye(s, s->user->bye.p);
+	else if (s->imap->stopping)
+		session_bye(s, "Server is going down, please connect again");
+}
+
+static enum go
+own_finish(struct imap_session *s)
+{
+	announce_fetched(s);
+	session_unpin(s);
+	end_if_due(s);
+	return GO_ON;
+}
+
 static enum go
 command_finish(struct imap_session *s)
 {
@@ -96,8 +117,10 @@ command_finish(struct imap_session *s)
 	struct cmd *c = s->cmd;
 	struct buf *out = session_out(s);
 
+	if (c->own)
+		return own_finish(s);
 	limit_say(s, c);
-	say_highest(s, c);
+	session_say_highest(s, c);
 	buf_add(out, c->tag.n != 0 ? c->tag : STR("*"));
 	buf_addz(out, words[c->result]);
 	if (c->code != NULL || s->reply.n != 0) {
@@ -118,20 +141,16 @@ command_finish(struct imap_session *s)
 		log_event(LVL_DEBUG, "imap.command", log_z("sid", s->sid),
 			log_z("cmd", c->def != NULL ? c->def->name : "?"),
 			log_n("result", c->result), log_n("us", clock_us() - s->command_us));
+	if (s->notify != NULL)
+		notify_command_ended(s, c);
+	uidset_reset(&s->sel.made);
 	s->bad_commands = c->result == RESULT_BAD ? s->bad_commands + 1 : 0;
 	s->commands_count++;
 	session_command_free(s);
 	session_unpin(s);
 	s->state = SESSION_READING;
 	s->last_input_ms = loop_now_ms(s->imap->loop);
-	if (s->closing)
-		s->dead = true;
-	else if (s->bad_commands >= BAD_MAX)
-		session_bye(s, "Too many invalid commands");
-	else if (s->dismissed)
-		session_bye(s, s->user->bye.p);
-	else if (s->imap->stopping)
-		session_bye(s, "Server is going down, please connect again");
+	end_if_due(s);
 	return GO_ON;
 }
 
@@ -141,9 +160,9 @@ command_sync(struct imap_session *s)
 	const struct command *def = s->cmd->def;
 
 	if (s->sel.view == NULL || def->sync == SYNC_NONE || s->cmd->result == RESULT_BAD ||
-		!def->pins)
+		!def->pins || s->cmd->own || !notify_wants_sync(s, s->cmd))
 		return command_finish(s);
-	enum err e = pin(s);
+	enum err e = session_pin(s);
 
 	if (e == ERR_AGAIN)
 		return GO_WAIT;
@@ -153,7 +172,7 @@ command_sync(struct imap_session *s)
 	if (e == ERR_OK && !s->sync.active)
 		e = sync_begin(s, def->sync == SYNC_ALL || (s->cmd->uid && !s->cmd->keeps_numbers));
 	if (e == ERR_OK)
-		e = sync_step(s, s->cmd->uid);
+		e = sync_step(s, s->cmd->uid || s->notify != NULL);
 	session_flush(s);
 	if (e == ERR_AGAIN)
 		return GO_LATER;
@@ -173,7 +192,7 @@ command_run(struct imap_session *s)
 	if (c->op != NULL)
 		return GO_WAIT;
 	if (c->def->pins && !c->unpinned) {
-		enum err e = pin(s);
+		enum err e = session_pin(s);
 
 		if (e == ERR_AGAIN)
 			return GO_WAIT;
@@ -332,49 +351,25 @@ idle_begins(struct imap_session *s)
 	session_flush(s);
 }
 
-static enum go
-idle_step(struct imap_session *s)
-{
-	if (!s->sync.active && (s->sel.view == NULL || !s->sel.dirty)) {
-		idle_begins(s);
-		session_unpin(s);
-		return idle_input(s);
-	}
-	enum err e = pin(s);
-
-	if (e == ERR_AGAIN)
-		return GO_WAIT;
-	if (e == ERR_OK && !s->sync.active)
-		e = sync_begin(s, true);
-	if (e == ERR_OK)
-		e = sync_step(s, false);
-	if (e != ERR_AGAIN)
-		say_highest(s, NULL);
-	session_flush(s);
-	if (e == ERR_AGAIN)
-		return GO_LATER;
-	sync_end(s);
-	if (e == ERR_NOTFOUND)
-		session_bye(s, "The selected mailbox was deleted");
-	/* a home that is out of reach is looked at again when the watch says so */
-	s->sel.dirty = false;
-	return GO_ON;
-}
-
 /* ---- the one step ---- */
 
 static enum go
 step_once(struct imap_session *s)
 {
+	enum go go;
+
 	switch (s->state) {
 	case SESSION_READING:
-		return read_command(s);
+		return s->notify != NULL && announce_step(s, &go) ? go : read_command(s);
 	case SESSION_RUNNING:
 		return command_run(s);
 	case SESSION_SYNCING:
 		return command_sync(s);
 	case SESSION_IDLE:
-		return idle_step(s);
+		if (announce_step(s, &go))
+			return go;
+		idle_begins(s);
+		return idle_input(s);
 	}
 	return GO_WAIT;
 }

@@ -5,7 +5,7 @@
  * RFC 7162 3.2.10, 6; RFC 9586 3.3, 3.4. */
 #include "core/base/clock.h"
 #include "core/base/xalloc.h"
-#include "imap/session/session.h"
+#include "imap/session/notify.h"
 #include "imap/session/write.h"
 #include "imap/session/sync.h"
 
@@ -90,8 +90,11 @@ sync_begin(struct imap_session *s, bool allow_expunge)
 	}
 	y->active = true;
 	y->range = y->diff.expunged.n;
-	y->phase = y->new == s->sel.view ? PHASE_EXPUNGE : PHASE_GATHER;
-	since_init(&y->since, view_mailbox(y->new), view_modseq(s->sel.view));
+	y->flags = notify_wants_flags(s, s->cmd);
+	bool same = y->new == s->sel.view && s->sel.held_modseq == 0;
+
+	y->phase = same || !y->flags ? PHASE_EXPUNGE : PHASE_GATHER;
+	since_init(&y->since, view_mailbox(y->new), session_known_modseq(s));
 	y->since.rows_only = true;
 	s->sel.dirty = false;
 	return ERR_OK;
@@ -247,14 +250,14 @@ sync_highest_due(const struct imap_session *s)
 	const struct selected *sel = &s->sel;
 
 	return sel->view != NULL && (s->modes & MODE_CONDSTORE) != 0 &&
-	       (sel->tell_highest || sel->told_max > view_modseq(sel->view));
+	       (sel->tell_highest || sel->told_max > session_known_modseq(s));
 }
 
 void
 sync_highest_write(struct imap_session *s, struct buf *out)
 {
 	buf_addz(out, "HIGHESTMODSEQ ");
-	write_number(out, view_modseq(s->sel.view));
+	write_number(out, session_known_modseq(s));
 }
 
 static void
@@ -263,7 +266,7 @@ say_flags(
 {
 	const struct selected *sel = &s->sel;
 
-	if (entry->modseq <= view_modseq(sel->view) ||
+	if (entry->modseq <= session_known_modseq(s) ||
 		(entry->modseq <= sel->told_modseq && uidset_has(&sel->told, entry->uid)))
 		return;
 	uint32_t seq = view_seq_of_uid(s->sync.new, entry->uid);
@@ -355,6 +358,12 @@ sync_step(struct imap_session *s, bool with_uid)
 
 	if ((s->modes & MODE_QRESYNC) != 0 && y->diff.expunged.n != 0)
 		s->sel.tell_highest = true;
+	if (y->flags)
+		s->sel.held_modseq = 0;
+	else if (s->sel.held_modseq == 0 && y->new != old)
+		s->sel.held_modseq = view_modseq(old);
+	if (y->diff.arrived.n != 0)
+		notify_arrived(s, &y->diff.arrived);
 	s->sel.view = view_ref(y->new);
 	view_unref(old);
 	uidset_reset(&s->sel.told);

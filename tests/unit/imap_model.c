@@ -607,7 +607,10 @@ start_selecting(struct model *m)
 static void
 see_untagged(struct model *m, const struct asked *asked, const struct answer *a)
 {
-	if (opens(asked) && !m->selecting)
+	/* with NOTIFY, what comes before may be of the mailbox that is still selected */
+	bool closed = !m->notify || !m->selected || str_eq(a->code, STR("CLOSED"));
+
+	if (opens(asked) && !m->selecting && closed)
 		start_selecting(m);
 	if (str_eq(a->word, STR("ENABLED")))
 		see_enabled(m, a);

@@ -15,6 +15,7 @@
  * EXPUNGE once QRESYNC or UIDONLY is on, MODSEQ with every change once CONDSTORE is, HIGHESTMODSEQ
  * of a mailbox is never below what was told of it, what SELECT with QRESYNC tells makes a memory
  * whole; with IMAP4rev2 no RECENT and no SEARCH, and the UID in every FETCH that was not asked for.
+ * With NOTIFY anything may come at any time, and SELECT's answers begin with [CLOSED].
  * RFC 3501 7.3.1, 7.4.1; RFC 9051 7; RFC 7162 3. */
 struct known {
 	uint32_t uid; /* 0: not told yet */

@@ -392,6 +392,10 @@ pair_agree(struct pair *pair)
 
 		/* what it knows of another mailbox is worth nothing here */
 		pair_return(p);
+		/* or it sees a snapshot, as it asked for */
+		if (p->model.notify)
+			pair_say(p, STR("NOTIFY SET (selected-delayed (MessageNew MessageExpunge "
+					"FlagChange))"));
 		pair_say(p, STR("NOOP"));
 		pair_run(pair);
 		pair_return(p);
