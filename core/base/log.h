@@ -58,9 +58,9 @@ log_write(enum log_level lvl, const char *ev, const struct log_field *fields);
  * (a datagram socket or stderr); not owned. Defaults: "postroom", LVL_INFO, 2. */
 void
 log_setup(const char *role, enum log_level level, int fd);
-/* Lines of this thread below LVL_WARN wait until log_flush, up to 4 KiB of them, and leave together;
- * warnings and errors leave at once, behind those that wait. core/event/loop flushes before it
- * waits. A process that crashes loses what its last callbacks wrote. */
+/* Lines of this thread below LVL_WARN wait until log_flush, up to 4 KiB of them, and leave
+ * together; warnings and errors leave at once, behind those that wait. core/event/loop flushes
+ * before it waits. A process that crashes loses what its last callbacks wrote. */
 void
 log_gather(bool on);
 void

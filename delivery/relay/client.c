@@ -64,7 +64,6 @@ channel_lost(struct relay_client *c, enum err why)
 		list_remove(l);
 		list_push_back(&now, l);
 	}
-	c->freed = &freed;
 	while (!freed && !list_empty(&now)) {
 		struct relay_job *j = CONTAINER_OF(now.next, struct relay_job, link);
 		const struct relay_end e = { .id = j->request.id,
@@ -73,13 +72,14 @@ channel_lost(struct relay_client *c, enum err why)
 			.status = STR("4.3.0"),
 			.text = STR("relay went away") };
 		drop_job(c, j);
+		c->freed = &freed;
 		j->on_end(j, &e);
+		if (!freed)
+			c->freed = NULL;
 	}
 	/* freed: the rest is forgotten, as relay_client_free says */
 	LIST_FOREACH (l, &now)
 		list_remove(l);
-	if (!freed)
-		c->freed = NULL;
 }
 
 static enum err

@@ -919,7 +919,8 @@ test_no_password_without_tls(void **state)
 	world_init(&w);
 	struct client *c = client_new(&w, PUBLIC, w.public_port, false);
 	expect(&w, c,
-		"* OK [CAPABILITY IMAP4rev1 IMAP4rev2 LITERAL+ ID ENABLE IDLE STARTTLS LOGINDISABLED] "
+		"* OK [CAPABILITY IMAP4rev1 IMAP4rev2 LITERAL+ ID ENABLE IDLE STARTTLS "
+		"LOGINDISABLED] "
 		"mail.example.org Postroom ready\r\n");
 	say(&w, c, "a LOGIN jane secret\r\nb AUTHENTICATE PLAIN AGphbmUAc2VjcmV0\r\n", false);
 	expect(&w, c,
