@@ -39,6 +39,9 @@
 #define ROW_PASSWD_FILE(...) ROW(struct settings_passwd_file, __VA_ARGS__)
 #define ROW_PAM(...)	     ROW(struct settings_pam, __VA_ARGS__)
 #define ROW_SQL(...)	     ROW(struct settings_sql, __VA_ARGS__)
+#define ROW_OUTBOUND(...)    ROW(struct settings_outbound, __VA_ARGS__)
+#define ROW_RELAY(...)	     ROW(struct settings_relay, __VA_ARGS__)
+#define ROW_TLS_POLICY(...)  ROW(struct settings_tls_policy, __VA_ARGS__)
 #define ROW_LISTEN(...)	     ROW(struct settings_listen, __VA_ARGS__)
 
 static const struct setting_row rows_global[] = { SETTINGS_GLOBAL(ROW_GLOBAL) };
@@ -49,6 +52,8 @@ static const struct setting_row rows_directory[] = { SETTINGS_DIRECTORY(ROW_DIRE
 static const struct setting_row rows_passwd_file[] = { SETTINGS_PASSWD_FILE(ROW_PASSWD_FILE) };
 static const struct setting_row rows_pam[] = { SETTINGS_PAM(ROW_PAM) };
 static const struct setting_row rows_sql[] = { SETTINGS_SQL(ROW_SQL) };
+static const struct setting_row rows_relay[] = { SETTINGS_RELAY(ROW_RELAY) };
+static const struct setting_row rows_tls_policy[] = { SETTINGS_TLS_POLICY(ROW_TLS_POLICY) };
 static const struct setting_row rows_listen[] = { SETTINGS_LISTEN(ROW_LISTEN) };
 
 #define SECTION(section, SECTION)                          \

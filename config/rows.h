@@ -87,6 +87,9 @@ settings_cross_check(const struct settings *s, struct buf *err_out);
 /* The part of it for the passwd_file, pam, sql and worker sections. */
 MUST_USE enum err
 settings_check_backends(const struct settings *s, struct buf *err_out);
+/* The part of it for the outbound, relay and tls_policy sections. */
+MUST_USE enum err
+settings_check_relay(const struct settings *s, struct buf *err_out);
 struct settings *
 settings_new(void);
 

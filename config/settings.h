@@ -15,10 +15,11 @@ enum {
 	ROLE_SMTP = 1 << 4,
 	ROLE_QUEUE = 1 << 5,
 	ROLE_AUTHWORKER = 1 << 6,
+	ROLE_RELAY = 1 << 7,
 	ROLE_STORE = ROLE_IMAP | ROLE_LMTP,
 	ROLE_TLS = ROLE_GATE | ROLE_SMTP,
 	ROLE_AUTHS = ROLE_AUTH | ROLE_AUTHWORKER,
-	ROLE_ALL = (1 << 7) - 1,
+	ROLE_ALL = (1 << 8) - 1,
 };
 
 struct str_list {
@@ -58,6 +59,14 @@ struct settings_sql {
 	struct str title;
 	SETTINGS_SQL(SETTINGS_FIELD)
 };
+struct settings_relay {
+	struct str title;
+	SETTINGS_RELAY(SETTINGS_FIELD)
+};
+struct settings_tls_policy {
+	struct str title;
+	SETTINGS_TLS_POLICY(SETTINGS_FIELD)
+};
 struct settings_listen {
 	struct str title;
 	SETTINGS_LISTEN(SETTINGS_FIELD)
@@ -75,6 +84,10 @@ struct settings {
 	size_t pams_count;
 	struct settings_sql *sqls;
 	size_t sqls_count;
+	struct settings_relay *relays;
+	size_t relays_count;
+	struct settings_tls_policy *tls_policies;
+	size_t tls_policies_count;
 	struct settings_listen *listens;
 	size_t listens_count;
 	struct setting_source *sources; /* what the file said; config/ only */

@@ -4,6 +4,7 @@
 #include "config/table_backends.h"
 #include "config/table_directory.h"
 #include "config/table_imap.h"
+#include "config/table_relay.h"
 #include "config/table_smtp.h"
 
 /* Every setting, once: X(name, TYPE, default, min, max, roles, help).
@@ -38,6 +39,7 @@
 	X(user_gate, STRING, "postroom-gate", 1, 32, ROLE_ALL, "System user of the gate")          \
 	X(user_smtp, STRING, "postroom-smtp", 1, 32, ROLE_ALL, "System user of smtp")              \
 	X(user_queue, STRING, "postroom-queue", 1, 32, ROLE_ALL, "System user of the queue")       \
+	X(user_relay, STRING, "postroom-relay", 1, 32, ROLE_ALL, "System user of relay")           \
 	X(user_worker, STRING, "postroom-worker", 1, 32, ROLE_AUTHWORKER,                          \
 		"System user of the helper processes of auth (passwd_file, pam, sql)")             \
 	X(user_mail, STRING, "vmail", 1, 32, ROLE_ALL,                                             \
@@ -47,10 +49,10 @@
 		"Longest wait before a role that keeps dying is started again")                    \
 	X(recipient_delimiter, STRING, "+", 0, 1, ROLE_ALL,                                        \
 		"Character between a user and a tag in addresses; empty: no tags")                 \
-	X(dns_servers, LIST, "", 0, 16, ROLE_AUTH,                                                 \
-		"DNS servers asked for SRV records and what they name, as 192.0.2.1 or "           \
+	X(dns_servers, LIST, "", 0, 16, ROLE_AUTH | ROLE_RELAY,                                                 \
+		"DNS servers asked for SRV, MX and TLSA records and what they name, as 192.0.2.1 or "           \
 		"192.0.2.1@5353; empty: those of /etc/resolv.conf")                                \
-	X(dns_trust_anchor, FILE, "", 0, 65536, ROLE_AUTH,                                         \
+	X(dns_trust_anchor, FILE, "", 0, 65536, ROLE_AUTH | ROLE_RELAY,                                         \
 		"File with DNSSEC trust anchors (DS or DNSKEY records); empty: no DNSSEC")
 
 #define SETTINGS_LOG(X)                                                        \
@@ -201,6 +203,7 @@
 	S(smtp, SMTP)        \
 	S(lmtp, LMTP)        \
 	S(queue, QUEUE)      \
+	S(outbound, OUTBOUND) \
 	S(store, STORE)      \
 	S(worker, WORKER)
 
@@ -210,6 +213,8 @@
 	X(passwd_file, passwd_files)  \
 	X(pam, pams)                  \
 	X(sql, sqls)                  \
+	X(relay, relays)              \
+	X(tls_policy, tls_policies)   \
 	X(listen, listens)
 
 #endif

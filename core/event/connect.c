@@ -52,6 +52,7 @@ struct connecting {
 	struct lookup *lookup;
 	union address list[ADDRESSES_MAX];
 	size_t count, next;
+	union address source; /* family 0: any */
 	int type;
 	int fd;
 	int64_t deadline_ms;
@@ -214,6 +215,11 @@ try_address(struct connecting *c)
 	}
 	if (a->sa.sa_family != AF_UNIX)
 		(void)setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+	if (c->source.sa.sa_family == a->sa.sa_family &&
+		bind(c->fd, &c->source.sa, length_of(&c->source)) != 0) {
+		say(c, strerrordesc_np(errno));
+		return STEP_NEXT;
+	}
 	do
 		rc = connect(c->fd, &a->sa, length_of(a));
 	while (rc != 0 && errno == EINTR);
@@ -390,8 +396,34 @@ on_task(struct loop_task *t)
 	loop_timer_start(&c->timer, c->deadline_ms - loop_now_ms(c->loop));
 }
 
+static enum err
+parse_source(struct connecting *c, struct str source)
+{
+	union address *a = &c->source;
+	char text[64] = "";
+
+	if (source.n == 0)
+		return ERR_OK;
+	if (source.n < sizeof text)
+		memcpy(text, source.p, source.n);
+	if (inet_pton(AF_INET, text, &a->v4.sin_addr) == 1)
+		a->v4.sin_family = AF_INET;
+	else if (inet_pton(AF_INET6, text, &a->v6.sin6_addr) == 1)
+		a->v6.sin6_family = AF_INET6;
+	else
+		return ERR_SYNTAX;
+	return ERR_OK;
+}
+
 struct connecting *
 connect_start(struct loop *l, struct str address, int64_t timeout_ms, connect_fn fn, void *arg)
+{
+	return connect_start_from(l, address, STR_EMPTY, timeout_ms, fn, arg);
+}
+
+struct connecting *
+connect_start_from(struct loop *l, struct str address, struct str source, int64_t timeout_ms,
+	connect_fn fn, void *arg)
 {
 	struct connecting *c = xcalloc(1, sizeof *c);
 	size_t n = address.n < sizeof c->address ? address.n : sizeof c->address - 1;
@@ -412,6 +444,8 @@ connect_start(struct loop *l, struct str address, int64_t timeout_ms, connect_fn
 		c->result = parse_unix(c, str_from(address, 10), SOCK_SEQPACKET);
 	else
 		c->result = parse_inet(c, address);
+	if (c->result == ERR_OK)
+		c->result = parse_source(c, source);
 	if (c->result != ERR_OK)
 		say(c, c->result == ERR_SYNTAX ? "not an address" : "no thread for the lookup");
 	/* nothing happens inside this call: the owner has not stored c yet */

@@ -16,6 +16,11 @@ typedef void (*connect_fn)(void *arg, int fd, enum err e, const char *text);
 /* fn is called once, from the loop; never inside this call. */
 struct connecting *
 connect_start(struct loop *l, struct str address, int64_t timeout_ms, connect_fn fn, void *arg);
+/* The same from an address of ours, "192.0.2.9" or "2001:db8::9", for peers of its kind. Empty:
+ * any. */
+struct connecting *
+connect_start_from(struct loop *l, struct str address, struct str source, int64_t timeout_ms,
+	connect_fn fn, void *arg);
 /* fn will not be called. */
 void
 connect_cancel(struct connecting *c);

@@ -87,7 +87,10 @@ warn_fixed(const struct settings *old, const struct settings *new)
 		str_eq(old->user_auth, new->user_auth) && str_eq(old->user_gate, new->user_gate) &&
 		str_eq(old->user_smtp, new->user_smtp) &&
 		str_eq(old->user_queue, new->user_queue) &&
-		str_eq(old->user_mail, new->user_mail) && old->listens_count == new->listens_count;
+		str_eq(old->user_relay, new->user_relay) &&
+		old->outbound.enabled ==
+			new->outbound.enabled &&str_eq(old->user_mail, new->user_mail) &&
+		old->listens_count == new->listens_count;
 
 	for (size_t i = 0; same && i < old->listens_count; i++) {
 		const struct str_list *a = &old->listens[i].address, *b = &new->listens[i].address;
@@ -117,6 +120,7 @@ keep_fixed(const struct settings *old, struct settings *new)
 		{ &old->user_gate, &new->user_gate },
 		{ &old->user_smtp, &new->user_smtp },
 		{ &old->user_queue, &new->user_queue },
+		{ &old->user_relay, &new->user_relay },
 		{ &old->user_worker, &new->user_worker },
 		{ &old->user_mail, &new->user_mail },
 	};

@@ -92,9 +92,12 @@ add_runtime(struct binding *b, unsigned imap_workers)
 	const struct bound worker = {
 		.protocol = "auth-worker", .role = ROLE_AUTHWORKER, .worker = -1
 	};
+	const struct bound relay = { .protocol = "relay", .role = ROLE_RELAY, .worker = -1 };
 	enum err e = ERR_OK;
 
-	if (settings_worker_sections(b->s) != 0)
+	if (b->s->outbound.enabled)
+		e = add_own(b, "seqpacket", "relay", &relay, MODE_OWNER, ids->queue);
+	if (e == ERR_OK && settings_worker_sections(b->s) != 0)
 		e = add_own(b, "unix", "auth-worker", &worker, MODE_OWNER, ids->auth);
 	for (size_t i = 0; e == ERR_OK && i < ARRAY_LEN(table); i++)
 		e = add_own(b, table[i].prefix, table[i].name, &table[i].like, table[i].mode,

@@ -16,7 +16,7 @@ if os.geteuid() != 0:
     pytest.skip("separation of users needs root", allow_module_level=True)
 
 USERS = {"auth": "postroom-auth", "gate": "postroom-gate", "imap": "vmail", "lmtp": "vmail",
-         "smtp": "postroom-smtp", "queue": "postroom-queue"}
+         "smtp": "postroom-smtp", "queue": "postroom-queue", "relay": "postroom-relay"}
 USER = "anna.berg@example.org"
 
 # Runs under a role's user: prints OK or the error's name.
@@ -66,12 +66,18 @@ def probe(user, what, arg):
 
 
 @pytest.fixture(scope="module")
-def server(postroom):
-    """With one message at rest."""
+def server(work, slapd, certs):
+    """All roles, with one message at rest."""
+    postroom = instance_module.Instance(work / "all-roles", slapd, certs, "outbound { enabled = yes }").start()
     refused = postroom.lmtp().sendmail("s@example.org", [USER], b"Subject: rest\r\n\r\nat rest\r\n")
     assert not refused
     postroom.wait_messages(USER, 1)
-    return postroom
+    yield postroom
+    postroom.stop()
+
+
+def test_relay_runs_only_when_it_is_asked_for(postroom):
+    assert postroom.pids("relay") == [] and not os.path.exists(postroom.socket("relay"))
 
 
 def message_of(server):
@@ -93,6 +99,7 @@ def paths(server):
         "users of auth-userdb": ("userdb", server.socket("auth-userdb")),
         "hand-over socket": ("connect-seqpacket", server.socket("gate/imap.0")),
         "gate's auth socket": ("connect", server.socket("gate/auth")),
+        "relay's jobs": ("connect-seqpacket", server.socket("relay")),
         "spool slots": ("connect-seqpacket", server.socket("slots")),
         "writing the runtime folder": ("write", server.runtime),
         "writing gate's folder": ("write", server.runtime / "gate"),
@@ -109,7 +116,9 @@ NEVER = {
     "imap": COMMON + SPOOL + ["hand-over socket", "gate's auth socket", "spool slots"],
     "lmtp": COMMON + SPOOL + ["hand-over socket", "gate's auth socket", "spool slots"],
     "smtp": COMMON + MAIL + SPOOL + ["hand-over socket", "gate's auth socket",
-                                     "users of auth-userdb"],
+                                     "users of auth-userdb", "relay's jobs"],
+    "relay": COMMON + MAIL + SPOOL + ["hand-over socket", "gate's auth socket", "spool slots",
+                                      "users of auth-userdb", "relay's jobs"],
     "queue": COMMON + MAIL + ["hand-over socket", "gate's auth socket", "spool slots"],
 }
 
@@ -128,6 +137,7 @@ def test_the_probe_can_succeed(server):
     """The same questions get a yes from those who may: the probe is not blind."""
     allowed = {"imap": MAIL + ["users of auth-userdb"], "queue": SPOOL + ["users of auth-userdb"],
                "gate": ["hand-over socket", "gate's auth socket"], "smtp": ["spool slots"]}
+    allowed["queue"].append("relay's jobs")
     for role, names in allowed.items():
         for name in names:
             assert probe(USERS[role], *paths(server)[name]) == "OK", (role, name)
@@ -165,7 +175,7 @@ def test_proc_shows_the_cage(server, role):
         assert root == (str(server.runtime / "gate") if role == "gate" else "/")
         with open(f"/proc/{pid}/limits") as f:
             size = re.search(r"^Max file size\s+(\S+)", f.read(), re.M).group(1)
-        want = {"gate": "0", "auth": "0", "smtp": str(50 * 1024 * 1024 + 2 * 1024 * 1024)}
+        want = {"gate": "0", "auth": "0", "relay": "0", "smtp": str(50 * 1024 * 1024 + 2 * 1024 * 1024)}
         assert size == want.get(role, "unlimited")
 
 

@@ -1,0 +1,282 @@
+"""postroom-relay against servers that behave, and servers that do not: each stage hangs, hangs up, floods or
+talks nonsense, and queue hears one clear word for each recipient."""
+import re
+import socket
+import ssl
+import subprocess
+import time
+
+import pytest
+
+from harness.certs import Certs
+from harness.dns import Dns, free_port
+from harness.relay import Endless, Peer, Relay
+
+pytestmark = pytest.mark.waits
+
+FAST = """outbound { dns_timeout = 1500ms connect_timeout = 2s greeting_timeout = 300ms helo_timeout = 300ms
+mail_timeout = 300ms rcpt_timeout = 300ms data_timeout = 300ms body_timeout = 300ms end_timeout = 300ms
+quit_timeout = 300ms %s }
+"""
+TEXT = b"Subject: hi\r\n\r\nhello\r\n.dot\r\n"
+
+
+@pytest.fixture(scope="module")
+def certs(tmp_path_factory):
+    return Certs(tmp_path_factory.mktemp("certs"))
+
+
+def server_tls(cert, key):
+    c = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    c.load_cert_chain(cert, key)
+    return c
+
+
+@pytest.fixture(scope="module")
+def relay(tmp_path_factory):
+    with Relay(tmp_path_factory.mktemp("relay"), FAST % "") as r:
+        yield r
+
+
+def test_delivers(relay):
+    with Peer() as p:
+        done = relay.job(p.route, TEXT.replace(b"\r\n", b"\n"), ["a@example.net", "b@example.net"])
+        assert [done.rcpts[i].code for i in (0, 1)] == [250, 250]
+        assert (done.rcpts[0].status, done.rcpts[0].host, done.rcpts[0].address) == ("2.0.0", "127.0.0.1", "127.0.0.1")
+        assert (done.end.how, done.end.tls) == ("ok", "")
+        assert p.messages == [(b"MAIL FROM:<anna@example.org> SIZE=24\r\n", ["a@example.net", "b@example.net"],
+                               TEXT.replace(b"\r\n.", b"\r\n.."))]
+
+
+def test_chunks_and_dsn(relay):
+    with Peer(ehlo=["PIPELINING", "CHUNKING", "DSN", "8BITMIME"]) as p:
+        big = TEXT + b"x" * 70 * 1000 * 10
+        done = relay.job(p.route, big, ["a@example.net"], "dsn", "flags=1")
+        assert done.rcpts[0].code == 250 and done.rcpts[0].passed
+        assert p.messages[0][0] == b"MAIL FROM:<anna@example.org> BODY=8BITMIME RET=HDRS ENVID=QQ1\r\n"
+        assert p.messages[0][2] == big + b"\r\n"
+        assert b"RCPT TO:<a@example.net> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;a@example.net" in p.commands
+
+
+def test_connection_is_kept_and_left(relay):
+    with Peer() as p:
+        done = relay.job(p.route, TEXT, ["a@example.net"], "times=3")
+        assert [e.how for e in done.ends] == ["ok"] * 3
+        assert len(p.messages) == 3 and len(p.connections) == 1
+    # a kept connection that died meanwhile costs nothing
+    with Peer(what={"MAIL": lambda line: Peer.CLOSE if len(p.messages) == 1 and len(p.connections) == 1
+                    else b"250 ok\r\n"}) as p:
+        done = relay.job(p.route, TEXT, ["a@example.net"], "times=2")
+        assert [e.how for e in done.ends] == ["ok"] * 2, done.text
+        assert len(p.messages) == 2 and len(p.connections) == 2
+
+
+def test_results_are_each_recipients_own(relay):
+    def rcpt(line):
+        return {b"b": b"550 5.1.1 nobody here\r\n", b"c": b"450-4.2.0 wait\r\n450 4.2.0 a little\r\n"}.get(
+            line[9:10], b"250 ok\r\n")
+    with Peer(what={"RCPT": rcpt}) as p:
+        done = relay.job(p.route, TEXT, ["a@x.net", "b@x.net", "c@x.net"])
+        assert [(done.rcpts[i].code, done.rcpts[i].status) for i in range(3)] == [
+            (250, "2.0.0"), (550, "5.1.1"), (450, "4.2.0")]
+        assert done.rcpts[2].text == "wait a little" and done.end.how == "ok"
+
+
+def test_damaged_message_is_not_delivered(relay):
+    for ehlo in (["PIPELINING"], ["CHUNKING"]):
+        with Peer(ehlo=ehlo) as p:
+            done = relay.job(p.route, TEXT, ["a@example.net"], "crc=bad")
+            assert (done.end.how, done.rcpts, p.messages) == ("corrupt", {}, [])
+
+
+@pytest.mark.parametrize("stage", ["CONNECT", "EHLO", "MAIL", "RCPT", "DATA", ".", "STARTTLS"])
+@pytest.mark.parametrize("how", ["hang", "close", "garbage", "endless line", "endless reply", "421"])
+def test_hostile(relay, stage, how):
+    what = {"hang": Peer.HANG, "close": Peer.CLOSE, "garbage": b"\x00\xff garbage\r\n",
+            "endless line": Endless(b"220 " + b"x" * 5000), "endless reply": Endless(b"250-x\r\n" * 100),
+            "421": b"421 4.3.2 bye\r\n"}[how]
+    with Peer(ehlo=["STARTTLS"] if stage == "STARTTLS" else [], what={stage: what}) as p:
+        before = time.monotonic()
+        done = relay.job(p.route, TEXT, ["a@example.net", "b@example.net"])
+        assert time.monotonic() - before < 10
+        if (stage, how) == (".", "421"):
+            assert (done.rcpts[0].code, done.end.how) == (421, "ok")
+        else:
+            assert done.end.how == "temp" and done.end.code // 100 == 4 and not done.rcpts, done.text
+            assert done.end.address == "127.0.0.1"
+        # nobody is offered the message again behind queue's back
+        assert len(p.messages) <= 1
+
+
+def test_no_answer_to_tls(relay):
+    """Opportunistic: a hand-shake that fails is no reason to keep the mail, once more in clear."""
+    with Peer(ehlo=["STARTTLS"], what={"STARTTLS": b"220 go\r\nINJECTED\r\n"}) as p:
+        done = relay.job(p.route, TEXT, ["a@example.net"])
+        assert done.end.how == "temp" and "between STARTTLS and TLS" in done.end.text
+    with Peer(ehlo=["STARTTLS"], tls=ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)) as p:  # has no certificate
+        done = relay.job(p.route, TEXT, ["a@example.net"])
+        assert (done.end.how, done.end.tls) == ("ok", "") and len(p.connections) == 2, done.text
+
+
+def test_refused_connection_and_bad_routes(relay):
+    done = relay.job(f"[127.0.0.1]:{free_port()}", TEXT, ["a@example.net"])
+    assert (done.end.how, done.end.status) == ("temp", "4.4.1")
+    for route in ("192.0.2.1", "[]", "a b", "[x]:0", "x:99999", "[127.0.0.1", "x/y"):
+        done = relay.job(route, TEXT, ["a@example.net"])
+        assert done.text == "refused\n" or done.end.how == "syntax", (route, done.text)
+    done = relay.job("[127.0.0.1]:25", TEXT, ["a@example.net"], section="none")
+    assert done.end.how == "syntax"
+
+
+def test_ourselves(relay):
+    with Peer(name="relay.example.org") as p:
+        done = relay.job(p.route, TEXT, ["a@example.net"])
+        assert (done.end.how, done.end.status) == ("denied", "5.4.6")
+
+
+def test_smuggling(relay):
+    """Nothing but our own end of data looks like one, however the message is built."""
+    evil = (b"Subject: x\r\n\r\n" + b"".join(e + b".%smail FROM:<evil@x>" % f for e in (b"\n", b"\r", b"\r\n", b"\n\r")
+                                             for f in (b"\n", b"\r", b"\r\n", b"\n\r", b"\r\r\n")))
+    for ehlo in (["PIPELINING"], ["CHUNKING"]):
+        with Peer(ehlo=ehlo) as p:
+            done = relay.job(p.route, evil, ["a@example.net"])
+            assert done.end.how == "ok" and len(p.messages) == 1
+            text = p.messages[0][2]
+            assert not re.search(rb"\r(?!\n)|(?<!\r)\n", text)
+            assert not any(c.startswith(b"mail") for c in p.commands)
+            if ehlo == ["PIPELINING"]:
+                assert b"\r\n.\r\n" not in text
+
+
+def test_cancel(relay):
+    with Peer(what={"EHLO": Peer.HANG}) as p:
+        assert relay.job(p.route, TEXT, ["a@example.net"], "cancel=100").text == "cancelled\n"
+
+
+def test_smtp_sink(relay, tmp_path):
+    port = free_port()
+    sink = subprocess.Popen(["smtp-sink", "-u", "nobody", "-N", f"127.0.0.1:{port}", "16"])
+    try:
+        for _ in range(100):
+            with socket.socket() as s:
+                if s.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.05)
+        done = relay.job(f"[127.0.0.1]:{port}", TEXT, [f"r{i}@example.net" for i in range(100)])
+        assert done.end.how == "ok" and {r.code for r in done.rcpts.values()} == {250}
+    finally:
+        sink.terminate()
+        sink.wait()
+
+
+# ---- TLS ----
+
+def test_tls_levels(tmp_path, certs):
+    good = server_tls(certs.cert, certs.key)
+    with Relay(tmp_path / "r", FAST % f'tls_ca = "{certs.ca}"' + """
+tls_policy "localhost" { tls = verify }
+relay "encrypt" { tls = encrypt }
+relay "verify" { tls = verify }
+relay "other" { tls = verify tls_names = { "mail.example.net" } host = "[localhost]:%d" }
+relay "none" { tls = none }
+relay "implicit" { tls = verify tls_implicit = yes }
+""" % 1) as r:
+        with Peer(ehlo=["STARTTLS"], tls=good) as p:
+            done = r.job(p.route, TEXT, ["a@x.net"])
+            assert re.match(r"TLSv1.3 \S+$", done.end.tls)
+            assert b"MAIL FROM:<anna@example.org>" in p.commands and p.commands.count(b"EHLO relay.example.org") == 2
+            done = r.job(p.route, TEXT, ["a@x.net"], section="verify")
+            assert done.end.tls.endswith(" verified")
+            done = r.job(p.route, TEXT, ["a@x.net"], section="none")
+            assert (done.end.how, done.end.tls) == ("ok", "")
+        with Peer(ehlo=[]) as p:
+            for section in ("encrypt", "verify"):
+                done = r.job(p.route, TEXT, ["a@x.net"], section=section)
+                assert (done.end.how, done.end.status) == ("temp", "4.7.4"), done.text
+            assert p.messages == [] and not any(c.startswith(b"MAIL") for c in p.commands)
+        with Peer(implicit=True, tls=good) as p:
+            done = r.job(p.route, TEXT, ["a@x.net"], section="implicit")
+            assert done.end.how == "ok" and done.end.tls.endswith(" verified")
+        bad = server_tls(*certs.issue("bad", "mail.example.net"))
+        with Peer(ehlo=["STARTTLS"], tls=bad) as p:
+            done = r.job(p.route, TEXT, ["a@x.net"], section="verify")
+            assert (done.end.how, done.end.status) == ("temp", "4.7.5") and "certificate" in done.end.text
+            assert r.job(p.route, TEXT, ["a@x.net"]).end.how == "ok"
+            assert r.job(p.route, TEXT, ["a@x.net"], section="encrypt").end.how == "ok"
+
+
+def test_smarthost_login(tmp_path, certs):
+    secret = tmp_path / "secret"
+    secret.write_text("pass word\n")
+    secret.chmod(0o600)
+    good = server_tls(certs.cert, certs.key)
+    with Peer(ehlo=["STARTTLS", "AUTH PLAIN LOGIN"], tls=good) as p, \
+            Peer(ehlo=["STARTTLS", "AUTH LOGIN"], tls=good, challenges=[b"VXNlcm5hbWU6", b"UGFzc3dvcmQ6"]) as q, \
+            Peer(ehlo=["AUTH PLAIN"]) as clear, \
+            Peer(ehlo=["STARTTLS", "AUTH PLAIN"], tls=good, what={"AUTH": b"535 5.7.8 no\r\n"}) as refuses:
+        sections = "".join(
+            f'relay "{name}" {{ host = "[127.0.0.1]:{peer.port}" username = "us@example.org" password = "{secret}" }}\n'
+            for name, peer in (("p", p), ("q", q), ("clear", clear), ("refuses", refuses)))
+        with Relay(tmp_path / "r", FAST % f'tls_ca = "{certs.ca}"' + sections +
+                   f'relay "open" {{ host = "[127.0.0.1]:{clear.port}" username = "us" password = "{secret}" '
+                   f'tls = may plaintext_login = yes }}') as r:
+            done = r.job("anything.example", TEXT, ["a@x.net"], section="p")
+            assert done.end.how == "ok" and done.end.tls.endswith("verified")
+            assert b"AUTH PLAIN AHVzQGV4YW1wbGUub3JnAHBhc3Mgd29yZA==" in p.commands
+            done = r.job("", TEXT, ["a@x.net"], section="q")
+            assert done.end.how == "ok", done.text
+            assert q.commands[-6:-4] == [b"dXNAZXhhbXBsZS5vcmc=", b"cGFzcyB3b3Jk"] or b"cGFzcyB3b3Jk" in q.commands
+            # never in clear, unless the settings say so
+            done = r.job("", TEXT, ["a@x.net"], section="clear")
+            assert done.end.how == "temp" and not any(c.startswith(b"AUTH") for c in clear.commands)
+            assert r.job("", TEXT, ["a@x.net"], section="open").end.how == "ok"
+            done = r.job("", TEXT, ["a@x.net"], section="refuses")
+            assert done.end.how == "temp" and done.end.code // 100 == 4 and "no" in done.end.text
+            assert "pass word" not in r.log_text() and "cGFzcyB3b3Jk" not in r.log_text()
+
+
+# ---- DNS ----
+
+def test_mx(tmp_path):
+    port = free_port()
+    addresses = ["127.0.0.1", "127.0.0.2", "127.0.0.3"]
+    records = [
+        "ordered.example.com. 1 IN MX 20 b.example.com.", "ordered.example.com. 1 IN MX 10 a.example.com.",
+        "equal.example.com. 1 IN MX 10 a.example.com.", "equal.example.com. 1 IN MX 10 b.example.com.",
+        "down.example.com. 1 IN MX 10 nobody.example.com.", "down.example.com. 1 IN MX 20 gone.example.com.", "down.example.com. 1 IN MX 30 c.example.com.",
+        "null.example.com. 1 IN MX 0 .", "loop.example.com. 1 IN MX 10 relay.example.org.", "loop.example.com. 1 IN MX 20 a.example.com.",
+        "backup.example.com. 1 IN MX 10 a.example.com.", "backup.example.com. 1 IN MX 20 relay.example.org.",
+        "a.example.com. 1 IN A 127.0.0.1", "b.example.com. 1 IN A 127.0.0.2", "c.example.com. 1 IN A 127.0.0.3",
+        "nobody.example.com. 1 IN A 127.0.0.9", "plain.example.com. 1 IN A 127.0.0.2", "empty.example.com. 1 IN TXT x",
+        "six.example.com. 1 IN AAAA ::1", "six.example.com. 1 IN A 127.0.0.1",
+        "alias.example.com. 1 IN MX 10 cname.example.com.", "cname.example.com. 1 IN CNAME a.example.com.",
+    ]
+    with Dns(tmp_path / "dns", records, zones=("example.com", "example.org")) as d, \
+            Peer(address=("127.0.0.1", port), name="a.example.com") as a, \
+            Peer(address=("127.0.0.2", port), name="b.example.com") as b, \
+            Peer(address=("127.0.0.3", port), name="c.example.com") as c, \
+            Relay(tmp_path / "r", f'dns_servers = {{ "{d.server}" }}\n' +
+                  FAST % f'port = {port} idle_timeout = 0s source_ipv4 = "127.0.0.4"') as r:
+        done = r.job("ordered.example.com", TEXT, ["x@ordered.example.com"])
+        assert (done.end.how, done.end.host, done.end.address) == ("ok", "a.example.com", "127.0.0.1"), done.text
+        assert a.connections[-1][0] == "127.0.0.4"
+        done = r.job("down.example.com", TEXT, ["x@down.example.com"])
+        assert (done.end.how, done.end.host) == ("ok", "c.example.com"), done.text
+        seen = {r.job("equal.example.com", TEXT, ["x@equal.example.com"]).end.host for _ in range(20)}
+        assert seen == {"a.example.com", "b.example.com"}
+        assert r.job("plain.example.com", TEXT, ["x@plain.example.com"]).end.host == "plain.example.com"
+        assert r.job("backup.example.com", TEXT, ["x@backup.example.com"]).end.host == "a.example.com"
+        assert r.job("six.example.com", TEXT, ["x@six.example.com"]).end.address == "127.0.0.1"  # ::1 refuses
+        for domain, status in (("null.example.com", "5.1.10"), ("loop.example.com", "5.4.6"), ("missing.example.com", "5.1.2"),
+                               ("empty.example.com", "5.4.4")):
+            done = r.job(domain, TEXT, ["x@" + domain])
+            assert (done.end.how, done.end.status) == ("denied", status), (domain, done.text)
+        # a server that refuses for now: the next one is asked
+        a.what["CONNECT"] = b"554 not today\r\n"
+        assert r.job("ordered.example.com", TEXT, ["x@ordered.example.com"]).end.host == "b.example.com"
+        # nobody knows: later
+        d.stop()
+        done = r.job("other.example.com", TEXT, ["x@other.example.com"])
+        assert (done.end.how, done.end.status) == ("temp", "4.4.3"), done.text
+        d.start()
