@@ -23,6 +23,26 @@
 	X(relay_networks, LIST, "", 0, 256, ROLE_SMTP,                                             \
 		"Networks of our own programs and devices that may send through protocol = smtp without a login; none wider than /8 (IPv6: /32)") \
 	X(postmaster, STRING, "", 0, 320, ROLE_SMTP,                                               \
-		"Address that reads mail to postmaster where the directory has no such address; protocol = smtp needs it")
+		"Address that reads mail to postmaster where the directory has no such address; protocol = smtp needs it") \
+	X(helo_fqdn, BOOL, 0, 0, 1, ROLE_SMTP,                                                     \
+		"Other servers must greet with a full domain name or an address literal")          \
+	X(sender_fqdn, BOOL, 1, 0, 1, ROLE_SMTP,                                                   \
+		"Senders of other servers' mail must have a full domain name")                     \
+	X(pipelining_check, BOOL, 1, 0, 1, ROLE_SMTP,                                              \
+		"Hang up on other servers that send more behind EHLO or DATA before they saw the reply") \
+	X(greet_delay, TIME, 0, 0, 60000, ROLE_SMTP,                                               \
+		"Let other servers wait this long for the greeting, and hang up on those that talk before it") \
+	X(connections_per_minute, INT, 300, 0, 1000000, ROLE_SMTP,                                 \
+		"Connections to protocol = smtp from one address (IPv6: a /64) in a minute; 0: any number") \
+	X(messages_per_minute, INT, 300, 0, 1000000, ROLE_SMTP,                                    \
+		"Messages from one address in a minute, without a login; 0: any number")           \
+	X(recipients_per_minute, INT, 3000, 0, 10000000, ROLE_SMTP,                                \
+		"Recipients from one address in a minute, without a login; 0: any number")         \
+	X(errors_per_minute, INT, 100, 0, 1000000, ROLE_SMTP,                                      \
+		"Refused commands from one address in a minute, without a login, before it is turned away; 0: any number") \
+	X(user_messages_per_minute, INT, 100, 0, 1000000, ROLE_SMTP,                               \
+		"Messages of one user in a minute; 0: any number")                                 \
+	X(user_recipients_per_minute, INT, 3000, 0, 10000000, ROLE_SMTP,                           \
+		"Recipients of one user in a minute; 0: any number")
 
 #endif

@@ -58,5 +58,8 @@ smtp_path_address(const struct smtp_path *p, struct str default_domain, struct b
 /* A domain name (letters, digits, hyphens, at most 255) or an address literal. */
 bool
 smtp_domain_valid(struct str domain);
+/* The same with a dot in it, or an address literal. */
+bool
+smtp_domain_full(struct str domain);
 
 #endif

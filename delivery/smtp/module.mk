@@ -6,6 +6,7 @@ delivery_smtp_libsmtp_a_SOURCES = \
 	delivery/smtp/header.c delivery/smtp/header.h \
 	delivery/smtp/lookup.c delivery/smtp/lookup.h \
 	delivery/smtp/path.c \
+	delivery/smtp/rates.c delivery/smtp/rates.h \
 	delivery/smtp/reply.c delivery/smtp/reply.h \
 	delivery/smtp/server.c delivery/smtp/server.h \
 	delivery/smtp/session.c delivery/smtp/session.h \

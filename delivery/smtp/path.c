@@ -65,6 +65,12 @@ smtp_domain_valid(struct str domain)
 	return true;
 }
 
+bool
+smtp_domain_full(struct str domain)
+{
+	return smtp_domain_valid(domain) && (domain.p[0] == '[' || str_chr(domain, '.') < domain.n);
+}
+
 /* Octets of the quoted string or dot-atom at the front; 0: neither. */
 static size_t
 local_length(struct str s)

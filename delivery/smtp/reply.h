@@ -26,7 +26,13 @@
 	X(TOO_MANY_LOGINS, 421, "4.7.0", "Too many failed logins, closing connection", "logins")   \
 	X(TOO_MANY_CONNECTIONS, 421, "4.7.0", "Too many connections from your address",            \
 		"connections")                                                                     \
+	X(FAST_CONNECTIONS, 421, "4.7.0", "Too many connections from your address in a minute",    \
+		"connections a minute")                                                            \
 	X(FLOOD, 421, "4.7.0", "Message far above the size limit, closing connection", "flood")    \
+	X(FAST_MESSAGES, 450, "4.7.1", "Too many messages in a minute, try again later",           \
+		"messages a minute")                                                               \
+	X(FAST_RCPTS, 450, "4.7.1", "Too many recipients in a minute, try again later",            \
+		"recipients a minute")                                                             \
 	X(QUEUE_AWAY, 451, "4.3.0", "Cannot store the message now, try again later", "queue away") \
 	X(WRITE_FAILED, 451, "4.3.0", "Cannot store the message now, try again later",             \
 		"spool write failed")                                                              \
@@ -59,6 +65,9 @@
 	X(AUTH_AGAIN, 503, "5.5.1", "Already authenticated", "sequence")                           \
 	X(BDAT_BROKEN, 503, "5.5.1", "A chunk of this message was refused, send RSET", "sequence") \
 	X(AUTH_MECHANISM, 504, "5.5.4", "Authentication mechanism is not available", "mechanism")  \
+	X(HELO_NOT_FULL, 504, "5.5.2", "Greet with a full domain name or an address literal",      \
+		"helo not full")                                                                   \
+	X(SENDER_NOT_FULL, 504, "5.5.2", "The sender needs a full domain name", "sender not full") \
 	X(NEED_TLS, 530, "5.7.0", "Must issue a STARTTLS command first", "no tls")                 \
 	X(NEED_AUTH, 530, "5.7.0", "Authentication required", "no auth")                           \
 	X(AUTH_FAILED, 535, "5.7.8", "Authentication credentials invalid", "credentials")          \
@@ -80,6 +89,9 @@
 	X(TOO_LARGE, 552, "5.3.4", "Message exceeds the size limit", "too large")                  \
 	X(NOT_OWNER, 553, "5.7.1", "Sender address is not yours", "sender not owned")              \
 	X(NEEDS_UTF8, 553, "5.6.7", "Addresses must be ASCII here", "utf-8 address")               \
+	X(EARLY_TALKER, 554, "5.5.0", "You talked before the greeting", "early talker")            \
+	X(PIPELINING, 554, "5.5.0", "You did not wait for a reply that had to be waited for",      \
+		"unauthorised pipelining")                                                         \
 	X(LOOP, 554, "5.4.6", "Too many hops, mail is looping", "hops")                            \
 	X(HEADER_TOO_LARGE, 554, "5.3.4", "Message header exceeds the size limit",                 \
 		"header too large")                                                                \

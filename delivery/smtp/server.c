@@ -53,6 +53,7 @@ smtp_server_new(const struct smtp_options *o, const struct smtp_peers *peers)
 	v->peers = *peers;
 	list_init(&v->sessions);
 	hmap_init(&v->addresses);
+	v->rates = rates_new(peers->loop, o->counts);
 	buf_init(&v->scratch, 256 * 1024);
 	loop_task_init(&v->stopped_task, peers->loop, on_stopped, v);
 	if (v->peers.tls != NULL)
@@ -71,6 +72,7 @@ smtp_server_free(struct smtp_server *v)
 	if (v->peers.tls != NULL)
 		tls_ctx_unref(v->peers.tls);
 	hmap_fini(&v->addresses);
+	rates_free(v->rates);
 	buf_fini(&v->scratch);
 	free(v);
 }
@@ -154,12 +156,43 @@ turn_away(int fd, const struct peer *peer, const struct smtp_policy *policy, enu
 		log_z("reason", smtp_reply_row(r)->reason));
 }
 
+bool
+server_is_named(const struct smtp_server *v, const struct smtp_policy *policy, const char *addr)
+{
+	for (size_t i = 0; policy->mx && i < v->o.relay_networks_count; i++)
+		if (cidr_contains(&v->o.relay_networks[i], str_of(addr)))
+			return true;
+	return false;
+}
+
+/* REPLY_OK, or why the client's address may not connect now. */
+static enum smtp_reply
+too_fast(struct smtp_server *v, const struct peer *peer, const struct smtp_policy *policy)
+{
+	char place[RATE_PLACE_SIZE];
+
+	if (server_is_named(v, policy, peer->addr))
+		return REPLY_OK;
+	rates_place(peer->addr, place);
+	if (rates_over(v->rates, RATE_ERRORS, str_of(place), v->o.rates.errors))
+		return REPLY_TOO_MANY_ERRORS;
+	if (policy->mx &&
+		!rates_take(v->rates, RATE_CONNECTIONS, str_of(place), v->o.rates.connections))
+		return REPLY_FAST_CONNECTIONS;
+	return REPLY_OK;
+}
+
 void
 smtp_server_accept(
 	struct smtp_server *v, int fd, const struct peer *peer, const struct smtp_policy *policy)
 {
+	enum smtp_reply fast = too_fast(v, peer, policy);
 	struct smtp_address *a;
 
+	if (fast != REPLY_OK) {
+		turn_away(fd, peer, policy, fast);
+		return;
+	}
 	if (v->stopping || (policy->implicit_tls && v->peers.tls == NULL)) {
 		turn_away(fd, peer, policy, REPLY_CLOSING);
 		return;

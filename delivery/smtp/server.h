@@ -33,6 +33,13 @@ struct smtp_policy {
 const struct smtp_policy *
 smtp_policy_find(struct str protocol, enum listen_tls tls);
 
+/* In a minute and in all workers together; 0: any number. */
+struct smtp_rate_limits {
+	unsigned connections;		       /* of an address, mx only */
+	unsigned errors, messages, recipients; /* of an address, without a login */
+	unsigned user_messages, user_recipients;
+};
+
 struct smtp_options {
 	struct str hostname;
 	struct str default_domain;
@@ -47,7 +54,10 @@ struct smtp_options {
 	unsigned errors_max;
 	unsigned logins_max; /* failed ones on one connection */
 	unsigned hops_max;
-	bool mx_login;	       /* AUTH where the policy says mx */
+	bool mx_login;				       /* AUTH where the policy says mx */
+	bool helo_fqdn, sender_fqdn, pipelining_check; /* of strangers: mx and not trusted */
+	int64_t greet_delay_ms;			       /* … */
+	struct smtp_rate_limits rates;
 	struct str postmaster; /* for "postmaster" where the directory has none; "": 550 */
 	const struct cidr *relay_networks; /* may use an mx listener as users do */
 	size_t relay_networks_count;

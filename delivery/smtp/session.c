@@ -26,6 +26,18 @@ session_set_state(struct smtp_session *s, enum smtp_state state)
 	s->moved_bytes = stream_bytes_in(s->stream);
 }
 
+static void
+count_error(struct smtp_session *s)
+{
+	const struct smtp_options *o = &s->server->o;
+
+	s->errors++;
+	if (s->user.n > 0 || s->named)
+		return;
+	if (!rates_take(s->server->rates, RATE_ERRORS, str_of(s->place), o->rates.errors))
+		s->errors = o->errors_max + 1;
+}
+
 void
 session_reply(struct smtp_session *s, enum smtp_reply r, const char *what, struct str value)
 {
@@ -38,8 +50,9 @@ session_reply(struct smtp_session *s, enum smtp_reply r, const char *what, struc
 	buf_fini(&b);
 	if (row->code < 400)
 		return;
-	/* Recipients above the limit are put off: that is no fault. RFC 5321 4.5.3.1.10 */
-	s->errors += r != REPLY_TOO_MANY_RCPTS;
+	/* What is put off, recipients above the limit too, is no fault. RFC 5321 4.5.3.1.10 */
+	if (r != REPLY_TOO_MANY_RCPTS && r != REPLY_FAST_MESSAGES && r != REPLY_FAST_RCPTS)
+		count_error(s);
 	log_event(LVL_INFO, "smtp.refuse", log_z("sid", s->sid), log_s("user", buf_str(&s->user)),
 		log_s(what, value), log_n("code", row->code), log_z("status", row->status),
 		log_z("reason", row->reason));
@@ -94,6 +107,12 @@ session_may_login(const struct smtp_session *s)
 }
 
 bool
+session_stranger(const struct smtp_session *s)
+{
+	return !session_trusted(s);
+}
+
+bool
 session_checks_sender(const struct smtp_session *s)
 {
 	return s->policy->check_sender || s->user.n > 0;
@@ -107,6 +126,10 @@ hello(struct smtp_session *s, const struct smtp_cmd *c)
 	const struct smtp_options *o = &s->server->o;
 	bool auth = (s->tls || !s->policy->require_tls) && s->user.n == 0 && session_may_login(s);
 
+	if (o->helo_fqdn && session_stranger(s) && !smtp_domain_full(c->arg)) {
+		session_reply(s, REPLY_HELO_NOT_FULL, "helo", c->arg);
+		return;
+	}
 	session_reset(s);
 	s->esmtp = c->verb == VERB_EHLO;
 	(void)snprintf(s->helo, sizeof(s->helo), "%.*s", STR_FMT(c->arg));
@@ -126,6 +149,7 @@ hello(struct smtp_session *s, const struct smtp_cmd *c)
 			stream_writef(s->stream, "250-AUTH%.*s\r\n", STR_FMT(buf_str(&mechanisms)));
 		buf_fini(&mechanisms);
 	}
+	stream_writef(s->stream, "250-LIMITS RCPTMAX=%u\r\n", o->recipients_max);
 	stream_write(s->stream, STR("250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n250 CHUNKING\r\n"));
 }
 
@@ -217,6 +241,17 @@ run_command(struct smtp_session *s, const struct smtp_cmd *c)
 	}
 }
 
+/* Commands whose reply decides what comes next: nothing may stand behind them yet. RFC 2920 3.1;
+ * DATA and its text in one go is how a message becomes commands when DATA is refused. */
+static bool
+talks_on(const struct smtp_session *s, enum smtp_verb v)
+{
+	bool last = v == VERB_HELO || v == VERB_EHLO || v == VERB_DATA ||
+		    (!s->esmtp && (v == VERB_MAIL || v == VERB_RCPT));
+
+	return s->more && last && s->server->o.pipelining_check && session_stranger(s);
+}
+
 static void
 on_command(struct smtp_session *s, struct str line)
 {
@@ -224,6 +259,10 @@ on_command(struct smtp_session *s, struct str line)
 	enum smtp_reply r = smtp_command_parse(line, &c);
 	enum smtp_reply gate = c.verb == VERB_UNKNOWN ? r : gate_command(s, c.verb);
 
+	if (talks_on(s, c.verb)) {
+		session_close(s, REPLY_PIPELINING);
+		return;
+	}
 	/* A chunk's bytes follow its command, whatever the answer is. */
 	if (c.verb == VERB_BDAT && r == REPLY_OK && gate != REPLY_OK) {
 		c.last = true;
@@ -270,6 +309,7 @@ on_line(struct smtp_session *s)
 	}
 	if (nl == all.n)
 		return false;
+	s->more = all.n > nl + 1;
 	line = str_sub(all, 0, nl > 0 && all.p[nl - 1] == '\r' ? nl - 1 : nl);
 	session_set_state(s, s->state);
 	if (s->state == SMTP_AUTH)
@@ -294,6 +334,10 @@ step(struct smtp_session *s)
 	case SMTP_DATA:
 	case SMTP_BDAT:
 		return session_content(s);
+	case SMTP_GREET:
+		if (stream_in(s->stream)->n > 0)
+			session_close(s, REPLY_EARLY_TALKER);
+		return false;
 	case SMTP_HANDSHAKE:
 	case SMTP_WAIT:
 	case SMTP_CLOSED:
@@ -322,6 +366,13 @@ run(struct smtp_session *s)
 	stream_read_again(s->stream);
 }
 
+static void
+greet(struct smtp_session *s)
+{
+	stream_writef(s->stream, "220 %.*s ESMTP\r\n", STR_FMT(s->server->o.hostname));
+	session_set_state(s, SMTP_COMMAND);
+}
+
 /* Time. */
 
 static int64_t
@@ -334,6 +385,8 @@ deadline(const struct smtp_session *s)
 		until = s->moved_ms + o->data_timeout_ms;
 	if (s->waiting_slot)
 		return s->slot_deadline_ms;
+	if (s->state == SMTP_GREET)
+		return s->started_ms + o->greet_delay_ms;
 	if (s->state == SMTP_WAIT)
 		return until; /* who is asked has a deadline of its own */
 	if (s->policy->require_auth && s->user.n == 0 &&
@@ -351,6 +404,8 @@ on_timer(struct loop_timer *t)
 	if (loop_now_ms(s->server->peers.loop) >= deadline(s)) {
 		if (s->waiting_slot)
 			session_slot_timeout(s);
+		else if (s->state == SMTP_GREET)
+			greet(s);
 		else if (s->state == SMTP_HANDSHAKE)
 			session_set_state(s, SMTP_CLOSED);
 		else if (s->state != SMTP_WAIT)
@@ -361,11 +416,20 @@ on_timer(struct loop_timer *t)
 	session_update(s);
 }
 
+static void
+arm_timer(struct smtp_session *s)
+{
+	int64_t at = deadline(s), now = loop_now_ms(s->server->peers.loop);
+
+	if (s->armed_ms != 0 && s->armed_ms <= at)
+		return; /* it fires early and looks again */
+	s->armed_ms = at;
+	loop_timer_start(&s->timer, at > now ? at - now : 0);
+}
+
 void
 session_update(struct smtp_session *s)
 {
-	int64_t at, now = loop_now_ms(s->server->peers.loop);
-
 	run(s);
 	if (s->eof && s->state != SMTP_WAIT && s->state != SMTP_CLOSED && !stream_full(s->stream)) {
 		/* run() left nothing complete behind, unless it only ended its turn */
@@ -378,11 +442,7 @@ session_update(struct smtp_session *s)
 		session_free(s);
 		return;
 	}
-	at = deadline(s);
-	if (s->armed_ms != 0 && s->armed_ms <= at)
-		return; /* it fires early and looks again */
-	s->armed_ms = at;
-	loop_timer_start(&s->timer, at > now ? at - now : 0);
+	arm_timer(s);
 }
 
 /* The stream. */
@@ -404,13 +464,6 @@ on_drain(struct stream *stream, void *arg)
 {
 	(void)stream;
 	session_update(arg);
-}
-
-static void
-greet(struct smtp_session *s)
-{
-	stream_writef(s->stream, "220 %.*s ESMTP\r\n", STR_FMT(s->server->o.hostname));
-	session_set_state(s, SMTP_COMMAND);
 }
 
 static void
@@ -461,8 +514,8 @@ session_start(
 	s->policy = policy;
 	s->peer = *peer;
 	rand_id(s->sid);
-	for (size_t i = 0; policy->mx && i < v->o.relay_networks_count; i++)
-		s->named = s->named || cidr_contains(&v->o.relay_networks[i], str_of(peer->addr));
+	s->named = server_is_named(v, policy, peer->addr);
+	rates_place(peer->addr, s->place);
 	buf_init(&s->user, 1024);
 	buf_init(&s->subject, SUBJECT_MAX);
 	s->stream = stream_new(v->peers.loop, fd, &stream_ops, s, &so);
@@ -475,8 +528,11 @@ session_start(
 	if (policy->implicit_tls) {
 		session_set_state(s, SMTP_HANDSHAKE);
 		stream_start_tls_server(s->stream, v->peers.tls);
+	} else if (v->o.greet_delay_ms > 0 && session_stranger(s)) {
+		session_set_state(s, SMTP_GREET);
 	} else {
 		greet(s);
 	}
+	arm_timer(s);
 	return s;
 }

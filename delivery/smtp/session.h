@@ -10,6 +10,7 @@
 #include "delivery/smtp/dots.h"
 #include "delivery/smtp/header.h"
 #include "delivery/smtp/lookup.h"
+#include "delivery/smtp/rates.h"
 #include "delivery/smtp/server.h"
 
 /* Inside delivery/smtp: the session that session.c (life, lines), session_auth.c, session_mail.c
@@ -20,6 +21,7 @@
  * nothing touches s behind it. */
 enum smtp_state {
 	SMTP_HANDSHAKE, /* TLS; nothing is read */
+	SMTP_GREET,	/* the greeting waits for those who talk before it */
 	SMTP_COMMAND,
 	SMTP_AUTH, /* the next line is an answer to 334 */
 	SMTP_WAIT, /* somebody is being asked; input stays where it is */
@@ -69,12 +71,14 @@ struct smtp_session {
 	struct stream *stream;
 	struct peer peer;
 	struct smtp_address *address; /* counts this address's connections */
+	char place[RATE_PLACE_SIZE];  /* whose events per minute */
 	char sid[RAND_ID_SIZE];
 	enum smtp_state state;
 	bool tls;
 	bool named; /* from one of smtp.relay_networks, on an mx listener */
 	bool eof;   /* the client sends no more */
 	bool esmtp;
+	bool more;     /* input stands behind the line that is run */
 	bool swallow;  /* the rest of a line that was too long */
 	bool stopping; /* 421 when the message is done */
 	char helo[256];
@@ -111,6 +115,7 @@ struct smtp_server {
 	struct list sessions;
 	unsigned count;
 	struct hmap addresses;
+	struct rates *rates;
 	struct buf scratch; /* decoded bytes of one piece */
 	void (*room)(void *arg);
 	void *room_arg;
@@ -146,6 +151,9 @@ session_trusted(const struct smtp_session *s);
 /* May AUTH be used here at all? */
 bool
 session_may_login(const struct smtp_session *s);
+/* An unknown server or program: the checks of their behaviour are for it. */
+bool
+session_stranger(const struct smtp_session *s);
 /* Are the sender, From and Sender to be the user's own? */
 bool
 session_checks_sender(const struct smtp_session *s);
@@ -181,6 +189,9 @@ void
 session_slot_timeout(struct smtp_session *s);
 
 /* server.c */
+/* Does a connection from addr by this policy come from a network of ours? */
+bool
+server_is_named(const struct smtp_server *v, const struct smtp_policy *policy, const char *addr);
 void
 server_session_gone(struct smtp_server *v, struct smtp_session *s);
 

@@ -85,13 +85,28 @@ on_sender(void *arg, enum lookup_answer a)
 	session_update(s);
 }
 
+/* One more of what is limited per minute: of the user, else of the address. */
+static bool
+in_time(struct smtp_session *s, enum rate_kind address, unsigned address_limit, enum rate_kind user,
+	unsigned user_limit)
+{
+	if (s->user.n > 0)
+		return rates_take(s->server->rates, user, buf_str(&s->user), user_limit);
+	return s->named || rates_take(s->server->rates, address, str_of(s->place), address_limit);
+}
+
 static enum smtp_reply
 mail_allowed(struct smtp_session *s, const struct smtp_cmd *c)
 {
+	const struct smtp_options *o = &s->server->o;
+
 	if (s->tx.arena != NULL)
 		return REPLY_NESTED_MAIL;
-	if (c->has_size && c->size > s->server->o.message_max)
+	if (c->has_size && c->size > o->message_max)
 		return REPLY_TOO_LARGE;
+	if (o->sender_fqdn && session_stranger(s) && !c->path.null &&
+		!smtp_domain_full(c->path.domain))
+		return REPLY_SENDER_NOT_FULL;
 	switch (spool_peek(s->server->peers.spool)) {
 	case ERR_LIMIT:
 		return REPLY_NO_SPACE;
@@ -110,7 +125,10 @@ mail_allowed(struct smtp_session *s, const struct smtp_cmd *c)
 	case ERR_BUG:
 		break;
 	}
-	return REPLY_OK;
+	return in_time(s, RATE_MESSAGES, o->rates.messages, RATE_USER_MESSAGES,
+		       o->rates.user_messages)
+		       ? REPLY_OK
+		       : REPLY_FAST_MESSAGES;
 }
 
 void
@@ -232,6 +250,9 @@ session_rcpt(struct smtp_session *s, const struct smtp_cmd *c)
 	else if (keep_address(s, &c->path, &s->asked) != ERR_OK ||
 		 (str_chr(s->asked, '@') == s->asked.n && !is_bare_postmaster(s)))
 		r = REPLY_BAD_RCPT;
+	else if (!in_time(s, RATE_RECIPIENTS, o->rates.recipients, RATE_USER_RECIPIENTS,
+			 o->rates.user_recipients))
+		r = REPLY_FAST_RCPTS;
 	if (r != REPLY_OK) {
 		session_reply(s, r, "cmd", STR("RCPT"));
 		return;

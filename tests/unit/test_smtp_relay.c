@@ -5,7 +5,10 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <stdio.h>
+
 #include "core/base/xalloc.h"
+#include "delivery/smtp/rates.h"
 #include "tests/unit/smtp_fakes.h"
 
 #define AUTH "AUTH PLAIN AGFubmEAZ29vZA==\r\n" /* "\0anna\0good" */
@@ -366,6 +369,223 @@ test_desync(void **state)
 	}
 }
 
+static void
+strict(struct smtp_options *o)
+{
+	mx_options(o);
+	o->helo_fqdn = o->sender_fqdn = o->pipelining_check = true;
+}
+
+/* What strangers must keep to, and what users and networks of ours need not. Each line is sent when
+ * the reply to the one before came. */
+static void
+test_checks(void **state)
+{
+	static const struct {
+		const char *from;
+		const char *lines[6];
+		const char *codes;
+	} table[] = {
+		{ OUTSIDE, { "EHLO far\r\n", "MAIL FROM:<x@else.org>\r\n", "QUIT\r\n" },
+			"220 504 503 221" },
+		{ OUTSIDE,
+			{ "HELO far_name.else.org\r\n", "EHLO [192.0.2.300]\r\n",
+				"EHLO [203.0.113.9]\r\n", "EHLO far.else.org\r\n" },
+			"220 504 504 250 250" },
+		{ OUTSIDE,
+			{ "EHLO c.else.org\r\n", "MAIL FROM:<root>\r\n",
+				"MAIL FROM:<root@localhost>\r\n", "MAIL FROM:<>\r\n" },
+			"220 250 504 504 250" },
+		{ INSIDE, { "EHLO printer\r\n", "MAIL FROM:<root>\r\n" }, "220 250 250" },
+		{ OUTSIDE, { "EHLO c.else.org\r\nMAIL FROM:<>\r\n" }, "220 554" },
+		{ OUTSIDE, { "HELO c.else.org\r\n", "MAIL FROM:<>\r\nRCPT TO:<known@ok.org>\r\n" },
+			"220 250 554" },
+		{ OUTSIDE,
+			{ "EHLO c.else.org\r\n",
+				"MAIL FROM:<>\r\nRCPT TO:<known@ok.org>\r\n"
+				"DATA\r\n",
+				TEXT ".\r\nQUIT\r\n" },
+			"220 250 250 250 354 250 221" },
+		{ OUTSIDE,
+			{ "EHLO c.else.org\r\n", "MAIL FROM:<>\r\nRCPT TO:<known@ok.org>\r\n"
+						 "DATA\r\n" TEXT ".\r\n" },
+			"220 250 250 250 554" },
+		{ OUTSIDE,
+			{ "EHLO c.else.org\r\n", "MAIL FROM:<>\r\nRCPT TO:<no@ok.org>\r\n"
+						 "DATA\r\nMAIL FROM:<y@ok.org>\r\n" },
+			"220 250 250 550 554" },
+		{ OUTSIDE,
+			{ "EHLO c.else.org\r\n", "MAIL FROM:<>\r\nRCPT TO:<known@ok.org>\r\n"
+						 "BDAT 4 LAST\r\n\r\nx\nNOOP\r\nQUIT\r\n" },
+			"220 250 250 250 554 250 221" },
+		{ INSIDE,
+			{ "EHLO p\r\nMAIL FROM:<>\r\nRCPT TO:<known@ok.org>\r\nDATA\r\n" TEXT
+			  ".\r\n" },
+			"220 250 250 250 354 250" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		fakes_start(strict);
+		fakes_connect_mx(table[i].from);
+		fakes_run(1);
+		for (size_t k = 0; k < 6 && table[i].lines[k] != NULL; k++)
+			fakes_send(str_of(table[i].lines[k]), 0);
+		expect(table[i].codes, table[i].lines[0]);
+		fakes_stop();
+	}
+}
+
+static void
+delayed(struct smtp_options *o)
+{
+	mx_options(o);
+	o->greet_delay_ms = 30;
+}
+
+static void
+test_early_talkers(void **state)
+{
+	(void)state;
+	fakes_start(delayed);
+	fakes_connect_mx(OUTSIDE);
+	fakes_run(5);
+	expect("", "no greeting yet");
+	fakes_run(40);
+	fakes_send(STR("EHLO c\r\n"), 0);
+	expect("220 250", "who waits");
+	fakes_stop();
+	fakes_start(delayed);
+	fakes_connect_mx(OUTSIDE);
+	fakes_send(STR("EHLO c\r\n"), 0);
+	fakes_end();
+	expect("554", "who does not");
+	fakes_stop();
+	fakes_start(delayed);
+	fakes_connect_mx(OUTSIDE);
+	fakes_end();
+	expect("", "who goes");
+	fakes_stop();
+	fakes_start(delayed);
+	fakes_connect_mx(INSIDE);
+	fakes_run(5);
+	expect("220", "a network of ours");
+	fakes_stop();
+}
+
+static void
+slow(struct smtp_options *o)
+{
+	mx_options(o);
+	o->errors_max = 3;
+	o->rates = (struct smtp_rate_limits){ .connections = 3,
+		.errors = 5,
+		.messages = 3,
+		.recipients = 4,
+		.user_messages = 2,
+		.user_recipients = 3 };
+}
+
+/* One connection after the other, from the same address. */
+static void
+session_of(const char *from, const char *in)
+{
+	buf_reset(&fakes.output);
+	fakes_connect_mx(from);
+	fakes_send(str_of(in), 0);
+	fakes_end();
+}
+
+#define ONE "MAIL FROM:<x@else.org>\r\nRCPT TO:<known@ok.org>\r\n"
+
+static void
+test_rates_of_addresses(void **state)
+{
+	(void)state;
+	fakes_start(slow);
+	session_of(OUTSIDE,
+		"EHLO c\r\n" ONE "RCPT TO:<known2@ok.org>\r\nRSET\r\n" ONE "RSET\r\nQUIT\r\n");
+	expect("220 250 250 250 250 250 250 250 250 221", "two messages, three recipients");
+	session_of(OUTSIDE, "EHLO c\r\n" ONE "RCPT TO:<known2@ok.org>\r\nRSET\r\n" ONE "QUIT\r\n");
+	expect("220 250 250 250 450 250 450 503 221", "one more of each");
+	session_of("2001:db8::1", "EHLO c\r\n" ONE "QUIT\r\n");
+	expect("220 250 250 250 221", "somebody else");
+	session_of(OUTSIDE, "QUIT\r\n");
+	expect("220 221", "the third connection");
+	buf_reset(&fakes.output);
+	fakes_connect_mx(OUTSIDE);
+	fakes_run(3);
+	expect("421", "the fourth");
+	assert_int_equal(smtp_server_count(fakes.server), 0);
+	for (int i = 0; i < 6; i++) {
+		session_of(INSIDE, "HELO c\r\n" ONE "QUIT\r\n");
+		expect("220 250 250 250 221", "networks of ours are not limited");
+	}
+	fakes_stop();
+}
+
+static void
+test_rates_of_errors(void **state)
+{
+	(void)state;
+	fakes_start(slow);
+	session_of(OUTSIDE, "FROB\r\nFROB\r\nFROB\r\nQUIT\r\n");
+	expect("220 500 500 500 221", "as many as one connection may");
+	session_of(OUTSIDE, "FROB\r\nFROB\r\nFROB\r\nNOOP\r\n");
+	expect("220 500 500 500 421", "more than the address may");
+	buf_reset(&fakes.output);
+	fakes_connect_mx(OUTSIDE);
+	fakes_run(3);
+	expect("421", "and again");
+	fakes_stop();
+}
+
+static void
+test_rates_of_users(void **state)
+{
+	(void)state;
+	fakes_start(slow);
+	fakes_connect();
+	fakes_send(STR("EHLO c\r\n" AUTH "MAIL FROM:<me@ok.org>\r\nRCPT TO:<known@ok.org>\r\n"
+		       "RCPT TO:<known@ok.org>\r\nRCPT TO:<known@ok.org>\r\n"
+		       "RCPT TO:<known@ok.org>\r\nRSET\r\nMAIL FROM:<me@ok.org>\r\nRSET\r\n"
+		       "MAIL FROM:<me@ok.org>\r\nNOOP\r\n"),
+		0);
+	expect("220 250 235 250 250 250 250 450 250 250 250 450 250", "");
+	fakes_stop();
+}
+
+static void
+test_rates(void **state)
+{
+	char place[RATE_PLACE_SIZE];
+	struct loop *l = loop_new();
+	struct rates *r = rates_new(l, NULL);
+
+	(void)state;
+	for (int i = 0; i < 5; i++)
+		assert_true(rates_take(r, RATE_MESSAGES, STR("a"), i < 3 ? 3 : 0));
+	assert_false(rates_take(r, RATE_MESSAGES, STR("a"), 3));
+	assert_true(rates_over(r, RATE_MESSAGES, STR("a"), 3));
+	assert_false(rates_over(r, RATE_MESSAGES, STR("a"), 4));
+	assert_false(rates_over(r, RATE_MESSAGES, STR("a"), 0));
+	assert_true(rates_take(r, RATE_RECIPIENTS, STR("a"), 1));
+	assert_true(rates_take(r, RATE_MESSAGES, STR("b"), 1));
+	rates_forget(r);
+	assert_true(rates_take(r, RATE_MESSAGES, STR("a"), 1));
+	for (int i = 0; i < 10000; i++) {
+		char who[16];
+		(void)snprintf(who, sizeof(who), "u%d", i);
+		assert_true(rates_take(r, RATE_MESSAGES, str_of(who), 1));
+	}
+	rates_free(r);
+	loop_free(l);
+	rates_place("2001:db8:1:2:3:4:5:6", place);
+	assert_string_equal(place, "2001:db8:1:2::");
+	rates_place("192.0.2.7", place);
+	assert_string_equal(place, "192.0.2.7");
+}
+
 int
 main(void)
 {
@@ -379,6 +599,12 @@ main(void)
 		cmocka_unit_test(test_smuggling),
 		cmocka_unit_test(test_smuggling_bdat),
 		cmocka_unit_test(test_desync),
+		cmocka_unit_test(test_checks),
+		cmocka_unit_test(test_early_talkers),
+		cmocka_unit_test(test_rates),
+		cmocka_unit_test(test_rates_of_addresses),
+		cmocka_unit_test(test_rates_of_errors),
+		cmocka_unit_test(test_rates_of_users),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

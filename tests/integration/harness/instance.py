@@ -124,6 +124,9 @@ tls {{
             text += 'auth {\n\tdefault_domain = "example.org"\n\tfailure_delay = 0\n}\n'
         if "queue" not in given:
             text += "queue {\n\treserve = 1M\n\tretry_min = 500ms\n\tretry_max = 2s\n}\n"
+        if "smtp" not in given:  # tests and benchmarks are faster than people
+            text += "smtp {\n\terrors_per_minute = 0\n\tuser_messages_per_minute = 0\n" \
+                "\tuser_recipients_per_minute = 0\n}\n"
         text += self.directory_text or directory_section(self.slapd)
         text += self.listens or f"""
 listen "imap" {{ protocol = imap address = {{ "127.0.0.1:{self.imap_port}" }} tls = starttls }}

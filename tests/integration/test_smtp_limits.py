@@ -1,0 +1,113 @@
+"""Limits per minute and the checks of other servers' behaviour, over all workers, as they are set
+by default; floods and slow senders."""
+import socket
+import time
+
+import pytest
+
+from harness.instance import Instance, free_ports
+from harness.rawsmtp import Closed, Raw, authenticated
+
+ANNA = "anna.berg@example.org"
+BEN = "bilal.haddad@example.org"
+FAR = "sender@far.example.net"
+
+
+@pytest.fixture(scope="module")
+def mx(work, slapd, certs):
+    port, = free_ports(1)
+    i = Instance(work / "limits", slapd, certs, settings=f"""
+smtp {{
+	workers = 2
+	postmaster = "{ANNA}"
+	errors_max = 15
+	messages_per_minute = 5
+	errors_per_minute = 30
+	user_messages_per_minute = 4
+	greet_delay = 300ms
+	command_timeout = 2s
+	data_timeout = 2s
+}}
+listen "mx" {{ protocol = smtp address = {{ "127.0.0.1:{port}" }} tls = starttls }}
+""")
+    i.mx_port = port
+    i.start()
+    yield i
+    i.stop()
+
+
+def far(i):
+    c = Raw(i, port=i.mx_port)
+    c.command("EHLO far.example.net")
+    return c
+
+
+def test_early_talker(mx):
+    with Raw(mx, port=mx.mx_port, greet=False) as c:
+        c.send("EHLO far.example.net\r\n")
+        assert c.reply()[1][0].startswith("5.5.0 ")
+        assert c.closed()
+    mx.wait_log("reason=\"?early talker")
+
+
+def test_pipelined_data(mx):
+    with far(mx) as c:
+        c.send(f"MAIL FROM:<{FAR}>\r\nRCPT TO:<nobody@example.org>\r\nDATA\r\n"
+               f"MAIL FROM:<{ANNA}>\r\nRCPT TO:<{BEN}>\r\nDATA\r\nSubject: in\r\n\r\n.\r\n")
+        assert [c.reply()[0] for _ in range(3)] == [250, 550, 554]
+        assert c.closed()
+
+
+def test_sender_without_domain(mx):
+    with far(mx) as c:
+        assert c.code("MAIL FROM:<root@localhost>") == "504 5.5.2"
+        assert c.code(f"MAIL FROM:<{FAR}>") == "250 2.1.0"
+
+
+def test_slow_sender(mx):
+    """A dribble is no progress: neither a line nor a message may take for ever."""
+    with far(mx) as c:
+        for _ in range(8):
+            c.send("M")
+            time.sleep(0.3)
+        assert c.reply()[1][0].startswith("4.4.2 ")
+    with Raw(mx, port=mx.mx_port) as c:  # … nor silence
+        assert c.reply()[1][0].startswith("4.4.2 ")
+
+
+def test_silent_handshake_ends(mx):
+    """Who connects to the port for TLS and says nothing does not stay."""
+    with socket.create_connection(("127.0.0.1", mx.submissions_port), timeout=10) as s:
+        assert s.recv(1) == b""
+
+
+def test_messages_per_minute(mx):
+    """In both workers together."""
+    got = []
+    for _ in range(7):
+        with far(mx) as c:
+            got.append(c.code(f"MAIL FROM:<{FAR}>"))
+    assert 3 <= got.count("250 2.1.0") <= 5  # the tests above began two
+    assert got[-1] == "450 4.7.1"
+
+
+def test_messages_of_a_user_per_minute(mx):
+    got = []
+    for _ in range(5):
+        with authenticated(mx, ANNA) as c:
+            got.append(c.code(f"MAIL FROM:<{ANNA}>"))
+    assert got == ["250 2.1.0"] * 4 + ["450 4.7.1"]
+
+
+def test_refusals_per_minute(mx):
+    """Harvesting addresses ends: at first one connection, then the address."""
+    for _ in range(4):
+        with Raw(mx, port=mx.mx_port, greet=False) as c:
+            try:
+                for _ in range(17):
+                    c.send("FROB\r\n") if c.buffer else c.command("FROB")
+            except (Closed, OSError):
+                pass
+    with Raw(mx, port=mx.mx_port, greet=False) as c:
+        assert c.reply() == (421, ["4.7.0 Too many errors, closing connection"])
+        assert c.closed()
