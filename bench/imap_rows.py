@@ -386,6 +386,7 @@ class Scale:
                 filler.grow(n)
                 Mailbox(self.b, n, filler.clients,
                         lambda *a, place=place, **kw: self.point(place, *a, **kw)).run(cold=False)
+                self.b.save()
         finally:
             filler.close()
 
