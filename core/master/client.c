@@ -1,5 +1,5 @@
-/* Blocking connections for admin commands (lookup.c, auth.c). The server is the same machine's and
- * answers in time or not at all: every wait has an end. */
+/* Blocking connections for admin commands (lookup.c, auth.c, queue.c). The server is the same
+ * machine's and answers in time or not at all: every wait has an end. */
 #include "core/master/client.h"
 
 #include <errno.h>
@@ -117,6 +117,8 @@ on_line(struct str line, const struct admin_request *r, struct buf *out)
 	else if (status > 0)
 		(void)fprintf(stderr, "%.*s%s%.*s\n", STR_FMT(word), text.n > 0 ? " " : "",
 			STR_FMT(buf_str(&text)));
+	else if (!str_eq(word, STR("STEP")) && r->on_line != NULL)
+		r->on_line(r->arg, line);
 	else if (str_eq(word, STR("STEP")) && !r->quiet)
 		(void)fprintf(stderr, "%.*s\n", STR_FMT(buf_str(&text)));
 	buf_fini(&text);
@@ -162,7 +164,8 @@ int
 admin_ask(const struct settings *s, const struct admin_request *r, struct buf *out)
 {
 	struct buf question, in;
-	int status = NO_ANSWER, fd = client_connect(s, "auth-admin");
+	const char *name = r->socket != NULL ? r->socket : "auth-admin";
+	int status = NO_ANSWER, fd = client_connect(s, name);
 
 	if (fd < 0)
 		return -1;
@@ -181,7 +184,8 @@ admin_ask(const struct settings *s, const struct admin_request *r, struct buf *o
 		status = read_answer(fd, r, &in, out);
 	}
 	if (status == NO_ANSWER) {
-		(void)fprintf(stderr, "postroom: the auth service gave no answer\n");
+		(void)fprintf(stderr, "postroom: %s gave no answer\n",
+			r->socket == NULL ? "the auth service" : r->socket);
 		status = EXIT_TEMPFAIL;
 	}
 	buf_fini(&in);

@@ -4,9 +4,9 @@
 #include "config/settings.h"
 
 /* Blocking connections of admin commands to the sockets of a running server, and the protocol of
- * `auth-admin`: one request a connection, a line of fields separated by tabs and escaped like
- * those of the auth protocol (core/authclient/wire.h). The answer is any number of
- *   STEP <tab> text
+ * `auth-admin` and `queue-admin`: one request a connection, a line of fields separated by tabs and
+ * escaped like those of the auth protocol (core/authclient/wire.h). The answer is any number of
+ *   STEP <tab> text, or what the request brings (delivery/queue/admin.h)
  * and one last line
  *   OK <tab> text | NOTFOUND | DENY <tab> reason | TEMP <tab> reason | SYNTAX <tab> reason */
 
@@ -29,10 +29,14 @@ bool
 client_receive(int fd, struct buf *in);
 
 struct admin_request {
+	const char *socket;	  /* "queue-admin"; NULL: "auth-admin" */
 	const char *verb;	  /* "LOOKUP" */
 	const struct str *fields; /* unescaped */
 	size_t fields_count;
 	bool quiet; /* steps are not shown */
+	/* A line that is neither STEP nor the last, fields still escaped; borrowed. May be NULL. */
+	void (*on_line)(void *arg, struct str line);
+	void *arg;
 };
 /* Asks, shows the steps on stderr as they come, and adds the last line's text to out. Returns the
  * exit status: 0 OK, 1 NOTFOUND, EXIT_UNAVAILABLE DENY, EXIT_TEMPFAIL TEMP or no answer, EXIT_USAGE

@@ -2,6 +2,8 @@
  * rows alone. */
 #include "core/master/commands.h"
 
+#include <limits.h>
+
 const struct command commands[] = {
 	{ "serve", "", "run the mail server in the foreground", command_serve, 0, 0 },
 	{ "check", "", "try the configuration file and the files it names", command_check, 0, 0 },
@@ -21,6 +23,12 @@ const struct command commands[] = {
 	{ "pw", "[-s SCHEME | -t HASH | -l]",
 		"make the hash of a password; -t: try one; -l: list the schemes", command_pw, 0,
 		2 },
+	{ "queue",
+		"list [--json]\n"
+		"show [--json] ID...\n"
+		"hold | release | retry | delete ID...\n"
+		"flush",
+		"what waits and why; hold, release, try now, delete", command_queue, 1, INT_MAX },
 	{ "store", "check [--repair] USER | --home PATH",
 		"read a user's mail store whole and say what is wrong with it", command_store, 2,
 		4 },

@@ -47,6 +47,8 @@ command_lookup(const struct command_args *a);
 int
 command_auth(const struct command_args *a);
 int
+command_queue(const struct command_args *a);
+int
 command_pw(const struct command_args *a);
 int
 command_store(const struct command_args *a);

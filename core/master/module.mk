@@ -10,6 +10,7 @@ core_master_postroom_SOURCES = \
 	core/master/main.c \
 	core/master/password.c core/master/password.h \
 	core/master/pw.c \
+	core/master/queue.c \
 	core/master/serve.c \
 	core/master/signal.c \
 	core/master/sockets.c core/master/sockets.h \

@@ -86,6 +86,9 @@ add_runtime(struct binding *b, unsigned imap_workers)
 			0 },
 		{ "unix", "lmtp", { .protocol = "lmtp", .role = ROLE_LMTP, .worker = -1 },
 			MODE_GROUP, 0 },
+		{ "unix", "queue-admin",
+			{ .protocol = "queue-admin", .role = ROLE_QUEUE, .worker = -1 }, MODE_OWNER,
+			0 },
 		{ "seqpacket", "slots", { .protocol = "slots", .role = ROLE_QUEUE, .worker = -1 },
 			MODE_OWNER, ids->smtp },
 	};

@@ -13,6 +13,7 @@
 #include "delivery/queue/queue.h"
 #include "delivery/queue/report.h"
 #include "delivery/queue/retry.h"
+#include "delivery/queue/stored.h"
 
 enum {
 	MEMORY_MAX = 512 * 1024 * 1024,
@@ -46,6 +47,7 @@ struct attempt {
 	uint32_t *job_index; /* their places in r.rcpts */
 	struct loop_timer progress;
 	bool dirty;
+	bool unseen; /* a put is on its way that nobody waits for */
 	struct report *report;
 	char report_id[SPOOL_NAME_LEN + 1]; /* to be taken in when its record is durable */
 	int64_t begin_ms;
@@ -130,8 +132,10 @@ on_progress(struct loop_timer *t)
 {
 	struct attempt *a = t->arg;
 
-	if (a->dirty)
-		put_record(a, NULL, queue_put_done, a->q);
+	if (!a->dirty)
+		return;
+	a->unseen = true;
+	put_record(a, NULL, queue_put_done, a->q);
 }
 
 static void
@@ -506,7 +510,8 @@ static void
 put_result(struct attempt *a, const struct record *report)
 {
 	a->r.done = all_done(&a->r);
-	if (a->dirty || a->r.done || report != NULL)
+	/* After the end others read the record: no older one may be what they find. */
+	if (a->dirty || a->unseen || a->r.done || report != NULL)
 		put_record(a, report, finished_put, a);
 	else
 		attempt_end(a);
@@ -532,15 +537,23 @@ mark_reported(struct attempt *a)
 }
 
 static void
+unreported_put(void *arg, enum err e)
+{
+	struct attempt *a = arg;
+
+	if (e != ERR_OK)
+		queue_disk_failed(a->q);
+	give_up_for(a, SLOT_RETRY_MS);
+}
+
+static void
 reported(void *arg, enum err e, const struct record *report)
 {
 	struct attempt *a = arg;
 
 	a->report = NULL;
 	if (e != ERR_OK) {
-		if (a->dirty)
-			put_record(a, NULL, queue_put_done, a->q);
-		give_up_for(a, SLOT_RETRY_MS);
+		put_record(a, NULL, unreported_put, a);
 		return;
 	}
 	(void)mark_reported(a);
@@ -575,26 +588,14 @@ finish_step(struct attempt *a)
 
 /* The beginning. */
 
-static enum err
-record_from_envelope(struct attempt *a)
+/* Asked for by hand: nobody waits for his time. */
+static void
+hurry(struct record *r)
 {
-	const struct spool_envelope *e = &a->sm->envelope;
-	struct record *r = &a->r;
-
-	memset(r, 0, sizeof(*r));
-	r->id = str_of(a->m->id);
-	r->sender = e->sender;
-	r->sid = e->sid;
-	r->received_ms = e->received_ms;
-	r->size = a->sm->body_len;
-	r->flags = e->flags;
-	r->origs_count = (uint32_t)e->rcpts_count;
-	r->origs = arena_calloc(a->memory, e->rcpts_count + 1, sizeof(*r->origs));
-	if (r->origs == NULL)
-		return ERR_LIMIT;
-	for (size_t i = 0; i < e->rcpts_count; i++)
-		r->origs[i].address = e->rcpts[i];
-	return ERR_OK;
+	for (uint32_t i = 0; i < r->origs_count; i++)
+		r->origs[i].next_ms = 0;
+	for (uint32_t i = 0; i < r->rcpts_count; i++)
+		r->rcpts[i].next_ms = 0;
 }
 
 /* A record that cannot be read is made again from the envelope; what was delivered already is
@@ -602,20 +603,15 @@ record_from_envelope(struct attempt *a)
 static enum err
 record_load(struct attempt *a)
 {
-	struct buf b;
 	enum err e = ERR_NOTFOUND;
 
 	if (a->m->recorded) {
-		buf_init(&b, RECORD_MAX);
-		e = state_get(a->q->state, str_of(a->m->id), &b);
-		if (e == ERR_OK)
-			e = record_decode(buf_str(&b), a->memory, &a->r);
-		buf_fini(&b);
+		e = stored_get(a->q, a->m, a->memory, &a->r);
 		if (e == ERR_OK || e == ERR_TEMP)
 			return e;
 		log_event(LVL_ERROR, "queue.record", log_z("qid", a->m->id), log_e("reason", e));
 	}
-	e = record_from_envelope(a);
+	e = stored_from_envelope(str_of(a->m->id), a->sm, a->memory, &a->r);
 	if (e == ERR_OK && !a->m->recorded)
 		log_event(LVL_INFO, "queue.accept", log_s("sid", a->r.sid), log_s("qid", a->r.id),
 			log_s("sender", a->r.sender), log_n("size", (int64_t)a->r.size),
@@ -627,8 +623,10 @@ void
 attempt_start(struct queue *q, struct message *m)
 {
 	struct attempt *a = xcalloc(1, sizeof(*a));
+	bool urgent = m->urgent;
 	enum err e;
 
+	m->urgent = false;
 	a->q = q;
 	a->m = m;
 	a->memory = arena_new(MEMORY_MAX);
@@ -647,6 +645,8 @@ attempt_start(struct queue *q, struct message *m)
 		give_up_for(a, SLOT_RETRY_MS);
 		return;
 	}
+	if (urgent)
+		hurry(&a->r);
 	for (uint32_t i = 0; i < a->r.rcpts_count; i++)
 		(void)final_is_new(a, a->r.rcpts[i].address);
 	a->expanding = xcalloc(a->r.origs_count + 1, sizeof(*a->expanding));

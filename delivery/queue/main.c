@@ -6,6 +6,7 @@
 #include "core/base/log.h"
 #include "core/base/xalloc.h"
 #include "core/role/role.h"
+#include "delivery/queue/admin.h"
 #include "delivery/queue/queue.h"
 
 enum { MAP_BYTES = 64 * 1024 * 1024 };
@@ -13,6 +14,7 @@ enum { MAP_BYTES = 64 * 1024 * 1024 };
 struct queue_role {
 	struct role_ctx *role;
 	struct queue *queue;
+	struct admin *admin;
 	struct listener **listeners;
 	size_t listeners_count;
 	uid_t smtp_uid;
@@ -50,6 +52,14 @@ on_accept(void *arg, int fd, const struct peer *peer)
 		return;
 	}
 	spool_server_add(r->queue->spool, fd);
+}
+
+static void
+on_admin(void *arg, int fd, const struct peer *peer)
+{
+	struct queue_role *r = arg;
+
+	admin_accept(r->admin, fd, peer);
 }
 
 static enum err
@@ -117,10 +127,12 @@ queue_start(struct role_ctx *c)
 			log_z("reason", text));
 		return e;
 	}
+	r->admin = admin_new(r->queue);
 	r->listeners = xcalloc(count + 1, sizeof(struct listener *));
 	for (size_t i = 0; i < count; i++)
-		r->listeners[r->listeners_count++] =
-			listener_new(role_loop(c), from[i].fd, on_accept, r);
+		r->listeners[r->listeners_count++] = listener_new(role_loop(c), from[i].fd,
+			str_eq(str_of(from[i].protocol), STR("queue-admin")) ? on_admin : on_accept,
+			r);
 	return ERR_OK;
 }
 
@@ -165,6 +177,7 @@ queue_role_stop(struct role_ctx *c)
 	for (size_t i = 0; i < r->listeners_count; i++)
 		listener_free(r->listeners[i]);
 	r->listeners_count = 0;
+	admin_free(r->admin);
 	queue_stop(r->queue, all_stopped, r);
 }
 

@@ -1,5 +1,7 @@
 noinst_LIBRARIES += delivery/queue/libqueue.a
 delivery_queue_libqueue_a_SOURCES = \
+	delivery/queue/admin.c delivery/queue/admin.h \
+	delivery/queue/admin_list.c delivery/queue/admin_impl.h \
 	delivery/queue/attempt.c \
 	delivery/queue/client.c delivery/queue/client.h \
 	delivery/queue/dsn.c delivery/queue/dsn.h \
@@ -9,7 +11,8 @@ delivery_queue_libqueue_a_SOURCES = \
 	delivery/queue/reply.c delivery/queue/reply.h \
 	delivery/queue/report.c delivery/queue/report.h \
 	delivery/queue/retry.c delivery/queue/retry.h \
-	delivery/queue/state.c delivery/queue/state.h
+	delivery/queue/state.c delivery/queue/state.h \
+	delivery/queue/stored.c delivery/queue/stored.h
 LIBQUEUE = delivery/queue/libqueue.a
 
 pkglibexec_PROGRAMS += delivery/queue/postroom-queue
@@ -18,11 +21,15 @@ delivery_queue_postroom_queue_LDADD = $(LIBQUEUE) $(LIBSPOOL) $(LIBMAIL) $(LIBAU
 
 check_PROGRAMS += tests/unit/test_queue
 tests_unit_test_queue_SOURCES = tests/unit/test_queue.c
-tests_unit_test_queue_LDADD = $(LIBQUEUE) $(LIBMAIL) $(LIBEVENT) $(LMDB_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_queue_LDADD = $(LIBQUEUE) $(LIBSPOOL) $(LIBMAIL) $(LIBAUTHCLIENT) $(LIBEVENT) $(LMDB_LIBS) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_queue_flow
-tests_unit_test_queue_flow_SOURCES = tests/unit/test_queue_flow.c
+tests_unit_test_queue_flow_SOURCES = tests/unit/test_queue_flow.c tests/unit/queue_case.h
 tests_unit_test_queue_flow_LDADD = $(LIBQUEUE) $(LIBSPOOL) $(LIBMAIL) $(LIBAUTHCLIENT) $(LMDB_LIBS) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_queue_admin
+tests_unit_test_queue_admin_SOURCES = tests/unit/test_queue_admin.c tests/unit/queue_case.h
+tests_unit_test_queue_admin_LDADD = $(LIBQUEUE) $(LIBSPOOL) $(LIBMAIL) $(LIBAUTHCLIENT) $(LMDB_LIBS) $(CMOCKA_LIBS)
 
 FUZZ_TARGETS += tests/fuzz/fuzz_queue_record
 tests_fuzz_fuzz_queue_record_SOURCES = tests/fuzz/fuzz_queue_record.c

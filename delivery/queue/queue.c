@@ -77,14 +77,15 @@ heap_push(struct queue *q, struct message *m)
 }
 
 static struct message *
-heap_pop(struct queue *q)
+heap_remove(struct queue *q, uint32_t i)
 {
-	struct message *m = q->heap[0];
+	struct message *m = q->heap[i];
 
 	q->heap_count--;
-	if (q->heap_count != 0) {
-		heap_set(q, 0, q->heap[q->heap_count]);
-		heap_down(q, 0);
+	if (q->heap_count != i) {
+		heap_set(q, i, q->heap[q->heap_count]);
+		heap_up(q, i);
+		heap_down(q, i);
 	}
 	return m;
 }
@@ -121,7 +122,7 @@ on_timer(struct loop_timer *t)
 	int64_t now = clock_wall_ms();
 
 	while (q->heap_count != 0 && q->heap[0]->next_ms <= now)
-		make_ready(q, heap_pop(q));
+		make_ready(q, heap_remove(q, 0));
 	watch_heap(q);
 }
 
@@ -188,7 +189,7 @@ void
 queue_reschedule(struct queue *q, struct message *m, int64_t next_ms)
 {
 	m->next_ms = next_ms;
-	if (next_ms <= clock_wall_ms()) {
+	if (m->urgent || next_ms <= clock_wall_ms()) {
 		make_ready(q, m);
 		return;
 	}
@@ -196,6 +197,63 @@ queue_reschedule(struct queue *q, struct message *m, int64_t next_ms)
 	heap_push(q, m);
 	if (m->heap_index == 0)
 		watch_heap(q);
+}
+
+/* Changes by hand. */
+
+enum err
+queue_take(struct queue *q, struct message *m)
+{
+	switch (m->state) {
+	case MESSAGE_ACTIVE:
+	case MESSAGE_TAKEN:
+		return ERR_BUSY;
+	case MESSAGE_WAITING:
+		(void)heap_remove(q, m->heap_index);
+		break;
+	case MESSAGE_READY:
+		list_remove(&m->link);
+		break;
+	case MESSAGE_HELD:
+		break;
+	}
+	m->state = MESSAGE_TAKEN;
+	return ERR_OK;
+}
+
+void
+queue_give_back(struct queue *q, struct message *m, bool held)
+{
+	if (held)
+		m->state = MESSAGE_HELD;
+	else
+		queue_reschedule(q, m, m->next_ms);
+}
+
+void
+queue_hurry(struct queue *q, struct message *m)
+{
+	m->urgent = true;
+	queue_reschedule(q, m, 0);
+}
+
+size_t
+queue_flush(struct queue *q)
+{
+	size_t n = q->heap_count;
+
+	LIST_FOREACH (l, &q->ready) {
+		CONTAINER_OF(l, struct message, link)->urgent = true;
+		n++;
+	}
+	while (q->heap_count != 0) {
+		struct message *m = q->heap[--q->heap_count];
+		m->urgent = true;
+		m->next_ms = 0;
+		make_ready(q, m);
+	}
+	loop_timer_stop(&q->timer);
+	return n;
 }
 
 /* Records of finished messages: after the files' removal is on the disk, in one transaction. */
@@ -340,7 +398,9 @@ load_record(void *arg, struct str id, struct str bytes)
 		spool_remove(q->spool, id);
 		finished_add(q, id);
 	} else {
-		(void)queue_add(q, id, true, e == ERR_OK ? record_next_ms(&r) : 0);
+		struct message *m = queue_add(q, id, true, e == ERR_OK ? record_next_ms(&r) : 0);
+		if (m != NULL && e == ERR_OK && r.held && queue_take(q, m) == ERR_OK)
+			queue_give_back(q, m, true);
 	}
 	arena_free(a);
 }

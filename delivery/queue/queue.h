@@ -29,6 +29,8 @@ enum message_state {
 	MESSAGE_WAITING, /* in the heap until next_ms */
 	MESSAGE_READY,	 /* in the ready list */
 	MESSAGE_ACTIVE,	 /* an attempt works on it */
+	MESSAGE_TAKEN,	 /* admin.c changes its record */
+	MESSAGE_HELD,	 /* until somebody releases it */
 };
 
 struct message {
@@ -37,6 +39,7 @@ struct message {
 	char id[SPOOL_NAME_LEN + 1];
 	enum message_state state;
 	bool recorded; /* queue.mdb has a record */
+	bool urgent;   /* the next attempt is for all that waits, due or not */
 	uint16_t lost; /* connections lost in a row: for a short wait */
 	uint32_t heap_index;
 	int64_t next_ms;
@@ -79,6 +82,23 @@ queue_stop(struct queue *q, void (*fn)(void *arg), void *arg);
 /* After queue_stop's fn. Frees the pool, too. */
 void
 queue_close(struct queue *q);
+
+/* Try everything that waits now, but for what is held. Returns how many messages that are. */
+size_t
+queue_flush(struct queue *q);
+
+/* For admin.c: who changes a record takes its message out of the schedule first, so that no attempt
+ * has another record of it in memory. Ends with one of the two below, or queue_finish. */
+
+/* ERR_BUSY: it is being delivered, or somebody else has it; soon it will not be so. */
+MUST_USE enum err
+queue_take(struct queue *q, struct message *m);
+/* Back to where it would be: held, or waiting for its time. */
+void
+queue_give_back(struct queue *q, struct message *m, bool held);
+/* An attempt as soon as there is room, for all its recipients that wait. */
+void
+queue_hurry(struct queue *q, struct message *m);
 
 /* For attempt.c and report.c. */
 

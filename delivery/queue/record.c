@@ -8,7 +8,9 @@
 
 #include "core/base/codec.h"
 
-enum { RECORD_VERSION = 1, ORIG_MIN_SIZE = 15, RCPT_MIN_SIZE = 23 };
+/* Version 1 knew no RECORD_HELD; otherwise they are the same. */
+enum { RECORD_VERSION = 2, ORIG_MIN_SIZE = 15, RCPT_MIN_SIZE = 23 };
+enum { RECORD_DONE = 1, RECORD_HELD = 2 };
 
 static void
 put(struct buf *b, uint64_t v, size_t n)
@@ -34,7 +36,7 @@ record_encode(const struct record *r, struct buf *out)
 
 	buf_addz(out, "QREC");
 	put(out, RECORD_VERSION, 1);
-	put(out, r->done ? 1 : 0, 1);
+	put(out, (r->done ? RECORD_DONE : 0U) | (r->held ? RECORD_HELD : 0U), 1);
 	put_str(out, r->id);
 	put_str(out, r->sender);
 	put_str(out, r->sid);
@@ -142,7 +144,7 @@ get_rcpt(struct str *in, struct arena *a, uint32_t origs_count, struct record_rc
 static enum err
 get_head(struct str *in, struct arena *a, struct record *out)
 {
-	uint64_t version = 0, done = 0, received = 0, flags = 0;
+	uint64_t version = 0, how = 0, received = 0, flags = 0;
 	enum err e;
 
 	if (!str_starts(*in, STR("QREC")))
@@ -150,8 +152,10 @@ get_head(struct str *in, struct arena *a, struct record *out)
 	*in = str_from(*in, 4);
 	e = get(in, 1, &version);
 	if (e == ERR_OK)
-		e = get(in, 1, &done);
-	if (e == ERR_OK && (version != RECORD_VERSION || done > 1))
+		e = get(in, 1, &how);
+	if (e == ERR_OK && (version < 1 || version > RECORD_VERSION))
+		e = ERR_CORRUPT;
+	if (e == ERR_OK && how > (version == 1 ? RECORD_DONE : RECORD_DONE | RECORD_HELD))
 		e = ERR_CORRUPT;
 	if (e == ERR_OK)
 		e = get_str(in, a, &out->id);
@@ -165,7 +169,8 @@ get_head(struct str *in, struct arena *a, struct record *out)
 		e = get(in, 8, &out->size);
 	if (e == ERR_OK)
 		e = get(in, 4, &flags);
-	out->done = done == 1;
+	out->done = (how & RECORD_DONE) != 0;
+	out->held = (how & RECORD_HELD) != 0;
 	out->received_ms = (int64_t)received;
 	out->flags = (unsigned)flags;
 	return e;

@@ -39,6 +39,7 @@ struct record {
 	int64_t received_ms;
 	uint64_t size;
 	unsigned flags; /* enum spool_flag */
+	bool held;	/* by hand: no attempts until it is released */
 	bool done;	/* nothing is left to do: only the slot's file may still be there */
 	struct record_orig *origs;
 	uint32_t origs_count;

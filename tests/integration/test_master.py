@@ -36,7 +36,7 @@ def test_every_role_gets_its_sockets(folder):
             "imap": ["handover", "handover"],
             "lmtp": ["lmtp", "lmtp"],
             "smtp": ["submission"],
-            "queue": ["slots"],
+            "queue": ["queue-admin", "slots"],
         }
         # each imap worker has one of its own
         assert len(set(re.findall(r"role=imap pid=(\d+) ev=tiny\.listener", log))) == 2
@@ -51,6 +51,7 @@ def test_owners_and_modes(folder):
         for name, owner, mode in (
                 (".", "root", 0o750), ("gate", "root", 0o750), ("auth", "root", 0o660),
                 ("auth-userdb", "root", 0o660), ("directory", "root", 0o660), ("auth-admin", "root", 0o600),
+                ("queue-admin", "root", 0o600),
                 ("lmtp", "root", 0o660), ("slots", "postroom-smtp", 0o600),
                 ("gate/auth", "postroom-gate", 0o600), ("gate/imap.0", "postroom-gate", 0o600)):
             st = os.stat(m.runtime / name)
