@@ -1,5 +1,6 @@
 """postroom-relay against servers that behave, and servers that do not: each stage hangs, hangs up, floods or
 talks nonsense, and queue hears one clear word for each recipient."""
+import hashlib
 import re
 import socket
 import ssl
@@ -9,7 +10,7 @@ import time
 import pytest
 
 from harness.certs import Certs
-from harness.dns import Dns, free_port
+from harness.dns import Dns, SignedZone, free_port
 from harness.relay import Endless, Peer, Relay
 
 pytestmark = pytest.mark.waits
@@ -280,3 +281,67 @@ def test_mx(tmp_path):
         done = r.job("other.example.com", TEXT, ["x@other.example.com"])
         assert (done.end.how, done.end.status) == ("temp", "4.4.3"), done.text
         d.start()
+
+
+def hash_of(cert, what):
+    der = ["openssl", "x509", "-in", str(cert), "-outform", "DER"]
+    if what == "key":
+        pem = subprocess.run(["openssl", "x509", "-in", str(cert), "-pubkey", "-noout"], capture_output=True).stdout
+        data = subprocess.run(["openssl", "pkey", "-pubin", "-outform", "DER"], input=pem, capture_output=True).stdout
+    else:
+        data = subprocess.run(der, capture_output=True).stdout
+    return hashlib.sha256(data).hexdigest()
+
+
+def test_dane(tmp_path, certs):
+    """RFC 7672: right and wrong records, unusable ones, authorities, unsigned and forged zones."""
+    port = free_port()
+    cert, key = certs.issue("dane", "right.example.com", "DNS:ta.example.com")
+    chain = tmp_path / "chain.pem"  # an authority must be in the chain that the server shows
+    chain.write_bytes(cert.read_bytes() + certs.ca.read_bytes())
+    tls = server_tls(chain, key)
+    right, wrong, ca = hash_of(cert, "key"), "00" * 32, hash_of(certs.ca, "cert")
+    tlsa = {"right": [f"3 1 1 {right}"], "wrong": [f"3 1 1 {wrong}"], "both": [f"3 1 1 {wrong}", f"3 1 1 {right}"],
+            "unusable": [f"1 1 1 {right}", "3 1 9 00"], "plain": [f"3 1 1 {right}"], "without": [],
+            "clear": [f"1 1 1 {right}"], "named": [f"2 0 1 {ca}"], "ta": [f"2 0 1 {ca}"]}
+    where = {"plain": "127.0.0.2", "clear": "127.0.0.2", "without": "127.0.0.2"}
+    records = ["alias.example.com. 60 IN CNAME right.example.com.", "cname.example.com. 60 IN MX 10 alias.example.com.",
+               "ca.example.com. 60 IN MX 10 right-ca.example.com.", "right-ca.example.com. 60 IN A 127.0.0.1",
+               f"_{port}._tcp.right-ca.example.com. 60 IN TLSA 2 0 1 {ca}"]
+    for name, data in tlsa.items():
+        records += [f"{name}.example.com. 60 IN A {where.get(name, '127.0.0.1')}"]
+        records += [f"_{port}._tcp.{name}.example.com. 60 IN TLSA {d}" for d in data]
+    # the name that DANE-TA compares: the server's, or the domain's
+    signed = SignedZone(tmp_path / "zones", "example.com", records)
+    forged = SignedZone(tmp_path / "zones", "example.net", [
+        "forged.example.net. 60 IN A 127.0.0.2", f"_{port}._tcp.forged.example.net. 60 IN TLSA 3 1 1 {right}"])
+    forged.break_signatures_of("TLSA")
+    plain = ["unsigned.example.org. 60 IN A 127.0.0.2", f"_{port}._tcp.unsigned.example.org. 60 IN TLSA 3 1 1 {wrong}"]
+    anchors = tmp_path / "anchors"
+    anchors.write_text(f"{signed.anchor}\n{forged.anchor}\n")
+    with Dns(tmp_path / "dns", plain, signed=[signed, forged]) as d, \
+            Peer(address=("127.0.0.1", port), ehlo=["STARTTLS"], tls=tls), \
+            Peer(address=("127.0.0.2", port), ehlo=[]) as clear, \
+            Relay(tmp_path / "r", f'dns_servers = {{ "{d.server}" }}\ndns_trust_anchor = "{anchors}"\n' +
+                  FAST % f'port = {port} idle_timeout = 0s tls = dane addresses = {{ "ipv4" }}' +
+                  'tls_policy "without.example.com" { tls = dane-only }\n') as r:
+        def job(domain):
+            done = r.job(domain, TEXT, ["x@" + domain])
+            assert done.end.how in ("ok", "temp"), done.text
+            return (done.end.how, done.end.tls.split(" ")[-1] if done.end.how == "ok" else done.end.status, done.text)
+        for name in ("right", "both", "cname", "ta"):
+            assert job(f"{name}.example.com")[:2] == ("ok", "dane"), name
+        assert job("wrong.example.com")[:2] == ("temp", "4.7.5")
+        how, check, text = job("unusable.example.com")
+        assert how == "ok" and check.startswith("TLS_"), text  # encrypted, not judged
+        # records oblige, even unusable ones
+        assert job("plain.example.com")[:2] == ("temp", "4.7.4")
+        assert job("clear.example.com")[:2] == ("temp", "4.7.4")
+        assert job("without.example.com")[:2] == ("temp", "4.7.5")
+        assert job("ca.example.com")[:2] == ("temp", "4.7.5")  # right authority, another name
+        assert job("named.example.com")[:2] == ("temp", "4.7.5")
+        assert clear.messages == []
+        assert job("forged.example.net")[:2] == ("temp", "4.7.5")
+        assert clear.messages == []
+        # without DNSSEC records bind nobody
+        assert job("unsigned.example.org")[:2] == ("ok", "")
