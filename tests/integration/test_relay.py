@@ -9,8 +9,11 @@ import time
 
 import pytest
 
-from harness.certs import Certs
+from harness.authd import Authd
 from harness.dns import Dns, SignedZone, free_port
+from harness.exim import Exim
+from harness.instance import directory_section
+from harness.postfix import Postfix
 from harness.relay import Endless, Peer, Relay
 
 pytestmark = pytest.mark.waits
@@ -20,11 +23,6 @@ mail_timeout = 300ms rcpt_timeout = 300ms data_timeout = 300ms body_timeout = 30
 quit_timeout = 300ms %s }
 """
 TEXT = b"Subject: hi\r\n\r\nhello\r\n.dot\r\n"
-
-
-@pytest.fixture(scope="module")
-def certs(tmp_path_factory):
-    return Certs(tmp_path_factory.mktemp("certs"))
 
 
 def server_tls(cert, key):
@@ -345,3 +343,59 @@ def test_dane(tmp_path, certs):
         assert clear.messages == []
         # without DNSSEC records bind nobody
         assert job("unsigned.example.org")[:2] == ("ok", "")
+
+
+# ---- real servers ----
+
+@pytest.fixture(scope="module")
+def auth(work, slapd):
+    with Authd(work / "relay-auth", directory_section(slapd)) as a:
+        a.path("auth").chmod(0o666)
+        yield a
+
+
+def smarthost(port, certs, tmp_path, mechanisms):
+    secret = tmp_path / "secret"
+    secret.write_text("secret-anna.berg\n")
+    secret.chmod(0o600)
+    return (f'outbound {{ tls_ca = "{certs.ca}" }}\nrelay "host" {{ host = "[localhost]:{port}" tls = verify '
+            f'username = "anna.berg@example.org" password = "{secret}" sasl_mechanisms = {{ {mechanisms} }} }}')
+
+
+LONG = b"Subject: gr\xc3\xbc\xc3\x9fe\r\n\r\n" + b".\r\n..\r\nline \xc3\xa4\r\n" * 20000
+
+
+def test_postfix(tmp_path, work, auth, certs):
+    socket_path = auth.path("auth")
+    with Postfix(work / "relay-postfix", {
+            "smtpd_sasl_type": "dovecot", "smtpd_sasl_path": f"unix:{socket_path}", "smtpd_sasl_auth_enable": "yes",
+            "smtpd_tls_auth_only": "yes", "smtpd_tls_security_level": "may", "smtpd_tls_cert_file": certs.cert,
+            "smtpd_tls_key_file": certs.key, "smtpd_relay_restrictions": "permit_sasl_authenticated, reject",
+            "smtpd_recipient_restrictions": "check_recipient_access inline:{{bad@example.net = 550 5.1.1 no such user}}",
+            "default_transport": "discard:", "smtputf8_enable": "yes"}) as p, \
+            Relay(tmp_path / "r", smarthost(p.port, certs, tmp_path, '"PLAIN", "LOGIN"')) as r:
+        done = r.job("", LONG, ["a@example.net", "bad@example.net", "c@example.net"], "flags=1", "dsn", "times=2",
+                     section="host")
+        assert [e.how for e in done.ends] == ["ok", "ok"], done.text + p.log_text()
+        assert [done.rcpts[i].code for i in range(3)] == [250, 550, 250] and done.rcpts[0].passed
+        assert done.end.tls.endswith("verified")
+        p.wait_log("to=<a@example.net>", "to=<c@example.net>", "status=sent")
+        log = p.log_text()
+        assert "sasl_method=PLAIN, sasl_username=anna.berg@example.org" in log
+        # one connection for both, and no syntax that Postfix complains about
+        assert log.count(" connect from ") == 2 and "improper command" not in log  # the first: is it there?
+        assert set(re.findall(r"lost connection after (\S+)", log)) <= {"CONNECT"}
+        # 8-bit, with an address beyond ASCII
+        done = r.job("", LONG, ["j\u00fcrgen@example.net"], "flags=3", section="host")
+        assert done.rcpts[0].code == 250, done.text
+
+
+def test_exim(tmp_path, work, auth, certs):
+    with Exim(work / "relay-exim", certs, auth.path("auth"), mechanisms=("LOGIN",)) as e, \
+            Relay(tmp_path / "r", smarthost(e.port, certs, tmp_path, '"LOGIN", "PLAIN"')) as r:
+        done = r.job("", LONG, ["a@example.net", "b@example.net"], "flags=1", section="host")
+        assert done.end.how == "ok" and {x.code for x in done.rcpts.values()} == {250}, done.text + e.log_text()
+        assert done.end.tls.endswith("verified")
+        assert "A=login:anna.berg@example.org" in e.log_text() or "anna.berg" in e.log_text()
+        body = next((work / "relay-exim/spool/input").rglob("*-D")).read_bytes()
+        assert b"..\nline \xc3\xa4\n.\n..\n" in body and body.count(b"line ") == 20000
