@@ -36,7 +36,9 @@ enum {
 };
 
 enum relay_flag {
-	RELAY_8BIT = 1 << 0,	 /* the message has octets above 127, or was BODY=8BITMIME */
+	/* The message has octets above 127, or was BODY=8BITMIME. Neither this nor RELAY_SMTPUTF8
+	 * fails a message that is 7-bit all the same: the octets are looked at as they leave. */
+	RELAY_8BIT = 1 << 0,
 	RELAY_SMTPUTF8 = 1 << 1, /* header or an address needs SMTPUTF8 */
 	RELAY_BINARY = 1 << 2,	 /* BODY=BINARYMIME: lines mean nothing, only BDAT can carry it */
 };
@@ -75,7 +77,8 @@ struct relay_request {
 	size_t rcpts_count; /* 1 to RELAY_RCPTS_MAX */
 };
 
-/* One recipient's result. code 2xx: the next hop took it. 4xx: later; 5xx: never. */
+/* One recipient's result. code 2xx: the next hop took it. 4xx: later (452 4.5.3 beside others that
+ * were taken: the server takes no more at once, so try that one soon); 5xx: never. */
 struct relay_result {
 	uint64_t id;
 	uint32_t index;	    /* in rcpts */

@@ -14,6 +14,7 @@
 #include "core/base/xalloc.h"
 #include "core/sasl/bearer.h"
 #include "core/sasl/exchange.h"
+#include "core/sasl/login.h"
 
 static const struct str mechanisms[] = { STR("PLAIN"), STR("LOGIN"), STR("SCRAM-SHA-256"),
 	STR("SCRAM-SHA-1"), STR("EXTERNAL"), STR("OAUTHBEARER"), STR("XOAUTH2") };
@@ -437,6 +438,81 @@ test_a_refused_token(void **state UNUSED)
 	sasl_exchange_free(s);
 }
 
+/* ---- our own client against our own server ---- */
+
+/* The whole exchange. server_knows: the password behind SCRAM's stored keys. */
+static enum err
+login_run(const char *mechanism, const char *typed, const char *server_knows, bool *complete_out)
+{
+	const struct sasl_login_options o = { .service = "smtp",
+		.host = "mx.example.net",
+		.user = STR("anna"),
+		.password = str_of(typed) };
+	struct sasl_exchange *s = begin(mechanism, "smtp", STR_EMPTY);
+	struct sasl_login *l = NULL;
+	struct scram c;
+	struct str response, challenge = STR_EMPTY;
+	const char *chosen = "";
+	enum err server, client;
+
+	scram_prepare(&c, strcmp(mechanism, "SCRAM-SHA-256") == 0, server_knows, 4096);
+	const struct sasl_keys keys = { .salt = STR("saltsaltsaltsalt"),
+		.stored_key = str_n(c.stored_key, c.size),
+		.server_key = str_n(c.server_key, c.size),
+		.iterations = 4096 };
+
+	assert_int_equal(sasl_login_new(&o, &l), ERR_OK);
+	assert_int_equal(sasl_login_start(l, mechanism, &chosen, &response), ERR_OK);
+	assert_string_equal(chosen, mechanism);
+	client = ERR_OK;
+	server = sasl_exchange_step(s, response, &challenge);
+	for (int i = 0; i < 6 && client == ERR_OK && server != ERR_OK; i++) {
+		if (server == ERR_BUSY)
+			server = sasl_exchange_keys(s, &keys, &challenge);
+		if (server != ERR_AGAIN)
+			break;
+		client = sasl_login_step(l, challenge, &response);
+		if (client == ERR_OK)
+			server = sasl_exchange_step(s, response, &challenge);
+	}
+	*complete_out = sasl_login_complete(l);
+	if (server == ERR_OK) {
+		assert_true(str_eq(sasl_exchange_claim(s)->name, STR("anna")));
+		assert_int_equal(sasl_exchange_claim(s)->authzid.n, 0);
+	}
+	sasl_login_free(l);
+	sasl_exchange_free(s);
+	return server;
+}
+
+static void
+test_login_as_client(void **state UNUSED)
+{
+	static const char *const all[] = { "PLAIN", "LOGIN", "SCRAM-SHA-256", "SCRAM-SHA-1" };
+	struct sasl_login *l = NULL;
+	struct str response;
+	const char *chosen;
+	bool complete;
+
+	assert_int_equal(sasl_login_setup(), ERR_OK);
+	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+		assert_int_equal(login_run(all[i], "pass word", "pass word", &complete), ERR_OK);
+		assert_true(complete);
+	}
+	/* one that does not know the password cannot make us believe that it does */
+	assert_int_equal(login_run("SCRAM-SHA-256", "other", "pass word", &complete), ERR_DENIED);
+	assert_false(complete);
+	const struct sasl_login_options o = {
+		.service = "smtp", .host = "x", .user = STR("u"), .password = STR("p")
+	};
+
+	assert_int_equal(sasl_login_new(&o, &l), ERR_OK);
+	assert_int_equal(sasl_login_start(l, "NTLM ANONYMOUS", &chosen, &response), ERR_NOTFOUND);
+	sasl_login_free(l);
+	sasl_login_free(NULL);
+	sasl_login_teardown();
+}
+
 int
 main(void)
 {
@@ -451,6 +527,7 @@ main(void)
 		cmocka_unit_test(test_external),
 		cmocka_unit_test(test_tokens),
 		cmocka_unit_test(test_a_refused_token),
+		cmocka_unit_test(test_login_as_client),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }
