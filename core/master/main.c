@@ -80,6 +80,27 @@ run(const struct command *c, const struct command_args *a)
 	return c->fn(a);
 }
 
+/* `mailq [--json]`, a link to us, is `postroom queue list`. */
+static bool
+is_mailq(const char *path)
+{
+	struct str name = str_of(path);
+	size_t slash = str_rchr(name, '/');
+
+	return str_eq(slash < name.n ? str_from(name, slash + 1) : name, STR("mailq"));
+}
+
+static int
+mailq(struct command_args *a, int argc, char **argv)
+{
+	static char list[] = "list";
+
+	a->argc = argc;
+	a->argv = argv;
+	argv[0] = list;
+	return run(find(STR("queue")), a);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -91,6 +112,8 @@ main(int argc, char **argv)
 		(void)fprintf(stderr, "postroom: --config needs a file\n");
 		return EXIT_USAGE;
 	}
+	if (argc > 0 && is_mailq(argv[0]))
+		return mailq(&a, argc, argv);
 	if (argc < 2) {
 		print_help(stderr);
 		return EXIT_USAGE;

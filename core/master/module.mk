@@ -18,3 +18,12 @@ core_master_postroom_SOURCES = \
 	core/master/system.c core/master/system.h \
 	core/master/trial.c core/master/trial.h
 core_master_postroom_LDADD = $(LIBPASSWD) $(LIBAUTHCLIENT) $(LIBROLE) $(LIBSTORE_ALL)
+
+# mailq, where no other mail server has one.
+install-exec-hook:
+	$(MKDIR_P) '$(DESTDIR)$(bindir)'
+	test -e '$(DESTDIR)$(bindir)/mailq' || test -h '$(DESTDIR)$(bindir)/mailq' || \
+		ln -s '$(sbindir)/postroom' '$(DESTDIR)$(bindir)/mailq'
+uninstall-hook:
+	if test "`readlink '$(DESTDIR)$(bindir)/mailq'`" = '$(sbindir)/postroom'; then \
+		rm -f '$(DESTDIR)$(bindir)/mailq'; fi

@@ -128,6 +128,17 @@ def i_stopped(work, slapd, certs):
     return Instance(work / "queue-stopped", slapd, certs)
 
 
+def test_mailq_is_another_name(i, tmp_path):
+    link = tmp_path / "mailq"
+    link.symlink_to(next(p for p in i.build.glob("**/postroom") if p.is_file()))
+    done = subprocess.run([link, "--config", i.conf], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "The queue is empty.\n")
+    done = subprocess.run([link, "--config", i.conf, "--json"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "")
+    done = subprocess.run([link, "-v"], capture_output=True, text=True)
+    assert done.returncode == 2 and "usage: postroom queue list" in done.stderr
+
+
 def test_no_server(i_stopped):
     done = i_stopped.command("queue", "list", check=False)
     assert done.returncode == 75 and "is the server running" in done.stderr
