@@ -25,6 +25,7 @@ imap_libimap_a_SOURCES = \
 	imap/session/names.c imap/session/names.h \
 	imap/session/mark.h \
 	imap/session/notify.c imap/session/notify.h \
+	imap/session/notify_entries.c \
 	imap/session/notify_look.c \
 	imap/session/objectid.c imap/session/objectid.h \
 	imap/session/rows.c imap/session/rows.h \

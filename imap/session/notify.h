@@ -106,6 +106,11 @@ MUST_USE enum err
 notify_look(struct imap_session *s, struct notify *n, enum look_how how);
 void
 notify_look_end(struct notify *n);
+/* Takes over what the annotations of m, or with NULL of the account, are now; tell: "* METADATA
+ * "Sent" /private/comment" of those that changed. ERR_LIMIT: more than is watched. */
+MUST_USE enum err
+notify_entries(struct imap_session *s, struct txn *t, struct known_mailbox *k,
+	const struct mailbox_info *m, bool tell);
 /* By id; NULL. */
 struct known_mailbox *
 known_find(struct notify *n, uint32_t id);

@@ -8,13 +8,12 @@
 
 #include "core/base/clock.h"
 #include "core/base/xalloc.h"
-#include "core/store/metadata.h"
 #include "imap/session/listing.h"
 #include "imap/session/names.h"
 #include "imap/session/notify.h"
 
 enum { PHASE_GONE, PHASE_MAILBOXES, PHASE_SUBSCRIBED, PHASE_SERVER, PHASE_DONE };
-enum { DIGEST = 8, OUTER_MAX = 2048 };
+enum { OUTER_MAX = 2048 };
 
 struct look {
 	enum look_how how;
@@ -297,114 +296,6 @@ look_at_all_known(struct look *l)
 	return e;
 }
 
-/* ---- annotations ---- */
-
-static uint64_t
-digest(struct str value)
-{
-	uint64_t h = 0x9e3779b97f4a7c15u ^ value.n, word;
-	size_t at = 0;
-
-	for (; at < value.n; at += sizeof word) {
-		size_t n = value.n - at < sizeof word ? value.n - at : sizeof word;
-
-		word = 0;
-		memcpy(&word, value.p + at, n);
-		h = (h ^ word) * 0xff51afd7ed558ccdu;
-		h ^= h >> 32;
-	}
-	return h;
-}
-
-static enum err
-add_entry(void *arg, struct str name, struct str value)
-{
-	struct buf *b = arg;
-	uint64_t d = digest(value);
-
-	buf_add(b, name);
-	buf_addc(b, '\n');
-	buf_add(b, str_n(&d, sizeof d));
-	return ERR_OK;
-}
-
-/* The first entry of a list, with its digest; false at the end. */
-static bool
-next_entry(struct str *list, struct str *name_out, struct str *digest_out)
-{
-	size_t n = str_chr(*list, '\n');
-
-	if (n + 1 + DIGEST > list->n)
-		return false;
-	*name_out = str_sub(*list, 0, n);
-	*digest_out = str_sub(*list, n + 1, DIGEST);
-	*list = str_from(*list, n + 1 + DIGEST);
-	return true;
-}
-
-static void
-say_entry(const struct look *l, struct str mailbox, struct str entry, bool *first)
-{
-	struct buf *out = session_out(l->s);
-
-	if (*first) {
-		buf_addz(out, "* METADATA ");
-		if (mailbox.n != 0)
-			session_write_mailbox(l->s, out, mailbox);
-		else
-			buf_addz(out, "\"\"");
-	}
-	*first = false;
-	buf_addc(out, ' ');
-	buf_add(out, entry);
-}
-
-/* Both are in order: those in one alone, or with another digest. */
-static void
-say_entries(const struct look *l, struct str mailbox, struct str old, struct str now)
-{
-	struct str a, b, digest_a = STR_EMPTY, digest_b = STR_EMPTY;
-	bool first = true, has_a = next_entry(&old, &a, &digest_a);
-	bool has_b = next_entry(&now, &b, &digest_b);
-
-	while (has_a || has_b) {
-		int order = !has_a ? 1 : !has_b ? -1 : str_cmp(a, b);
-
-		if (order != 0 || !str_eq(digest_a, digest_b))
-			say_entry(l, mailbox, order <= 0 ? a : b, &first);
-		if (order <= 0)
-			has_a = next_entry(&old, &a, &digest_a);
-		if (order >= 0)
-			has_b = next_entry(&now, &b, &digest_b);
-	}
-	if (!first)
-		buf_addz(session_out(l->s), "\r\n");
-}
-
-static enum err
-look_at_entries(const struct look *l, struct known_mailbox *k, struct str mailbox, bool tell)
-{
-	struct buf now;
-
-	buf_init(&now, NOTIFY_ENTRIES_BYTES_MAX);
-	enum err e = metadata_walk(l->t, k->id, STR_EMPTY, add_entry, &now);
-	struct str old = str_n(k->entries, k->entries_len), found = buf_str(&now);
-
-	if (e == ERR_OK)
-		e = buf_check(&now);
-	if (e == ERR_OK && !str_eq(old, found)) {
-		if (tell)
-			say_entries(l, mailbox, old, found);
-		free(k->entries);
-		k->entries = found.n != 0 ? xmalloc(found.n) : NULL;
-		k->entries_len = found.n;
-		if (found.n != 0)
-			memcpy(k->entries, found.p, found.n);
-	}
-	buf_fini(&now);
-	return e;
-}
-
 /* ---- one mailbox ---- */
 
 static enum err
@@ -462,7 +353,7 @@ look_at_mailbox(void *arg, const struct mailbox_info *m)
 	if (e == ERR_OK)
 		e = look_at_messages(l, k, m, created, events);
 	if (e == ERR_OK && (l->n->events & EVENT_MAILBOX_METADATA) != 0)
-		e = look_at_entries(l, k, m->name, tells(l, m->name, EVENT_MAILBOX_METADATA));
+		e = notify_entries(l->s, l->t, k, m, tells(l, m->name, EVENT_MAILBOX_METADATA));
 	return e == ERR_OK ? go_on(l) : e;
 }
 
@@ -567,8 +458,7 @@ look_at_server(struct look *l)
 	/* the account's own entries are set with the empty name */
 	for (struct str rest = buf_str(&l->n->own), own; str_cut(rest, '\n', &own, &rest);)
 		tell = tell && own.n != 0;
-	l->n->server.id = METADATA_ACCOUNT;
-	return look_at_entries(l, &l->n->server, STR_EMPTY, tell);
+	return notify_entries(l->s, l->t, &l->n->server, NULL, tell);
 }
 
 static enum err

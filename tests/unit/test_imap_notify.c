@@ -590,6 +590,12 @@ annotations(void **state)
 	EXPECT(d, "OK", "SETMETADATA Sent (/private/b \"two\")");
 	EXPECT(d, "OK", "SETMETADATA INBOX (/private/b \"two\")");
 	QUIET(c);
+	EXPECT(d, "OK", "SETMETADATA INBOX (/private/z NIL)");
+	QUIET(c);
+	/* RFC 6154 4 */
+	EXPECT(c, "OK", "NOTIFY SET (personal (MailboxMetadataChange ServerMetadataChange))");
+	EXPECT(d, "OK", "SETMETADATA Sent (/private/specialuse NIL /private/t \"T\")");
+	HEARD(c, "* METADATA \"Sent\" /private/specialuse /private/t\r\n");
 	EXPECT(d, "OK", "SETMETADATA \"\" (/private/x \"y\")");
 	HEARD(c, "* METADATA \"\" /private/x\r\n");
 	FORGET(c);
