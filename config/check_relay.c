@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 
 #include "config/rows.h"
+#include "core/base/cidr.h"
 #include "core/base/xalloc.h"
 
 struct checking {
@@ -73,6 +74,12 @@ settings_check_relay(const struct settings *s, struct buf *err_out)
 		complain(&c, "outbound.tls_min_version must be 1.2 or 1.3");
 	check_source(o->source_ipv4, AF_INET, "source_ipv4", &c);
 	check_source(o->source_ipv6, AF_INET6, "source_ipv6", &c);
+	for (size_t i = 0; i < o->refused_networks.n; i++) {
+		struct cidr net;
+		if (cidr_parse(o->refused_networks.v[i], &net) != ERR_OK)
+			complain(&c, "outbound.refused_networks: \"%.*s\" is no network",
+				STR_FMT(o->refused_networks.v[i]));
+	}
 	for (size_t i = 0; i < o->addresses.n; i++)
 		if (!str_eq(o->addresses.v[i], STR("ipv4")) &&
 			!str_eq(o->addresses.v[i], STR("ipv6")))

@@ -3,7 +3,7 @@ config_libconfig_a_SOURCES = \
 	config/check.c config/check_backends.c config/check_relay.c config/convert.c config/rows.c config/rows.h config/print.c config/pack.c \
 	config/grammar.c config/grammar.h config/scan.c config/scan.h \
 	config/schema.c \
-	config/settings.c config/settings.h config/table.h config/table_backends.h config/table_directory.h config/table_imap.h config/table_smtp.h
+	config/settings.c config/settings.h config/table.h config/table_backends.h config/table_directory.h config/table_imap.h config/table_relay.h config/table_smtp.h
 LIBCONFIG = config/libconfig.a
 
 noinst_PROGRAMS += config/manual

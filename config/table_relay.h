@@ -10,6 +10,9 @@
 		"Kinds of addresses that are tried, the first one first: ipv6, ipv4")              \
 	X(source_ipv4, STRING, "", 0, 15, ROLE_RELAY, "Address of ours that connections come from; empty: the system decides") \
 	X(source_ipv6, STRING, "", 0, 45, ROLE_RELAY, "The same for IPv6")                         \
+	X(refused_networks, LIST,                                                                  \
+		"0.0.0.0/8 127.0.0.0/8 169.254.0.0/16 224.0.0.0/4 ::/128 ::1/128 fe80::/10 ff00::/8", 0, 256, ROLE_RELAY, \
+		"Addresses here are not believed when the DNS gives them as a domain's servers; hosts that the settings name may have them") \
 	X(tries_max, INT, 10, 1, 100, ROLE_RELAY,                                                  \
 		"Addresses of a domain that are tried before it waits for its next turn")          \
 	X(reuse_max, INT, 100, 1, 100000, ROLE_RELAY, "Messages over one connection")              \

@@ -69,7 +69,8 @@ struct relay_request {
 	enum relay_ret ret;
 	struct str envid; /* xtext as received; empty: none */
 	/* Where to: "example.net" (its MX, else its address), "example.net:2525" (the same at
-	 * another port), "[mx.example.net]", "[192.0.2.7]:2525", "[2001:db8::1]" (no MX). May be
+	 * another port), "[mx.example.net]", "[192.0.2.7]:2525", "[2001:db8::1]" (no MX). Names in
+	 * ASCII (A-labels). May be
 	 * empty where section names a `relay` section with a host of its own. */
 	struct str route;
 	struct str section; /* a `relay "…"` section; empty: none */

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "core/base/cidr.h"
 #include "core/base/log.h"
 #include "core/base/xalloc.h"
 #include "core/event/ipc.h"
@@ -334,6 +335,19 @@ host_name(const struct job *j)
 	return j->hosts[j->at_host - 1].name;
 }
 
+/* A domain of somebody else's must not lead us to servers that trust this machine. */
+static bool
+refused(const struct job *j, const char *address)
+{
+	const struct str_list *l = &j->s->outbound.refused_networks;
+	struct cidr net;
+
+	for (size_t i = 0; j->route.mx && i < l->n; i++)
+		if (cidr_parse(l->v[i], &net) == ERR_OK && cidr_contains(&net, str_of(address)))
+			return true;
+	return false;
+}
+
 static void
 next_address(struct job *j)
 {
@@ -351,6 +365,13 @@ next_address(struct job *j)
 		else
 			give_up(j);
 		return;
+	}
+	while (j->at_address < p->n && refused(j, p->v[j->at_address].text)) {
+		answer_set(&j->last, 550, "5.4.4",
+			"the DNS names an address that no mail server may have");
+		(void)snprintf(j->host, sizeof j->host, "%s", host_name(j));
+		(void)snprintf(j->address, sizeof j->address, "%s", p->v[j->at_address].text);
+		j->at_address++;
 	}
 	if (j->at_address >= p->n) {
 		next_host(j);

@@ -249,6 +249,8 @@ def test_mx(tmp_path):
         "a.example.com. 1 IN A 127.0.0.1", "b.example.com. 1 IN A 127.0.0.2", "c.example.com. 1 IN A 127.0.0.3",
         "nobody.example.com. 1 IN A 127.0.0.9", "plain.example.com. 1 IN A 127.0.0.2", "empty.example.com. 1 IN TXT x",
         "six.example.com. 1 IN AAAA ::1", "six.example.com. 1 IN A 127.0.0.1",
+        "lies.example.com. 1 IN MX 1 lies.example.com.", "lies.example.com. 1 IN A 127.0.0.66",
+        "partly.example.com. 1 IN MX 1 lies.example.com.", "partly.example.com. 1 IN MX 2 a.example.com.",
         "alias.example.com. 1 IN MX 10 cname.example.com.", "cname.example.com. 1 IN CNAME a.example.com.",
     ]
     with Dns(tmp_path / "dns", records, zones=("example.com", "example.org")) as d, \
@@ -256,7 +258,8 @@ def test_mx(tmp_path):
             Peer(address=("127.0.0.2", port), name="b.example.com") as b, \
             Peer(address=("127.0.0.3", port), name="c.example.com") as c, \
             Relay(tmp_path / "r", f'dns_servers = {{ "{d.server}" }}\n' +
-                  FAST % f'port = {port} idle_timeout = 0s source_ipv4 = "127.0.0.4"') as r:
+                  FAST % f'port = {port} idle_timeout = 0s source_ipv4 = "127.0.0.4" '
+                  'refused_networks = { "127.0.0.66/32", "::1/128" }') as r:
         done = r.job("ordered.example.com", TEXT, ["x@ordered.example.com"])
         assert (done.end.how, done.end.host, done.end.address) == ("ok", "a.example.com", "127.0.0.1"), done.text
         assert a.connections[-1][0] == "127.0.0.4"
@@ -266,11 +269,12 @@ def test_mx(tmp_path):
         assert seen == {"a.example.com", "b.example.com"}
         assert r.job("plain.example.com", TEXT, ["x@plain.example.com"]).end.host == "plain.example.com"
         assert r.job("backup.example.com", TEXT, ["x@backup.example.com"]).end.host == "a.example.com"
-        assert r.job("six.example.com", TEXT, ["x@six.example.com"]).end.address == "127.0.0.1"  # ::1 refuses
+        assert r.job("six.example.com", TEXT, ["x@six.example.com"]).end.address == "127.0.0.1"  # ::1 is refused
         for domain, status in (("null.example.com", "5.1.10"), ("loop.example.com", "5.4.6"), ("missing.example.com", "5.1.2"),
-                               ("empty.example.com", "5.4.4")):
+                               ("empty.example.com", "5.4.4"), ("lies.example.com", "5.4.4")):
             done = r.job(domain, TEXT, ["x@" + domain])
             assert (done.end.how, done.end.status) == ("denied", status), (domain, done.text)
+        assert r.job("partly.example.com", TEXT, ["x@partly.example.com"]).end.host == "a.example.com"
         # a server that refuses for now: the next one is asked
         a.what["CONNECT"] = b"554 not today\r\n"
         assert r.job("ordered.example.com", TEXT, ["x@ordered.example.com"]).end.host == "b.example.com"
@@ -321,7 +325,7 @@ def test_dane(tmp_path, certs):
             Peer(address=("127.0.0.1", port), ehlo=["STARTTLS"], tls=tls), \
             Peer(address=("127.0.0.2", port), ehlo=[]) as clear, \
             Relay(tmp_path / "r", f'dns_servers = {{ "{d.server}" }}\ndns_trust_anchor = "{anchors}"\n' +
-                  FAST % f'port = {port} idle_timeout = 0s tls = dane addresses = {{ "ipv4" }}' +
+                  FAST % f'port = {port} idle_timeout = 0s tls = dane addresses = {{ "ipv4" }} refused_networks = {{ }}' +
                   'tls_policy "without.example.com" { tls = dane-only }\n') as r:
         def job(domain):
             done = r.job(domain, TEXT, ["x@" + domain])
