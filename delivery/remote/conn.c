@@ -15,7 +15,10 @@
 #include "core/sasl/login.h"
 #include "core/sasl/mechanism.h"
 
-enum { READ_BYTES = 32 * 1024, IN_MAX = 16 * 1024, LINGER_MS = 2000 };
+enum { READ_BYTES = 32 * 1024, IN_MAX = 16 * 1024, LINGER_MS = 2000, IDLE_MAX = 500 };
+
+/* Connections that wait for a message, in all pools. */
+static size_t idle_count;
 
 struct conn {
 	struct list link; /* in pool while it can be taken */
@@ -46,12 +49,20 @@ struct conn {
 static void
 pump(struct conn *c);
 
+static void
+out_of_pool(struct conn *c)
+{
+	if (!list_empty(&c->link))
+		idle_count--;
+	list_remove(&c->link);
+}
+
 void
 conn_free(struct conn *c)
 {
 	if (c == NULL)
 		return;
-	list_remove(&c->link);
+	out_of_pool(c);
 	loop_timer_stop(&c->timer);
 	connect_cancel(c->connecting);
 	if (c->stream != NULL)
@@ -253,12 +264,14 @@ message_done(struct conn *c)
 static bool
 rest(struct conn *c)
 {
-	if (c->messages >= c->o.reuse_max || c->o.idle_ms == 0) {
+	if (c->messages >= c->o.reuse_max || c->o.idle_ms == 0 ||
+		(list_empty(&c->link) && idle_count >= IDLE_MAX)) {
 		leave(c);
 		return false;
 	}
 	if (list_empty(&c->link)) {
 		list_push_back(c->pool, &c->link);
+		idle_count++;
 		loop_timer_start(&c->timer, c->o.idle_ms);
 	}
 	c->kept = true;
@@ -501,7 +514,7 @@ conn_take(struct list *pool, struct str key, const struct conn_message *m,
 		struct conn *c = CONTAINER_OF(l, struct conn, link);
 		if (!str_eq(str_of(c->key), key))
 			continue;
-		list_remove(&c->link);
+		out_of_pool(c);
 		loop_timer_stop(&c->timer);
 		c->message = *m;
 		c->user = user;

@@ -183,7 +183,7 @@ on_done(void *arg)
 
 	note_conn(j);
 	j->conn = NULL;
-	end(j, ERR_OK);
+	end(j, all_answered(j) ? ERR_OK : ERR_TEMP);
 }
 
 static void
@@ -217,6 +217,7 @@ on_failed(void *arg, const struct conn_failure *f)
 		j->at_address--;
 		next_address(j);
 	} else {
+		j->clear = false;
 		next_address(j);
 	}
 }

@@ -1,7 +1,8 @@
 /* A whole SMTP dialog with a server that says what the fuzzer wants. The first octets choose
  * options and message; the rest are replies, in pieces. Whatever comes: each recipient hears at
- * most one result; 2xx only after the end of data was written and while the RCPT stood accepted;
- * what is written is lines of our own verbs, and within DATA exactly one end of data. */
+ * most one result, and exactly one when the transaction ends by itself; 2xx only after the end of
+ * data was written and while the RCPT stood accepted; what is written is lines of our own verbs,
+ * and within DATA exactly one end of data. */
 #include <assert.h>
 #include <stdlib.h>
 
@@ -15,6 +16,7 @@ struct run {
 	bool heard[3];
 	bool ended; /* the end of the message is written */
 	bool intact;
+	bool begun;
 };
 
 static void
@@ -124,6 +126,11 @@ feed(struct dialog *d, struct run *r, struct str body)
 static void
 pump(struct dialog *d, struct run *r, const struct relay_request *req, struct str body, int *jobs)
 {
+	/* a transaction that is over has told everybody */
+	if (r->begun && !dialog_in_transaction(d)) {
+		assert(r->heard[0] && r->heard[1] && r->heard[2]);
+		r->begun = false;
+	}
 	switch (dialog_phase(d)) {
 	case DIALOG_TLS:
 		dialog_tls_done(d);
@@ -132,7 +139,7 @@ pump(struct dialog *d, struct run *r, const struct relay_request *req, struct st
 		check_commands(buf_str(dialog_output(d)));
 		buf_reset(dialog_output(d));
 		if ((*jobs)-- > 0) {
-			*r = (struct run){ .intact = r->intact };
+			*r = (struct run){ .intact = r->intact, .begun = true };
 			dialog_begin(d, req);
 		} else {
 			dialog_quit(d);

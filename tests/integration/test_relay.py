@@ -2,6 +2,7 @@
 talks nonsense, and queue hears one clear word for each recipient."""
 import hashlib
 import re
+import signal
 import socket
 import ssl
 import subprocess
@@ -14,7 +15,7 @@ from harness.dns import Dns, SignedZone, free_port
 from harness.exim import Exim
 from harness.instance import directory_section
 from harness.postfix import Postfix
-from harness.relay import Endless, Peer, Relay
+from harness.relay import Endless, Peer, Relay, parse
 
 pytestmark = pytest.mark.waits
 
@@ -203,6 +204,34 @@ relay "implicit" { tls = verify tls_implicit = yes }
             assert (done.end.how, done.end.status) == ("temp", "4.7.5") and "certificate" in done.end.text
             assert r.job(p.route, TEXT, ["a@x.net"]).end.how == "ok"
             assert r.job(p.route, TEXT, ["a@x.net"], section="encrypt").end.how == "ok"
+
+
+def test_in_clear_only_where_tls_failed(tmp_path, certs):
+    """The next address of the same server gets its own chance of TLS."""
+    port = free_port()
+    with Dns(tmp_path / "dns", ["two.example.com. 60 IN A 127.0.0.1", "two.example.com. 60 IN A 127.0.0.2"],
+             zones=("example.com",)) as d, \
+            Peer(address=("127.0.0.1", port), ehlo=["STARTTLS"], tls=ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER),
+                 what={"MAIL": b"421 4.3.2 not now\r\n"}), \
+            Peer(address=("127.0.0.2", port), ehlo=["STARTTLS"], tls=server_tls(certs.cert, certs.key)), \
+            Relay(tmp_path / "r", f'dns_servers = {{ "{d.server}" }}\n' +
+                  FAST % f'port = {port} idle_timeout = 0s refused_networks = {{ }} addresses = {{ "ipv4" }}') as r:
+        for _ in range(6):
+            done = r.job("two.example.com", TEXT, ["x@example.com"])
+            assert (done.end.how, done.end.address) == ("ok", "127.0.0.2") and done.end.tls, done.text
+
+
+def test_stop_waits_for_jobs_and_reload_keeps_them(tmp_path):
+    with Peer(what={"DATA": lambda line: time.sleep(1) or b"354 go\r\n"}) as p:
+        with Relay(tmp_path / "r", 'outbound { connect_timeout = 5s }') as r:
+            job = r.start_job(p.route, TEXT, ["a@example.net"])
+            while not any(c.startswith(b"DATA") for c in p.commands):
+                time.sleep(0.02)
+            r.process.send_signal(signal.SIGHUP)
+            time.sleep(0.1)
+            r.process.send_signal(signal.SIGTERM)
+            done = parse(job.communicate(timeout=20)[0].decode())
+            assert done.end.how == "ok" and len(p.messages) == 1, done.text
 
 
 def test_smarthost_login(tmp_path, certs):
