@@ -385,6 +385,7 @@ settings_cross_check(const struct settings *s, struct buf *err_out)
 	check_networks(&s->auth.trusted_networks, "auth.trusted_networks", &c);
 	check_networks(&s->lmtp.networks, "lmtp.networks", &c);
 	check_narrow_networks(&s->smtp.relay_networks, "smtp.relay_networks", &c);
+	check_narrow_networks(&s->smtp.proxy_networks, "smtp.proxy_networks", &c);
 	if (s->smtp.postmaster.n > 0 && str_chr(s->smtp.postmaster, '@') == s->smtp.postmaster.n)
 		complain(&c, "smtp.postmaster must be an address such as help@example.org");
 	if (s->directories_count + settings_worker_sections(s) == 0)

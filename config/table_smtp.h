@@ -22,6 +22,8 @@
 		"Let users log in on listeners with protocol = smtp too, after STARTTLS")          \
 	X(relay_networks, LIST, "", 0, 256, ROLE_SMTP,                                             \
 		"Networks of our own programs and devices that may send through protocol = smtp without a login; none wider than /8 (IPv6: /32)") \
+	X(proxy_networks, LIST, "", 0, 256, ROLE_SMTP,                                             \
+		"Load balancers, whose connections begin with a PROXY header (version 1 or 2) that names the client; none wider than /8 (IPv6: /32)") \
 	X(postmaster, STRING, "", 0, 320, ROLE_SMTP,                                               \
 		"Address that reads mail to postmaster where the directory has no such address; protocol = smtp needs it") \
 	X(helo_fqdn, BOOL, 0, 0, 1, ROLE_SMTP,                                                     \

@@ -13,7 +13,7 @@
 #include "core/role/role.h"
 #include "delivery/smtp/server.h"
 
-enum { LOGINS_MAX = 5, SLOT_TIMEOUT_MS = 5000, FD_RESERVE = 512 };
+enum { LOGINS_MAX = 5, SLOT_TIMEOUT_MS = 5000, PROXY_TIMEOUT_MS = 5000, FD_RESERVE = 512 };
 
 struct door {
 	struct smtp_role *role;
@@ -31,7 +31,7 @@ struct smtp_role {
 	struct smtp_server *server;
 	struct door *doors;
 	size_t doors_count;
-	struct cidr *relay_networks;
+	struct cidr *relay_networks, *proxy_networks;
 	char hostname[256];
 };
 
@@ -144,6 +144,9 @@ options_of(const struct smtp_role *r, const struct settings *s)
 			.user_recipients = (unsigned)s->smtp.user_recipients_per_minute },
 		.relay_networks = r->relay_networks,
 		.relay_networks_count = s->smtp.relay_networks.n,
+		.proxy_networks = r->proxy_networks,
+		.proxy_networks_count = s->smtp.proxy_networks.n,
+		.proxy_timeout_ms = PROXY_TIMEOUT_MS,
 		.command_timeout_ms = s->smtp.command_timeout,
 		.data_timeout_ms = s->smtp.data_timeout,
 		.login_timeout_ms = s->smtp.login_timeout,
@@ -211,6 +214,8 @@ smtp_start(struct role_ctx *c)
 	enum err e;
 
 	e = read_networks(&s->smtp.relay_networks, &r->relay_networks);
+	if (e == ERR_OK)
+		e = read_networks(&s->smtp.proxy_networks, &r->proxy_networks);
 	if (e != ERR_OK)
 		return e;
 	o = options_of(r, s);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "core/base/xalloc.h"
+#include "delivery/smtp/proxy.h"
 #include "delivery/smtp/session.h"
 
 static const struct smtp_policy policies[] = {
@@ -36,6 +37,26 @@ smtp_policy_find(struct str protocol, enum listen_tls tls)
 	return NULL;
 }
 
+/* A connection of a load balancer before it said whose it is. */
+struct unnamed {
+	struct list link;
+	struct smtp_server *server;
+	const struct smtp_policy *policy;
+	struct proxy_wait *wait;
+};
+
+static void
+drop_unnamed(struct smtp_server *v)
+{
+	LIST_FOREACH (l, &v->unnamed) {
+		struct unnamed *u = CONTAINER_OF(l, struct unnamed, link);
+		proxy_wait_cancel(u->wait);
+		list_remove(&u->link);
+		free(u);
+		v->count--;
+	}
+}
+
 static void
 on_stopped(struct loop_task *t)
 {
@@ -52,6 +73,7 @@ smtp_server_new(const struct smtp_options *o, const struct smtp_peers *peers)
 	v->o = *o;
 	v->peers = *peers;
 	list_init(&v->sessions);
+	list_init(&v->unnamed);
 	hmap_init(&v->addresses);
 	v->rates = rates_new(peers->loop, o->counts);
 	buf_init(&v->scratch, 256 * 1024);
@@ -66,6 +88,7 @@ smtp_server_free(struct smtp_server *v)
 {
 	v->room = NULL;
 	v->stopping = false;
+	drop_unnamed(v);
 	LIST_FOREACH (l, &v->sessions)
 		session_free(CONTAINER_OF(l, struct smtp_session, link));
 	loop_task_cancel(&v->stopped_task);
@@ -156,13 +179,19 @@ turn_away(int fd, const struct peer *peer, const struct smtp_policy *policy, enu
 		log_z("reason", smtp_reply_row(r)->reason));
 }
 
+static bool
+in_networks(const struct cidr *networks, size_t n, const char *addr)
+{
+	for (size_t i = 0; i < n; i++)
+		if (cidr_contains(&networks[i], str_of(addr)))
+			return true;
+	return false;
+}
+
 bool
 server_is_named(const struct smtp_server *v, const struct smtp_policy *policy, const char *addr)
 {
-	for (size_t i = 0; policy->mx && i < v->o.relay_networks_count; i++)
-		if (cidr_contains(&v->o.relay_networks[i], str_of(addr)))
-			return true;
-	return false;
+	return policy->mx && in_networks(v->o.relay_networks, v->o.relay_networks_count, addr);
 }
 
 /* REPLY_OK, or why the client's address may not connect now. */
@@ -182,8 +211,8 @@ too_fast(struct smtp_server *v, const struct peer *peer, const struct smtp_polic
 	return REPLY_OK;
 }
 
-void
-smtp_server_accept(
+static void
+accept_client(
 	struct smtp_server *v, int fd, const struct peer *peer, const struct smtp_policy *policy)
 {
 	enum smtp_reply fast = too_fast(v, peer, policy);
@@ -205,16 +234,57 @@ smtp_server_accept(
 	session_start(v, fd, peer, policy)->address = a;
 }
 
-void
-server_session_gone(struct smtp_server *v, struct smtp_session *s)
+static void
+one_less(struct smtp_server *v)
 {
-	list_remove(&s->link);
 	v->count--;
-	address_leave(v, s->address);
 	if (v->stopping && v->count == 0)
 		loop_task_queue(&v->stopped_task);
 	else if (v->room != NULL && v->count + 1 == v->o.connections_max)
 		v->room(v->room_arg);
+}
+
+void
+server_session_gone(struct smtp_server *v, struct smtp_session *s)
+{
+	list_remove(&s->link);
+	address_leave(v, s->address);
+	one_less(v);
+}
+
+static void
+on_proxy(void *arg, int fd, const struct peer *peer, const char *why)
+{
+	struct unnamed *u = arg;
+	struct smtp_server *v = u->server;
+
+	list_remove(&u->link);
+	if (fd >= 0)
+		accept_client(v, fd, peer, u->policy);
+	else
+		log_event(LVL_WARN, "smtp.connect", log_z("peer", peer->addr), log_z("res", "deny"),
+			log_z("reason", why));
+	free(u);
+	one_less(v);
+}
+
+void
+smtp_server_accept(
+	struct smtp_server *v, int fd, const struct peer *peer, const struct smtp_policy *policy)
+{
+	struct unnamed *u;
+
+	if (v->stopping ||
+		!in_networks(v->o.proxy_networks, v->o.proxy_networks_count, peer->addr)) {
+		accept_client(v, fd, peer, policy);
+		return;
+	}
+	u = xcalloc(1, sizeof(*u));
+	u->server = v;
+	u->policy = policy;
+	list_push_back(&v->unnamed, &u->link);
+	v->count++;
+	u->wait = proxy_wait_new(v->peers.loop, fd, peer, v->o.proxy_timeout_ms, on_proxy, u);
 }
 
 void
@@ -223,6 +293,7 @@ smtp_server_stop(struct smtp_server *v, void (*done)(void *arg), void *arg)
 	v->stopping = true;
 	v->stopped = done;
 	v->stopped_arg = arg;
+	drop_unnamed(v);
 	LIST_FOREACH (l, &v->sessions)
 		session_stop(CONTAINER_OF(l, struct smtp_session, link));
 	if (v->count == 0)

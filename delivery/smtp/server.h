@@ -61,6 +61,9 @@ struct smtp_options {
 	struct str postmaster; /* for "postmaster" where the directory has none; "": 550 */
 	const struct cidr *relay_networks; /* may use an mx listener as users do */
 	size_t relay_networks_count;
+	const struct cidr *proxy_networks; /* connections begin with a PROXY header (proxy.h) */
+	size_t proxy_networks_count;
+	int64_t proxy_timeout_ms; /* … within this */
 	int64_t command_timeout_ms, data_timeout_ms, login_timeout_ms;
 	int64_t slot_timeout_ms; /* wait for a slot before 452 */
 };

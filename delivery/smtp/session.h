@@ -113,6 +113,7 @@ struct smtp_server {
 	struct smtp_options o;
 	struct smtp_peers peers;
 	struct list sessions;
+	struct list unnamed; /* connections that owe their PROXY header; they count */
 	unsigned count;
 	struct hmap addresses;
 	struct rates *rates;

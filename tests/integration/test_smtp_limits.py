@@ -1,6 +1,8 @@
 """Limits per minute and the checks of other servers' behaviour, over all workers, as they are set
 by default; floods and slow senders."""
 import socket
+import ssl
+import subprocess
 import time
 
 import pytest
@@ -40,6 +42,63 @@ def far(i):
     c = Raw(i, port=i.mx_port)
     c.command("EHLO far.example.net")
     return c
+
+
+@pytest.fixture(scope="module")
+def balanced(work, slapd, certs):
+    port, = free_ports(1)
+    i = Instance(work / "balanced", slapd, certs, settings=f"""
+smtp {{
+	postmaster = "{ANNA}"
+	proxy_networks = {{ "127.0.0.0/8" }}
+}}
+listen "mx" {{ protocol = smtp address = {{ "127.0.0.1:{port}" }} tls = starttls }}
+""")
+    i.mx_port = port
+    i.start()
+    yield i
+    i.stop()
+
+
+@pytest.mark.parametrize("version,family,client", [
+    (1, "TCP4", "203.0.113.9"), (1, "TCP6", "2001:db8::9"), (2, "AF_INET", "203.0.113.9")])
+def test_swaks_behind_a_balancer(balanced, version, family, client):
+    start = len(balanced.log_text())
+    done = subprocess.run(
+        ["swaks", "--server", "127.0.0.1", "--port", str(balanced.mx_port), "--ehlo",
+         "far.example.net", "--tls", "--from", FAR, "--to", BEN, "--proxy-version", str(version),
+         "--proxy-family", family, "--proxy-source", client, "--proxy-source-port", "4711",
+         "--proxy-dest", client, "--proxy-dest-port", "25"],
+        capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    balanced.wait_log(rf"ev=smtp\.connect .*peer={client} ", start=start)
+
+
+def test_handshake_right_behind_the_header(balanced):
+    """Balancers send the header and the first of TLS in one piece."""
+    into, out = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = balanced.certs.context().wrap_bio(into, out, server_hostname="localhost")
+    with pytest.raises(ssl.SSLWantReadError):
+        tls.do_handshake()
+    with socket.create_connection(("127.0.0.1", balanced.submissions_port), timeout=10) as s:
+        s.sendall(b"PROXY TCP4 203.0.113.9 192.0.2.1 4711 465\r\n" + out.read())
+        greeting = None
+        while not greeting:
+            into.write(s.recv(65536))
+            try:
+                if not tls.version():
+                    tls.do_handshake()
+                    s.sendall(out.read())
+                greeting = tls.read(1000)
+            except ssl.SSLWantReadError:
+                s.sendall(out.read())
+        assert greeting.startswith(b"220 ")
+
+
+def test_no_header_no_greeting(balanced):
+    with Raw(balanced, port=balanced.mx_port, greet=False) as c:
+        c.send("EHLO far.example.net\r\n")
+        assert c.closed()
 
 
 def test_early_talker(mx):

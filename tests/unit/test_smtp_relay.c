@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "core/base/xalloc.h"
+#include "delivery/smtp/proxy.h"
 #include "delivery/smtp/rates.h"
 #include "tests/unit/smtp_fakes.h"
 
@@ -586,6 +587,140 @@ test_rates(void **state)
 	assert_string_equal(place, "192.0.2.7");
 }
 
+#define V2 "\r\n\r\n\0\r\nQUIT\n"
+
+static void
+test_proxy_headers(void **state)
+{
+	static const struct {
+		struct str in;
+		enum err err;
+		const char *addr; /* "": the balancer itself */
+		uint16_t port, local_port;
+	} table[] = {
+		{ STR("PROXY TCP4 203.0.113.9 192.0.2.1 4711 25\r\n"), ERR_OK, "203.0.113.9", 4711,
+			25 },
+		{ STR("PROXY TCP6 2001:DB8:0::9 ::1 65535 0\r\n"), ERR_OK, "2001:db8::9", 65535,
+			0 },
+		{ STR("PROXY UNKNOWN\r\n"), ERR_OK, "", 0, 0 },
+		{ STR("PROXY UNKNOWN a b c d e f\r\n"), ERR_OK, "", 0, 0 },
+		{ STR("PROXY TCP4 203.0.113.9 192.0.2.1 4711 65536\r\n"), ERR_SYNTAX, "", 0, 0 },
+		{ STR("PROXY TCP4 2001:db8::9 192.0.2.1 4711 25\r\n"), ERR_SYNTAX, "", 0, 0 },
+		{ STR("PROXY TCP4 203.0.113.9 192.0.2.1 4711 25 x\r\n"), ERR_SYNTAX, "", 0, 0 },
+		{ STR("PROXY TCP4 203.0.113.9 192.0.2.1 4711\r\n"), ERR_SYNTAX, "", 0, 0 },
+		{ STR("PROXY TCP4 203.0.113.9\0 192.0.2.1 4711 25\r\n"), ERR_SYNTAX, "", 0, 0 },
+		{ STR("PROXY UDP4 203.0.113.9 192.0.2.1 4711 25\r\n"), ERR_SYNTAX, "", 0, 0 },
+		{ STR("PROXY \r\n"), ERR_SYNTAX, "", 0, 0 },
+		{ STR("EHLO far.else.org\r\n"), ERR_SYNTAX, "", 0, 0 },
+		{ STR(V2 "\x21\x11\0\x0c\xcb\0\x71\x09\xc0\0\x02\x01\x12\x67\0\x19"), ERR_OK,
+			"203.0.113.9", 4711, 25 },
+		{ STR(V2 "\x21\x11\0\x0f\xcb\0\x71\x09\xc0\0\x02\x01\x12\x67\0\x19tlv"), ERR_OK,
+			"203.0.113.9", 4711, 25 },
+		{ STR(V2 "\x21\x21\0\x24\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x09"
+			 "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\x12\x67\0\x19"),
+			ERR_OK, "2001:db8::9", 4711, 25 },
+		{ STR(V2 "\x20\0\0\0"), ERR_OK, "", 0, 0 },
+		{ STR(V2 "\x21\x31\0\x02uu"), ERR_OK, "", 0, 0 },
+		{ STR(V2 "\x21\x11\0\x08\xcb\0\x71\x09\xc0\0\x02\x01"), ERR_SYNTAX, "", 0, 0 },
+		{ STR(V2 "\x31\x11\0\0"), ERR_SYNTAX, "", 0, 0 },
+		{ STR(V2 "\x22\x11\0\0"), ERR_SYNTAX, "", 0, 0 },
+		{ STR(V2 "\x21\x11\xff\xff"), ERR_SYNTAX, "", 0, 0 },
+	};
+	char longest[200];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		struct proxy_header h;
+		size_t used = 0;
+		enum err e = proxy_parse(table[i].in, &h, &used);
+		if (e != table[i].err)
+			fail_msg("%zu: %d", i, e);
+		for (size_t n = 0; e == ERR_OK && n < table[i].in.n; n++)
+			assert_int_equal(
+				proxy_parse(str_sub(table[i].in, 0, n), &h, &used), ERR_AGAIN);
+		e = proxy_parse(table[i].in, &h, &used);
+		if (e != ERR_OK)
+			continue;
+		assert_int_equal(used, table[i].in.n);
+		assert_int_equal(h.own, table[i].addr[0] == '\0');
+		assert_string_equal(h.own ? "" : h.addr, table[i].addr);
+		assert_int_equal(h.port, table[i].port);
+		assert_int_equal(h.local_port, table[i].local_port);
+	}
+	memset(longest, 'x', sizeof(longest));
+	memcpy(longest, "PROXY TCP4 ", 11);
+	for (size_t n = 0; n <= sizeof(longest); n++) {
+		struct proxy_header h;
+		size_t used;
+		assert_int_equal(proxy_parse(str_n(longest, n), &h, &used),
+			n < 107 ? ERR_AGAIN : ERR_SYNTAX);
+	}
+}
+
+static void
+balanced(struct smtp_options *o)
+{
+	static const struct cidr balancer = { .addr = { 10, 0, 0, 1 }, .bits = 32 };
+
+	slow(o);
+	o->proxy_networks = &balancer;
+	o->proxy_networks_count = 1;
+	o->proxy_timeout_ms = 50;
+	o->connections_max = 10;
+	o->relay_networks_count = 0;
+}
+
+static void
+test_proxy_sessions(void **state)
+{
+	static const char far[] = "PROXY TCP4 203.0.113.9 192.0.2.1 4711 25\r\n";
+	static const char other[] = "PROXY TCP4 203.0.113.8 192.0.2.1 4711 25\r\n";
+
+	(void)state;
+	fakes_start(balanced);
+	for (size_t i = 0; i < 3; i++) { /* at once, in pieces, and with the client's first words */
+		buf_reset(&fakes.output);
+		fakes_connect_mx("10.0.0.1");
+		fakes_send(str_of(far), i == 1 ? 7 : 0);
+		fakes_run(30);
+		fakes_send(STR("HELO c\r\n" ONE "DATA\r\n" TEXT ".\r\nQUIT\r\n"), 0);
+		fakes_run(20);
+		expect("220 250 250 250 354 250 221", "behind the balancer");
+		assert_true(str_find(buf_str(&fakes.body), STR("from c ([203.0.113.9])")) <
+			    fakes.body.n);
+	}
+	buf_reset(&fakes.output);
+	fakes_connect_mx("10.0.0.1");
+	fakes_send(str_of(far), 0);
+	fakes_run(20);
+	expect("421", "the client's limit, not the balancer's");
+	buf_reset(&fakes.output);
+	fakes_connect_mx("10.0.0.1");
+	fakes_send(str_of(other), 0);
+	fakes_send(STR("QUIT\r\n"), 0);
+	fakes_run(20);
+	expect("220 221", "another client");
+	buf_reset(&fakes.output);
+	fakes_connect_mx("10.0.0.1");
+	fakes_send(STR("EHLO c\r\n"), 0);
+	fakes_run(20);
+	expect("", "no header, no talk");
+	fakes_connect_mx("10.0.0.1");
+	fakes_send(STR("PROXY TCP4"), 0);
+	fakes_run(100);
+	expect("", "half a header, and silence");
+	assert_int_equal(smtp_server_count(fakes.server), 0);
+	buf_reset(&fakes.output);
+	fakes_connect_mx("203.0.113.7");
+	fakes_send(str_of(far), 0);
+	expect("220 500", "from elsewhere it is no command");
+	fakes_stop();
+	fakes_start(balanced);
+	fakes_connect_mx("10.0.0.1");
+	fakes_run(5);
+	fakes_stop(); /* the end comes first */
+}
+
 int
 main(void)
 {
@@ -605,6 +740,8 @@ main(void)
 		cmocka_unit_test(test_rates_of_addresses),
 		cmocka_unit_test(test_rates_of_errors),
 		cmocka_unit_test(test_rates_of_users),
+		cmocka_unit_test(test_proxy_headers),
+		cmocka_unit_test(test_proxy_sessions),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
