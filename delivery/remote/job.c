@@ -414,7 +414,10 @@ next_host(struct job *j)
 	bool dane = (j->plan.level == LEVEL_DANE || j->plan.level == LEVEL_DANE_ONLY) &&
 		    j->hosts_secure;
 
-	if (j->at_host >= j->hosts_count) {
+	/* hosts whose names lead nowhere cost time too */
+	if (j->at_host >= (size_t)j->s->outbound.tries_max && j->at_host < j->hosts_count)
+		j->permanent = false;
+	if (j->at_host >= j->hosts_count || j->at_host >= (size_t)j->s->outbound.tries_max) {
 		give_up(j);
 		return;
 	}

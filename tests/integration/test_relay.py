@@ -15,7 +15,7 @@ from harness.dns import Dns, SignedZone, free_port
 from harness.exim import Exim
 from harness.instance import directory_section
 from harness.postfix import Postfix
-from harness.relay import Endless, Peer, Relay, parse
+from harness.relay import Endless, Peer, Relay, Trickle, parse
 
 pytestmark = pytest.mark.waits
 
@@ -106,6 +106,27 @@ def test_hostile(relay, stage, how):
             assert done.end.address == "127.0.0.1"
         # nobody is offered the message again behind queue's back
         assert len(p.messages) <= 1
+
+
+def test_trickle(relay):
+    """A deadline is for the whole reply: a word now and then does not move it."""
+    with Peer(what={"EHLO": Trickle(b"250-x\r\n", 0.05)}) as p:
+        before = time.monotonic()
+        done = relay.job(p.route, TEXT, ["a@example.net"])
+        assert done.end.how == "temp" and "EHLO" in done.end.text and time.monotonic() - before < 3, done.text
+
+
+def test_many_hosts_that_lead_nowhere(tmp_path):
+    records = [f"many.example.com. 60 IN MX {i} h{i}.example.com." for i in range(60)]
+    with Dns(tmp_path / "dns", records, zones=("example.com",)) as d, \
+            Relay(tmp_path / "r", f'dns_servers = {{ "{d.server}" }}\n' + FAST % "tries_max = 5") as r:
+        done = r.job("many.example.com", TEXT, ["x@many.example.com"])
+        assert (done.end.how, done.end.host) == ("temp", "h4.example.com"), done.text
+    records = records[:3]
+    with Dns(tmp_path / "dns2", records, zones=("example.com",)) as d, \
+            Relay(tmp_path / "r2", f'dns_servers = {{ "{d.server}" }}\n' + FAST % "") as r:
+        done = r.job("many.example.com", TEXT, ["x@many.example.com"])
+        assert (done.end.how, done.end.status) == ("denied", "5.4.4"), done.text
 
 
 def test_no_answer_to_tls(relay):

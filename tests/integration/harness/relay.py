@@ -82,10 +82,6 @@ def parse(out):
     return done
 
 
-class Hang(Exception):
-    pass
-
-
 class _Session(socketserver.BaseRequestHandler):
     """what: {"EHLO": bytes, "RCPT": callable(line) -> bytes, "DATA": HANG, ".": CLOSE …}; default: 250."""
 
@@ -121,9 +117,9 @@ class _Session(socketserver.BaseRequestHandler):
             raise EOFError
         if what == Peer.CLOSE:
             raise EOFError
-        if isinstance(what, Endless):
-            while True:
-                self.sock.sendall(what.bytes)
+        while isinstance(what, Endless):
+            self.sock.sendall(what.bytes)
+            time.sleep(what.pause)
         self.sock.sendall(what)
         return what
 
@@ -193,8 +189,11 @@ class _Session(socketserver.BaseRequestHandler):
 
 
 class Endless:
-    def __init__(self, data):
-        self.bytes = data
+    def __init__(self, data, pause=0):
+        self.bytes, self.pause = data, pause
+
+
+Trickle = Endless
 
 
 class _Server(socketserver.ThreadingTCPServer):
