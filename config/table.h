@@ -171,6 +171,8 @@
 	X(retry_max, TIME, 14400000, 100, 864000000, ROLE_QUEUE, "Longest wait between tries")   \
 	X(lifetime, TIME, 432000000, 1000, 8640000000, ROLE_QUEUE,                               \
 		"A recipient that could not be reached for this long is returned to the sender") \
+	X(delay_notice, TIME, 14400000, 0, 8640000000, ROLE_QUEUE,                               \
+		"The sender hears once of a recipient that waits for so long; 0: never")         \
 	X(expansion_max, INT, 10000, 1, 1000000, ROLE_QUEUE, "Recipients after expansion")       \
 	X(reserve, SIZE, 104857600, 0, 1099511627776, ROLE_QUEUE,                                \
 		"Free disk space below which mail is answered 452")                              \

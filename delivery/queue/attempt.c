@@ -11,6 +11,7 @@
 #include "core/base/rand.h"
 #include "core/base/xalloc.h"
 #include "delivery/queue/queue.h"
+#include "delivery/queue/notice.h"
 #include "delivery/queue/report.h"
 #include "delivery/queue/retry.h"
 #include "delivery/queue/stored.h"
@@ -49,6 +50,7 @@ struct attempt {
 	bool dirty;
 	bool unseen; /* a put is on its way that nobody waits for */
 	struct report *report;
+	bool notice;			    /* report is about recipients that wait */
 	char report_id[SPOOL_NAME_LEN + 1]; /* to be taken in when its record is durable */
 	int64_t begin_ms;
 };
@@ -185,6 +187,7 @@ add_final(struct attempt *a, struct str address, uint32_t orig)
 	c = record_add_rcpt(&a->r, a->memory, address, orig);
 	if (c == NULL)
 		abort(); /* MEMORY_MAX is far above expansion_max addresses */
+	c->told = a->r.origs[orig].told;
 	return c;
 }
 
@@ -484,7 +487,7 @@ attempt_end(struct attempt *a)
 	struct message *m = a->m;
 
 	if (!a->r.done) {
-		queue_reschedule(q, m, record_next_ms(&a->r));
+		queue_reschedule(q, m, notice_next_ms(&a->r, &q->o, clock_wall_ms()));
 		attempt_free(a);
 		return;
 	}
@@ -556,7 +559,10 @@ reported(void *arg, enum err e, const struct record *report)
 		put_record(a, NULL, unreported_put, a);
 		return;
 	}
-	(void)mark_reported(a);
+	if (a->notice)
+		notice_mark(&a->r);
+	else
+		(void)mark_reported(a);
 	memcpy(a->report_id, report->id.p, SPOOL_NAME_LEN);
 	put_result(a, report);
 }
@@ -574,12 +580,16 @@ owes_report(const struct record *r)
 static void
 finish_step(struct attempt *a)
 {
-	if (!owes_report(&a->r)) {
+	bool failed = owes_report(&a->r);
+	int64_t now = clock_wall_ms();
+
+	a->notice = !failed && !a->q->stopping && notice_at_ms(&a->r, &a->q->o, now) <= now;
+	if (!failed && !a->notice) {
 		put_result(a, NULL);
 		return;
 	}
 	if (a->r.sender.n != 0) {
-		a->report = report_start(a->q, &a->r, a->sm, reported, a);
+		a->report = report_start(a->q, &a->r, a->sm, a->notice, reported, a);
 		return;
 	}
 	a->dirty = mark_reported(a) != 0 || a->dirty;

@@ -18,11 +18,13 @@ status_of(struct str reply)
 
 /* A status that says "for good", also when the last reply was "not now" and the time is over. */
 static void
-add_status(struct buf *out, struct str reply)
+add_status(struct buf *out, struct str reply, bool delayed)
 {
 	struct str s = status_of(reply);
 
-	if (s.p[0] == '4')
+	if (delayed)
+		buf_add(out, s.p[0] == '4' ? s : STR("4.0.0"));
+	else if (s.p[0] == '4')
 		buf_addz(out, "5.4.7");
 	else
 		buf_add(out, s);
@@ -36,14 +38,15 @@ add_head(const struct dsn *d, struct buf *out, bool eight_bit)
 	buf_addf(out,
 		"\r\nFrom: Mail Delivery System <postmaster@%.*s>\r\n"
 		"To: <%.*s>\r\n"
-		"Subject: Your message could not be delivered\r\n"
+		"Subject: %s\r\n"
 		"Message-ID: <%.*s@%.*s>\r\n"
 		"Auto-Submitted: auto-replied\r\n"
 		"MIME-Version: 1.0\r\n"
 		"Content-Type: multipart/report; report-type=delivery-status;\r\n"
 		"\tboundary=\"=_%.*s\"\r\n",
-		STR_FMT(d->hostname), STR_FMT(d->to), STR_FMT(d->report_qid), STR_FMT(d->hostname),
-		STR_FMT(d->report_qid));
+		STR_FMT(d->hostname), STR_FMT(d->to),
+		d->delayed ? "Your message is delayed" : "Your message could not be delivered",
+		STR_FMT(d->report_qid), STR_FMT(d->hostname), STR_FMT(d->report_qid));
 	if (eight_bit)
 		buf_addz(out, "Content-Transfer-Encoding: 8bit\r\n");
 	buf_addz(out, "\r\n");
@@ -59,18 +62,28 @@ static void
 add_text(const struct dsn *d, struct buf *out)
 {
 	add_part(d, out, "text/plain; charset=us-ascii");
-	buf_addf(out,
-		"\r\nThis is the mail system at %.*s.\r\n\r\n"
-		"Your message could not be delivered to the recipients below. It will not\r\n"
-		"be tried again. The reason stands behind each address; for help write to\r\n"
-		"postmaster and include this report.\r\n\r\n",
-		STR_FMT(d->hostname));
+	buf_addf(out, "\r\nThis is the mail system at %.*s.\r\n\r\n", STR_FMT(d->hostname));
+	if (d->delayed) {
+		buf_addz(out, "Your message has not been delivered to the recipients below yet. "
+			      "There is\r\n"
+			      "nothing that you need to do: it will be tried again, until\r\n");
+		date_format(out, d->until_ms / 1000, 0);
+		buf_addz(out, ". You hear of it if that fails.\r\n\r\n");
+	} else {
+		buf_addz(out, "Your message could not be delivered to the recipients below. It "
+			      "will not\r\n"
+			      "be tried again. The reason stands behind each address; for help "
+			      "write to\r\n"
+			      "postmaster and include this report.\r\n\r\n");
+	}
 	for (size_t i = 0; i < d->rcpts_count; i++) {
 		const struct dsn_rcpt *r = &d->rcpts[i];
 		buf_addf(out, "  <%.*s>", STR_FMT(r->orig));
 		if (!str_ieq(r->orig, r->address))
 			buf_addf(out, " (delivered to <%.*s>)", STR_FMT(r->address));
-		buf_addf(out, ":\r\n      %.*s\r\n", STR_FMT(r->reply));
+		if (r->reply.n != 0)
+			buf_addf(out, ":\r\n      %.*s", STR_FMT(r->reply));
+		buf_addz(out, "\r\n");
 	}
 	buf_addz(out, "\r\n");
 }
@@ -88,10 +101,17 @@ add_fields(const struct dsn *d, struct buf *out)
 		buf_addf(out,
 			"\r\nOriginal-Recipient: rfc822; %.*s\r\n"
 			"Final-Recipient: rfc822; %.*s\r\n"
-			"Action: failed\r\nStatus: ",
-			STR_FMT(r->orig), STR_FMT(r->address));
-		add_status(out, r->reply);
-		buf_addf(out, "\r\nDiagnostic-Code: smtp; %.*s\r\n", STR_FMT(r->reply));
+			"Action: %s\r\nStatus: ",
+			STR_FMT(r->orig), STR_FMT(r->address), d->delayed ? "delayed" : "failed");
+		add_status(out, r->reply, d->delayed);
+		buf_addz(out, "\r\n");
+		if (r->reply.n != 0)
+			buf_addf(out, "Diagnostic-Code: smtp; %.*s\r\n", STR_FMT(r->reply));
+		if (d->delayed) {
+			buf_addz(out, "Will-Retry-Until: ");
+			date_format(out, d->until_ms / 1000, 0);
+			buf_addz(out, "\r\n");
+		}
 	}
 	buf_addz(out, "\r\n");
 }

@@ -3,12 +3,13 @@
 
 #include "core/base/buf.h"
 
-/* The report that a message could not be delivered: multipart/report with a text for people, the
- * fields of RFC 3464, and the header of the message. Sent with an empty envelope sender. */
+/* The report that a message could not be delivered, or not yet: multipart/report with a text for
+ * people, the fields of RFC 3464, and the header of the message. Sent with an empty envelope
+ * sender. */
 struct dsn_rcpt {
 	struct str address; /* the final recipient */
 	struct str orig;    /* as the sender wrote it */
-	struct str reply;   /* "550 5.1.1 No such user here" */
+	struct str reply;   /* "550 5.1.1 No such user here"; empty: there was none yet */
 };
 
 struct dsn {
@@ -19,6 +20,8 @@ struct dsn {
 	int64_t now_ms;
 	int64_t received_ms;
 	struct str header; /* of the message, whole lines with CRLF; may be cut */
+	bool delayed;	   /* nothing has failed: they are tried until until_ms */
+	int64_t until_ms;
 	const struct dsn_rcpt *rcpts;
 	size_t rcpts_count;
 };

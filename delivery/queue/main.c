@@ -116,6 +116,7 @@ queue_start(struct role_ctx *c)
 		.retry_min_ms = s->queue.retry_min,
 		.retry_max_ms = s->queue.retry_max,
 		.lifetime_ms = s->queue.lifetime,
+		.delay_notice_ms = s->queue.delay_notice,
 		.expansion_max = (uint32_t)s->queue.expansion_max,
 		.reserve_bytes = (uint64_t)s->queue.reserve,
 		.slots_ahead = (unsigned)s->queue.slots_ahead,
@@ -146,6 +147,7 @@ queue_reload(struct role_ctx *c)
 	r->queue->o.retry_min_ms = s->queue.retry_min;
 	r->queue->o.retry_max_ms = s->queue.retry_max;
 	r->queue->o.lifetime_ms = s->queue.lifetime;
+	r->queue->o.delay_notice_ms = s->queue.delay_notice;
 	r->queue->o.expansion_max = (uint32_t)s->queue.expansion_max;
 	log_event(LVL_INFO, "queue.reload", log_z("res", "ok"));
 }

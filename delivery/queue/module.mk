@@ -6,6 +6,7 @@ delivery_queue_libqueue_a_SOURCES = \
 	delivery/queue/client.c delivery/queue/client.h \
 	delivery/queue/dsn.c delivery/queue/dsn.h \
 	delivery/queue/expand.c delivery/queue/expand.h \
+	delivery/queue/notice.c delivery/queue/notice.h \
 	delivery/queue/queue.c delivery/queue/queue.h \
 	delivery/queue/record.c delivery/queue/record.h \
 	delivery/queue/reply.c delivery/queue/reply.h \

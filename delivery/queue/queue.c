@@ -12,6 +12,7 @@
 #include "core/base/clock.h"
 #include "core/base/log.h"
 #include "core/base/xalloc.h"
+#include "delivery/queue/notice.h"
 
 enum {
 	TIMER_MAX_MS = 60000,
@@ -398,7 +399,8 @@ load_record(void *arg, struct str id, struct str bytes)
 		spool_remove(q->spool, id);
 		finished_add(q, id);
 	} else {
-		struct message *m = queue_add(q, id, true, e == ERR_OK ? record_next_ms(&r) : 0);
+		struct message *m = queue_add(
+			q, id, true, e == ERR_OK ? notice_next_ms(&r, &q->o, clock_wall_ms()) : 0);
 		if (m != NULL && e == ERR_OK && r.held && queue_take(q, m) == ERR_OK)
 			queue_give_back(q, m, true);
 	}

@@ -19,6 +19,7 @@ struct queue_options {
 	struct str default_domain;
 	unsigned concurrency;
 	int64_t retry_min_ms, retry_max_ms, lifetime_ms;
+	int64_t delay_notice_ms; /* 0: never */
 	uint32_t expansion_max;
 	uint64_t reserve_bytes;
 	unsigned slots_ahead;

@@ -8,9 +8,10 @@
 
 #include "core/base/codec.h"
 
-/* Version 1 knew no RECORD_HELD; otherwise they are the same. */
-enum { RECORD_VERSION = 2, ORIG_MIN_SIZE = 15, RCPT_MIN_SIZE = 23 };
-enum { RECORD_DONE = 1, RECORD_HELD = 2 };
+/* Version 1 knew no RECORD_HELD, 1 and 2 no ORIG_TOLD and RCPT_TOLD; otherwise they are the same.
+ */
+enum { RECORD_VERSION = 3, ORIG_MIN_SIZE = 15, RCPT_MIN_SIZE = 23 };
+enum { RECORD_DONE = 1, RECORD_HELD = 2, ORIG_EXPANDED = 1, ORIG_TOLD = 2, RCPT_TOLD = 0x80 };
 
 static void
 put(struct buf *b, uint64_t v, size_t n)
@@ -47,7 +48,7 @@ record_encode(const struct record *r, struct buf *out)
 	for (uint32_t i = 0; i < r->origs_count; i++) {
 		const struct record_orig *o = &r->origs[i];
 		put_str(out, o->address);
-		put(out, o->expanded ? 1 : 0, 1);
+		put(out, (o->expanded ? ORIG_EXPANDED : 0U) | (o->told ? ORIG_TOLD : 0U), 1);
 		put(out, o->attempts, 2);
 		put(out, (uint64_t)o->next_ms, 8);
 	}
@@ -56,7 +57,7 @@ record_encode(const struct record *r, struct buf *out)
 		const struct record_rcpt *c = &r->rcpts[i];
 		put_str(out, c->address);
 		put(out, c->orig, 4);
-		put(out, (uint64_t)c->state, 1);
+		put(out, (uint64_t)c->state | (c->told ? RCPT_TOLD : 0U), 1);
 		put(out, c->attempts, 2);
 		put(out, (uint64_t)c->next_ms, 8);
 		put_str(out, c->reply);
@@ -97,27 +98,29 @@ get_str(struct str *in, struct arena *a, struct str *out)
 }
 
 static enum err
-get_orig(struct str *in, struct arena *a, struct record_orig *o)
+get_orig(struct str *in, struct arena *a, bool can_tell, struct record_orig *o)
 {
-	uint64_t expanded = 0, attempts = 0, next = 0;
+	uint64_t how = 0, attempts = 0, next = 0;
 	enum err e = get_str(in, a, &o->address);
 
 	if (e == ERR_OK)
-		e = get(in, 1, &expanded);
+		e = get(in, 1, &how);
 	if (e == ERR_OK)
 		e = get(in, 2, &attempts);
 	if (e == ERR_OK)
 		e = get(in, 8, &next);
-	if (e == ERR_OK && expanded > 1)
+	if (e == ERR_OK && how > (can_tell ? ORIG_EXPANDED | ORIG_TOLD : ORIG_EXPANDED))
 		e = ERR_CORRUPT;
-	o->expanded = expanded == 1;
+	o->expanded = (how & ORIG_EXPANDED) != 0;
+	o->told = (how & ORIG_TOLD) != 0;
 	o->attempts = (uint16_t)attempts;
 	o->next_ms = (int64_t)next;
 	return e;
 }
 
 static enum err
-get_rcpt(struct str *in, struct arena *a, uint32_t origs_count, struct record_rcpt *c)
+get_rcpt(
+	struct str *in, struct arena *a, bool can_tell, uint32_t origs_count, struct record_rcpt *c)
 {
 	uint64_t orig = 0, state = 0, attempts = 0, next = 0;
 	enum err e = get_str(in, a, &c->address);
@@ -132,6 +135,9 @@ get_rcpt(struct str *in, struct arena *a, uint32_t origs_count, struct record_rc
 		e = get(in, 8, &next);
 	if (e == ERR_OK)
 		e = get_str(in, a, &c->reply);
+	c->told = can_tell && (state & RCPT_TOLD) != 0;
+	if (c->told)
+		state &= ~(uint64_t)RCPT_TOLD;
 	if (e == ERR_OK && (orig >= origs_count || state > RCPT_REPORTED))
 		e = ERR_CORRUPT;
 	c->orig = (uint32_t)orig;
@@ -142,7 +148,7 @@ get_rcpt(struct str *in, struct arena *a, uint32_t origs_count, struct record_rc
 }
 
 static enum err
-get_head(struct str *in, struct arena *a, struct record *out)
+get_head(struct str *in, struct arena *a, bool *can_tell_out, struct record *out)
 {
 	uint64_t version = 0, how = 0, received = 0, flags = 0;
 	enum err e;
@@ -169,6 +175,7 @@ get_head(struct str *in, struct arena *a, struct record *out)
 		e = get(in, 8, &out->size);
 	if (e == ERR_OK)
 		e = get(in, 4, &flags);
+	*can_tell_out = version >= 3;
 	out->done = (how & RECORD_DONE) != 0;
 	out->held = (how & RECORD_HELD) != 0;
 	out->received_ms = (int64_t)received;
@@ -194,6 +201,7 @@ record_decode(struct str bytes, struct arena *a, struct record *out)
 {
 	struct str in, sum;
 	uint64_t crc = 0;
+	bool can_tell = false;
 	enum err e;
 
 	memset(out, 0, sizeof(*out));
@@ -203,7 +211,7 @@ record_decode(struct str bytes, struct arena *a, struct record *out)
 	sum = str_from(bytes, bytes.n - 4);
 	if (get(&sum, 4, &crc) != ERR_OK || crc != crc32c(0, in))
 		return ERR_CORRUPT;
-	e = get_head(&in, a, out);
+	e = get_head(&in, a, &can_tell, out);
 	if (e == ERR_OK)
 		e = get_count(&in, ORIG_MIN_SIZE, &out->origs_count);
 	if (e != ERR_OK)
@@ -212,7 +220,7 @@ record_decode(struct str bytes, struct arena *a, struct record *out)
 	if (out->origs == NULL)
 		return ERR_LIMIT;
 	for (uint32_t i = 0; e == ERR_OK && i < out->origs_count; i++)
-		e = get_orig(&in, a, &out->origs[i]);
+		e = get_orig(&in, a, can_tell, &out->origs[i]);
 	if (e == ERR_OK)
 		e = get_count(&in, RCPT_MIN_SIZE, &out->rcpts_count);
 	if (e != ERR_OK)
@@ -222,7 +230,7 @@ record_decode(struct str bytes, struct arena *a, struct record *out)
 	if (out->rcpts == NULL)
 		return ERR_LIMIT;
 	for (uint32_t i = 0; e == ERR_OK && i < out->rcpts_count; i++)
-		e = get_rcpt(&in, a, out->origs_count, &out->rcpts[i]);
+		e = get_rcpt(&in, a, can_tell, out->origs_count, &out->rcpts[i]);
 	return e == ERR_OK && in.n != 0 ? ERR_CORRUPT : e;
 }
 

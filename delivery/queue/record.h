@@ -18,6 +18,7 @@ enum rcpt_state {
 struct record_orig {
 	struct str address;
 	bool expanded; /* its final recipients are in rcpts */
+	bool told;     /* the sender knows that it waits */
 	uint16_t attempts;
 	int64_t next_ms; /* when not expanded: ask the directory again then */
 };
@@ -27,6 +28,7 @@ struct record_rcpt {
 	struct str address;
 	uint32_t orig; /* index of the first envelope recipient that led here */
 	enum rcpt_state state;
+	bool told; /* the sender knows that it waits */
 	uint16_t attempts;
 	int64_t next_ms;  /* waiting: the next try */
 	struct str reply; /* of the last try, "451 4.3.0 text"; empty before it */

@@ -24,6 +24,7 @@ struct report {
 	struct spool_writer *writer;
 	struct loop_timer timer;
 	unsigned tries;
+	bool notice;
 	int64_t now_ms;
 	uint64_t size;
 	char id[SPOOL_NAME_LEN + 1];
@@ -48,7 +49,8 @@ report_end(struct report *p, enum err e)
 	loop_timer_stop(&p->timer);
 	if (e == ERR_OK)
 		log_event(LVL_INFO, "queue.report", log_s("sid", p->r->sid), log_s("qid", p->r->id),
-			log_z("report", p->id), log_s("to", p->r->sender));
+			log_z("report", p->id), log_z("kind", p->notice ? "delayed" : "failed"),
+			log_s("to", p->r->sender));
 	fn(arg, e, e == ERR_OK ? &record : NULL);
 	free(p);
 }
@@ -69,7 +71,8 @@ static void
 build(struct report *p, struct buf *out)
 {
 	const struct record *r = p->r;
-	struct dsn_rcpt *rcpts = xcalloc(r->rcpts_count + 1, sizeof(*rcpts));
+	struct dsn_rcpt *rcpts =
+		xcalloc((size_t)r->rcpts_count + r->origs_count + 1, sizeof(*rcpts));
 	char *header = xmalloc(HEADER_MAX);
 	size_t header_n = p->sm->body_len < HEADER_MAX ? (size_t)p->sm->body_len : HEADER_MAX;
 	struct dsn d = { .hostname = p->q->o.hostname,
@@ -78,11 +81,19 @@ build(struct report *p, struct buf *out)
 		.report_qid = str_of(p->id),
 		.now_ms = p->now_ms,
 		.received_ms = r->received_ms,
+		.delayed = p->notice,
+		.until_ms = r->received_ms + p->q->o.lifetime_ms,
 		.rcpts = rcpts };
 
+	for (uint32_t i = 0; p->notice && i < r->origs_count; i++) {
+		const struct record_orig *o = &r->origs[i];
+		if (!o->expanded && !o->told)
+			rcpts[d.rcpts_count++] =
+				(struct dsn_rcpt){ .address = o->address, .orig = o->address };
+	}
 	for (uint32_t i = 0; i < r->rcpts_count; i++) {
 		const struct record_rcpt *c = &r->rcpts[i];
-		if (c->state == RCPT_FAILED)
+		if (p->notice ? c->state == RCPT_WAITING && !c->told : c->state == RCPT_FAILED)
 			rcpts[d.rcpts_count++] = (struct dsn_rcpt){ .address = c->address,
 				.orig = r->origs[c->orig].address,
 				.reply = c->reply };
@@ -133,14 +144,15 @@ take_slot(struct loop_timer *t)
 }
 
 struct report *
-report_start(struct queue *q, const struct record *r, const struct spool_message *sm, report_fn fn,
-	void *arg)
+report_start(struct queue *q, const struct record *r, const struct spool_message *sm, bool notice,
+	report_fn fn, void *arg)
 {
 	struct report *p = xcalloc(1, sizeof(*p));
 
 	p->q = q;
 	p->r = r;
 	p->sm = sm;
+	p->notice = notice;
 	p->fn = fn;
 	p->arg = arg;
 	loop_timer_init(&p->timer, q->loop, take_slot, p);

@@ -4,8 +4,9 @@
 #include "delivery/queue/queue.h"
 #include "delivery/queue/record.h"
 
-/* The report to a message's sender about its recipients in RCPT_FAILED, as a new message in the
- * spool. It counts only once queue.mdb has a record of it, put together with the original's. */
+/* The report to a message's sender about its recipients in RCPT_FAILED, or (notice) about those
+ * that wait and that it was not told of, as a new message in the spool. It counts only once
+ * queue.mdb has a record of it, put together with the original's. */
 struct report;
 
 /* record: of the report; borrowed for the call, to be put by the caller. ERR_TEMP: there is no
@@ -13,8 +14,8 @@ struct report;
 typedef void (*report_fn)(void *arg, enum err e, const struct record *record);
 /* Keeps r and sm until fn was called or the report was cancelled. fn is never called inside. */
 struct report *
-report_start(struct queue *q, const struct record *r, const struct spool_message *sm, report_fn fn,
-	void *arg);
+report_start(struct queue *q, const struct record *r, const struct spool_message *sm, bool notice,
+	report_fn fn, void *arg);
 void
 report_cancel(struct report *p);
 

@@ -26,7 +26,8 @@ record(struct str in)
 		buf_addc(&fixed, (char)(crc >> (8 * i)));
 	if (record_decode(buf_str(&fixed), a, &r) == ERR_OK) {
 		assert(record_encode(&r, &again) == ERR_OK);
-		/* Version 1 is written as 2, with the same bytes behind it but for the sum. */
+		/* Old versions are written as the newest, with the same bytes behind but for the
+		 * sum. */
 		assert(again.n == fixed.n);
 		assert(str_eq(str_from(in, 5), str_sub(buf_str(&again), 5, in.n - 5)));
 		(void)record_next_ms(&r);

@@ -132,8 +132,10 @@ test_record_versions(const struct record *sample, struct arena *a)
 		{ 2, 2, true, true, false },
 		{ 2, 3, true, true, true },
 		{ 2, 4, false, false, false },
+		{ 3, 2, true, true, false },
+		{ 3, 4, false, false, false },
 		{ 0, 0, false, false, false },
-		{ 3, 0, false, false, false },
+		{ 4, 0, false, false, false },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
@@ -147,8 +149,8 @@ test_record_versions(const struct record *sample, struct arena *a)
 		assert_int_equal(record_encode(&r, &b), ERR_OK);
 		p = xmalloc(b.n);
 		memcpy(p, buf_str(&b).p, b.n);
-		if (table[i].version == 2 && table[i].ok)
-			assert_true(p[4] == 2 && p[5] == table[i].how);
+		if (table[i].ok)
+			assert_true(p[4] == 3 && p[5] == table[i].how);
 		p[4] = (char)table[i].version;
 		p[5] = (char)table[i].how;
 		sum = crc32c(0, str_n(p, b.n - 4));
@@ -164,6 +166,37 @@ test_record_versions(const struct record *sample, struct arena *a)
 		free(p);
 		buf_fini(&b);
 	}
+}
+
+/* Who was told of a delay is kept; in older records there is no such mark. */
+static void
+test_record_told(const struct record *sample, struct arena *a)
+{
+	struct record r = *sample, back;
+	struct buf b;
+	char *p;
+	uint32_t sum;
+
+	buf_init(&b, 1024 * 1024);
+	r.origs[1].told = r.rcpts[7].told = r.rcpts[8].told = true;
+	assert_int_equal(record_encode(&r, &b), ERR_OK);
+	assert_int_equal(record_decode(buf_str(&b), a, &back), ERR_OK);
+	assert_true(!back.origs[0].told && back.origs[1].told);
+	assert_int_equal(back.origs[1].expanded, r.origs[1].expanded);
+	for (uint32_t i = 0; i < 40; i++) {
+		assert_int_equal(back.rcpts[i].told, i == 7 || i == 8);
+		assert_int_equal(back.rcpts[i].state, r.rcpts[i].state);
+	}
+	p = xmalloc(b.n);
+	memcpy(p, buf_str(&b).p, b.n);
+	p[4] = 2;
+	sum = crc32c(0, str_n(p, b.n - 4));
+	for (size_t k = 0; k < 4; k++)
+		p[b.n - 4 + k] = (char)(sum >> (8 * k));
+	assert_int_equal(record_decode(str_n(p, b.n), a, &back), ERR_CORRUPT);
+	r.origs[1].told = r.rcpts[7].told = r.rcpts[8].told = false;
+	free(p);
+	buf_fini(&b);
 }
 
 static void
@@ -197,6 +230,7 @@ test_record(void **state)
 		r.rcpts[i].state = i % 2 ? RCPT_DELIVERED : RCPT_REPORTED;
 	assert_true(record_next_ms(&r) == INT64_MAX);
 	test_record_versions(&r, a);
+	test_record_told(&r, a);
 	/* Any cut and any flipped bit is noticed. */
 	for (size_t i = 0; i < b.n; i++) {
 		char *bytes = b.mem + b.head;

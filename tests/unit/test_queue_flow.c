@@ -127,6 +127,84 @@ test_expiry(void **state)
 		d->text, "Status: 5.4.7\r\nDiagnostic-Code: smtp; 451 4.2.1 Mailbox locked"));
 }
 
+/* Once for each recipient that waits, also over a restart; and it says nothing of the others. */
+static void
+test_delay_notice(void **state)
+{
+	const struct delivery *d = NULL;
+
+	(void)state;
+	T.queue->o.delay_notice_ms = 150;
+	T.queue->o.retry_min_ms = T.queue->o.retry_max_ms = 3600000;
+	T.rules[0] = (struct rule){ "ben@example.org", "451 4.2.1 Mailbox locked", -1 };
+	submit("cleo@example.org", "staff@example.org", "Subject: the one\r\n\r\nsecret body\r\n");
+	turn(500);
+	assert_int_equal(delivered_to("dora@example.org", NULL), 1);
+	assert_int_equal(delivered_to("cleo@example.org", &d), 1);
+	assert_string_equal(d->from, "");
+	assert_non_null(strstr(d->text, "\r\nSubject: Your message is delayed\r\n"));
+	assert_non_null(strstr(d->text, "Original-Recipient: rfc822; staff@example.org\r\n"
+					"Final-Recipient: rfc822; ben@example.org\r\n"
+					"Action: delayed\r\nStatus: 4.2.1\r\n"
+					"Diagnostic-Code: smtp; 451 4.2.1 Mailbox locked\r\n"
+					"Will-Retry-Until: "));
+	assert_null(strstr(d->text, "dora@"));
+	assert_non_null(strstr(d->text, "\r\nSubject: the one\r\n"));
+	assert_null(strstr(d->text, "secret body"));
+	assert_int_equal(T.queue->messages.n, 1);
+	queue_end();
+	queue_begin(60000);
+	T.queue->o.delay_notice_ms = 150;
+	T.rules[0].times = 2;
+	assert_int_equal(queue_flush(T.queue), 1);
+	until(queue_empty);
+	assert_int_equal(delivered_to("ben@example.org", NULL), 1);
+	assert_int_equal(delivered_to("cleo@example.org", NULL), 1);
+}
+
+/* Those whom the directory cannot tell yet, too; what comes of them later is not told again. */
+static void
+test_delay_notice_without_directory(void **state)
+{
+	const struct delivery *d = NULL;
+
+	(void)state;
+	T.queue->o.delay_notice_ms = 150;
+	T.map_down = true;
+	submit("cleo@example.org", "staff@example.org", "x\r\n");
+	turn(400);
+	T.map_down = false;
+	T.rules[0] = (struct rule){ "ben@example.org", "451 4.2.1 Mailbox locked", 3 };
+	until(queue_empty);
+	assert_int_equal(delivered_to("ben@example.org", NULL), 1);
+	assert_int_equal(delivered_to("cleo@example.org", &d), 1);
+	assert_non_null(strstr(d->text, "Final-Recipient: rfc822; staff@example.org\r\n"
+					"Action: delayed\r\nStatus: 4.0.0\r\n"
+					"Will-Retry-Until: "));
+}
+
+/* None for a report, none where it would come with the end, none when it is switched off. */
+static void
+test_no_delay_notice(void **state)
+{
+	(void)state;
+	T.queue->o.delay_notice_ms = 50;
+	T.rules[0] = (struct rule){ "ben@example.org", "451 4.2.1 Mailbox locked", 3 };
+	submit("", "ben@example.org", "x\r\n");
+	until(queue_empty);
+	assert_int_equal(T.deliveries_count, 4);
+	T.queue->o.delay_notice_ms = 60000;
+	T.rules[0].times = 3;
+	submit("cleo@example.org", "ben@example.org", "x\r\n");
+	until(queue_empty);
+	T.queue->o.delay_notice_ms = 0;
+	T.rules[0].times = 3;
+	submit("cleo@example.org", "ben@example.org", "x\r\n");
+	until(queue_empty);
+	assert_int_equal(delivered_to("cleo@example.org", NULL), 0);
+	assert_int_equal(delivered_to("ben@example.org", NULL), 3);
+}
+
 /* lmtp is away; the queue is started again; the directory says something else by now: it is not
  * asked again, and the ids are the same. */
 static void
@@ -314,6 +392,9 @@ main(void)
 		T_(test_no_report_about_a_report),
 		T_(test_directory_away),
 		T_(test_expiry),
+		T_(test_delay_notice),
+		T_(test_delay_notice_without_directory),
+		T_(test_no_delay_notice),
 		T_(test_restart),
 		T_(test_lost_reply),
 		T_(test_adopt),
