@@ -721,6 +721,79 @@ test_proxy_sessions(void **state)
 	fakes_stop(); /* the end comes first */
 }
 
+/* Thousands of recipients at once: as many as a message may have, the others are put off, and the
+ * message goes to the first. Of thousands of unknown ones the sender hears
+ * of no more than of so many. */
+static void
+test_floods(void **state)
+{
+	struct buf b;
+
+	(void)state;
+	buf_init(&b, 1 << 20);
+	buf_addz(&b, "EHLO c\r\nMAIL FROM:<>\r\n");
+	for (int i = 0; i < 3000; i++)
+		buf_addf(&b, "RCPT TO:<known%d@ok.org>\r\n", i);
+	buf_addz(&b, "DATA\r\n" TEXT ".\r\n");
+	fakes_send(buf_str(&b), 0);
+	assert_int_equal(fakes.commits, 1);
+	assert_string_equal(buf_z(&fakes.rcpts), "known0@ok.org\nknown1@ok.org\nknown2@ok.org\n"
+						 "known3@ok.org\nknown4@ok.org\n");
+	buf_reset(&fakes.output);
+	buf_reset(&b);
+	for (int i = 0; i < 3000; i++)
+		buf_addz(&b, "NOOP\r\n");
+	buf_addz(&b, "MAIL FROM:<>\r\n");
+	for (int i = 0; i < 3000; i++)
+		buf_addf(&b, "RCPT TO:<nobody%d@ok.org>\r\n", i);
+	fakes_send(buf_str(&b), 0);
+	fakes_end();
+	assert_int_equal(str_find(buf_str(&fakes.output), STR("250 2.1.0")),
+		3000 * strlen("250 2.0.0 Ok\r\n"));
+	assert_true(str_ends(buf_str(&fakes.output), STR("452 4.5.3 Too many recipients\r\n")));
+	buf_fini(&b);
+}
+
+/* Bytes and addresses that are none. */
+static void
+test_bad_commands(void **state)
+{
+	static const struct {
+		struct str in;
+		const char *codes;
+	} table[] = {
+		{ STR("NO\0OP\r\n"), "500" },
+		{ STR("MAIL FROM:<a\x01@else.org>\r\n"), "500" },
+		{ STR("MAIL FROM:<a\r@else.org>\r\n"), "500" },
+		{ STR("MAIL FROM:<\xc3\xa4@else.org>\r\n"), "553" },
+		{ STR("MAIL FROM:<\xff@else.org>\r\n"), "501" },
+		{ STR("MAIL FROM:<a@else.org\r\n"), "501" },
+		{ STR("MAIL FROM:a@else.org\r\n"), "501" },
+		{ STR("MAIL FROM:<a@-else.org>\r\n"), "501" },
+		{ STR("MAIL FROM:<\"a\\@else.org>\r\n"), "501" },
+		{ STR("MAIL FROM:<a@else.org>x\r\n"), "501" },
+		{ STR("MAIL FROM:<a@else.org> SMTPUTF8\r\n"), "555" },
+		{ STR("MAIL FROM:<a@else.org> BODY=BINARYMIME\r\n"), "555" },
+		{ STR("MAIL FROM:<a@else.org> RET=FULL\r\n"), "555" },
+		{ STR("MAIL TO:<a@else.org>\r\n"), "501" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		struct buf b;
+		buf_init(&b, 256);
+		buf_addf(&b, "220 250 %s 503", table[i].codes);
+		fakes_start(mx_options);
+		fakes_connect_mx(OUTSIDE);
+		fakes_send(STR("EHLO c\r\n"), 0);
+		fakes_send(table[i].in, 0);
+		fakes_send(STR("RCPT TO:<known@ok.org>\r\n"), 0);
+		expect(buf_z(&b), table[i].in.p);
+		fakes_stop();
+		buf_fini(&b);
+	}
+}
+
 int
 main(void)
 {
@@ -740,6 +813,8 @@ main(void)
 		cmocka_unit_test(test_rates_of_addresses),
 		cmocka_unit_test(test_rates_of_errors),
 		cmocka_unit_test(test_rates_of_users),
+		cmocka_unit_test_setup_teardown(test_floods, setup, teardown),
+		cmocka_unit_test(test_bad_commands),
 		cmocka_unit_test(test_proxy_headers),
 		cmocka_unit_test(test_proxy_sessions),
 	};
