@@ -31,6 +31,10 @@ struct pool {
 	unsigned running_sync;
 	unsigned waiting; /* between pool_wait_begin and pool_wait_end */
 	unsigned busy;
+	/* The thread that left last. Who leaves joins the one before, so that pool_free waits for
+	 * all of them by joining one: what libraries keep for a thread is freed at its very end. */
+	pthread_t left;
+	bool has_left;
 	bool ending;
 	bool draining; /* somebody waits on quiet */
 };
@@ -104,9 +108,16 @@ thread_main(void *arg)
 			p->threads > p->limit + p->waiting)
 			break;
 	}
+	pthread_t before = p->left;
+	bool has_before = p->has_left;
+
+	p->left = pthread_self();
+	p->has_left = true;
 	p->threads--;
 	(void)pthread_cond_broadcast(&p->quiet);
 	(void)pthread_mutex_unlock(&p->lock);
+	if (has_before)
+		(void)pthread_join(before, NULL);
 	return NULL;
 }
 
@@ -129,7 +140,6 @@ summon(struct pool *p)
 	(void)pthread_sigmask(SIG_BLOCK, &all, &old); /* signals are the loop's */
 	(void)pthread_attr_init(&attr);
 	(void)pthread_attr_setstacksize(&attr, STACK_BYTES);
-	(void)pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	if (pthread_create(&id, &attr, thread_main, p) == 0) {
 		p->threads++;
 	} else if (p->threads == 0) {
@@ -214,6 +224,8 @@ pool_free(struct pool *p)
 	while (p->threads != 0)
 		(void)pthread_cond_wait(&p->quiet, &p->lock);
 	(void)pthread_mutex_unlock(&p->lock);
+	if (p->has_left)
+		(void)pthread_join(p->left, NULL);
 	loop_async_stop(&p->wake);
 	(void)pthread_mutex_destroy(&p->lock);
 	(void)pthread_cond_destroy(&p->work);
