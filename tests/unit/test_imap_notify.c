@@ -720,28 +720,29 @@ pipelined(void **state)
 int
 main(void)
 {
-#define PAIR(fn) cmocka_unit_test_setup_teardown(fn, pair_setup, pair_teardown)
+#undef TEST
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, pair_setup, pair_teardown)
 	const struct CMUnitTest tests[] = {
-		PAIR(refused),
-		PAIR(taken),
-		PAIR(too_much),
-		PAIR(notify),
-		PAIR(own_changes),
-		PAIR(delayed),
-		PAIR(snapshot),
-		PAIR(held_flags),
-		PAIR(in_idle),
-		PAIR(with_qresync_and_uidonly),
-		PAIR(other_mailboxes),
-		PAIR(selection_changes),
-		PAIR(names),
-		PAIR(outer_names),
-		PAIR(subscriptions),
-		PAIR(annotations),
-		PAIR(two_at_once),
-		PAIR(slow_reader),
-		PAIR(overflow),
-		PAIR(pipelined),
+		TEST(refused),
+		TEST(taken),
+		TEST(too_much),
+		TEST(notify),
+		TEST(own_changes),
+		TEST(delayed),
+		TEST(snapshot),
+		TEST(held_flags),
+		TEST(in_idle),
+		TEST(with_qresync_and_uidonly),
+		TEST(other_mailboxes),
+		TEST(selection_changes),
+		TEST(names),
+		TEST(outer_names),
+		TEST(subscriptions),
+		TEST(annotations),
+		TEST(two_at_once),
+		TEST(slow_reader),
+		TEST(overflow),
+		TEST(pipelined),
 		cmocka_unit_test(test_every_capability_was_tested),
 	};
 
