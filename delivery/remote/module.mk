@@ -16,7 +16,7 @@ pkglibexec_PROGRAMS += postroom-relay
 postroom_relay_SOURCES = delivery/remote/main.c
 postroom_relay_LDADD = $(LIBREMOTE) $(LIBRELAY) $(LIBDNS) $(LIBSASL) $(LIBROLE)
 
-check_PROGRAMS += tests/tools/relay_job
+noinst_PROGRAMS += tests/tools/relay_job
 tests_tools_relay_job_SOURCES = tests/tools/relay_job.c
 tests_tools_relay_job_LDADD = $(LIBRELAY) $(LIBEVENT)
 
