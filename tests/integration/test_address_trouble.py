@@ -13,6 +13,8 @@ from harness.instance import directory_section
 from harness.slapd import Slapd
 from harness.slowldap import Proxy
 
+pytestmark = pytest.mark.waits
+
 BASE = ldap.BASE
 PARTS, EACH = 5, 400
 NOT_REMEMBERED = "failure_delay = 0\n\tcache_size = 0\n\toutage_lookup = 0"

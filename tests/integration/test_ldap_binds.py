@@ -20,6 +20,8 @@ from harness.kdc import Kdc
 from harness.scripted import Done, Scripted, read
 from harness.slapd import (BASE, SERVICE_DN, SERVICE_PASSWORD, Slapd, password_of, user_dn)
 
+pytestmark = pytest.mark.waits
+
 PROBE = Path(os.environ["POSTROOM_BUILD"]) / "tests/tools/ldap_probe"
 
 

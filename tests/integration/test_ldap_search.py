@@ -11,6 +11,8 @@ from harness import samba_ad as ad
 from harness.scripted import Done, Entry, Reference, Scripted, integer, string, tlv
 from harness.slapd import ADMIN_DN, ADMIN_PASSWORD, BASE, SERVICE_DN, SERVICE_PASSWORD, Slapd
 
+pytestmark = pytest.mark.waits
+
 PROBE = Path(os.environ["POSTROOM_BUILD"]) / "tests/tools/ldap_probe"
 PAGED = "1.2.840.113556.1.4.319"
 SERVICE = ("--dn", SERVICE_DN, "--password", SERVICE_PASSWORD)

@@ -5,6 +5,8 @@ from harness import product
 from harness.ds389 import BASE, CROWD, SERVICE_PASSWORD, password_of, user_dn
 from harness.instance import Instance
 
+pytestmark = pytest.mark.waits
+
 
 @pytest.mark.parametrize("uid,right,wrong", [
     ("carmen", "", "(49)"), ("dora", "(53); Account locked", "(53); Account locked"),

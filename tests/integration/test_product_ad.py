@@ -9,7 +9,8 @@ from harness import samba_ad as ad
 from harness.authd import MapClient
 from harness.instance import Instance
 
-pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="the domain controller's ports need root")
+pytestmark = [pytest.mark.waits, pytest.mark.skipif(
+    os.getuid() != 0, reason="the domain controller's ports need root")]
 
 
 @pytest.mark.parametrize("account,code", [("aberg", None), ("dora", "533"), ("emil", "701"),

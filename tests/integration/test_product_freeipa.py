@@ -6,6 +6,8 @@ from harness import product
 from harness.ds389 import BASE, SERVICE_PASSWORD
 from harness.instance import Instance
 
+pytestmark = pytest.mark.waits
+
 USERS = f"cn=users,cn=accounts,{BASE}"
 GROUPS = f"cn=groups,cn=accounts,{BASE}"
 SERVICE = f"uid=postroom,cn=sysaccounts,cn=etc,{BASE}"
