@@ -14,8 +14,11 @@ core_event_libevent_a_SOURCES = \
 LIBEVENT = core/event/libevent.a $(LIBBASE) $(LIBEV_LIBS) $(OPENSSL_LIBS) $(ZLIB_LIBS)
 
 check_PROGRAMS += tests/unit/test_stream
-tests_unit_test_stream_SOURCES = tests/unit/test_stream.c tests/unit/tls_pem.h
+tests_unit_test_stream_SOURCES = tests/unit/test_stream.c tests/unit/stream_case.h tests/unit/tls_pem.h
 tests_unit_test_stream_LDADD = $(LIBEVENT) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_stream_deflate
+tests_unit_test_stream_deflate_SOURCES = tests/unit/test_stream_deflate.c tests/unit/stream_case.h tests/unit/tls_pem.h
+tests_unit_test_stream_deflate_LDADD = $(LIBEVENT) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_event
 tests_unit_test_event_SOURCES = tests/unit/test_event.c
