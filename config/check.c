@@ -10,13 +10,8 @@ enum {
 	IP6_BITS_LEAST = 32,
 };
 
-struct checking {
-	struct buf *out;
-	bool failed;
-};
-
-__attribute__((format(printf, 2, 3))) static void
-complain(struct checking *c, const char *fmt, ...)
+void
+check_complain(struct checking *c, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -41,7 +36,7 @@ check_absolute(struct str path, const char *name, struct checking *c)
 {
 	if (path.n == 0 || path.p[0] != '/' || str_find(path, STR("/../")) != path.n ||
 		str_ends(path, STR("/..")))
-		complain(c, "%s: \"%.*s\" is not an absolute path without \"..\"", name,
+		check_complain(c, "%s: \"%.*s\" is not an absolute path without \"..\"", name,
 			STR_FMT(path));
 }
 
@@ -58,7 +53,7 @@ check_home(struct str template, struct checking *c)
 	if (names(template, STR("%{user}")) || names(template, STR("%{address}")) ||
 		(names(template, STR("%{local}")) && names(template, STR("%{domain}"))))
 		return;
-	complain(c,
+	check_complain(c,
 		"mail_home: \"%.*s\" would give several users one home; it needs %%{local} and "
 		"%%{domain}, or %%{user}",
 		STR_FMT(template));
@@ -71,7 +66,7 @@ check_networks(const struct str_list *networks, const char *name, struct checkin
 
 	for (size_t i = 0; i < networks->n; i++)
 		if (cidr_parse(networks->v[i], &net) != ERR_OK)
-			complain(c, "%s: \"%.*s\" is no network such as 192.0.2.0/24", name,
+			check_complain(c, "%s: \"%.*s\" is no network such as 192.0.2.0/24", name,
 				STR_FMT(networks->v[i]));
 }
 
@@ -85,8 +80,8 @@ check_narrow_networks(const struct str_list *networks, const char *name, struct 
 	for (size_t i = 0; i < networks->n; i++)
 		if (cidr_parse(networks->v[i], &net) == ERR_OK &&
 			net.bits < (net.v6 ? IP6_BITS_LEAST : IP4_BITS_LEAST))
-			complain(c, "%s: \"%.*s\" is wider than /%d", name, STR_FMT(networks->v[i]),
-				net.v6 ? IP6_BITS_LEAST : IP4_BITS_LEAST);
+			check_complain(c, "%s: \"%.*s\" is wider than /%d", name,
+				STR_FMT(networks->v[i]), net.v6 ? IP6_BITS_LEAST : IP4_BITS_LEAST);
 }
 
 static void
@@ -97,31 +92,32 @@ check_listen(const struct settings *s, const struct settings_listen *l, struct c
 	bool clear = str_eq(l->tls, STR("none"));
 
 	if (!one_of(l->protocol, protocols))
-		complain(c, "listen \"%.*s\": protocol must be imap, submission, smtp or lmtp",
+		check_complain(c,
+			"listen \"%.*s\": protocol must be imap, submission, smtp or lmtp",
 			STR_FMT(l->title));
 	if (!one_of(l->tls, modes))
-		complain(c, "listen \"%.*s\": tls must be none, starttls or implicit",
+		check_complain(c, "listen \"%.*s\": tls must be none, starttls or implicit",
 			STR_FMT(l->title));
 	if (l->address.n == 0)
-		complain(c, "listen \"%.*s\": address is missing", STR_FMT(l->title));
+		check_complain(c, "listen \"%.*s\": address is missing", STR_FMT(l->title));
 	if (str_eq(l->protocol, STR("submission")) && clear)
-		complain(c, "listen \"%.*s\": submission needs tls = starttls or implicit",
+		check_complain(c, "listen \"%.*s\": submission needs tls = starttls or implicit",
 			STR_FMT(l->title));
 	if (str_eq(l->protocol, STR("smtp")) && str_eq(l->tls, STR("implicit")))
-		complain(
+		check_complain(
 			c, "listen \"%.*s\": smtp needs tls = starttls or none", STR_FMT(l->title));
 	if (str_eq(l->protocol, STR("smtp")) && s->smtp.postmaster.n == 0)
-		complain(c,
+		check_complain(c,
 			"listen \"%.*s\": smtp needs smtp.postmaster, who reads mail to postmaster",
 			STR_FMT(l->title));
 	if (str_eq(l->protocol, STR("lmtp")) && !clear)
-		complain(c, "listen \"%.*s\": lmtp has no TLS yet; use tls = none",
+		check_complain(c, "listen \"%.*s\": lmtp has no TLS yet; use tls = none",
 			STR_FMT(l->title));
 	for (const struct setting_source *src = s->sources; src != NULL && !clear; src = src->next)
 		if (str_eq(str_of(src->section->name), STR("tls")))
 			return;
 	if (!clear)
-		complain(c, "listen \"%.*s\": TLS needs tls.certificate and tls.key",
+		check_complain(c, "listen \"%.*s\": TLS needs tls.certificate and tls.key",
 			STR_FMT(l->title));
 }
 
@@ -135,22 +131,22 @@ check_service_account(const struct settings_directory *d, struct checking *c)
 	for (size_t i = 0; i < d->uris.n; i++)
 		local |= str_starts(d->uris.v[i], STR("ldapi://"));
 	if (!one_of(d->bind_method, methods))
-		complain(c,
+		check_complain(c,
 			"directory \"%.*s\": bind_method must be simple, external, gssapi or none",
 			STR_FMT(d->title));
 	if (str_eq(d->bind_method, STR("gssapi")) &&
 		(d->bind_keytab.n == 0 || d->bind_keytab.p[0] != '/'))
-		complain(c,
+		check_complain(c,
 			"directory \"%.*s\": bind_method = gssapi needs bind_keytab, an absolute "
 			"path",
 			STR_FMT(d->title));
 	if (str_eq(d->bind_method, STR("external")) && !local && d->client_certificate.n == 0)
-		complain(c,
+		check_complain(c,
 			"directory \"%.*s\": bind_method = external needs ldapi:// or "
 			"client_certificate",
 			STR_FMT(d->title));
 	if (d->referrals && d->referral_hosts.n == 0)
-		complain(c, "directory \"%.*s\": referrals = yes needs referral_hosts",
+		check_complain(c, "directory \"%.*s\": referrals = yes needs referral_hosts",
 			STR_FMT(d->title));
 }
 
@@ -166,29 +162,30 @@ check_directory(const struct settings_directory *d, struct checking *c)
 		"generalized-time", NULL };
 
 	if (!one_of(d->schema, schemas))
-		complain(c,
+		check_complain(c,
 			"directory \"%.*s\": schema must be openldap, freeipa, 389ds or "
 			"active-directory",
 			STR_FMT(d->title));
 	if (!one_of(d->scope, scopes))
-		complain(
+		check_complain(
 			c, "directory \"%.*s\": scope must be sub, one or base", STR_FMT(d->title));
 	if (!one_of(d->expiry_format, formats))
-		complain(c,
+		check_complain(c,
 			"directory \"%.*s\": expiry_format must be auto, days, seconds, filetime "
 			"or "
 			"generalized-time",
 			STR_FMT(d->title));
 	if (d->uris.n == 0 && d->srv_domain.n == 0)
-		complain(c, "directory \"%.*s\": uris is missing (or srv_domain)",
+		check_complain(c, "directory \"%.*s\": uris is missing (or srv_domain)",
 			STR_FMT(d->title));
 	if (d->uris.n > 0 && d->srv_domain.n > 0)
-		complain(c, "directory \"%.*s\": uris and srv_domain exclude each other",
+		check_complain(c, "directory \"%.*s\": uris and srv_domain exclude each other",
 			STR_FMT(d->title));
 	if (d->srv_site.n > 0 && d->srv_domain.n == 0)
-		complain(c, "directory \"%.*s\": srv_site needs srv_domain", STR_FMT(d->title));
+		check_complain(
+			c, "directory \"%.*s\": srv_site needs srv_domain", STR_FMT(d->title));
 	if (!one_of(d->tls_min_version, versions))
-		complain(c, "directory \"%.*s\": tls_min_version must be 1.2 or 1.3",
+		check_complain(c, "directory \"%.*s\": tls_min_version must be 1.2 or 1.3",
 			STR_FMT(d->title));
 	check_service_account(d, c);
 	for (size_t i = 0; i < d->uris.n; i++) {
@@ -196,7 +193,7 @@ check_directory(const struct settings_directory *d, struct checking *c)
 		for (const char *const *w = schemes; *w != NULL; w++)
 			known |= str_starts(d->uris.v[i], str_of(*w));
 		if (!known)
-			complain(c,
+			check_complain(c,
 				"directory \"%.*s\": \"%.*s\" is none of ldap://, ldaps://, "
 				"ldapi://",
 				STR_FMT(d->title), STR_FMT(d->uris.v[i]));
@@ -230,7 +227,7 @@ check_rules_are_read(const struct settings *s, size_t i, struct checking *c)
 		return;
 	for (size_t k = 0; k < ARRAY_LEN(rules); k++)
 		if (directory_says(s, i, rules[k]))
-			complain(c,
+			check_complain(c,
 				"directory \"%.*s\": %s would be ignored: user_dn reads the entry "
 				"only with user_dn_read = yes and a service account",
 				STR_FMT(d->title), rules[k]);
@@ -258,10 +255,10 @@ check_mechanisms(
 		for (const char *const *w = known; *w != NULL; w++)
 			ours |= str_ieq(l->v[i], str_of(*w));
 		if (!ours)
-			complain(c, "%s: \"%.*s\" is no mechanism that we know", name,
+			check_complain(c, "%s: \"%.*s\" is no mechanism that we know", name,
 				STR_FMT(l->v[i]));
 		else if (!lists(all, l->v[i]))
-			complain(c, "%s: \"%.*s\" is not in auth.sasl_mechanisms", name,
+			check_complain(c, "%s: \"%.*s\" is not in auth.sasl_mechanisms", name,
 				STR_FMT(l->v[i]));
 	}
 }
@@ -305,10 +302,11 @@ check_sasl_backends(const struct settings *s, struct checking *c)
 		certificates |= s->directories[i].certificate_filter.n > 0;
 	}
 	if ((lists(all, STR("SCRAM-SHA-256")) || lists(all, STR("SCRAM-SHA-1"))) && !keys)
-		complain(c, "auth.sasl_mechanisms: SCRAM needs secret_attributes in a directory "
-			    "section, or a passwd_file or sql section");
+		check_complain(c,
+			"auth.sasl_mechanisms: SCRAM needs secret_attributes in a directory "
+			"section, or a passwd_file or sql section");
 	if (lists(all, STR("EXTERNAL")) && !certificates)
-		complain(c,
+		check_complain(c,
 			"auth.sasl_mechanisms: EXTERNAL needs certificate_filter in a directory "
 			"section");
 }
@@ -326,28 +324,28 @@ check_sasl(const struct settings *s, struct checking *c)
 	check_mechanisms(&s->smtp.sasl_mechanisms, all, "smtp.sasl_mechanisms", c);
 	for (size_t i = 0; i < s->auth.sasl_without_tls.n; i++)
 		if (!one_of(s->auth.sasl_without_tls.v[i], clear))
-			complain(c, "auth.sasl_without_tls: \"%.*s\" needs TLS",
+			check_complain(c, "auth.sasl_without_tls: \"%.*s\" needs TLS",
 				STR_FMT(s->auth.sasl_without_tls.v[i]));
 	if (lists(all, STR("GSSAPI")) && s->auth.gssapi_keytab.n == 0)
-		complain(c, "auth.sasl_mechanisms: GSSAPI needs auth.gssapi_keytab");
+		check_complain(c, "auth.sasl_mechanisms: GSSAPI needs auth.gssapi_keytab");
 	if (s->auth.gssapi_keytab.n > 0)
 		check_absolute(s->auth.gssapi_keytab, "auth.gssapi_keytab", c);
 	for (size_t i = 0; i < s->auth.gssapi_domains.n; i++) {
 		struct str realm, domain;
 		if (!str_cut(s->auth.gssapi_domains.v[i], '=', &realm, &domain) || realm.n == 0 ||
 			domain.n == 0)
-			complain(c, "auth.gssapi_domains: \"%.*s\" is not REALM=domain",
+			check_complain(c, "auth.gssapi_domains: \"%.*s\" is not REALM=domain",
 				STR_FMT(s->auth.gssapi_domains.v[i]));
 	}
 	if ((lists(all, STR("OAUTHBEARER")) || lists(all, STR("XOAUTH2"))) &&
 		s->auth.oauth_introspection_url.n == 0)
-		complain(c, "auth.sasl_mechanisms: OAUTHBEARER and XOAUTH2 need "
-			    "auth.oauth_introspection_url");
+		check_complain(c, "auth.sasl_mechanisms: OAUTHBEARER and XOAUTH2 need "
+				  "auth.oauth_introspection_url");
 	if (s->auth.oauth_introspection_url.n > 0 && !url_ok(s->auth.oauth_introspection_url))
-		complain(c, "auth.oauth_introspection_url: must begin with https:// "
-			    "(http:// only on this machine)");
+		check_complain(c, "auth.oauth_introspection_url: must begin with https:// "
+				  "(http:// only on this machine)");
 	if (lists(all, STR("EXTERNAL")) && !source_has(s, "tls", "client_ca"))
-		complain(c, "auth.sasl_mechanisms: EXTERNAL needs tls.client_ca");
+		check_complain(c, "auth.sasl_mechanisms: EXTERNAL needs tls.client_ca");
 	check_sasl_backends(s, c);
 }
 
@@ -367,19 +365,19 @@ settings_cross_check(const struct settings *s, struct buf *err_out)
 	check_absolute(s->spool_dir, "spool_dir", &c);
 	check_home(s->mail_home, &c);
 	if (!one_of(s->lmtp.detail, details))
-		complain(&c, "lmtp.detail must be ignore, folder or create");
+		check_complain(&c, "lmtp.detail must be ignore, folder or create");
 	if (!one_of(s->imap.separator, separators))
-		complain(&c, "imap.separator must be / or .");
+		check_complain(&c, "imap.separator must be / or .");
 	if (s->imap.message_limit != 0 && s->imap.message_limit < MESSAGE_LIMIT_LEAST)
-		complain(&c, "imap.message_limit must be 0 or at least 1000");
+		check_complain(&c, "imap.message_limit must be 0 or at least 1000");
 	if (!one_of(s->tls.min_version, versions))
-		complain(&c, "tls.min_version must be 1.2 or 1.3");
+		check_complain(&c, "tls.min_version must be 1.2 or 1.3");
 	if (!one_of(s->log.level, levels))
-		complain(&c, "log.level must be error, warn, info or debug");
+		check_complain(&c, "log.level must be error, warn, info or debug");
 	if (!one_of(s->store.sync_directories, sync))
-		complain(&c, "store.sync_directories must be yes, no or auto");
+		check_complain(&c, "store.sync_directories must be yes, no or auto");
 	if (s->queue.retry_min > s->queue.retry_max)
-		complain(&c, "queue.retry_min is larger than queue.retry_max");
+		check_complain(&c, "queue.retry_min is larger than queue.retry_max");
 	check_sasl(s, &c);
 	check_networks(&s->auth.networks, "auth.networks", &c);
 	check_networks(&s->auth.trusted_networks, "auth.trusted_networks", &c);
@@ -387,10 +385,11 @@ settings_cross_check(const struct settings *s, struct buf *err_out)
 	check_narrow_networks(&s->smtp.relay_networks, "smtp.relay_networks", &c);
 	check_narrow_networks(&s->smtp.proxy_networks, "smtp.proxy_networks", &c);
 	if (s->smtp.postmaster.n > 0 && str_chr(s->smtp.postmaster, '@') == s->smtp.postmaster.n)
-		complain(&c, "smtp.postmaster must be an address such as help@example.org");
+		check_complain(&c, "smtp.postmaster must be an address such as help@example.org");
 	if (s->directories_count + settings_worker_sections(s) == 0)
-		complain(&c, "no directory section, nor passwd_file, pam or sql: where do the "
-			     "users come from?");
+		check_complain(&c,
+			"no directory section, nor passwd_file, pam or sql: where do the "
+			"users come from?");
 	if (settings_check_backends(s, err_out) != ERR_OK)
 		c.failed = true;
 	if (settings_check_relay(s, err_out) != ERR_OK)

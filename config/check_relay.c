@@ -6,23 +6,6 @@
 #include "core/base/cidr.h"
 #include "core/base/xalloc.h"
 
-struct checking {
-	struct buf *out;
-	bool failed;
-};
-
-__attribute__((format(printf, 2, 3))) static void
-complain(struct checking *c, const char *fmt, ...)
-{
-	va_list ap;
-
-	c->failed = true;
-	va_start(ap, fmt);
-	buf_addv(c->out, fmt, ap);
-	va_end(ap);
-	buf_addc(c->out, '\n');
-}
-
 static bool
 is_level(struct str s)
 {
@@ -41,21 +24,22 @@ check_source(struct str s, int family, const char *name, struct checking *c)
 	unsigned char raw[16];
 
 	if (s.n != 0 && inet_pton(family, s.p, raw) != 1)
-		complain(c, "outbound.%s: \"%.*s\" is no such address", name, STR_FMT(s));
+		check_complain(c, "outbound.%s: \"%.*s\" is no such address", name, STR_FMT(s));
 }
 
 static void
 check_section(const struct settings_relay *r, struct checking *c)
 {
 	if (r->tls.n != 0 && !is_level(r->tls))
-		complain(c, "relay \"%.*s\": there is no tls = %.*s", STR_FMT(r->title),
+		check_complain(c, "relay \"%.*s\": there is no tls = %.*s", STR_FMT(r->title),
 			STR_FMT(r->tls));
 	if (r->username.n != 0 && r->host.n == 0)
-		complain(c, "relay \"%.*s\": a login needs a host: nobody else gets the password",
+		check_complain(c,
+			"relay \"%.*s\": a login needs a host: nobody else gets the password",
 			STR_FMT(r->title));
 	if ((str_eq(r->tls, STR("none")) || str_eq(r->tls, STR("may"))) && r->username.n != 0 &&
 		!r->plaintext_login && !r->tls_implicit)
-		complain(c,
+		check_complain(c,
 			"relay \"%.*s\": tls = %.*s would log in without TLS; use secure, verify "
 			"or "
 			"encrypt, or plaintext_login = yes",
@@ -69,26 +53,26 @@ settings_check_relay(const struct settings *s, struct buf *err_out)
 	struct checking c = { .out = err_out };
 
 	if (!is_level(o->tls))
-		complain(&c, "outbound.tls: there is no %.*s", STR_FMT(o->tls));
+		check_complain(&c, "outbound.tls: there is no %.*s", STR_FMT(o->tls));
 	if (!str_eq(o->tls_min_version, STR("1.2")) && !str_eq(o->tls_min_version, STR("1.3")))
-		complain(&c, "outbound.tls_min_version must be 1.2 or 1.3");
+		check_complain(&c, "outbound.tls_min_version must be 1.2 or 1.3");
 	check_source(o->source_ipv4, AF_INET, "source_ipv4", &c);
 	check_source(o->source_ipv6, AF_INET6, "source_ipv6", &c);
 	for (size_t i = 0; i < o->refused_networks.n; i++) {
 		struct cidr net;
 		if (cidr_parse(o->refused_networks.v[i], &net) != ERR_OK)
-			complain(&c, "outbound.refused_networks: \"%.*s\" is no network",
+			check_complain(&c, "outbound.refused_networks: \"%.*s\" is no network",
 				STR_FMT(o->refused_networks.v[i]));
 	}
 	for (size_t i = 0; i < o->addresses.n; i++)
 		if (!str_eq(o->addresses.v[i], STR("ipv4")) &&
 			!str_eq(o->addresses.v[i], STR("ipv6")))
-			complain(&c, "outbound.addresses: ipv6, ipv4 or both");
+			check_complain(&c, "outbound.addresses: ipv6, ipv4 or both");
 	for (size_t i = 0; i < s->relays_count; i++)
 		check_section(&s->relays[i], &c);
 	for (size_t i = 0; i < s->tls_policies_count; i++)
 		if (!is_level(s->tls_policies[i].tls))
-			complain(&c, "tls_policy \"%.*s\": there is no tls = %.*s",
+			check_complain(&c, "tls_policy \"%.*s\": there is no tls = %.*s",
 				STR_FMT(s->tls_policies[i].title), STR_FMT(s->tls_policies[i].tls));
 	return c.failed ? ERR_SYNTAX : ERR_OK;
 }

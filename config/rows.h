@@ -93,4 +93,12 @@ settings_check_relay(const struct settings *s, struct buf *err_out);
 struct settings *
 settings_new(void);
 
+/* What config/check.c and config/check_relay.c share: one line a mistake, into out. */
+struct checking {
+	struct buf *out;
+	bool failed;
+};
+__attribute__((format(printf, 2, 3))) void
+check_complain(struct checking *c, const char *fmt, ...);
+
 #endif
