@@ -85,7 +85,8 @@ def ask(raw, command):
             at += int(m.group(1))
             while len(raw.buffer) < at:
                 more()
-        line, raw.buffer = raw.buffer[:at - 2], raw.buffer[at:]
+        line = bytes(raw.buffer[:at - 2])
+        del raw.buffer[:at]
         if line.startswith(b"t "):
             return line[2:], out
         if re.match(rb"\* \d+ FETCH ", line):

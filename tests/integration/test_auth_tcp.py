@@ -1,7 +1,7 @@
 """The auth service's sockets over TCP: only for hosts of auth.networks."""
 import socket
 
-from harness.instance import free_ports
+from harness.ports import free_ports
 
 
 def settings(ports, networks):

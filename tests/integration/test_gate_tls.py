@@ -9,7 +9,8 @@ import time
 
 import pytest
 
-from harness.instance import free_ports, password_of
+from harness.instance import password_of
+from harness.ports import free_ports
 from harness.rawimap import RawImap
 
 USER = "bilal.haddad@example.org"

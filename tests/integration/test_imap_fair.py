@@ -109,7 +109,7 @@ class Nooper(threading.Thread):
             self.c.send("n NOOP\r\n")
             while b"n OK" not in self.c.buffer:
                 self.c.buffer += self.c.sock.recv(65536)
-            self.c.buffer = b""
+            self.c.buffer.clear()
             self.times.append((time.perf_counter() - began) * 1000)
             time.sleep(0.001)
 

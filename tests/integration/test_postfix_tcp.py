@@ -5,7 +5,8 @@ import subprocess
 
 import pytest
 
-from harness.instance import Instance, free_ports
+from harness.instance import Instance
+from harness.ports import free_ports
 from harness.postfix import Postfix
 
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="Postfix's master needs root")

@@ -11,7 +11,8 @@ import time
 import pytest
 
 from harness.authd import Authd
-from harness.dns import Dns, SignedZone, free_port
+from harness.dns import Dns, SignedZone
+from harness.ports import free_port
 from harness.exim import Exim
 from harness.instance import directory_section
 from harness.postfix import Postfix

@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from harness.instance import Instance, free_ports
+from harness.instance import Instance
+from harness.ports import free_ports
 from harness.rawsmtp import Raw, authenticated
 
 ANNA = "anna.berg@example.org"

@@ -5,7 +5,8 @@ import uuid
 
 import pytest
 
-from harness.instance import Instance, free_ports
+from harness.instance import Instance
+from harness.ports import free_ports
 from harness.rawsmtp import Raw
 from test_smtp_submission import arrived
 

@@ -12,17 +12,7 @@ import subprocess
 import time
 from pathlib import Path
 
-
-def free_port():
-    """Free for UDP and TCP."""
-    while True:
-        with socket.socket() as t, socket.socket(type=socket.SOCK_DGRAM) as u:
-            t.bind(("127.0.0.1", 0))
-            try:
-                u.bind(t.getsockname())
-                return t.getsockname()[1]
-            except OSError:
-                continue
+from .ports import free_port
 
 
 class SignedZone:

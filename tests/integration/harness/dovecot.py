@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 from . import slapd as slapd_module
-from .instance import free_ports
+from .ports import free_ports
 
 CONF = """
 protocols = imap lmtp

@@ -35,7 +35,7 @@ import time
 import urllib.parse
 from pathlib import Path
 
-from .instance import free_ports
+from .ports import free_ports
 
 BASE = "dc=example,dc=org"
 ADMIN_DN = "cn=Directory Manager"

@@ -15,7 +15,8 @@ import subprocess
 import time
 from pathlib import Path
 
-from .instance import SOURCE, free_ports
+from .instance import SOURCE
+from .ports import free_ports
 
 EXIM = SOURCE / "build-aux/unpacked/exim4-daemon-heavy/usr/sbin/exim4"
 WRAPPER = "libnss_wrapper.so"

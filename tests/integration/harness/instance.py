@@ -24,6 +24,7 @@ import time
 from pathlib import Path
 
 from . import slapd as slapd_module
+from .ports import free_ports
 
 SOURCE = Path(__file__).resolve().parents[3]
 
@@ -40,21 +41,6 @@ def temp_dir(prefix="postroom-"):
     d = Path(tempfile.mkdtemp(prefix=prefix))
     d.chmod(0o755)
     return d
-
-
-def free_ports(n):
-    """n ports that were free a moment ago, all different."""
-    held = []
-    try:
-        for _ in range(n):
-            s = socket.socket()
-            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            s.bind(("127.0.0.1", 0))
-            held.append(s)
-        return [s.getsockname()[1] for s in held]
-    finally:
-        for s in held:
-            s.close()
 
 
 def directory_section(slapd, name="main", extra=""):

@@ -18,6 +18,8 @@ import subprocess
 import time
 from pathlib import Path
 
+from .ports import free_port
+
 REALM = "EXAMPLE.ORG"
 
 KRB5_CONF = """[libdefaults]
@@ -59,12 +61,6 @@ KDC_CONF = """[kdcdefaults]
 
 class KdcError(Exception):
     pass
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 class Kdc:

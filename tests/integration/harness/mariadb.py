@@ -17,7 +17,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from .instance import free_ports
+from .ports import free_ports
 
 
 def as_user(name):

@@ -15,7 +15,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from .instance import free_ports
+from .ports import free_ports
 
 MASTER = """\
 127.0.0.1:{port} inet n - n - - smtpd

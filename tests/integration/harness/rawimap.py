@@ -6,6 +6,7 @@
     c.line(), c.until("a"), c.eof()
     c.starttls(context)
 """
+import select
 import socket
 import ssl
 import zlib
@@ -19,7 +20,7 @@ class RawImap:
             # a connection that just breaks must show as an error
             self.sock = context.wrap_socket(self.sock, server_hostname="localhost",
                                             suppress_ragged_eofs=False)
-        self.buffer = b""
+        self.buffer = bytearray()
         self.deflate = self.inflate = None
         self.greeting = self.line() if greet else None
 
@@ -35,14 +36,36 @@ class RawImap:
             data = self.deflate.compress(data) + self.deflate.flush(zlib.Z_SYNC_FLUSH)
         self.sock.sendall(data)
 
+    def send_reading(self, data):
+        """All of data, taking in what comes meanwhile: a server that waits until its answers are read does not hold
+        this up. In one thread, since a TLS socket bears no second one."""
+        left = memoryview(data)
+        timeout = self.sock.gettimeout()
+        blocked = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+        self.sock.settimeout(0)
+        while left:
+            try:
+                left = left[self.sock.send(left[:65536]):]
+            except blocked:
+                pass
+            try:
+                self._receive()
+            except blocked:
+                assert any(select.select([self.sock], [self.sock], [], timeout)), "the server is stuck"
+        self.sock.settimeout(timeout)
+
+    def _receive(self):
+        got = self.sock.recv(65536)
+        if not got:
+            raise EOFError(bytes(self.buffer))
+        self.buffer += self.inflate.decompress(got) if self.inflate else got
+
     def line(self):
-        while b"\r\n" not in self.buffer:
-            got = self.sock.recv(65536)
-            if not got:
-                raise EOFError(self.buffer)
-            self.buffer += self.inflate.decompress(got) if self.inflate else got
-        line, self.buffer = self.buffer.split(b"\r\n", 1)
-        return line.decode("utf-8", "replace")
+        while (end := self.buffer.find(b"\r\n")) < 0:
+            self._receive()
+        line = self.buffer[:end].decode("utf-8", "replace")
+        del self.buffer[:end + 2]
+        return line
 
     def until(self, tag):
         """The lines up to and with the tagged reply (or a continuation, with tag "+")."""

@@ -12,7 +12,7 @@ import sqlite3
 import time
 from pathlib import Path
 
-from .instance import free_ports
+from .ports import free_ports
 from .program import Program
 
 CODE = Path("/var/lib/roundcube")  # links to all parts of the package

@@ -155,7 +155,8 @@ def _free_address():
 
 class SambaAd:
     def __init__(self, directory, certs, cache=None):
-        from .instance import build_dir, free_ports
+        from .instance import build_dir
+        from .ports import free_ports
         self.dir = Path(directory)
         self.dir.mkdir(parents=True, exist_ok=True)
         self.certs = certs

@@ -19,7 +19,7 @@ the same entries are replicas that a test may stop one by one.
 Everybody's password is secret-<uid>; the service account is SERVICE_DN with
 SERVICE_PASSWORD. Also a program, for ./quickstart:
 
-    slapd.py DIR [--port N] [--tls-port N] [--ca F --cert F --key F]
+    python3 -m harness.slapd DIR [--port N] [--tls-port N] [--ca F --cert F --key F]
 
 runs until it is ended by a signal and prints one line once it answers.
 """
@@ -34,6 +34,8 @@ import sys
 import time
 import urllib.parse
 from pathlib import Path
+
+from .ports import free_port
 
 BASE = "dc=example,dc=org"
 ADMIN_DN = f"cn=admin,{BASE}"
@@ -96,12 +98,6 @@ def overlay_ldif(overlay):
                 f"objectClass: postroomGroup\ncn: norway\nmail: norway@{DOMAIN}\n"
                 f"memberURL: ldap:///ou=people,{BASE}??one?(uid=tove.nilsen)\n\n")
     return ""
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def password_of(uid):

@@ -11,7 +11,8 @@ import subprocess
 import time
 from pathlib import Path
 
-from .instance import build_dir, free_ports
+from .instance import build_dir
+from .ports import free_ports
 
 ROLES = ("auth", "gate", "imap", "lmtp", "smtp", "queue")
 

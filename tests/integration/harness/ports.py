@@ -1,0 +1,59 @@
+"""Ports for the servers of a test. Below the range from which the kernel serves clients, so that nobody's connection
+takes one before its server has bound it; and locked until this process ends, so that tests that run beside each other
+never choose the same, also while a server is being restarted."""
+import fcntl
+import os
+import random
+import socket
+from pathlib import Path
+
+LOCKS = Path(os.environ.get("TMPDIR", "/tmp")) / f"postroom-ports.{os.getuid()}"
+FIRST = 10000
+held = {}  # port: open lock file
+
+
+def _last():
+    return int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0]) - 1
+
+
+def _free(port):
+    """Nobody listens there, by TCP or UDP, on any address."""
+    for family, kind in ((socket.AF_INET, socket.SOCK_STREAM), (socket.AF_INET, socket.SOCK_DGRAM),
+                         (socket.AF_INET6, socket.SOCK_STREAM)):
+        with socket.socket(family, kind) as s:
+            if kind == socket.SOCK_STREAM:
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                s.bind(("", port))
+            except OSError:
+                return False
+    return True
+
+
+def free_ports(n):
+    """n ports, all different, for this process alone."""
+    LOCKS.mkdir(exist_ok=True)
+    last = _last()
+    found = []
+    for _ in range(5000):
+        if len(found) == n:
+            return found
+        port = random.randint(FIRST, last)
+        if port in held:
+            continue
+        lock = open(LOCKS / str(port), "w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            continue
+        if _free(port):
+            held[port] = lock
+            found.append(port)
+        else:
+            lock.close()
+    raise RuntimeError(f"no free ports between {FIRST} and {last}")
+
+
+def free_port():
+    return free_ports(1)[0]
