@@ -425,7 +425,7 @@ job_read(void *arg, uint64_t off, void *p, size_t n)
 	return spool_body_read(a->sm, off, p, n);
 }
 
-/* Collect who is due. */
+/* Collect who is due, with one envelope sender; the others come in the next transaction. */
 static size_t
 collect(struct attempt *a)
 {
@@ -439,7 +439,8 @@ collect(struct attempt *a)
 	}
 	for (uint32_t i = 0; i < a->r.rcpts_count && n < RCPTS_AT_ONCE; i++) {
 		const struct record_rcpt *c = &a->r.rcpts[i];
-		if (c->state != RCPT_WAITING || c->next_ms > now)
+		if (c->state != RCPT_WAITING || c->next_ms > now ||
+			(n != 0 && c->sender != a->r.rcpts[a->job_index[0]].sender))
 			continue;
 		a->job_rcpts[n].address = c->address;
 		record_delivery_id(&a->r, i, a->job_rcpts[n].delivery_id);
@@ -457,7 +458,7 @@ deliver_step(struct attempt *a)
 		finish_step(a);
 		return;
 	}
-	a->job = (struct client_job){ .sender = a->r.sender,
+	a->job = (struct client_job){ .sender = record_sender(&a->r, &a->r.rcpts[a->job_index[0]]),
 		.qid = a->r.id,
 		.eight_bit = (a->r.flags & SPOOL_8BITMIME) != 0,
 		.body_len = a->sm->body_len,

@@ -24,6 +24,10 @@ check_PROGRAMS += tests/unit/test_queue
 tests_unit_test_queue_SOURCES = tests/unit/test_queue.c
 tests_unit_test_queue_LDADD = $(LIBQUEUE) $(LIBSPOOL) $(LIBMAIL) $(LIBAUTHCLIENT) $(LIBEVENT) $(LMDB_LIBS) $(CMOCKA_LIBS)
 
+check_PROGRAMS += tests/unit/test_queue_record
+tests_unit_test_queue_record_SOURCES = tests/unit/test_queue_record.c
+tests_unit_test_queue_record_LDADD = $(LIBQUEUE) $(LIBBASE) $(CMOCKA_LIBS)
+
 check_PROGRAMS += tests/unit/test_queue_flow
 tests_unit_test_queue_flow_SOURCES = tests/unit/test_queue_flow.c tests/unit/queue_case.h
 tests_unit_test_queue_flow_LDADD = $(LIBQUEUE) $(LIBSPOOL) $(LIBMAIL) $(LIBAUTHCLIENT) $(LMDB_LIBS) $(CMOCKA_LIBS)

@@ -430,7 +430,7 @@ load_slot(void *arg, struct str name)
 	if (spool_adopt(q->spool, name) != ERR_OK)
 		return;
 	if (spool_open(q->spool, name, &sm) == ERR_OK) {
-		bool ours = sm->envelope.client.n == 0 && sm->envelope.sender.n == 0;
+		bool ours = (sm->envelope.flags & SPOOL_REPORT) != 0;
 		spool_message_close(sm);
 		if (ours) {
 			spool_remove(q->spool, name);

@@ -8,10 +8,14 @@
 
 #include "core/base/codec.h"
 
-/* Version 1 knew no RECORD_HELD, 1 and 2 no ORIG_TOLD and RCPT_TOLD; otherwise they are the same.
- */
-enum { RECORD_VERSION = 3, ORIG_MIN_SIZE = 15, RCPT_MIN_SIZE = 23 };
-enum { RECORD_DONE = 1, RECORD_HELD = 2, ORIG_EXPANDED = 1, ORIG_TOLD = 2, RCPT_TOLD = 0x80 };
+/* Version 1 knew no RECORD_HELD, 1 and 2 no ORIG_TOLD and RCPT_TOLD; 4 brought what DSN needs, and
+ * senders. Older ones are read as if nobody had asked for anything. */
+enum { RECORD_VERSION = 4, VERSION_HELD = 2, VERSION_TOLD = 3, VERSION_DSN = 4 };
+enum { ORIG_MIN_SIZE = 15, RCPT_MIN_SIZE = 23, SENDER_MIN_SIZE = 4 };
+enum { RECORD_DONE = 1, RECORD_HELD = 2 };
+enum { ORIG_EXPANDED = 1, ORIG_TOLD = 2, ORIG_LIST = 4 };
+enum { RCPT_OLD_TOLD = 0x80 };				 /* with the state, before version 4 */
+enum { RCPT_TOLD = 1, RCPT_LIST = 2, RCPT_RELAYED = 4 }; /* a byte of their own */
 
 static void
 put(struct buf *b, uint64_t v, size_t n)
@@ -30,6 +34,42 @@ put_str(struct buf *b, struct str s)
 	buf_add(b, s);
 }
 
+static void
+put_orig(struct buf *out, const struct record_orig *o)
+{
+	put_str(out, o->address);
+	put(out,
+		(o->expanded ? ORIG_EXPANDED : 0U) | (o->told ? ORIG_TOLD : 0U) |
+			(o->list ? ORIG_LIST : 0U),
+		1);
+	put(out, o->attempts, 2);
+	put(out, (uint64_t)o->next_ms, 8);
+	put(out, o->notify, 1);
+	put(out, o->success, 1);
+	put_str(out, o->orcpt);
+}
+
+static void
+put_rcpt(struct buf *out, const struct record_rcpt *c)
+{
+	put_str(out, c->address);
+	put(out, c->orig, 4);
+	put(out, c->state, 1);
+	put(out, c->attempts, 2);
+	put(out, (uint64_t)c->next_ms, 8);
+	put_str(out, c->reply);
+	put(out,
+		(c->told ? RCPT_TOLD : 0U) | (c->list ? RCPT_LIST : 0U) |
+			(c->relayed ? RCPT_RELAYED : 0U),
+		1);
+	put(out, c->notify, 1);
+	put(out, c->success, 1);
+	put(out, c->sender, 4);
+	put(out, (uint64_t)c->last_ms, 8);
+	put_str(out, c->host);
+	put_str(out, c->host_address);
+}
+
 enum err
 record_encode(const struct record *r, struct buf *out)
 {
@@ -44,24 +84,17 @@ record_encode(const struct record *r, struct buf *out)
 	put(out, (uint64_t)r->received_ms, 8);
 	put(out, r->size, 8);
 	put(out, r->flags, 4);
+	put(out, r->ret, 1);
+	put_str(out, r->envid);
+	put(out, r->senders_count, 4);
+	for (uint32_t i = 0; i < r->senders_count; i++)
+		put_str(out, r->senders[i]);
 	put(out, r->origs_count, 4);
-	for (uint32_t i = 0; i < r->origs_count; i++) {
-		const struct record_orig *o = &r->origs[i];
-		put_str(out, o->address);
-		put(out, (o->expanded ? ORIG_EXPANDED : 0U) | (o->told ? ORIG_TOLD : 0U), 1);
-		put(out, o->attempts, 2);
-		put(out, (uint64_t)o->next_ms, 8);
-	}
+	for (uint32_t i = 0; i < r->origs_count; i++)
+		put_orig(out, &r->origs[i]);
 	put(out, r->rcpts_count, 4);
-	for (uint32_t i = 0; i < r->rcpts_count; i++) {
-		const struct record_rcpt *c = &r->rcpts[i];
-		put_str(out, c->address);
-		put(out, c->orig, 4);
-		put(out, (uint64_t)c->state | (c->told ? RCPT_TOLD : 0U), 1);
-		put(out, c->attempts, 2);
-		put(out, (uint64_t)c->next_ms, 8);
-		put_str(out, c->reply);
-	}
+	for (uint32_t i = 0; i < r->rcpts_count; i++)
+		put_rcpt(out, &r->rcpts[i]);
 	if (buf_check(out) != ERR_OK)
 		return ERR_LIMIT;
 	put(out, crc32c(0, str_from(buf_str(out), start)), 4);
@@ -97,32 +130,111 @@ get_str(struct str *in, struct arena *a, struct str *out)
 	return e;
 }
 
+/* A byte of at most max. */
 static enum err
-get_orig(struct str *in, struct arena *a, bool can_tell, struct record_orig *o)
+get_byte(struct str *in, unsigned max, unsigned *out)
 {
-	uint64_t how = 0, attempts = 0, next = 0;
-	enum err e = get_str(in, a, &o->address);
+	uint64_t v = 0;
+	enum err e = get(in, 1, &v);
 
-	if (e == ERR_OK)
-		e = get(in, 1, &how);
-	if (e == ERR_OK)
-		e = get(in, 2, &attempts);
-	if (e == ERR_OK)
-		e = get(in, 8, &next);
-	if (e == ERR_OK && how > (can_tell ? ORIG_EXPANDED | ORIG_TOLD : ORIG_EXPANDED))
-		e = ERR_CORRUPT;
-	o->expanded = (how & ORIG_EXPANDED) != 0;
-	o->told = (how & ORIG_TOLD) != 0;
-	o->attempts = (uint16_t)attempts;
-	o->next_ms = (int64_t)next;
+	*out = (unsigned)v;
+	return e == ERR_OK && v > max ? ERR_CORRUPT : e;
+}
+
+static enum err
+get_time(struct str *in, int64_t *out)
+{
+	uint64_t v = 0;
+	enum err e = get(in, 8, &v);
+
+	*out = (int64_t)v;
 	return e;
 }
 
 static enum err
-get_rcpt(
-	struct str *in, struct arena *a, bool can_tell, uint32_t origs_count, struct record_rcpt *c)
+get_attempts(struct str *in, uint16_t *out)
 {
-	uint64_t orig = 0, state = 0, attempts = 0, next = 0;
+	uint64_t v = 0;
+	enum err e = get(in, 2, &v);
+
+	*out = (uint16_t)v;
+	return e;
+}
+
+/* What the sender wants to hear, and whether success is owed. */
+static enum err
+get_wish(struct str *in, unsigned *notify_out, enum rcpt_success *success_out)
+{
+	unsigned success = 0;
+	enum err e = get_byte(in, UINT8_MAX, notify_out);
+
+	if (e == ERR_OK)
+		e = spool_notify_valid(*notify_out) ? get_byte(in, SUCCESS_DONE, &success)
+						    : ERR_CORRUPT;
+	*success_out = (enum rcpt_success)success;
+	return e;
+}
+
+static enum err
+get_orig(struct str *in, struct arena *a, unsigned version, struct record_orig *o)
+{
+	unsigned how = 0, how_max = ORIG_EXPANDED;
+	enum err e = get_str(in, a, &o->address);
+
+	if (version >= VERSION_TOLD)
+		how_max |= ORIG_TOLD;
+	if (version >= VERSION_DSN)
+		how_max |= ORIG_LIST;
+	if (e == ERR_OK)
+		e = get_byte(in, how_max, &how);
+	if (e == ERR_OK)
+		e = get_attempts(in, &o->attempts);
+	if (e == ERR_OK)
+		e = get_time(in, &o->next_ms);
+	if (e == ERR_OK && version >= VERSION_DSN)
+		e = get_wish(in, &o->notify, &o->success);
+	if (e == ERR_OK && version >= VERSION_DSN)
+		e = get_str(in, a, &o->orcpt);
+	if (e == ERR_OK && o->orcpt.n > SPOOL_ORCPT_MAX)
+		e = ERR_CORRUPT;
+	o->expanded = (how & ORIG_EXPANDED) != 0;
+	o->told = (how & ORIG_TOLD) != 0;
+	o->list = (how & ORIG_LIST) != 0;
+	return e;
+}
+
+/* What a recipient has since version 4. */
+static enum err
+get_rcpt_more(struct str *in, struct arena *a, const struct record *r, struct record_rcpt *c)
+{
+	unsigned how = 0;
+	uint64_t sender = 0;
+	enum err e = get_byte(in, RCPT_TOLD | RCPT_LIST | RCPT_RELAYED, &how);
+
+	if (e == ERR_OK)
+		e = get_wish(in, &c->notify, &c->success);
+	if (e == ERR_OK)
+		e = get(in, 4, &sender);
+	if (e == ERR_OK && sender > r->senders_count)
+		e = ERR_CORRUPT;
+	if (e == ERR_OK)
+		e = get_time(in, &c->last_ms);
+	if (e == ERR_OK)
+		e = get_str(in, a, &c->host);
+	if (e == ERR_OK)
+		e = get_str(in, a, &c->host_address);
+	c->sender = (uint32_t)sender;
+	c->told = (how & RCPT_TOLD) != 0;
+	c->list = (how & RCPT_LIST) != 0;
+	c->relayed = (how & RCPT_RELAYED) != 0;
+	return e;
+}
+
+static enum err
+get_rcpt(struct str *in, struct arena *a, unsigned version, const struct record *r,
+	struct record_rcpt *c)
+{
+	uint64_t orig = 0, state = 0;
 	enum err e = get_str(in, a, &c->address);
 
 	if (e == ERR_OK)
@@ -130,57 +242,20 @@ get_rcpt(
 	if (e == ERR_OK)
 		e = get(in, 1, &state);
 	if (e == ERR_OK)
-		e = get(in, 2, &attempts);
+		e = get_attempts(in, &c->attempts);
 	if (e == ERR_OK)
-		e = get(in, 8, &next);
+		e = get_time(in, &c->next_ms);
 	if (e == ERR_OK)
 		e = get_str(in, a, &c->reply);
-	c->told = can_tell && (state & RCPT_TOLD) != 0;
-	if (c->told)
-		state &= ~(uint64_t)RCPT_TOLD;
-	if (e == ERR_OK && (orig >= origs_count || state > RCPT_REPORTED))
+	if (version == VERSION_TOLD && (state & RCPT_OLD_TOLD) != 0) {
+		c->told = true;
+		state &= ~(uint64_t)RCPT_OLD_TOLD;
+	}
+	if (e == ERR_OK && (orig >= r->origs_count || state > RCPT_REPORTED))
 		e = ERR_CORRUPT;
 	c->orig = (uint32_t)orig;
 	c->state = (enum rcpt_state)state;
-	c->attempts = (uint16_t)attempts;
-	c->next_ms = (int64_t)next;
-	return e;
-}
-
-static enum err
-get_head(struct str *in, struct arena *a, bool *can_tell_out, struct record *out)
-{
-	uint64_t version = 0, how = 0, received = 0, flags = 0;
-	enum err e;
-
-	if (!str_starts(*in, STR("QREC")))
-		return ERR_CORRUPT;
-	*in = str_from(*in, 4);
-	e = get(in, 1, &version);
-	if (e == ERR_OK)
-		e = get(in, 1, &how);
-	if (e == ERR_OK && (version < 1 || version > RECORD_VERSION))
-		e = ERR_CORRUPT;
-	if (e == ERR_OK && how > (version == 1 ? RECORD_DONE : RECORD_DONE | RECORD_HELD))
-		e = ERR_CORRUPT;
-	if (e == ERR_OK)
-		e = get_str(in, a, &out->id);
-	if (e == ERR_OK)
-		e = get_str(in, a, &out->sender);
-	if (e == ERR_OK)
-		e = get_str(in, a, &out->sid);
-	if (e == ERR_OK)
-		e = get(in, 8, &received);
-	if (e == ERR_OK)
-		e = get(in, 8, &out->size);
-	if (e == ERR_OK)
-		e = get(in, 4, &flags);
-	*can_tell_out = version >= 3;
-	out->done = (how & RECORD_DONE) != 0;
-	out->held = (how & RECORD_HELD) != 0;
-	out->received_ms = (int64_t)received;
-	out->flags = (unsigned)flags;
-	return e;
+	return e == ERR_OK && version >= VERSION_DSN ? get_rcpt_more(in, a, r, c) : e;
 }
 
 /* A count of things that each take at least min_size of the bytes left. */
@@ -196,12 +271,80 @@ get_count(struct str *in, size_t min_size, uint32_t *out)
 	return e;
 }
 
+static enum err
+get_version(struct str *in, unsigned *version_out, struct record *out)
+{
+	unsigned how = 0;
+	enum err e;
+
+	if (!str_starts(*in, STR("QREC")))
+		return ERR_CORRUPT;
+	*in = str_from(*in, 4);
+	e = get_byte(in, RECORD_VERSION, version_out);
+	if (e == ERR_OK && *version_out == 0)
+		e = ERR_CORRUPT;
+	if (e == ERR_OK)
+		e = get_byte(in,
+			*version_out < VERSION_HELD ? RECORD_DONE : RECORD_DONE | RECORD_HELD,
+			&how);
+	out->done = (how & RECORD_DONE) != 0;
+	out->held = (how & RECORD_HELD) != 0;
+	return e;
+}
+
+/* What a message has since version 4. */
+static enum err
+get_head_more(struct str *in, struct arena *a, struct record *out)
+{
+	unsigned ret = 0;
+	enum err e = get_byte(in, SPOOL_RET_HDRS, &ret);
+
+	out->ret = (enum spool_ret)ret;
+	if (e == ERR_OK)
+		e = get_str(in, a, &out->envid);
+	if (e == ERR_OK && out->envid.n > SPOOL_ENVID_MAX)
+		e = ERR_CORRUPT;
+	if (e == ERR_OK)
+		e = get_count(in, SENDER_MIN_SIZE, &out->senders_count);
+	if (e != ERR_OK)
+		return e;
+	out->senders_room = out->senders_count;
+	out->senders = arena_calloc(a, out->senders_count + 1U, sizeof(*out->senders));
+	if (out->senders == NULL)
+		return ERR_LIMIT;
+	for (uint32_t i = 0; e == ERR_OK && i < out->senders_count; i++)
+		e = get_str(in, a, &out->senders[i]);
+	return e;
+}
+
+static enum err
+get_head(struct str *in, struct arena *a, unsigned *version_out, struct record *out)
+{
+	uint64_t flags = 0;
+	enum err e = get_version(in, version_out, out);
+
+	if (e == ERR_OK)
+		e = get_str(in, a, &out->id);
+	if (e == ERR_OK)
+		e = get_str(in, a, &out->sender);
+	if (e == ERR_OK)
+		e = get_str(in, a, &out->sid);
+	if (e == ERR_OK)
+		e = get_time(in, &out->received_ms);
+	if (e == ERR_OK)
+		e = get(in, 8, &out->size);
+	if (e == ERR_OK)
+		e = get(in, 4, &flags);
+	out->flags = (unsigned)flags;
+	return e == ERR_OK && *version_out >= VERSION_DSN ? get_head_more(in, a, out) : e;
+}
+
 enum err
 record_decode(struct str bytes, struct arena *a, struct record *out)
 {
 	struct str in, sum;
 	uint64_t crc = 0;
-	bool can_tell = false;
+	unsigned version = 0;
 	enum err e;
 
 	memset(out, 0, sizeof(*out));
@@ -211,7 +354,7 @@ record_decode(struct str bytes, struct arena *a, struct record *out)
 	sum = str_from(bytes, bytes.n - 4);
 	if (get(&sum, 4, &crc) != ERR_OK || crc != crc32c(0, in))
 		return ERR_CORRUPT;
-	e = get_head(&in, a, &can_tell, out);
+	e = get_head(&in, a, &version, out);
 	if (e == ERR_OK)
 		e = get_count(&in, ORIG_MIN_SIZE, &out->origs_count);
 	if (e != ERR_OK)
@@ -220,7 +363,7 @@ record_decode(struct str bytes, struct arena *a, struct record *out)
 	if (out->origs == NULL)
 		return ERR_LIMIT;
 	for (uint32_t i = 0; e == ERR_OK && i < out->origs_count; i++)
-		e = get_orig(&in, a, can_tell, &out->origs[i]);
+		e = get_orig(&in, a, version, &out->origs[i]);
 	if (e == ERR_OK)
 		e = get_count(&in, RCPT_MIN_SIZE, &out->rcpts_count);
 	if (e != ERR_OK)
@@ -230,7 +373,7 @@ record_decode(struct str bytes, struct arena *a, struct record *out)
 	if (out->rcpts == NULL)
 		return ERR_LIMIT;
 	for (uint32_t i = 0; e == ERR_OK && i < out->rcpts_count; i++)
-		e = get_rcpt(&in, a, can_tell, out->origs_count, &out->rcpts[i]);
+		e = get_rcpt(&in, a, version, out, &out->rcpts[i]);
 	return e == ERR_OK && in.n != 0 ? ERR_CORRUPT : e;
 }
 
@@ -240,12 +383,14 @@ record_next_ms(const struct record *r)
 	int64_t next = INT64_MAX;
 
 	for (uint32_t i = 0; i < r->origs_count; i++) {
+		if (r->origs[i].success == SUCCESS_DUE)
+			return 0;
 		if (!r->origs[i].expanded && r->origs[i].next_ms < next)
 			next = r->origs[i].next_ms;
 	}
 	for (uint32_t i = 0; i < r->rcpts_count; i++) {
 		const struct record_rcpt *c = &r->rcpts[i];
-		if (c->state == RCPT_FAILED)
+		if (c->state == RCPT_FAILED || c->success == SUCCESS_DUE)
 			return 0; /* a report is owed */
 		if (c->state == RCPT_WAITING && c->next_ms < next)
 			next = c->next_ms;
@@ -273,8 +418,44 @@ record_add_rcpt(struct record *r, struct arena *a, struct str address, uint32_t 
 	if (arena_str(a, address, &c->address) != ERR_OK)
 		return NULL;
 	c->orig = orig;
+	c->notify = r->origs[orig].notify;
 	r->rcpts_count++;
 	return c;
+}
+
+enum err
+record_set_sender(struct record *r, struct arena *a, struct record_rcpt *c, struct str sender)
+{
+	uint32_t i = r->senders_count;
+
+	c->sender = 0;
+	if (str_eq(sender, r->sender))
+		return ERR_OK;
+	while (i > 0 && !str_eq(r->senders[i - 1], sender))
+		i--;
+	if (i == 0 && r->senders_count >= r->senders_room) {
+		uint32_t room = r->senders_room < 4 ? 8 : r->senders_room * 2;
+		struct str *grown = arena_calloc(a, room, sizeof(*grown));
+		if (grown == NULL)
+			return ERR_LIMIT;
+		if (r->senders_count != 0)
+			memcpy(grown, r->senders, r->senders_count * sizeof(*grown));
+		r->senders = grown;
+		r->senders_room = room;
+	}
+	if (i == 0) {
+		if (arena_str(a, sender, &r->senders[r->senders_count]) != ERR_OK)
+			return ERR_LIMIT;
+		i = ++r->senders_count;
+	}
+	c->sender = i;
+	return ERR_OK;
+}
+
+struct str
+record_sender(const struct record *r, const struct record_rcpt *c)
+{
+	return c->sender == 0 ? r->sender : r->senders[c->sender - 1];
 }
 
 void

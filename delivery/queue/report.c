@@ -35,12 +35,12 @@ struct report {
 static void
 report_end(struct report *p, enum err e)
 {
-	struct record_orig orig = { .address = p->r->sender };
+	struct record_orig orig = { .address = p->r->sender, .notify = SPOOL_NOTIFY_NEVER };
 	struct record record = { .id = str_of(p->id),
 		.sid = p->r->sid,
 		.received_ms = p->now_ms,
 		.size = p->size,
-		.flags = p->sm->envelope.flags & SPOOL_8BITMIME,
+		.flags = (p->sm->envelope.flags & SPOOL_8BITMIME) | SPOOL_REPORT,
 		.origs = &orig,
 		.origs_count = 1 };
 	report_fn fn = p->fn;
@@ -109,10 +109,11 @@ build(struct report *p, struct buf *out)
 static void
 write_report(struct report *p)
 {
+	struct spool_rcpt rcpt = { .address = p->r->sender, .notify = SPOOL_NOTIFY_NEVER };
 	struct spool_envelope envelope = { .sid = p->r->sid,
 		.received_ms = p->now_ms,
-		.flags = p->sm->envelope.flags & SPOOL_8BITMIME,
-		.rcpts = &p->r->sender,
+		.flags = (p->sm->envelope.flags & SPOOL_8BITMIME) | SPOOL_REPORT,
+		.rcpts = &rcpt,
 		.rcpts_count = 1 };
 	struct buf b;
 

@@ -29,6 +29,7 @@ stored_from_envelope(
 	out->received_ms = v->received_ms;
 	out->size = sm->body_len;
 	out->flags = v->flags;
+	out->ret = v->ret;
 	out->origs_count = (uint32_t)v->rcpts_count;
 	out->origs = arena_calloc(a, v->rcpts_count + 1, sizeof(*out->origs));
 	e = out->origs != NULL ? arena_str(a, id, &out->id) : ERR_LIMIT;
@@ -36,8 +37,14 @@ stored_from_envelope(
 		e = arena_str(a, v->sender, &out->sender);
 	if (e == ERR_OK)
 		e = arena_str(a, v->sid, &out->sid);
-	for (size_t i = 0; e == ERR_OK && i < v->rcpts_count; i++)
-		e = arena_str(a, v->rcpts[i], &out->origs[i].address);
+	if (e == ERR_OK)
+		e = arena_str(a, v->envid, &out->envid);
+	for (size_t i = 0; e == ERR_OK && i < v->rcpts_count; i++) {
+		out->origs[i].notify = v->rcpts[i].notify;
+		e = arena_str(a, v->rcpts[i].address, &out->origs[i].address);
+		if (e == ERR_OK)
+			e = arena_str(a, v->rcpts[i].orcpt, &out->origs[i].orcpt);
+	}
 	return e;
 }
 

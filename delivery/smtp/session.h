@@ -40,7 +40,9 @@ struct smtp_tx_lookup {
 struct smtp_tx {
 	struct arena *arena; /* NULL: none begun */
 	struct str sender;
-	struct str *rcpts;
+	enum spool_ret ret;
+	struct str envid;
+	struct spool_rcpt *rcpts;
 	size_t rcpts_count, rcpts_room;
 	unsigned rcpts_refused;
 	bool declared_8bit;

@@ -51,7 +51,7 @@ on_commit(void *arg, struct spool_writer *w, enum err e)
 	stream_writef(s->stream, "250 2.0.0 Ok: queued as %.*s\r\n", STR_FMT(name));
 	log_event(LVL_INFO, "smtp.accept", log_z("sid", s->sid), log_s("qid", name),
 		log_s("user", buf_str(&s->user)), log_s("sender", tx->sender),
-		log_s("rcpt", tx->rcpts[0]), log_n("rcpts", (int64_t)tx->rcpts_count),
+		log_s("rcpt", tx->rcpts[0].address), log_n("rcpts", (int64_t)tx->rcpts_count),
 		log_n("size", (int64_t)tx->size), log_s("msgid", tx->facts.message_id),
 		log_n("ms", loop_now_ms(s->server->peers.loop) - tx->begun_ms));
 	session_set_state(s, SMTP_COMMAND);
@@ -72,6 +72,8 @@ conclude(struct smtp_session *s)
 		.client = str_of(s->peer.addr),
 		.received_ms = clock_wall_ms(),
 		.flags = tx->declared_8bit || tx->has_8bit ? SPOOL_8BITMIME : 0,
+		.ret = tx->ret,
+		.envid = tx->envid,
 		.rcpts = tx->rcpts,
 		.rcpts_count = tx->rcpts_count,
 	};

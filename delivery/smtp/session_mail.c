@@ -163,7 +163,7 @@ add_rcpt(struct smtp_tx *tx, struct str address)
 		tx->rcpts_room = tx->rcpts_room == 0 ? 8 : tx->rcpts_room * 2;
 		tx->rcpts = xrealloc(tx->rcpts, tx->rcpts_room * sizeof(*tx->rcpts));
 	}
-	tx->rcpts[tx->rcpts_count++] = address;
+	tx->rcpts[tx->rcpts_count++] = (struct spool_rcpt){ .address = address };
 }
 
 static void

@@ -17,6 +17,10 @@ enum tag {
 	TAG_RECEIVED = 6,
 	TAG_RCPT = 7,
 	TAG_OPTIONAL = 0x80,
+	TAG_RET = 0x80, /* u8 */
+	TAG_ENVID = 0x81,
+	TAG_NOTIFY = 0x82, /* u8, of the recipient in front of it */
+	TAG_ORCPT = 0x83,  /* likewise */
 };
 
 static void
@@ -58,6 +62,15 @@ put_field(struct buf *out, enum tag tag, struct str value)
 	buf_add(out, value);
 }
 
+static void
+put_byte(struct buf *out, enum tag tag, unsigned v)
+{
+	char byte = (char)v;
+
+	if (v != 0)
+		put_field(out, tag, str_n(&byte, 1));
+}
+
 enum err
 spool_record_encode(const struct spool_envelope *e, struct buf *out)
 {
@@ -70,8 +83,15 @@ spool_record_encode(const struct spool_envelope *e, struct buf *out)
 	put_field(out, TAG_SID, e->sid);
 	put_field(out, TAG_CLIENT, e->client);
 	put_field(out, TAG_RECEIVED, str_n(received, 8));
-	for (size_t i = 0; i < e->rcpts_count; i++)
-		put_field(out, TAG_RCPT, e->rcpts[i]);
+	put_byte(out, TAG_RET, e->ret);
+	if (e->envid.n != 0)
+		put_field(out, TAG_ENVID, e->envid);
+	for (size_t i = 0; i < e->rcpts_count; i++) {
+		put_field(out, TAG_RCPT, e->rcpts[i].address);
+		put_byte(out, TAG_NOTIFY, e->rcpts[i].notify);
+		if (e->rcpts[i].orcpt.n != 0)
+			put_field(out, TAG_ORCPT, e->rcpts[i].orcpt);
+	}
 	return buf_check(out);
 }
 
@@ -108,6 +128,26 @@ count_rcpts(struct str record, size_t *count_out)
 }
 
 static enum err
+take_short(struct str value, size_t max, struct arena *a, struct str *out)
+{
+	return value.n <= max ? arena_str(a, value, out) : ERR_CORRUPT;
+}
+
+/* A field of the recipient r; NULL: there was none yet. */
+static enum err
+take_rcpt_field(unsigned tag, struct str value, struct arena *a, struct spool_rcpt *r)
+{
+	if (r == NULL)
+		return ERR_CORRUPT;
+	if (tag == TAG_ORCPT)
+		return take_short(value, SPOOL_ORCPT_MAX, a, &r->orcpt);
+	if (value.n != 1 || !spool_notify_valid((unsigned char)value.p[0]))
+		return ERR_CORRUPT;
+	r->notify = (unsigned char)value.p[0];
+	return ERR_OK;
+}
+
+static enum err
 take_field(unsigned tag, struct str value, struct arena *a, struct spool_envelope *out)
 {
 	switch (tag) {
@@ -126,6 +166,13 @@ take_field(unsigned tag, struct str value, struct arena *a, struct spool_envelop
 			return ERR_CORRUPT;
 		out->received_ms = (int64_t)get_le(value.p, 8);
 		return ERR_OK;
+	case TAG_RET:
+		if (value.n != 1 || value.p[0] < 0 || value.p[0] > SPOOL_RET_HDRS)
+			return ERR_CORRUPT;
+		out->ret = (enum spool_ret)value.p[0];
+		return ERR_OK;
+	case TAG_ENVID:
+		return take_short(value, SPOOL_ENVID_MAX, a, &out->envid);
 	default: /* not an enum of ours: any byte can stand here */
 		return tag >= TAG_OPTIONAL ? ERR_OK : ERR_CORRUPT;
 	}
@@ -134,7 +181,7 @@ take_field(unsigned tag, struct str value, struct arena *a, struct spool_envelop
 enum err
 spool_record_decode(struct str record, struct arena *a, struct spool_envelope *out)
 {
-	struct str *rcpts;
+	struct spool_rcpt *rcpts;
 	size_t count, n = 0;
 	enum err e = count_rcpts(record, &count);
 
@@ -150,9 +197,12 @@ spool_record_decode(struct str record, struct arena *a, struct spool_envelope *o
 		unsigned tag;
 		struct str value;
 		e = get_field(&record, &tag, &value);
-		if (e == ERR_OK)
-			e = tag == TAG_RCPT ? arena_str(a, value, &rcpts[n++])
-					    : take_field(tag, value, a, out);
+		if (e == ERR_OK && tag == TAG_RCPT)
+			e = arena_str(a, value, &rcpts[n++].address);
+		else if (e == ERR_OK && (tag == TAG_NOTIFY || tag == TAG_ORCPT))
+			e = take_rcpt_field(tag, value, a, n != 0 ? &rcpts[n - 1] : NULL);
+		else if (e == ERR_OK)
+			e = take_field(tag, value, a, out);
 		if (e != ERR_OK)
 			return e;
 	}

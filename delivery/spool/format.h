@@ -17,7 +17,8 @@
  *  36 u32 CRC32C of the body                40 u32 CRC32C of the record
  *  44 u32 CRC32C of the fixed part's bytes 0..43
  * Record: fields of u8 tag, u32 length, bytes. Tags from 0x80 on may be skipped by a reader
- * that does not know them; other unknown tags are ERR_CORRUPT.
+ * that does not know them; other unknown tags are ERR_CORRUPT. A recipient's NOTIFY and ORCPT
+ * stand behind its address.
  *
  * Why a block in front: its place is known whatever the file's length is, so slots may be
  * made longer than what comes into them (an overwrite syncs in half the time of an append); one
@@ -29,23 +30,53 @@ enum {
 	SPOOL_FRONT_SIZE = 4096,
 	SPOOL_FIXED_SIZE = 48,
 	SPOOL_RECORD_MAX = 64 * 1024 * 1024,
+	SPOOL_ENVID_MAX = 100, /* RFC 3461 4.4 */
+	SPOOL_ORCPT_MAX = 500, /* RFC 3461 4.2 */
 };
 
 enum spool_flag {
 	SPOOL_8BITMIME = 1 << 0, /* BODY=8BITMIME, or 8-bit bytes in the message */
 	SPOOL_SMTPUTF8 = 1 << 1,
+	SPOOL_BINARY = 1 << 2, /* BODY=BINARYMIME */
+	SPOOL_REPORT = 1 << 3, /* made by queue: counts only together with its record */
+	SPOOL_DOUBLE = 1 << 4, /* … about a report: if that fails, too, nobody hears of it */
+};
+
+/* What a sender wants to hear, RFC 3461 4.1; 0: NOTIFY was not given. The same bits as
+ * enum relay_notify. */
+enum spool_notify {
+	SPOOL_NOTIFY_NEVER = 1 << 0,
+	SPOOL_NOTIFY_SUCCESS = 1 << 1,
+	SPOOL_NOTIFY_FAILURE = 1 << 2,
+	SPOOL_NOTIFY_DELAY = 1 << 3,
+};
+/* RFC 3461 4.3. The same values as enum relay_ret. */
+enum spool_ret { SPOOL_RET_NONE, SPOOL_RET_FULL, SPOOL_RET_HDRS };
+
+static inline bool
+spool_notify_valid(unsigned notify)
+{
+	return notify <= 15 && ((notify & SPOOL_NOTIFY_NEVER) == 0 || notify == SPOOL_NOTIFY_NEVER);
+}
+
+struct spool_rcpt {
+	struct str address;
+	unsigned notify;  /* enum spool_notify */
+	struct str orcpt; /* "rfc822;Otto@example.net", xtext as received; empty: none */
 };
 
 /* The envelope of one message. Strings are borrowed (encode) or die with the arena (decode). */
 struct spool_envelope {
-	struct str name;	 /* queue id */
-	struct str sender;	 /* "anna@example.org", "" for <> */
-	struct str auth_user;	 /* login name, "" when none */
-	struct str sid;		 /* session that brought it */
-	struct str client;	 /* its address, "" for mail made here */
-	int64_t received_ms;	 /* since 1970 */
-	unsigned flags;		 /* enum spool_flag */
-	const struct str *rcpts; /* as accepted at RCPT, in that order, at least one */
+	struct str name;      /* queue id */
+	struct str sender;    /* "anna@example.org", "" for <> */
+	struct str auth_user; /* login name, "" when none */
+	struct str sid;	      /* session that brought it */
+	struct str client;    /* its address, "" for mail made here */
+	int64_t received_ms;  /* since 1970 */
+	unsigned flags;	      /* enum spool_flag */
+	enum spool_ret ret;
+	struct str envid;		/* ENVID, xtext as received; empty: none */
+	const struct spool_rcpt *rcpts; /* as accepted at RCPT, in that order, at least one */
 	size_t rcpts_count;
 };
 

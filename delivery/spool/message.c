@@ -43,7 +43,7 @@ read_record(struct spool_message *m, const char *front, struct str name)
 	enum err e = ERR_OK;
 
 	/* Copies of the strings, the recipients' array, and what aligning costs. */
-	m->memory = arena_new(8 * (size_t)f->record_len + 4096);
+	m->memory = arena_new(16 * (size_t)f->record_len + 4096);
 	if (f->record_off == SPOOL_FIXED_SIZE) {
 		s = str_n(front + SPOOL_FIXED_SIZE, f->record_len);
 	} else {

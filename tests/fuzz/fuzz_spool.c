@@ -19,8 +19,14 @@ same_again(const struct spool_envelope *e)
 	assert(str_eq(again.name, e->name) && str_eq(again.sender, e->sender));
 	assert(str_eq(again.auth_user, e->auth_user) && str_eq(again.sid, e->sid));
 	assert(again.received_ms == e->received_ms && again.rcpts_count == e->rcpts_count);
-	for (size_t i = 0; i < e->rcpts_count; i++)
-		assert(str_eq(again.rcpts[i], e->rcpts[i]));
+	assert(again.ret == e->ret && str_eq(again.envid, e->envid));
+	assert(e->envid.n <= SPOOL_ENVID_MAX);
+	for (size_t i = 0; i < e->rcpts_count; i++) {
+		const struct spool_rcpt *r = &e->rcpts[i];
+		assert(str_eq(again.rcpts[i].address, r->address));
+		assert(again.rcpts[i].notify == r->notify && spool_notify_valid(r->notify));
+		assert(str_eq(again.rcpts[i].orcpt, r->orcpt) && r->orcpt.n <= SPOOL_ORCPT_MAX);
+	}
 	buf_fini(&b);
 	arena_free(a);
 }

@@ -394,7 +394,8 @@ is_committed(void)
 static inline void
 accept_message(const char *sender, const char *rcpts, const char *text, char id_out[17])
 {
-	struct str list[16], rest = str_of(rcpts);
+	struct spool_rcpt list[16] = { 0 };
+	struct str rest = str_of(rcpts);
 	struct spool_envelope e = { .sender = str_of(sender),
 		.sid = STR("s1"),
 		.client = STR("127.0.0.1"),
@@ -402,7 +403,7 @@ accept_message(const char *sender, const char *rcpts, const char *text, char id_
 		.rcpts = list };
 
 	while (rest.n != 0)
-		(void)str_cut(rest, ' ', &list[e.rcpts_count++], &rest);
+		(void)str_cut(rest, ' ', &list[e.rcpts_count++].address, &rest);
 	until(take_writer);
 	memcpy(id_out, spool_writer_name(writer).p, 16);
 	id_out[16] = '\0';

@@ -345,7 +345,7 @@ spool_commit(struct spool_writer *w, const struct spool_envelope *e, spool_commi
 	buf_reset(&fakes.sender);
 	buf_add(&fakes.sender, e->sender);
 	for (size_t i = 0; i < e->rcpts_count && fakes.commit_result == ERR_OK; i++) {
-		buf_add(&fakes.rcpts, e->rcpts[i]);
+		buf_add(&fakes.rcpts, e->rcpts[i].address);
 		buf_addc(&fakes.rcpts, '\n');
 	}
 	loop_task_queue(&w->task);

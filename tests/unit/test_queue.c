@@ -1,4 +1,4 @@
-/* The parts of the queue: replies, the schedule, records, queue.mdb (also killed in the middle),
+/* The parts of the queue: replies, the schedule, queue.mdb (also killed in the middle),
  * reports, and the LMTP client against a server that the test scripts. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,7 +18,6 @@
 #include "core/event/stream.h"
 #include "delivery/queue/client.h"
 #include "delivery/queue/dsn.h"
-#include "delivery/queue/record.h"
 #include "delivery/queue/reply.h"
 #include "delivery/queue/retry.h"
 #include "delivery/queue/state.h"
@@ -84,164 +83,6 @@ test_schedule(void **state)
 	assert_true(retry_wait_ms(1, 0, 0, 5) >= 1);
 	assert_int_equal(retry_wait_ms(3, 1000, 10, 0), 750);
 	assert_int_equal(retry_wait_ms(65000, 1, INT64_MAX / 4, 0) > 0, 1);
-}
-
-static void
-sample(struct record *r, struct arena *a)
-{
-	static struct record_orig origs[2];
-
-	memset(r, 0, sizeof(*r));
-	origs[0] = (struct record_orig){ .address = STR("all@example.org"), .expanded = true };
-	origs[1] = (struct record_orig){
-		.address = STR("later@example.org"), .attempts = 3, .next_ms = 5000
-	};
-	r->id = STR("0123456789abcdef");
-	r->sender = STR("anna@example.org");
-	r->sid = STR("s1");
-	r->received_ms = 0x18f00000000;
-	r->size = 12345;
-	r->flags = 1;
-	r->origs = origs;
-	r->origs_count = 2;
-	for (uint32_t i = 0; i < 40; i++) {
-		char z[32];
-		struct record_rcpt *c;
-		(void)snprintf(z, sizeof(z), "u%u@example.org", i);
-		c = record_add_rcpt(r, a, str_of(z), 0);
-		assert_non_null(c);
-		c->state = (enum rcpt_state)(i % 2);
-		c->next_ms = 10000 + i;
-		c->reply = STR("451 4.3.0 x");
-	}
-}
-
-/* What was written before there was RECORD_HELD is read; what we do not know is not. */
-static void
-test_record_versions(const struct record *sample, struct arena *a)
-{
-	static const struct {
-		unsigned char version, how;
-		bool ok, held, done;
-	} table[] = {
-		{ 1, 0, true, false, false },
-		{ 1, 1, true, false, true },
-		{ 1, 2, false, false, false },
-		{ 2, 0, true, false, false },
-		{ 2, 1, true, false, true },
-		{ 2, 2, true, true, false },
-		{ 2, 3, true, true, true },
-		{ 2, 4, false, false, false },
-		{ 3, 2, true, true, false },
-		{ 3, 4, false, false, false },
-		{ 0, 0, false, false, false },
-		{ 4, 0, false, false, false },
-	};
-
-	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
-		struct record r = *sample, back;
-		struct buf b;
-		char *p;
-		uint32_t sum;
-		buf_init(&b, 1024 * 1024);
-		r.held = table[i].held;
-		r.done = table[i].done;
-		assert_int_equal(record_encode(&r, &b), ERR_OK);
-		p = xmalloc(b.n);
-		memcpy(p, buf_str(&b).p, b.n);
-		if (table[i].ok)
-			assert_true(p[4] == 3 && p[5] == table[i].how);
-		p[4] = (char)table[i].version;
-		p[5] = (char)table[i].how;
-		sum = crc32c(0, str_n(p, b.n - 4));
-		for (size_t k = 0; k < 4; k++)
-			p[b.n - 4 + k] = (char)(sum >> (8 * k));
-		assert_int_equal(
-			record_decode(str_n(p, b.n), a, &back), table[i].ok ? ERR_OK : ERR_CORRUPT);
-		if (table[i].ok) {
-			assert_true(back.held == table[i].held && back.done == table[i].done);
-			assert_true(str_eq(back.sender, r.sender));
-			assert_int_equal(back.rcpts_count, r.rcpts_count);
-		}
-		free(p);
-		buf_fini(&b);
-	}
-}
-
-/* Who was told of a delay is kept; in older records there is no such mark. */
-static void
-test_record_told(const struct record *sample, struct arena *a)
-{
-	struct record r = *sample, back;
-	struct buf b;
-	char *p;
-	uint32_t sum;
-
-	buf_init(&b, 1024 * 1024);
-	r.origs[1].told = r.rcpts[7].told = r.rcpts[8].told = true;
-	assert_int_equal(record_encode(&r, &b), ERR_OK);
-	assert_int_equal(record_decode(buf_str(&b), a, &back), ERR_OK);
-	assert_true(!back.origs[0].told && back.origs[1].told);
-	assert_int_equal(back.origs[1].expanded, r.origs[1].expanded);
-	for (uint32_t i = 0; i < 40; i++) {
-		assert_int_equal(back.rcpts[i].told, i == 7 || i == 8);
-		assert_int_equal(back.rcpts[i].state, r.rcpts[i].state);
-	}
-	p = xmalloc(b.n);
-	memcpy(p, buf_str(&b).p, b.n);
-	p[4] = 2;
-	sum = crc32c(0, str_n(p, b.n - 4));
-	for (size_t k = 0; k < 4; k++)
-		p[b.n - 4 + k] = (char)(sum >> (8 * k));
-	assert_int_equal(record_decode(str_n(p, b.n), a, &back), ERR_CORRUPT);
-	r.origs[1].told = r.rcpts[7].told = r.rcpts[8].told = false;
-	free(p);
-	buf_fini(&b);
-}
-
-static void
-test_record(void **state)
-{
-	struct arena *a = arena_new(1024 * 1024);
-	struct record r, back;
-	struct buf b, c;
-	char id[DELIVERY_ID_SIZE];
-
-	(void)state;
-	buf_init(&b, 1024 * 1024);
-	buf_init(&c, 1024 * 1024);
-	sample(&r, a);
-	assert_int_equal(record_next_ms(&r), 5000);
-	r.origs[1].expanded = true;
-	assert_int_equal(record_next_ms(&r), 10000);
-	r.rcpts[7].state = RCPT_FAILED;
-	assert_int_equal(record_next_ms(&r), 0);
-	record_delivery_id(&r, 39, id);
-	assert_string_equal(id, "0000018f00000000.0123456789abcdef.39");
-	assert_int_equal(record_encode(&r, &b), ERR_OK);
-	assert_int_equal(record_decode(buf_str(&b), a, &back), ERR_OK);
-	assert_true(str_eq(back.sender, r.sender) && back.rcpts_count == 40);
-	assert_true(str_eq(back.rcpts[39].address, STR("u39@example.org")));
-	assert_int_equal(record_encode(&back, &c), ERR_OK);
-	assert_true(str_eq(buf_str(&b), buf_str(&c)));
-	assert_non_null(record_add_rcpt(&back, a, STR("more@example.org"), 1));
-	assert_true(str_eq(back.rcpts[39].address, STR("u39@example.org")));
-	for (size_t i = 0; i < 40; i++)
-		r.rcpts[i].state = i % 2 ? RCPT_DELIVERED : RCPT_REPORTED;
-	assert_true(record_next_ms(&r) == INT64_MAX);
-	test_record_versions(&r, a);
-	test_record_told(&r, a);
-	/* Any cut and any flipped bit is noticed. */
-	for (size_t i = 0; i < b.n; i++) {
-		char *bytes = b.mem + b.head;
-		assert_int_equal(record_decode(str_sub(buf_str(&b), 0, i), a, &back), ERR_CORRUPT);
-		bytes[i] = (char)(bytes[i] ^ (1 << (i % 8)));
-		assert_int_equal(record_decode(buf_str(&b), a, &back), ERR_CORRUPT);
-		bytes[i] = (char)(bytes[i] ^ (1 << (i % 8)));
-	}
-	buf_fini(&b);
-	buf_fini(&c);
-	arena_free(a);
 }
 
 /* A folder of its own, and a loop that runs until told. */
@@ -774,7 +615,6 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_replies),
 		cmocka_unit_test(test_schedule),
-		cmocka_unit_test(test_record),
 		cmocka_unit_test(test_state),
 		cmocka_unit_test(test_state_killed),
 		cmocka_unit_test(test_dsn),

@@ -245,6 +245,59 @@ test_lost_reply(void **state)
 	assert_string_equal(T.deliveries[0].id, T.deliveries[1].id);
 }
 
+static bool
+nothing_on_its_way(void)
+{
+	return state_busy(T.queue->state) == 0;
+}
+
+/* Recipients with senders of their own: a transaction for each sender. */
+static void
+test_senders(void **state)
+{
+	static const struct {
+		const char *rcpt, *sender;
+	} table[] = {
+		{ "anna@example.org", "x@example.org" },
+		{ "ben@example.org", "owner@example.org" },
+		{ "cleo@example.org", "" },
+		{ "dora@example.org", "owner@example.org" },
+		{ "emil@example.org", "x@example.org" },
+	};
+	struct arena *a = arena_new(1024 * 1024);
+	struct record_orig orig = { .address = STR("all@example.org"), .expanded = true };
+	struct record r = { .sender = STR("x@example.org"), .origs = &orig, .origs_count = 1 };
+	struct state_write w;
+	struct buf b;
+	char id[17];
+
+	(void)state;
+	accept_message("x@example.org", "all@example.org", "x\r\n", id);
+	r.id = str_of(id);
+	r.received_ms = clock_wall_ms();
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		struct record_rcpt *c = record_add_rcpt(&r, a, str_of(table[i].rcpt), 0);
+		assert_int_equal(record_set_sender(&r, a, c, str_of(table[i].sender)), ERR_OK);
+	}
+	buf_init(&b, 65536);
+	assert_int_equal(record_encode(&r, &b), ERR_OK);
+	w = (struct state_write){ r.id, buf_str(&b) };
+	state_put(T.queue->state, &w, 1, queue_put_done, T.queue);
+	until(nothing_on_its_way);
+	assert_non_null(queue_add(T.queue, r.id, true, 0));
+	until(queue_empty);
+	assert_int_equal(T.deliveries_count, ARRAY_LEN(table));
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		unsigned k = 0;
+		while (k < T.deliveries_count && strcmp(T.deliveries[k].rcpt, table[i].rcpt) != 0)
+			k++;
+		assert_true(k < T.deliveries_count);
+		assert_string_equal(T.deliveries[k].from, table[i].sender);
+	}
+	buf_fini(&b);
+	arena_free(a);
+}
+
 /* Accepted and never seen by the queue: found at the start. A report without a record is not. */
 static void
 test_adopt(void **state)
@@ -255,8 +308,10 @@ test_adopt(void **state)
 	accept_message("x@example.org", "ben@example.org", "x\r\n", id);
 	until(take_writer);
 	memcpy(report, spool_writer_name(writer).p, 17);
-	const struct str to = STR("ben@example.org");
-	struct spool_envelope e = { .rcpts = &to, .rcpts_count = 1, .received_ms = 1 };
+	const struct spool_rcpt to = { .address = STR("ben@example.org") };
+	struct spool_envelope e = {
+		.rcpts = &to, .rcpts_count = 1, .received_ms = 1, .flags = SPOOL_REPORT
+	};
 	spool_write(writer, STR("a report\r\n"));
 	committed_ok = false;
 	spool_commit(writer, &e, committed, NULL);
@@ -397,6 +452,7 @@ main(void)
 		T_(test_no_delay_notice),
 		T_(test_restart),
 		T_(test_lost_reply),
+		T_(test_senders),
 		T_(test_adopt),
 		T_(test_damage),
 		T_(test_damage_without_a_place),

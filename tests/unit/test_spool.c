@@ -237,7 +237,7 @@ on_commit(void *arg, struct spool_writer *wr, enum err e)
 }
 
 static struct spool_envelope
-sample(const struct str *rcpts, size_t n)
+sample(const struct spool_rcpt *rcpts, size_t n)
 {
 	return (struct spool_envelope){
 		.sender = STR("anna@example.org"),
@@ -251,7 +251,10 @@ sample(const struct str *rcpts, size_t n)
 	};
 }
 
-static const struct str two_rcpts[] = { { "ben@example.org", 15 }, { "\"c d\"@example.org", 17 } };
+static const struct spool_rcpt two_rcpts[] = {
+	{ .address = { "ben@example.org", 15 } },
+	{ .address = { "\"c d\"@example.org", 17 } },
+};
 
 static struct spool_writer *
 take(struct world *w)
@@ -293,7 +296,7 @@ check_message(struct world *w, size_t body_len, size_t rcpts)
 	assert_int_equal(m->envelope.received_ms, 1234567890123);
 	assert_int_equal(m->envelope.flags, SPOOL_8BITMIME);
 	assert_int_equal(m->envelope.rcpts_count, rcpts);
-	assert_true(str_eq(m->envelope.rcpts[0], two_rcpts[0]));
+	assert_true(str_eq(m->envelope.rcpts[0].address, two_rcpts[0].address));
 	assert_int_equal(m->body_len, body_len);
 	assert_int_equal(spool_body_check(m), ERR_OK);
 	assert_int_equal(spool_body_read(m, 0, body, body_len), ERR_OK);
@@ -335,7 +338,7 @@ static void
 test_many_recipients(void **state)
 {
 	struct world *w = *state;
-	struct str rcpts[2000];
+	struct spool_rcpt rcpts[2000];
 	char text[2000][32];
 	struct spool_envelope e;
 	struct spool_writer *wr = take(w);
@@ -344,7 +347,7 @@ test_many_recipients(void **state)
 	rcpts[0] = two_rcpts[0];
 	for (size_t i = 1; i < 2000; i++) {
 		(void)snprintf(text[i], sizeof(text[i]), "u%zu@example.org", i);
-		rcpts[i] = str_of(text[i]);
+		rcpts[i] = (struct spool_rcpt){ .address = str_of(text[i]) };
 	}
 	e = sample(rcpts, 2000);
 	write_body(wr, 70000, 70000);
@@ -353,7 +356,7 @@ test_many_recipients(void **state)
 	check_message(w, 70000, 2000);
 	assert_int_equal(spool_open(w->server, str_of(w->message), &m), ERR_OK);
 	for (size_t i = 0; i < 2000; i++)
-		assert_true(str_eq(m->envelope.rcpts[i], rcpts[i]));
+		assert_true(str_eq(m->envelope.rcpts[i].address, rcpts[i].address));
 	spool_message_close(m);
 	spool_remove(w->server, str_of(w->message));
 }
@@ -780,7 +783,7 @@ test_record(void **state)
 	buf_init(&b, 4096);
 	assert_int_equal(spool_record_encode(&e, &b), ERR_OK);
 	assert_int_equal(spool_record_decode(buf_str(&b), a, &got), ERR_OK);
-	assert_true(str_eq(got.rcpts[1], two_rcpts[1]));
+	assert_true(str_eq(got.rcpts[1].address, two_rcpts[1].address));
 	for (size_t n = 0; n < b.n; n++) {
 		enum err r;
 		arena_reset(a);
@@ -790,11 +793,66 @@ test_record(void **state)
 		assert_true(r == ERR_CORRUPT || got.rcpts_count == 1);
 	}
 	/* an unknown optional field is skipped, an unknown other one is not */
-	buf_add(&b, str_n("\x81\x01\0\0\0x", 6));
+	buf_add(&b, str_n("\xf1\x01\0\0\0x", 6));
 	arena_reset(a);
 	assert_int_equal(spool_record_decode(buf_str(&b), a, &got), ERR_OK);
 	buf_add(&b, str_n("\x7f\x01\0\0\0x", 6));
 	arena_reset(a);
+	assert_int_equal(spool_record_decode(buf_str(&b), a, &got), ERR_CORRUPT);
+	buf_fini(&b);
+	arena_free(a);
+}
+
+/* What senders ask for stands behind its recipient, and only there. */
+static void
+test_wishes(void **state)
+{
+	static const struct spool_rcpt rcpts[] = {
+		{ { "a@example.org", 13 }, SPOOL_NOTIFY_NEVER, { "rfc822;A@example.org", 20 } },
+		{ { "b@example.org", 13 }, 0, { "", 0 } },
+		{ { "c@example.org", 13 }, 14, { "", 0 } },
+		{ { "d@example.org", 13 }, 0, { "utf-8;d@example.org", 19 } },
+	};
+	static const struct {
+		const char *field;
+		size_t n;
+	} bad[] = { { "\x80\1\0\0\0\3", 6 }, { "\x80\1\0\0\0\xff", 6 }, { "\x80\0\0\0\0", 5 },
+		{ "\x82\1\0\0\0\x10", 6 }, { "\x82\1\0\0\0\3", 6 }, { "\x82\2\0\0\0\2\2", 7 },
+		{ "\x81\xff\0\0\0", 5 } };
+	struct spool_envelope e = sample(rcpts, 4), got;
+	struct arena *a = arena_new(65536);
+	char longer[SPOOL_ORCPT_MAX + 1];
+	struct buf b;
+	size_t whole;
+
+	(void)state;
+	e.name = STR("0123456789abcdef");
+	e.ret = SPOOL_RET_FULL;
+	e.envid = STR("x+3D");
+	buf_init(&b, 65536);
+	assert_int_equal(spool_record_encode(&e, &b), ERR_OK);
+	whole = b.n;
+	assert_int_equal(spool_record_decode(buf_str(&b), a, &got), ERR_OK);
+	assert_true(got.ret == SPOOL_RET_FULL && str_eq(got.envid, e.envid));
+	assert_int_equal(got.rcpts_count, 4);
+	for (size_t i = 0; i < 4; i++) {
+		assert_true(str_eq(got.rcpts[i].address, rcpts[i].address));
+		assert_int_equal(got.rcpts[i].notify, rcpts[i].notify);
+		assert_true(str_eq(got.rcpts[i].orcpt, rcpts[i].orcpt));
+	}
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		buf_add(&b, str_n(bad[i].field, bad[i].n));
+		arena_reset(a);
+		assert_int_equal(spool_record_decode(buf_str(&b), a, &got), ERR_CORRUPT);
+		buf_truncate(&b, whole);
+	}
+	/* of no recipient */
+	arena_reset(a);
+	assert_int_equal(spool_record_decode(STR("\x82\1\0\0\0\2"), a, &got), ERR_CORRUPT);
+	buf_reset(&b);
+	memset(longer, 'x', sizeof(longer));
+	e.envid = str_n(longer, SPOOL_ENVID_MAX + 1);
+	assert_int_equal(spool_record_encode(&e, &b), ERR_OK);
 	assert_int_equal(spool_record_decode(buf_str(&b), a, &got), ERR_CORRUPT);
 	buf_fini(&b);
 	arena_free(a);
@@ -806,6 +864,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_record),
+		cmocka_unit_test(test_wishes),
 		cmocka_unit_test_setup_teardown(test_whole, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_many_recipients, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_write_fails, setup, teardown),
