@@ -53,6 +53,7 @@ struct spool_server {
 	const struct spool_server_ops *ops;
 	void *arg;
 	struct spool_server_options o;
+	char *dir;
 	int dir_fd, slots_fd, lock_fd;
 	struct list channels;
 	struct list ready;
@@ -125,6 +126,7 @@ server_destroy(struct spool_server *s)
 	close(s->dir_fd);
 	buf_fini(&s->removals);
 	buf_fini(&s->unread);
+	free(s->dir);
 	free(s);
 }
 
@@ -722,6 +724,7 @@ spool_server_new(struct loop *l, struct pool *p, const struct spool_server_optio
 	s->loop = l;
 	s->pool = p;
 	s->o = *o;
+	s->o.dir = s->dir = xstrdup(o->dir);
 	s->o.held_max = o->held_max > 0 ? o->held_max : HELD_MAX;
 	s->o.preallocate = o->preallocate > 0 ? o->preallocate : PREALLOCATE;
 	s->ops = ops;

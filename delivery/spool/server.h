@@ -10,7 +10,7 @@
 struct spool_server;
 
 struct spool_server_options {
-	const char *dir;
+	const char *dir;	/* copied */
 	unsigned ahead;		/* slots_ahead: made ahead for each connected worker */
 	unsigned held_max;	/* slots one worker may hold; 0: 4096 */
 	uint64_t reserve_bytes; /* below this much free space no slots are given out */
