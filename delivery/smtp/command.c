@@ -57,25 +57,6 @@ next_word(struct str *s)
 	return word;
 }
 
-static bool
-xtext_valid(struct str s)
-{
-	for (size_t i = 0; i < s.n; i++) {
-		if (s.p[i] < 33 || s.p[i] > 126 || s.p[i] == '=')
-			return false;
-		if (s.p[i] != '+')
-			continue;
-		for (int k = 1; k <= 2; k++) {
-			if (i + 2 >= s.n)
-				return false;
-			char c = s.p[i + (size_t)k];
-			if (!ascii_is_digit(c) && (c < 'A' || c > 'F'))
-				return false;
-		}
-	}
-	return s.n > 0;
-}
-
 static enum smtp_reply
 mail_parameter(struct str word, struct smtp_cmd *out)
 {
@@ -104,8 +85,17 @@ mail_parameter(struct str word, struct smtp_cmd *out)
 	}
 	/* Read and not believed: the user is known (RFC 4954 5). */
 	if (str_ieq(key, STR("AUTH")))
-		return xtext_valid(value) ? REPLY_OK : REPLY_BAD_SYNTAX;
-	return REPLY_BAD_PARAMETER;
+		return smtp_xtext_valid(value, false) ? REPLY_OK : REPLY_BAD_SYNTAX;
+	return smtp_wish_of_mail(key, value, out);
+}
+
+static enum smtp_reply
+rcpt_parameter(struct str word, struct smtp_cmd *out)
+{
+	struct str key, value;
+
+	(void)str_cut(word, '=', &key, &value);
+	return smtp_wish_of_rcpt(key, value, out);
 }
 
 /* "FROM:<…> params" or "TO:<…> params". */
@@ -128,10 +118,8 @@ parse_path_command(struct str rest, struct str keyword, struct smtp_cmd *out)
 		return mail ? REPLY_BAD_SENDER : REPLY_BAD_RCPT;
 	rest = skip_blanks(rest);
 	while (rest.n > 0) {
-		enum smtp_reply r = REPLY_BAD_PARAMETER;
 		struct str word = next_word(&rest);
-		if (mail)
-			r = mail_parameter(word, out);
+		enum smtp_reply r = mail ? mail_parameter(word, out) : rcpt_parameter(word, out);
 		if (r != REPLY_OK)
 			return r;
 	}

@@ -3,6 +3,7 @@
 
 #include "core/base/str.h"
 #include "delivery/smtp/reply.h"
+#include "delivery/spool/format.h"
 
 /* One SMTP command line, parsed. Pure functions over bytes; everything borrows the line. */
 
@@ -31,6 +32,11 @@ struct smtp_cmd {
 	uint64_t size;
 	bool has_size;
 	enum smtp_body body;
+	enum spool_ret ret;
+	struct str envid; /* xtext; empty: none */
+	/* RCPT */
+	unsigned notify;  /* enum spool_notify */
+	struct str orcpt; /* xtext; empty: none */
 	/* AUTH: initial response, still base64 ("=": empty) */
 	struct str initial;
 	bool has_initial;
@@ -45,6 +51,16 @@ enum smtp_reply
 smtp_command_parse(struct str line, struct smtp_cmd *out);
 const char *
 smtp_verb_name(enum smtp_verb v);
+
+/* wishes.c: RET and ENVID of MAIL, NOTIFY and ORCPT of RCPT (RFC 3461 4), each once.
+ * REPLY_BAD_SYNTAX; REPLY_BAD_PARAMETER: none of these. */
+enum smtp_reply
+smtp_wish_of_mail(struct str key, struct str value, struct smtp_cmd *out);
+enum smtp_reply
+smtp_wish_of_rcpt(struct str key, struct str value, struct smtp_cmd *out);
+/* At least one octet of xtext (RFC 3461 4); printable: no other octets are hidden in it, either. */
+bool
+smtp_xtext_valid(struct str s, bool printable);
 
 /* The path at the front of *in, "<…>" with it; *in moves behind. Source routes ("<@a,@b:c@d>") are
  * read and dropped (RFC 5321 C). Limits: local part 64, domain 255 octets. ERR_SYNTAX; ERR_DENIED:

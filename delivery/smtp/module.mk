@@ -13,7 +13,8 @@ delivery_smtp_libsmtp_a_SOURCES = \
 	delivery/smtp/session.c delivery/smtp/session.h \
 	delivery/smtp/session_auth.c \
 	delivery/smtp/session_data.c \
-	delivery/smtp/session_mail.c
+	delivery/smtp/session_mail.c \
+	delivery/smtp/wishes.c
 LIBSMTP = delivery/smtp/libsmtp.a
 
 pkglibexec_PROGRAMS += postroom-smtp

@@ -97,6 +97,8 @@ struct smtp_session {
 	enum smtp_reply auth_late; /* answers the next line of an exchange that is over */
 	struct lookup *lookup;
 	struct str asked;      /* address the lookup is about, in the arena */
+	unsigned asked_notify; /* what RCPT said with it */
+	struct str asked_orcpt;
 	bool asked_postmaster; /* … which stands in for an unknown postmaster */
 	struct spool_waiter slot_waiter;
 	bool waiting_slot;

@@ -141,7 +141,9 @@ session_mail(struct smtp_session *s, const struct smtp_cmd *c)
 		return;
 	}
 	begin(s, c);
-	if (keep_address(s, &c->path, &s->tx.sender) != ERR_OK) {
+	s->tx.ret = c->ret;
+	if (keep_address(s, &c->path, &s->tx.sender) != ERR_OK ||
+		arena_str(s->tx.arena, c->envid, &s->tx.envid) != ERR_OK) {
 		session_reset(s);
 		session_reply(s, REPLY_BAD_SENDER, "cmd", STR("MAIL"));
 		return;
@@ -157,13 +159,17 @@ session_mail(struct smtp_session *s, const struct smtp_cmd *c)
 }
 
 static void
-add_rcpt(struct smtp_tx *tx, struct str address)
+add_rcpt(struct smtp_session *s)
 {
+	struct smtp_tx *tx = &s->tx;
+
 	if (tx->rcpts_count == tx->rcpts_room) {
 		tx->rcpts_room = tx->rcpts_room == 0 ? 8 : tx->rcpts_room * 2;
 		tx->rcpts = xrealloc(tx->rcpts, tx->rcpts_room * sizeof(*tx->rcpts));
 	}
-	tx->rcpts[tx->rcpts_count++] = (struct spool_rcpt){ .address = address };
+	tx->rcpts[tx->rcpts_count++] = (struct spool_rcpt){
+		.address = s->asked, .notify = s->asked_notify, .orcpt = s->asked_orcpt
+	};
 }
 
 static void
@@ -197,7 +203,7 @@ on_recipient(void *arg, enum lookup_answer a)
 	switch (a) {
 	case LOOKUP_YES:
 		r = REPLY_RCPT_OK;
-		add_rcpt(&s->tx, s->asked);
+		add_rcpt(s);
 		break;
 	case LOOKUP_NO:
 		if (ask_postmaster(s))
@@ -241,6 +247,7 @@ session_rcpt(struct smtp_session *s, const struct smtp_cmd *c)
 	enum smtp_reply r = REPLY_OK;
 
 	s->asked_postmaster = false;
+	s->asked_notify = c->notify;
 	if (s->tx.arena == NULL)
 		r = REPLY_NEED_MAIL;
 	else if (s->tx.content)
@@ -248,6 +255,7 @@ session_rcpt(struct smtp_session *s, const struct smtp_cmd *c)
 	else if (s->tx.rcpts_count >= o->recipients_max || s->tx.rcpts_refused >= o->recipients_max)
 		r = REPLY_TOO_MANY_RCPTS;
 	else if (keep_address(s, &c->path, &s->asked) != ERR_OK ||
+		 arena_str(s->tx.arena, c->orcpt, &s->asked_orcpt) != ERR_OK ||
 		 (str_chr(s->asked, '@') == s->asked.n && !is_bare_postmaster(s)))
 		r = REPLY_BAD_RCPT;
 	else if (!in_time(s, RATE_RECIPIENTS, o->rates.recipients, RATE_USER_RECIPIENTS,

@@ -40,5 +40,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	assert(r != REPLY_OK || c.verb != VERB_UNKNOWN);
 	if (r == REPLY_OK && (c.verb == VERB_MAIL || c.verb == VERB_RCPT) && !c.path.null)
 		address_round_trip(&c.path);
+	assert(r != REPLY_OK || (spool_notify_valid(c.notify) && c.envid.n <= SPOOL_ENVID_MAX &&
+					c.orcpt.n <= SPOOL_ORCPT_MAX && !str_has_8bit(c.orcpt)));
 	return 0;
 }

@@ -35,7 +35,7 @@ ORDER = [
     ([f"MAIL FROM:<{ANNA}> FOO=BAR"], "555 5.5.4"),
     ([f"MAIL FROM:<{ANNA}> SMTPUTF8"], "555 5.5.4"),
     ([f"MAIL FROM:<{ANNA}> SIZE=60000000"], "552 5.3.4"),
-    ([f"MAIL FROM:<{ANNA}>", f"RCPT TO:<{BEN}> NOTIFY=NEVER"], "555 5.5.4"),
+    ([f"MAIL FROM:<{ANNA}>", f"RCPT TO:<{BEN}> NOTIFY=NEVER,DELAY"], "501 5.5.4"),
     ([f"MAIL FROM:<{ANNA}>", f"RCPT TO:<{BEN}>", f"BDAT 2\r\nx\n", "DATA"], "503 5.5.1"),
     ([f"MAIL FROM:<{ANNA}>", f"RCPT TO:<{BEN}>", f"BDAT 2\r\nx\n", f"RCPT TO:<{BEN}>"], "503 5.5.1"),
 ]

@@ -344,6 +344,11 @@ spool_commit(struct spool_writer *w, const struct spool_envelope *e, spool_commi
 	w->arg = arg;
 	buf_reset(&fakes.sender);
 	buf_add(&fakes.sender, e->sender);
+	buf_reset(&fakes.wishes);
+	buf_addf(&fakes.wishes, "%d %.*s\n", (int)e->ret, STR_FMT(e->envid));
+	for (size_t i = 0; i < e->rcpts_count; i++)
+		buf_addf(
+			&fakes.wishes, "%u %.*s\n", e->rcpts[i].notify, STR_FMT(e->rcpts[i].orcpt));
 	for (size_t i = 0; i < e->rcpts_count && fakes.commit_result == ERR_OK; i++) {
 		buf_add(&fakes.rcpts, e->rcpts[i].address);
 		buf_addc(&fakes.rcpts, '\n');
@@ -431,6 +436,7 @@ fakes_start(void (*change)(struct smtp_options *o))
 	fakes.client = -1;
 	buf_init(&fakes.body, 1 << 24);
 	buf_init(&fakes.rcpts, 1 << 24);
+	buf_init(&fakes.wishes, 1 << 24);
 	buf_init(&fakes.sender, 1 << 20);
 	buf_init(&fakes.output, 1 << 26);
 	if (change != NULL)
@@ -454,6 +460,7 @@ fakes_stop(void)
 	loop_free(fakes.loop);
 	buf_fini(&fakes.body);
 	buf_fini(&fakes.rcpts);
+	buf_fini(&fakes.wishes);
 	buf_fini(&fakes.sender);
 	buf_fini(&fakes.output);
 }

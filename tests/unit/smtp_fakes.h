@@ -21,8 +21,9 @@ struct fakes {
 	bool auth_away;
 	/* what came of it */
 	unsigned commits, slots_taken, slots_dropped;
-	struct buf body;  /* of the last commit */
-	struct buf rcpts; /* of all commits, each with a newline */
+	struct buf body;   /* of the last commit */
+	struct buf rcpts;  /* of all commits, each with a newline */
+	struct buf wishes; /* of the last commit: "ret envid" and a line "notify orcpt" each */
 	struct buf sender;
 	struct buf output; /* what the client was sent */
 	int client;	   /* the client's end, -1 when the server hung up */

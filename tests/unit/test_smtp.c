@@ -60,7 +60,8 @@ test_commands(void **state)
 		{ "RCPT TO:<ben@example.org>", REPLY_OK, VERB_RCPT },
 		{ "RCPT TO:<Postmaster>", REPLY_OK, VERB_RCPT },
 		{ "RCPT TO:<>", REPLY_BAD_RCPT, VERB_RCPT },
-		{ "RCPT TO:<ben@example.org> NOTIFY=NEVER", REPLY_BAD_PARAMETER, VERB_RCPT },
+		{ "RCPT TO:<ben@example.org> NOTIFY=NEVER", REPLY_OK, VERB_RCPT },
+		{ "RCPT TO:<ben@example.org> SIZE=1", REPLY_BAD_PARAMETER, VERB_RCPT },
 		{ "RCPT TO:<ben@example.org>, <x@example.org>", REPLY_BAD_RCPT, VERB_RCPT },
 		{ "DATA", REPLY_OK, VERB_DATA },
 		{ "DATA  ", REPLY_OK, VERB_DATA },
@@ -103,6 +104,112 @@ test_commands(void **state)
 	assert_true(c.has_initial && str_eq(c.initial, STR("=")) && str_eq(c.arg, STR("plain")));
 	assert_int_equal(smtp_command_parse(STR("BDAT 12 LAST"), &c), REPLY_OK);
 	assert_true(c.chunk == 12 && c.last);
+}
+
+/* MAIL and RCPT with what senders want to hear: each parameter's values, limits and repetition. */
+static void
+test_wishes(void **state)
+{
+	static const struct {
+		const char *parameters;
+		enum smtp_reply reply;
+		unsigned ret;
+		const char *envid;
+	} mail[] = {
+		{ "RET=FULL", REPLY_OK, SPOOL_RET_FULL, "" },
+		{ "ret=hdrs ENVID=a", REPLY_OK, SPOOL_RET_HDRS, "a" },
+		{ "ENVID=QQ+2B+3D\\x SIZE=1 RET=HDRS", REPLY_OK, SPOOL_RET_HDRS, "QQ+2B+3D\\x" },
+		{ "RET=FULL RET=FULL", REPLY_BAD_SYNTAX, 0, NULL },
+		{ "RET=FULL RET=HDRS", REPLY_BAD_SYNTAX, 0, NULL },
+		{ "RET=BODY", REPLY_BAD_SYNTAX, 0, NULL },
+		{ "RET=", REPLY_BAD_SYNTAX, 0, NULL },
+		{ "RET", REPLY_BAD_SYNTAX, 0, NULL },
+		{ "ENVID=", REPLY_BAD_SYNTAX, 0, NULL },
+		{ "ENVID", REPLY_BAD_SYNTAX, 0, NULL },
+		{ "ENVID=a ENVID=b", REPLY_BAD_SYNTAX, 0, NULL },
+		{ "ENVID=a=b", REPLY_BAD_SYNTAX, 0, NULL },
+		{ "ENVID=a+b", REPLY_BAD_SYNTAX, 0, NULL },
+		{ "ENVID=a+2", REPLY_BAD_SYNTAX, 0, NULL },
+		{ "ENVID=a+2b", REPLY_BAD_SYNTAX, 0, NULL },
+		{ "ENVID=a+0Ab", REPLY_BAD_SYNTAX, 0, NULL },
+		{ "ENVID=a+0D+0Ab", REPLY_BAD_SYNTAX, 0, NULL },
+		{ "ENVID=a+7F", REPLY_BAD_SYNTAX, 0, NULL },
+		{ "ENVID=\xc3\xa4", REPLY_BAD_SYNTAX, 0, NULL },
+		{ "NOTIFY=NEVER", REPLY_BAD_PARAMETER, 0, NULL },
+		{ "ORCPT=rfc822;a@b", REPLY_BAD_PARAMETER, 0, NULL },
+	};
+	static const struct {
+		const char *parameters;
+		enum smtp_reply reply;
+		unsigned notify;
+		const char *orcpt;
+	} rcpt[] = {
+		{ "NOTIFY=NEVER", REPLY_OK, SPOOL_NOTIFY_NEVER, "" },
+		{ "notify=success,Delay,FAILURE", REPLY_OK,
+			SPOOL_NOTIFY_SUCCESS | SPOOL_NOTIFY_FAILURE | SPOOL_NOTIFY_DELAY, "" },
+		{ "NOTIFY=SUCCESS ORCPT=rfc822;a+2Bb@example.org", REPLY_OK, SPOOL_NOTIFY_SUCCESS,
+			"rfc822;a+2Bb@example.org" },
+		{ "ORCPT=X400;/S=x", REPLY_BAD_SYNTAX, 0, NULL },
+		{ "ORCPT=x400;/S+3Dx/", REPLY_OK, 0, "x400;/S+3Dx/" },
+		{ "ORCPT=utf-8;\\x{E4}@example.org", REPLY_OK, 0, "utf-8;\\x{E4}@example.org" },
+		{ "NOTIFY=NEVER,SUCCESS", REPLY_BAD_SYNTAX, 0, NULL },
+		{ "NOTIFY=FAILURE,NEVER", REPLY_BAD_SYNTAX, 0, NULL },
+		{ "NOTIFY=NEVER,NEVER", REPLY_BAD_SYNTAX, 0, NULL },
+		{ "NOTIFY=DELAY,DELAY", REPLY_BAD_SYNTAX, 0, NULL },
+		{ "NOTIFY=", REPLY_BAD_SYNTAX, 0, NULL },
+		{ "NOTIFY", REPLY_BAD_SYNTAX, 0, NULL },
+		{ "NOTIFY=SUCCESS,", REPLY_BAD_SYNTAX, 0, NULL },
+		{ "NOTIFY=,SUCCESS", REPLY_BAD_SYNTAX, 0, NULL },
+		{ "NOTIFY=SUCCES", REPLY_BAD_SYNTAX, 0, NULL },
+		{ "NOTIFY=SUCCESS, DELAY", REPLY_BAD_SYNTAX, 0, NULL },
+		{ "NOTIFY=SUCCESS NOTIFY=DELAY", REPLY_BAD_SYNTAX, 0, NULL },
+		{ "ORCPT=rfc822;", REPLY_BAD_SYNTAX, 0, NULL },
+		{ "ORCPT=;a@b", REPLY_BAD_SYNTAX, 0, NULL },
+		{ "ORCPT=a@b", REPLY_BAD_SYNTAX, 0, NULL },
+		{ "ORCPT=", REPLY_BAD_SYNTAX, 0, NULL },
+		{ "ORCPT", REPLY_BAD_SYNTAX, 0, NULL },
+		{ "ORCPT=r c822;a@b", REPLY_BAD_SYNTAX, 0, NULL },
+		{ "ORCPT=rfc:822;a@b", REPLY_BAD_SYNTAX, 0, NULL },
+		{ "ORCPT=rfc822;a+0A@b", REPLY_BAD_SYNTAX, 0, NULL },
+		{ "ORCPT=rfc822;a@b ORCPT=rfc822;a@b", REPLY_BAD_SYNTAX, 0, NULL },
+		{ "RET=FULL", REPLY_BAD_PARAMETER, 0, NULL },
+		{ "ENVID=a", REPLY_BAD_PARAMETER, 0, NULL },
+	};
+	struct smtp_cmd c;
+	struct buf b;
+
+	(void)state;
+	buf_init(&b, 4096);
+	for (size_t i = 0; i < ARRAY_LEN(mail); i++) {
+		buf_reset(&b);
+		buf_addf(&b, "MAIL FROM:<a@example.org> %s", mail[i].parameters);
+		if (smtp_command_parse(buf_str(&b), &c) != mail[i].reply)
+			fail_msg("%s", mail[i].parameters);
+		if (mail[i].reply == REPLY_OK)
+			assert_true(c.ret == mail[i].ret && str_eq(c.envid, str_of(mail[i].envid)));
+	}
+	for (size_t i = 0; i < ARRAY_LEN(rcpt); i++) {
+		buf_reset(&b);
+		buf_addf(&b, "RCPT TO:<a@example.org> %s", rcpt[i].parameters);
+		if (smtp_command_parse(buf_str(&b), &c) != rcpt[i].reply)
+			fail_msg("%s", rcpt[i].parameters);
+		if (rcpt[i].reply == REPLY_OK)
+			assert_true(c.notify == rcpt[i].notify &&
+				    str_eq(c.orcpt, str_of(rcpt[i].orcpt)));
+	}
+	for (size_t n = 99; n <= 101; n++) {
+		buf_reset(&b);
+		buf_addf(&b, "MAIL FROM:<a@example.org> ENVID=%0*d", (int)n, 0);
+		assert_int_equal(smtp_command_parse(buf_str(&b), &c),
+			n <= SPOOL_ENVID_MAX ? REPLY_OK : REPLY_BAD_SYNTAX);
+	}
+	for (size_t n = 499; n <= 501; n++) {
+		buf_reset(&b);
+		buf_addf(&b, "RCPT TO:<a@example.org> ORCPT=rfc822;%0*d", (int)n - 7, 0);
+		assert_int_equal(smtp_command_parse(buf_str(&b), &c),
+			n <= SPOOL_ORCPT_MAX ? REPLY_OK : REPLY_BAD_SYNTAX);
+	}
+	buf_fini(&b);
 }
 
 static void
@@ -414,6 +521,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_commands),
+		cmocka_unit_test(test_wishes),
 		cmocka_unit_test(test_paths),
 		cmocka_unit_test(test_dots),
 		cmocka_unit_test(test_dots_raw),

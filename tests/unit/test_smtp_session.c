@@ -55,6 +55,30 @@ expect(const char *want)
 	buf_fini(&b);
 }
 
+/* What the sender wants to hear is kept with the message and with each recipient, and no longer
+ * than for that message. */
+static void
+test_wishes(void **state)
+{
+	(void)state;
+	fakes_send(
+		STR(LOGIN
+			"MAIL FROM:<me@ok.org> RET=HDRS ENVID=x+2B1\r\n"
+			"RCPT TO:<known1@ok.org> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;a+2Bb@ok.org\r\n"
+			"RCPT TO:<known2@ok.org>\r\n"
+			"RCPT TO:<unknown@ok.org> NOTIFY=NEVER\r\n"
+			"RCPT TO:<known3@ok.org> NOTIFY=NEVER,DELAY\r\n"
+			"RCPT TO:<known3@ok.org> NOTIFY=NEVER\r\n"
+			"DATA\r\n" TEXT ".\r\n"),
+		0);
+	expect("220 250 235 250 250 250 550 501 250 354 250");
+	assert_string_equal(buf_z(&fakes.wishes), "2 x+2B1\n10 rfc822;a+2Bb@ok.org\n0 \n1 \n");
+	fakes_send(STR(MAIL "DATA\r\n" TEXT ".\r\n"), 0);
+	assert_string_equal(buf_z(&fakes.wishes), "0 \n0 \n");
+	fakes_send(STR("MAIL FROM:<me@ok.org> RET=FULL ENVID=\r\nRCPT TO:<known@ok.org>\r\n"), 0);
+	expect("220 250 235 250 250 250 550 501 250 354 250 250 250 354 250 501 503");
+}
+
 /* One session in one go, and cut into single bytes. */
 static void
 test_sessions(void **state)
@@ -301,6 +325,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_sessions),
 		cmocka_unit_test(test_spool_states),
+		cmocka_unit_test_setup_teardown(test_wishes, setup, teardown),
 		cmocka_unit_test(test_gone_anywhere),
 		cmocka_unit_test_setup_teardown(test_content, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_late_failures, setup, teardown),

@@ -1,0 +1,112 @@
+/* The parameters of MAIL and RCPT by which senders say what they want to hear of a message (DSN,
+ * RFC 3461 4). Called by command.c. Invariant: what is kept is printable ASCII of a bounded length,
+ * so that it can stand in other servers' commands and in fields of reports as it is. */
+#include "core/base/xalloc.h"
+#include "delivery/smtp/command.h"
+
+static int
+hex_value(int c)
+{
+	if (ascii_is_digit(c))
+		return c - '0';
+	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+bool
+smtp_xtext_valid(struct str s, bool printable)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		int c = (unsigned char)s.p[i], high, low;
+		if (c < 33 || c > 126 || c == '=')
+			return false;
+		if (c != '+')
+			continue;
+		high = i + 2 < s.n ? hex_value(s.p[i + 1]) : -1;
+		low = i + 2 < s.n ? hex_value(s.p[i + 2]) : -1;
+		if (high < 0 || low < 0)
+			return false;
+		if (printable && (high * 16 + low < 32 || high * 16 + low > 126))
+			return false;
+		i += 2;
+	}
+	return s.n > 0;
+}
+
+/* A list of words without repetition, or NEVER alone. */
+static enum smtp_reply
+notify(struct str value, unsigned *out)
+{
+	static const struct {
+		const char *word;
+		unsigned bit;
+	} words[] = {
+		{ "NEVER", SPOOL_NOTIFY_NEVER },
+		{ "SUCCESS", SPOOL_NOTIFY_SUCCESS },
+		{ "FAILURE", SPOOL_NOTIFY_FAILURE },
+		{ "DELAY", SPOOL_NOTIFY_DELAY },
+	};
+	bool more = true;
+
+	if (*out != 0)
+		return REPLY_BAD_SYNTAX;
+	while (more) {
+		struct str word;
+		size_t i = 0;
+		more = str_cut(value, ',', &word, &value);
+		while (i < ARRAY_LEN(words) && !str_ieq(word, str_of(words[i].word)))
+			i++;
+		if (i == ARRAY_LEN(words) || (*out & words[i].bit) != 0)
+			return REPLY_BAD_SYNTAX;
+		*out |= words[i].bit;
+	}
+	return spool_notify_valid(*out) ? REPLY_OK : REPLY_BAD_SYNTAX;
+}
+
+/* "rfc822;Otto@example.net", RFC 3461 4.2. */
+static enum smtp_reply
+orcpt(struct str value, struct str *out)
+{
+	struct str type, address;
+
+	if (out->n != 0 || value.n > SPOOL_ORCPT_MAX || !str_cut(value, ';', &type, &address) ||
+		type.n == 0 || !smtp_xtext_valid(address, true))
+		return REPLY_BAD_SYNTAX;
+	for (size_t i = 0; i < type.n; i++) {
+		if (!ascii_is_alnum(type.p[i]) && type.p[i] != '-')
+			return REPLY_BAD_SYNTAX;
+	}
+	*out = value;
+	return REPLY_OK;
+}
+
+enum smtp_reply
+smtp_wish_of_mail(struct str key, struct str value, struct smtp_cmd *out)
+{
+	if (str_ieq(key, STR("RET"))) {
+		if (out->ret != SPOOL_RET_NONE)
+			return REPLY_BAD_SYNTAX;
+		if (str_ieq(value, STR("FULL")))
+			out->ret = SPOOL_RET_FULL;
+		else if (str_ieq(value, STR("HDRS")))
+			out->ret = SPOOL_RET_HDRS;
+		return out->ret != SPOOL_RET_NONE ? REPLY_OK : REPLY_BAD_SYNTAX;
+	}
+	if (str_ieq(key, STR("ENVID"))) {
+		if (out->envid.n != 0 || value.n > SPOOL_ENVID_MAX ||
+			!smtp_xtext_valid(value, true))
+			return REPLY_BAD_SYNTAX;
+		out->envid = value;
+		return REPLY_OK;
+	}
+	return REPLY_BAD_PARAMETER;
+}
+
+enum smtp_reply
+smtp_wish_of_rcpt(struct str key, struct str value, struct smtp_cmd *out)
+{
+	if (str_ieq(key, STR("NOTIFY")))
+		return notify(value, &out->notify);
+	if (str_ieq(key, STR("ORCPT")))
+		return orcpt(value, &out->orcpt);
+	return REPLY_BAD_PARAMETER;
+}
