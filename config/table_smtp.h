@@ -26,6 +26,10 @@
 		"Load balancers, whose connections begin with a PROXY header (version 1 or 2) that names the client; none wider than /8 (IPv6: /32)") \
 	X(postmaster, STRING, "", 0, 320, ROLE_SMTP,                                               \
 		"Address that reads mail to postmaster where the directory has no such address; protocol = smtp needs it") \
+	X(local_domain, STRING, "", 0, 255, ROLE_SMTP,                                             \
+		"Domain of senders and recipients without one that local programs give to postroom-sendmail; empty: auth.default_domain, else hostname") \
+	X(local_users, LIST, "", 0, 1000, ROLE_SMTP,                                               \
+		"System users that may send with postroom-sendmail beside root; empty: all")       \
 	X(helo_fqdn, BOOL, 0, 0, 1, ROLE_SMTP,                                                     \
 		"Other servers must greet with a full domain name or an address literal")          \
 	X(sender_fqdn, BOOL, 1, 0, 1, ROLE_SMTP,                                                   \

@@ -4,3 +4,4 @@ include delivery/remote/module.mk
 include delivery/lmtp/module.mk
 include delivery/queue/module.mk
 include delivery/smtp/module.mk
+include delivery/sendmail/module.mk

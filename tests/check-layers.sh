@@ -14,7 +14,7 @@ level() {
 	core/store | core/authclient) echo 4 ;;
 	core/role) echo 5 ;;
 	core/gate | core/master | delivery/spool | delivery/relay) echo 6 ;;
-	imap/gate | imap/grammar | delivery/smtp | delivery/queue | delivery/lmtp | delivery/remote) echo 7 ;;
+	imap/gate | imap/grammar | delivery/smtp | delivery/queue | delivery/lmtp | delivery/remote | delivery/sendmail) echo 7 ;;
 	imap/session) echo 8 ;;
 	imap/append | imap/fetch | imap/mailbox | imap/search) echo 9 ;;
 	imap) echo 10 ;;

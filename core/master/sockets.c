@@ -8,7 +8,7 @@
 
 #include "core/base/xalloc.h"
 
-enum { MODE_GROUP = 0660, MODE_OWNER = 0600 };
+enum { MODE_ALL = 0666, MODE_GROUP = 0660, MODE_OWNER = 0600 };
 
 struct binding {
 	struct sockets *k;
@@ -89,6 +89,8 @@ add_runtime(struct binding *b, unsigned imap_workers)
 		{ "unix", "queue-admin",
 			{ .protocol = "queue-admin", .role = ROLE_QUEUE, .worker = -1 }, MODE_OWNER,
 			0 },
+		{ "unix", "sendmail", { .protocol = "sendmail", .role = ROLE_SMTP, .worker = -1 },
+			MODE_ALL, 0 },
 		{ "seqpacket", "slots", { .protocol = "slots", .role = ROLE_QUEUE, .worker = -1 },
 			MODE_OWNER, ids->smtp },
 	};

@@ -151,7 +151,8 @@ system_make_folders(const struct settings *s, const struct system_ids *ids, stru
 
 	buf_init(&gate, 1024);
 	buf_addf(&gate, "%.*s/gate", STR_FMT(s->runtime_dir));
-	e = make_folder(s->runtime_dir, 0750, owner, ids->group, false, why);
+	/* Everybody may reach `sendmail`; all else in there says by its own mode who may. */
+	e = make_folder(s->runtime_dir, 0751, owner, ids->group, false, why);
 	if (e == ERR_OK)
 		e = make_folder(buf_str(&gate), 0750, owner, ids->group, false, why);
 	if (e == ERR_OK)

@@ -32,6 +32,8 @@ struct smtp_role {
 	struct door *doors;
 	size_t doors_count;
 	struct cidr *relay_networks, *proxy_networks;
+	uid_t *local_uids;
+	size_t local_uids_count;
 	char hostname[256];
 };
 
@@ -59,6 +61,23 @@ load_tls(struct smtp_role *r, const struct settings *s)
 	return ERR_OK;
 }
 
+/* Whom smtp.local_users names; the cage hides the user database later. A name that nobody has
+ * opens nothing. */
+static void
+find_local_users(struct smtp_role *r, const struct settings *s)
+{
+	const struct str_list *names = &s->smtp.local_users;
+
+	r->local_uids = xcalloc(names->n + 1, sizeof(*r->local_uids));
+	for (size_t i = 0; i < names->n; i++) {
+		if (role_uid(r->ctx, names->v[i], &r->local_uids[r->local_uids_count]) == ERR_OK)
+			r->local_uids_count++;
+		else
+			log_event(LVL_ERROR, "smtp.local_users", log_s("user", names->v[i]),
+				log_z("reason", "no such system user"));
+	}
+}
+
 static enum err
 smtp_init(struct role_ctx *c)
 {
@@ -71,6 +90,7 @@ smtp_init(struct role_ctx *c)
 	(void)signal(SIGXFSZ, SIG_IGN);
 	/* The zone's file is read now; behind the cage nothing can be opened. */
 	(void)date_local_zone(time(NULL));
+	find_local_users(r, s);
 	if (s->hostname.n > 0)
 		memcpy(r->hostname, s->hostname.p, s->hostname.n);
 	else if (gethostname(r->hostname, sizeof(r->hostname) - 1) != 0)
@@ -142,6 +162,12 @@ options_of(const struct smtp_role *r, const struct settings *s)
 			.recipients = (unsigned)s->smtp.recipients_per_minute,
 			.user_messages = (unsigned)s->smtp.user_messages_per_minute,
 			.user_recipients = (unsigned)s->smtp.user_recipients_per_minute },
+		.local_domain = s->smtp.local_domain.n > 0     ? s->smtp.local_domain
+				: s->auth.default_domain.n > 0 ? s->auth.default_domain
+							       : str_of(r->hostname),
+		.local_uids = r->local_uids,
+		.local_uids_count = r->local_uids_count,
+		.local_everybody = s->smtp.local_users.n == 0,
 		.relay_networks = r->relay_networks,
 		.relay_networks_count = s->smtp.relay_networks.n,
 		.proxy_networks = r->proxy_networks,

@@ -89,6 +89,8 @@
 	X(TOO_LARGE, 552, "5.3.4", "Message exceeds the size limit", "too large")                  \
 	X(NOT_OWNER, 553, "5.7.1", "Sender address is not yours", "sender not owned")              \
 	X(NEEDS_UTF8, 553, "5.6.7", "Addresses must be ASCII here", "utf-8 address")               \
+	X(LOCAL_DENIED, 554, "5.7.1", "You may not send mail from this machine",                   \
+		"not in smtp.local_users")                                                         \
 	X(EARLY_TALKER, 554, "5.5.0", "You talked before the greeting", "early talker")            \
 	X(PIPELINING, 554, "5.5.0", "You did not wait for a reply that had to be waited for",      \
 		"unauthorised pipelining")                                                         \

@@ -2,6 +2,7 @@
  * main.c. */
 #include "delivery/smtp/server.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -24,6 +25,7 @@ static const struct smtp_policy policies[] = {
 		.normalise_newline = true },
 	{ .protocol = "smtp", .mx = true },
 	{ .protocol = "smtp", .mx = true, .no_starttls = true },
+	{ .protocol = "sendmail", .local = true, .no_starttls = true, .normalise_newline = true },
 };
 
 const struct smtp_policy *
@@ -191,7 +193,18 @@ in_networks(const struct cidr *networks, size_t n, const char *addr)
 bool
 server_is_named(const struct smtp_server *v, const struct smtp_policy *policy, const char *addr)
 {
-	return policy->mx && in_networks(v->o.relay_networks, v->o.relay_networks_count, addr);
+	return policy->local ||
+	       (policy->mx && in_networks(v->o.relay_networks, v->o.relay_networks_count, addr));
+}
+
+static bool
+may_send_locally(const struct smtp_server *v, uid_t uid)
+{
+	bool may = v->o.local_everybody || uid == 0;
+
+	for (size_t i = 0; i < v->o.local_uids_count && !may; i++)
+		may = v->o.local_uids[i] == uid;
+	return may;
 }
 
 /* REPLY_OK, or why the client's address may not connect now. */
@@ -274,6 +287,15 @@ smtp_server_accept(
 {
 	struct unnamed *u;
 
+	if (policy->local) {
+		struct peer user = *peer;
+		(void)snprintf(user.addr, sizeof(user.addr), "uid:%lu", (unsigned long)peer->uid);
+		if (may_send_locally(v, peer->uid))
+			accept_client(v, fd, &user, policy);
+		else
+			turn_away(fd, &user, policy, REPLY_LOCAL_DENIED);
+		return;
+	}
 	if (v->stopping ||
 		!in_networks(v->o.proxy_networks, v->o.proxy_networks_count, peer->addr)) {
 		accept_client(v, fd, peer, policy);

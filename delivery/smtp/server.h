@@ -15,9 +15,13 @@
 /* SMTP sessions of one worker. One state machine serves every listener; what differs is the policy
  * that the listener names. */
 
-/* What a listener demands and does. */
+/* What a listener demands and does. A local one has no TLS and no login: the kernel says which uid
+ * is there (SO_PEERCRED), which is the client's address in logs, limits and Received ("uid:1000").
+ * Its users may send as anybody, as with other mail servers, and to wherever networks of ours may;
+ * addresses without a domain get local_domain, which EHLO tells ("XORIGIN example.org"). */
 struct smtp_policy {
 	const char *protocol;	/* "submission", "smtp" */
+	bool local;		/* postroom-sendmail's unix socket: users of this machine */
 	bool implicit_tls;	/* 465 */
 	bool no_starttls;	/* clear text only */
 	bool mx;		/* mail from anybody to our own addresses, as it is */
@@ -59,6 +63,10 @@ struct smtp_options {
 	int64_t greet_delay_ms;			       /* … */
 	struct smtp_rate_limits rates;
 	struct str postmaster; /* for "postmaster" where the directory has none; "": 550 */
+	struct str local_domain;
+	const uid_t *local_uids; /* who, beside root, may use a local listener */
+	size_t local_uids_count;
+	bool local_everybody;
 	const struct cidr *relay_networks; /* may use an mx listener as users do */
 	size_t relay_networks_count;
 	const struct cidr *proxy_networks; /* connections begin with a PROXY header (proxy.h) */

@@ -103,7 +103,7 @@ session_trusted(const struct smtp_session *s)
 bool
 session_may_login(const struct smtp_session *s)
 {
-	return !s->policy->mx || s->server->o.mx_login;
+	return !s->policy->local && (!s->policy->mx || s->server->o.mx_login);
 }
 
 bool
@@ -149,6 +149,8 @@ hello(struct smtp_session *s, const struct smtp_cmd *c)
 			stream_writef(s->stream, "250-AUTH%.*s\r\n", STR_FMT(buf_str(&mechanisms)));
 		buf_fini(&mechanisms);
 	}
+	if (s->policy->local && o->local_domain.n > 0)
+		stream_writef(s->stream, "250-XORIGIN %.*s\r\n", STR_FMT(o->local_domain));
 	stream_writef(s->stream, "250-LIMITS RCPTMAX=%u\r\n", o->recipients_max);
 	stream_write(s->stream, STR("250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n250 CHUNKING\r\n"));
 }
@@ -177,7 +179,7 @@ gate_command(const struct smtp_session *s, enum smtp_verb v)
 {
 	bool open = v == VERB_HELO || v == VERB_EHLO || v == VERB_STARTTLS || v == VERB_NOOP ||
 		    v == VERB_QUIT || v == VERB_RSET || v == VERB_HELP ||
-		    (s->policy->mx && (v == VERB_VRFY || v == VERB_EXPN));
+		    ((s->policy->mx || s->policy->local) && (v == VERB_VRFY || v == VERB_EXPN));
 
 	if (open)
 		return REPLY_OK;

@@ -140,7 +140,12 @@ add_received(const struct smtp_session *s, struct str date, struct buf *out)
 {
 	bool ip6 = str_chr(str_of(s->peer.addr), ':') < strlen(s->peer.addr);
 
-	buf_addf(out, "Received: from %s ([%s%s])\r\n", s->helo, ip6 ? "IPv6:" : "", s->peer.addr);
+	if (s->policy->local)
+		buf_addf(out, "Received: from %s (uid %lu)\r\n", s->helo,
+			(unsigned long)s->peer.uid);
+	else
+		buf_addf(out, "Received: from %s ([%s%s])\r\n", s->helo, ip6 ? "IPv6:" : "",
+			s->peer.addr);
 	if (s->tls)
 		buf_addf(out, "\t(using %s)\r\n", tls_description(stream_tls(s->stream)));
 	buf_addf(out, "\tby %.*s with %s%s%s id %.*s;\r\n\t%.*s\r\n",

@@ -52,7 +52,8 @@ keep_address(struct smtp_session *s, const struct smtp_path *p, struct str *out)
 	enum err e;
 
 	buf_init(&b, ADDRESS_MAX);
-	smtp_path_address(p, s->server->o.default_domain, &b);
+	smtp_path_address(
+		p, s->policy->local ? s->server->o.local_domain : s->server->o.default_domain, &b);
 	e = buf_check(&b);
 	if (e == ERR_OK)
 		e = arena_str(s->tx.arena, buf_str(&b), out);
