@@ -17,9 +17,9 @@
 #include <stdlib.h>
 
 #include "core/base/codec.h"
-#include "core/base/log.h"
 #include "core/base/xalloc.h"
 #include "core/sasl/bearer.h"
+#include "core/sasl/library.h"
 
 enum {
 	CLAIM_MAX = SASL_RESPONSE_MAX + 1,
@@ -49,8 +49,6 @@ struct sasl_exchange {
 
 static bool initialized;
 
-typedef int (*callback_fn)(void);
-
 static int
 on_getopt(void *context UNUSED, const char *plugin UNUSED, const char *option, const char **result,
 	unsigned *len)
@@ -71,39 +69,6 @@ on_getopt(void *context UNUSED, const char *plugin UNUSED, const char *option, c
 			return SASL_OK;
 		}
 	return SASL_FAIL;
-}
-
-static int
-on_log(void *context UNUSED, int level, const char *message)
-{
-	/* Levels from SASL_LOG_TRACE on may hold secrets. */
-	if (level < SASL_LOG_TRACE && message != NULL)
-		log_event(LVL_DEBUG, "sasl.library", log_n("level", level), log_z("text", message));
-	return SASL_OK;
-}
-
-static int
-on_confpath(void *context UNUSED, char **path)
-{
-	static char nowhere[] = "/nonexistent";
-	*path = nowhere;
-	return SASL_OK;
-}
-
-/* Plug-ins that nobody asks for stay out of the process. */
-static int
-on_verify_file(void *context UNUSED, const char *file, sasl_verify_type_t type)
-{
-	static const char *const wanted[] = { "libplain.", "liblogin.", "libscram.",
-		"libgssapiv2." };
-	struct str name = str_of(file);
-	name = str_from(name, str_rchr(name, '/') + 1);
-	if (type != SASL_VRFY_PLUGIN)
-		return SASL_CONTINUE;
-	for (size_t i = 0; i < ARRAY_LEN(wanted); i++)
-		if (str_starts(name, str_of(wanted[i])))
-			return SASL_OK;
-	return SASL_CONTINUE;
 }
 
 static int
@@ -240,11 +205,13 @@ library_has(const char *mechanism)
 static enum err
 library_start(void)
 {
+	static const char *wanted[] = { "libplain.", "liblogin.", "libscram.", "libgssapiv2.",
+		NULL };
 	static const sasl_callback_t global[] = {
-		{ SASL_CB_GETOPT, (callback_fn)(void *)on_getopt, NULL },
-		{ SASL_CB_LOG, (callback_fn)(void *)on_log, NULL },
-		{ SASL_CB_GETCONFPATH, (callback_fn)(void *)on_confpath, NULL },
-		{ SASL_CB_VERIFYFILE, (callback_fn)(void *)on_verify_file, NULL },
+		{ SASL_CB_GETOPT, (sasl_callback_fn)(void *)on_getopt, NULL },
+		{ SASL_CB_LOG, (sasl_callback_fn)(void *)sasl_library_log, NULL },
+		{ SASL_CB_GETCONFPATH, (sasl_callback_fn)(void *)sasl_library_confpath, NULL },
+		{ SASL_CB_VERIFYFILE, (sasl_callback_fn)(void *)sasl_library_verify_file, wanted },
 		{ SASL_CB_LIST_END, NULL, NULL },
 	};
 	if (initialized)
@@ -298,9 +265,9 @@ conn_new(struct sasl_exchange *s, const struct sasl_options *o)
 {
 	static const sasl_security_properties_t no_layers = { .max_ssf = 0 };
 	const sasl_callback_t callbacks[] = {
-		{ SASL_CB_SERVER_USERDB_CHECKPASS, (callback_fn)(void *)on_checkpass, s },
-		{ SASL_CB_PROXY_POLICY, (callback_fn)(void *)on_proxy_policy, s },
-		{ SASL_CB_CANON_USER, (callback_fn)(void *)on_canon_user, s },
+		{ SASL_CB_SERVER_USERDB_CHECKPASS, (sasl_callback_fn)(void *)on_checkpass, s },
+		{ SASL_CB_PROXY_POLICY, (sasl_callback_fn)(void *)on_proxy_policy, s },
+		{ SASL_CB_CANON_USER, (sasl_callback_fn)(void *)on_canon_user, s },
 		{ SASL_CB_LIST_END, NULL, NULL },
 	};
 	memcpy(s->callbacks, callbacks, sizeof callbacks);

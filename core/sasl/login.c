@@ -6,8 +6,8 @@
 #include <sasl/sasl.h>
 #include <stdlib.h>
 
-#include "core/base/log.h"
 #include "core/base/xalloc.h"
+#include "core/sasl/library.h"
 
 struct sasl_login {
 	sasl_conn_t *conn;
@@ -18,42 +18,7 @@ struct sasl_login {
 	bool complete;
 };
 
-typedef int (*callback_fn)(void);
-
 static bool initialized;
-
-static int
-on_log(void *context UNUSED, int level, const char *message)
-{
-	/* Levels from SASL_LOG_TRACE on may hold secrets. */
-	if (level < SASL_LOG_TRACE && message != NULL)
-		log_event(LVL_DEBUG, "sasl.library", log_n("level", level), log_z("text", message));
-	return SASL_OK;
-}
-
-static int
-on_confpath(void *context UNUSED, char **path)
-{
-	static char nowhere[] = "/nonexistent";
-	*path = nowhere;
-	return SASL_OK;
-}
-
-/* Plug-ins that nobody asks for stay out of the process. */
-static int
-on_verify_file(void *context UNUSED, const char *file, sasl_verify_type_t type)
-{
-	static const char *const wanted[] = { "libplain.", "liblogin.", "libscram." };
-	struct str name = str_of(file);
-
-	name = str_from(name, str_rchr(name, '/') + 1);
-	if (type != SASL_VRFY_PLUGIN)
-		return SASL_CONTINUE;
-	for (size_t i = 0; i < ARRAY_LEN(wanted); i++)
-		if (str_starts(name, str_of(wanted[i])))
-			return SASL_OK;
-	return SASL_CONTINUE;
-}
 
 static int
 on_simple(void *context, int id, const char **result, unsigned *len)
@@ -81,10 +46,11 @@ on_secret(sasl_conn_t *conn UNUSED, void *context, int id, sasl_secret_t **out)
 enum err
 sasl_login_setup(void)
 {
+	static const char *wanted[] = { "libplain.", "liblogin.", "libscram.", NULL };
 	static const sasl_callback_t global[] = {
-		{ SASL_CB_LOG, (callback_fn)(void *)on_log, NULL },
-		{ SASL_CB_GETCONFPATH, (callback_fn)(void *)on_confpath, NULL },
-		{ SASL_CB_VERIFYFILE, (callback_fn)(void *)on_verify_file, NULL },
+		{ SASL_CB_LOG, (sasl_callback_fn)(void *)sasl_library_log, NULL },
+		{ SASL_CB_GETCONFPATH, (sasl_callback_fn)(void *)sasl_library_confpath, NULL },
+		{ SASL_CB_VERIFYFILE, (sasl_callback_fn)(void *)sasl_library_verify_file, wanted },
 		{ SASL_CB_LIST_END, NULL, NULL },
 	};
 
@@ -118,9 +84,9 @@ sasl_login_new(const struct sasl_login_options *o, struct sasl_login **out)
 	l->secret->len = o->password.n;
 	memcpy(l->secret->data, o->password.p, o->password.n);
 	const sasl_callback_t callbacks[] = {
-		{ SASL_CB_USER, (callback_fn)(void *)on_simple, l },
-		{ SASL_CB_AUTHNAME, (callback_fn)(void *)on_simple, l },
-		{ SASL_CB_PASS, (callback_fn)(void *)on_secret, l },
+		{ SASL_CB_USER, (sasl_callback_fn)(void *)on_simple, l },
+		{ SASL_CB_AUTHNAME, (sasl_callback_fn)(void *)on_simple, l },
+		{ SASL_CB_PASS, (sasl_callback_fn)(void *)on_secret, l },
 		{ SASL_CB_LIST_END, NULL, NULL },
 	};
 
