@@ -28,6 +28,7 @@ imap_libimap_a_SOURCES = \
 	imap/session/notify_entries.c \
 	imap/session/notify_look.c \
 	imap/session/objectid.c imap/session/objectid.h \
+	imap/session/recall.c imap/session/recall.h \
 	imap/session/rows.c imap/session/rows.h \
 	imap/session/section_range.c imap/session/section_range.h \
 	imap/session/session.c imap/session/session.h \
@@ -59,9 +60,11 @@ imap_libimap_a_SOURCES = \
 	imap/search/order.c imap/search/order.h \
 	imap/search/result.c imap/search/result.h \
 	imap/search/sort.c imap/search/sort.h \
+	imap/search/sort_insert.c imap/search/sort_insert.h \
 	imap/search/sortkey.c imap/search/sortkey.h \
 	imap/search/thread.c imap/search/thread.h \
 	imap/search/thread_job.c imap/search/thread_job.h \
+	imap/search/thread_words.c imap/search/thread_words.h \
 	imap/table.c
 LIBIMAP = imap/libimap.a core/authclient/libauthclient.a
 
@@ -124,6 +127,10 @@ tests_unit_test_imap_search_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_imap_thread
 tests_unit_test_imap_thread_SOURCES = tests/unit/test_imap_thread.c tests/unit/imap_client.h tests/unit/imap_case.h
 tests_unit_test_imap_thread_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_imap_recall
+tests_unit_test_imap_recall_SOURCES = tests/unit/test_imap_recall.c tests/unit/imap_client.h tests/unit/imap_case.h
+tests_unit_test_imap_recall_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_imap_mailbox
 tests_unit_test_imap_mailbox_SOURCES = tests/unit/test_imap_mailbox.c tests/unit/imap_client.h tests/unit/imap_case.h

@@ -93,6 +93,12 @@ uidset_copy(struct uidset *to, const struct uidset *from)
 }
 
 bool
+uidset_equal(const struct uidset *a, const struct uidset *b)
+{
+	return a->n == b->n && (a->n == 0 || memcmp(a->v, b->v, a->n * sizeof *a->v) == 0);
+}
+
+bool
 uidset_has(const struct uidset *s, uint32_t uid)
 {
 	size_t i = find(s, uid);

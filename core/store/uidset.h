@@ -25,6 +25,8 @@ uidset_add(struct uidset *s, uint32_t lo, uint32_t hi);
 void
 uidset_copy(struct uidset *to, const struct uidset *from);
 bool
+uidset_equal(const struct uidset *a, const struct uidset *b);
+bool
 uidset_has(const struct uidset *s, uint32_t uid);
 /* Number of UIDs in the set. */
 uint64_t

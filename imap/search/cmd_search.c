@@ -12,7 +12,7 @@
 #include "imap/session/commands.h"
 #include "imap/session/limit.h"
 
-enum { COST_LOOK = 2048, TAKE_MAX = 65536 };
+enum { COST_LOOK = 2048 };
 enum { SEARCH_BEGIN, SEARCH_JUDGE, SEARCH_ARRANGE, SEARCH_SAY };
 
 struct search_state {
@@ -261,24 +261,16 @@ judge_some(struct imap_session *s, struct search_state *st, struct batch *b)
 	return e;
 }
 
-/* Those that SORT and THREAD find gone when they load them are left out then. */
-static enum step
-take_all(struct imap_session *s, struct cmd *c, struct search_state *st)
+/* Those that are gone are left out when they are put in their order. */
+static void
+take_all(const struct imap_session *s, struct cmd *c, struct search_state *st)
 {
 	struct search_result *r = &st->result;
-	uint32_t uid, seq;
+	struct uid_range all = { 1, UINT32_MAX };
 
-	for (unsigned n = 0; view_next(s->sel.view, st->uid, &uid, &seq); n++) {
-		if (n == TAKE_MAX)
-			return STEP_MORE;
-		uidset_add(&r->uids, uid, uid);
-		r->count++;
-		if (uid == UINT32_MAX)
-			break;
-		st->uid = uid + 1;
-	}
+	view_select_uids(s->sel.view, &(struct uidset){ .v = &all, .n = 1 }, &r->uids);
+	r->count = view_count(s->sel.view);
 	c->phase = SEARCH_ARRANGE;
-	return STEP_MORE;
 }
 
 static enum step
@@ -287,8 +279,10 @@ judge(struct imap_session *s, struct cmd *c, struct search_state *st)
 	struct batch b;
 
 	if ((c->a.search.sort_count != 0 || c->a.search.is_thread) &&
-		matcher_takes_all(&st->matcher))
-		return take_all(s, c, st);
+		matcher_takes_all(&st->matcher)) {
+		take_all(s, c, st);
+		return STEP_MORE;
+	}
 	enum err e = batch_begin(&b, s, st->uid);
 
 	if (e == ERR_AGAIN)
@@ -309,11 +303,42 @@ judge(struct imap_session *s, struct cmd *c, struct search_state *st)
 	return STEP_MORE;
 }
 
+/* What was expunged since the view was made is in no order: what is remembered may know it. */
+static enum err
+leave_out_gone(struct imap_session *s, struct search_state *st)
+{
+	struct view_diff diff = { .expunged = { 0 } };
+	struct uidset left = { 0 };
+	struct view *now = NULL;
+	struct txn *txn;
+	enum err e = session_read(s, &txn);
+
+	if (e != ERR_OK)
+		return e;
+	e = view_refresh(txn, s->sel.view, &now, &diff);
+	store_read_end(txn);
+	view_unref(now);
+	if (e == ERR_OK && diff.expunged.n != 0)
+		uidset_subtract(&st->result.uids, &diff.expunged, &left);
+	/* a mailbox that is deleted has no messages */
+	if (e == ERR_NOTFOUND || (e == ERR_OK && diff.expunged.n != 0)) {
+		uint64_t count = uidset_count(&left);
+
+		st->missing = st->missing || count != st->result.count;
+		st->result.count = count;
+		uidset_copy(&st->result.uids, &left);
+		e = ERR_OK;
+	}
+	uidset_fini(&left);
+	view_diff_fini(&diff);
+	return e;
+}
+
 static enum err
 sort_found(struct imap_session *s, struct cmd *c, struct search_state *st)
 {
 	if (st->sort == NULL)
-		st->sort = sort_new(&c->a.search, &st->result);
+		st->sort = sort_new(&c->a.search);
 	return sort_run(s, c, st->sort, &st->result, &st->missing);
 }
 
@@ -321,18 +346,20 @@ static enum err
 thread_found(struct imap_session *s, struct cmd *c, struct search_state *st)
 {
 	if (st->thread == NULL)
-		st->thread = thread_job_new(&c->a.search, &st->result);
+		st->thread = thread_job_new(s, &c->a.search, &st->result);
 	return thread_job_run(s, c, st->thread, &st->missing);
 }
 
 static enum step
 arrange(struct imap_session *s, struct cmd *c, struct search_state *st)
 {
-	enum err e = ERR_OK;
+	bool sorts = c->a.search.sort_count != 0, threads = c->a.search.is_thread;
+	bool begins = st->sort == NULL && st->thread == NULL;
+	enum err e = begins && (sorts || threads) ? leave_out_gone(s, st) : ERR_OK;
 
-	if (c->a.search.sort_count != 0)
+	if (e == ERR_OK && sorts)
 		e = sort_found(s, c, st);
-	else if (c->a.search.is_thread)
+	else if (e == ERR_OK && threads)
 		e = thread_found(s, c, st);
 	if (e == ERR_OK)
 		c->phase = SEARCH_SAY;

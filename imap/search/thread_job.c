@@ -11,8 +11,9 @@
 #include "core/mail/subject.h"
 #include "imap/search/batch.h"
 #include "imap/search/sortkey.h"
-#include "imap/search/thread.h"
+#include "imap/search/thread_words.h"
 #include "imap/session/fields.h"
+#include "imap/session/recall.h"
 #include "imap/session/write.h"
 
 enum {
@@ -38,24 +39,54 @@ struct thread_job {
 	struct thread *thread;
 	size_t loaded;
 	size_t root; /* whose subject is next */
-	bool linked, begun;
+	bool linked, threaded, incomplete;
+	struct thread_words words;
+	struct recalled *answer; /* words, or what is remembered */
+	struct thread_reader reader;
+	bool begun;
 	struct arena *arena;	  /* of ids with quotes or comments */
 	struct buf text, subject; /* scratch */
 	struct refs refs[MESSAGE_SOME_MAX];
 };
 
+static struct recall_key
+key_of(const struct imap_session *s, const struct thread_job *j)
+{
+	return (struct recall_key){
+		.home = s->home,
+		.mailbox = view_mailbox(s->sel.view),
+		.uidvalidity = view_uidvalidity(s->sel.view),
+		.how = j->algorithm == THREAD_REFERENCES ? STR("TR") : STR("TO"),
+	};
+}
+
+/* The answer to the same question. */
+static void
+recall_answer(struct imap_session *s, struct thread_job *j)
+{
+	const struct recall_key key = key_of(s, j);
+	struct recalled *w = j->count >= RECALL_LEAST ? recall_get(s->imap->recall, &key) : NULL;
+
+	if (w != NULL && uidset_equal(&w->uids, &j->found))
+		j->answer = recalled_ref(w);
+	recalled_unref(w);
+}
+
 struct thread_job *
-thread_job_new(const struct args_search *a, const struct search_result *r)
+thread_job_new(struct imap_session *s, const struct args_search *a, const struct search_result *r)
 {
 	struct thread_job *j = xcalloc(1, sizeof *j);
 
 	j->algorithm = a->algorithm;
 	j->count = r->count;
-	j->thread = thread_new((size_t)r->count);
-	j->arena = arena_new(TEXT_MAX);
+	uidset_copy(&j->found, &r->uids);
 	buf_init(&j->text, TEXT_MAX);
 	buf_init(&j->subject, TEXT_MAX);
-	uidset_copy(&j->found, &r->uids);
+	recall_answer(s, j);
+	if (j->answer == NULL) {
+		j->thread = thread_new((size_t)r->count);
+		j->arena = arena_new(TEXT_MAX);
+	}
 	return j;
 }
 
@@ -66,6 +97,8 @@ thread_job_free(struct thread_job *j)
 		return;
 	thread_free(j->thread);
 	arena_free(j->arena);
+	free(j->words.v);
+	recalled_unref(j->answer);
 	uidset_fini(&j->found);
 	buf_fini(&j->text);
 	buf_fini(&j->subject);
@@ -239,7 +272,7 @@ load_some(struct thread_job *j, struct batch *b, bool *missing, size_t *cost)
 			e = read_one(j, b, i, &tm[i]);
 	for (size_t i = 0; e == ERR_OK && i < b->n; i++) {
 		if (b->missing[i])
-			*missing = true;
+			*missing = j->incomplete = true;
 		else
 			e = thread_add(j->thread, &tm[i], cost);
 	}
@@ -348,8 +381,32 @@ passes(struct imap_session *s, struct thread_job *j, bool (*pass)(struct thread 
 	return ERR_OK;
 }
 
-enum err
-thread_job_run(struct imap_session *s, struct cmd *c, struct thread_job *j, bool *missing)
+/* The tree is not needed any more then. */
+static enum err
+write_words(struct imap_session *s, struct thread_job *j)
+{
+	const struct recall_key key = key_of(s, j);
+	enum thread_token token = THREAD_SPACE;
+	int64_t began = clock_us();
+	uint32_t uid = 0;
+
+	for (unsigned n = 1; token != THREAD_END; n++) {
+		token = thread_next(j->thread, &uid);
+		thread_words_add(&j->words, token, uid);
+		if (n % TOKENS == 0 && session_enough(s, began))
+			return ERR_AGAIN;
+	}
+	thread_free(j->thread);
+	j->thread = NULL;
+	j->answer = recalled_new(&j->found, j->words.v, j->words.n);
+	j->words = (struct thread_words){ .v = NULL };
+	if (j->count >= RECALL_LEAST && !j->incomplete)
+		recall_put(s->imap->recall, &key, j->answer);
+	return ERR_OK;
+}
+
+static enum err
+make_threads(struct imap_session *s, struct cmd *c, struct thread_job *j, bool *missing)
 {
 	enum err e = load(s, c, j, missing);
 
@@ -364,6 +421,23 @@ thread_job_run(struct imap_session *s, struct cmd *c, struct thread_job *j, bool
 	return e == ERR_OK ? passes(s, j, thread_gather) : e;
 }
 
+enum err
+thread_job_run(struct imap_session *s, struct cmd *c, struct thread_job *j, bool *missing)
+{
+	enum err e = ERR_OK;
+
+	if (j->answer == NULL && !j->threaded)
+		e = make_threads(s, c, j, missing);
+	if (e != ERR_OK)
+		return e;
+	j->threaded = true;
+	if (j->answer == NULL)
+		e = write_words(s, j);
+	if (e == ERR_OK)
+		j->reader = (struct thread_reader){ .v = j->answer->v, .n = j->answer->n };
+	return e;
+}
+
 enum step
 thread_job_say(struct imap_session *s, const struct cmd *c, struct thread_job *j)
 {
@@ -372,7 +446,7 @@ thread_job_say(struct imap_session *s, const struct cmd *c, struct thread_job *j
 	uint32_t uid = 0;
 
 	for (unsigned n = 1;; n++) {
-		enum thread_token token = thread_next(j->thread, &uid);
+		enum thread_token token = thread_reader_next(&j->reader, &uid);
 
 		if (!j->begun)
 			buf_addz(out, token == THREAD_END ? "* THREAD" : "* THREAD ");

@@ -9,7 +9,7 @@ struct thread_job;
 
 /* Returned owned. */
 struct thread_job *
-thread_job_new(const struct args_search *a, const struct search_result *r);
+thread_job_new(struct imap_session *s, const struct args_search *a, const struct search_result *r);
 void
 thread_job_free(struct thread_job *j); /* NULL is allowed */
 /* ERR_AGAIN: call it again at the next step. Messages that are gone meanwhile are left out, and

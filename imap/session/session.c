@@ -2,6 +2,7 @@
  * that the gate handed over, by the stream and by the timer. Invariant: a session is freed only at
  * the end of the outermost session_step, or from a callback outside of any. */
 #include "imap/session/notify.h"
+#include "imap/session/recall.h"
 #include "imap/session/step.h"
 #include "imap/session/sync.h"
 #include "imap/session/user.h"
@@ -363,6 +364,7 @@ imap_init(struct imap *i, struct loop *l, struct store *st, const struct setting
 	hmap_init(&i->users);
 	list_init(&i->sessions);
 	buf_init(&i->out, SCRATCH_MAX);
+	i->recall = recall_new(l, RECALL_BYTES_MAX, RECALL_IDLE_MS);
 }
 
 void
@@ -371,6 +373,7 @@ imap_fini(struct imap *i)
 	i->on_empty = NULL;
 	LIST_FOREACH (n, &i->sessions)
 		session_free(CONTAINER_OF(n, struct imap_session, link));
+	recall_free(i->recall);
 	hmap_fini(&i->users);
 	buf_fini(&i->admin);
 	buf_fini(&i->out);

@@ -47,6 +47,7 @@ struct imap {
 	struct buf out;	       /* what the running step says; handed to the stream at its end */
 	void (*on_empty)(struct imap *i); /* the last session ended; NULL: nobody asks */
 	bool stopping;
+	struct recall *recall; /* of SORT and THREAD; see imap/session/recall.h */
 	/* How mailboxes are called by clients; see names.c. */
 	struct buf admin; /* /shared/admin of METADATA */
 	char separator;
