@@ -7,7 +7,7 @@
 #include "core/base/buf.h"
 #include "core/base/xalloc.h"
 
-enum part { PART_PENDING, PART_YES, PART_NO, PART_TEMP };
+enum part { PART_PENDING, PART_YES, PART_ALIAS, PART_NO, PART_TEMP };
 
 struct lookup {
 	struct socketmap *map;
@@ -87,6 +87,8 @@ recipient_step(struct lookup *k)
 		finish(k, k->domain_part == PART_NO ? LOOKUP_FOREIGN : LOOKUP_TEMP);
 	else if (k->address_part == PART_YES)
 		finish(k, LOOKUP_YES);
+	else if (k->address_part == PART_ALIAS)
+		finish(k, LOOKUP_ALIAS);
 	else if (k->address_part != PART_PENDING)
 		finish(k, k->address_part == PART_NO ? LOOKUP_NO : LOOKUP_TEMP);
 }
@@ -149,7 +151,7 @@ on_alias(void *arg, enum err e, struct str value)
 		ask_untagged(k);
 	else
 		/* PERM: there is one, and it is longer than Postfix could read. */
-		address_is(k, e == ERR_DENIED ? PART_YES : part_of(e));
+		address_is(k, e == ERR_OK || e == ERR_DENIED ? PART_ALIAS : part_of(e));
 }
 
 static void

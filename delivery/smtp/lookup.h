@@ -10,6 +10,7 @@ struct lookup;
 
 enum lookup_answer {
 	LOOKUP_YES,
+	LOOKUP_ALIAS,	/* recipient: known, and it stands for others (posting.h) */
 	LOOKUP_NO,	/* recipient: no such user; sender: not theirs */
 	LOOKUP_FOREIGN, /* recipient: the domain is not ours */
 	LOOKUP_TEMP,	/* the directory could not say: 451, never a no */

@@ -6,6 +6,7 @@ delivery_smtp_libsmtp_a_SOURCES = \
 	delivery/smtp/header.c delivery/smtp/header.h \
 	delivery/smtp/lookup.c delivery/smtp/lookup.h \
 	delivery/smtp/path.c \
+	delivery/smtp/posting.c delivery/smtp/posting.h \
 	delivery/smtp/proxy.c delivery/smtp/proxy.h \
 	delivery/smtp/rates.c delivery/smtp/rates.h \
 	delivery/smtp/reply.c delivery/smtp/reply.h \

@@ -78,6 +78,7 @@
 	X(USER_DISABLED, 535, "5.7.8", "Account is disabled, ask the administrator",               \
 		"account disabled")                                                                \
 	X(UNKNOWN_RCPT, 550, "5.1.1", "No such user here", "unknown recipient")                    \
+	X(GROUP_CLOSED, 550, "5.7.2", "You may not write to this list", "group closed to sender")  \
 	X(RELAYING, 550, "5.7.1", "Relaying not available, this server sends to its own domains",  \
 		"foreign domain")                                                                  \
 	X(RELAY_DENIED, 550, "5.7.1", "Relaying denied, that domain is not served here",           \

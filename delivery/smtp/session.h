@@ -96,6 +96,7 @@ struct smtp_session {
 	struct auth_request *auth;
 	enum smtp_reply auth_late; /* answers the next line of an exchange that is over */
 	struct lookup *lookup;
+	struct posting *posting;
 	struct str asked;      /* address the lookup is about, in the arena */
 	unsigned asked_notify; /* what RCPT said with it */
 	struct str asked_orcpt;

@@ -104,6 +104,7 @@ on_owner(void *arg, enum lookup_answer a)
 	switch (a) {
 	case LOOKUP_YES:
 		break;
+	case LOOKUP_ALIAS:
 	case LOOKUP_NO:
 	case LOOKUP_FOREIGN:
 		reject(s, l->no);

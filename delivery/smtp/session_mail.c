@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "core/base/xalloc.h"
+#include "delivery/smtp/posting.h"
 #include "delivery/smtp/session.h"
 
 enum { ADDRESS_MAX = 1024, ARENA_EXTRA = 64 * 1024 };
@@ -17,6 +18,8 @@ session_reset(struct smtp_session *s)
 		lookup_cancel(tx->lookups[i].lookup);
 	lookup_cancel(s->lookup);
 	s->lookup = NULL;
+	posting_cancel(s->posting);
+	s->posting = NULL;
 	spool_wait_cancel(&s->slot_waiter);
 	s->waiting_slot = false;
 	if (tx->writer != NULL)
@@ -73,6 +76,7 @@ on_sender(void *arg, enum lookup_answer a)
 	case LOOKUP_YES:
 		r = REPLY_SENDER_OK;
 		break;
+	case LOOKUP_ALIAS:
 	case LOOKUP_NO:
 	case LOOKUP_FOREIGN:
 		r = REPLY_NOT_OWNER;
@@ -191,6 +195,52 @@ ask_postmaster(struct smtp_session *s)
 	return true;
 }
 
+static void
+recipient_done(struct smtp_session *s, enum smtp_reply r)
+{
+	s->tx.rcpts_refused += r != REPLY_RCPT_OK;
+	session_reply(s, r, "rcpt", s->asked);
+	session_update(s);
+}
+
+static void
+on_posting(void *arg, enum lookup_answer a)
+{
+	struct smtp_session *s = arg;
+	enum smtp_reply r = REPLY_LOOKUP_FAILED;
+
+	s->posting = NULL;
+	session_set_state(s, SMTP_COMMAND);
+	if (a == LOOKUP_YES) {
+		r = REPLY_RCPT_OK;
+		add_rcpt(s);
+	} else if (a == LOOKUP_NO) {
+		r = REPLY_GROUP_CLOSED;
+	}
+	recipient_done(s, r);
+}
+
+/* RFC 5321 4.5.1: whoever writes to postmaster is heard. */
+static bool
+is_postmaster(const struct smtp_session *s)
+{
+	return s->asked_postmaster ||
+	       str_ieq(str_sub(s->asked, 0, str_rchr(s->asked, '@')), STR("postmaster"));
+}
+
+static void
+ask_posting(struct smtp_session *s)
+{
+	struct posting_question q = { .group = s->asked,
+		.sender = s->tx.sender,
+		.user = buf_str(&s->user),
+		.trusted = session_trusted(s) };
+
+	session_set_state(s, SMTP_WAIT);
+	s->posting =
+		posting_ask(s->server->peers.loop, s->server->peers.directory, &q, on_posting, s);
+}
+
 /* The place for checks after RCPT: what follows the directory's answer (quota, policy, limits)
  * is asked from here, in SMTP_WAIT, before the reply. */
 static void
@@ -202,6 +252,14 @@ on_recipient(void *arg, enum lookup_answer a)
 	s->lookup = NULL;
 	session_set_state(s, SMTP_COMMAND);
 	switch (a) {
+	case LOOKUP_ALIAS:
+		if (!is_postmaster(s)) {
+			ask_posting(s);
+			return;
+		}
+		r = REPLY_RCPT_OK;
+		add_rcpt(s);
+		break;
 	case LOOKUP_YES:
 		r = REPLY_RCPT_OK;
 		add_rcpt(s);
@@ -217,9 +275,7 @@ on_recipient(void *arg, enum lookup_answer a)
 	case LOOKUP_TEMP:
 		break;
 	}
-	s->tx.rcpts_refused += r != REPLY_RCPT_OK;
-	session_reply(s, r, "rcpt", s->asked);
-	session_update(s);
+	recipient_done(s, r);
 }
 
 static void

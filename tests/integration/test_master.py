@@ -35,7 +35,7 @@ def test_every_role_gets_its_sockets(folder):
             "gate": ["imap"],
             "imap": ["handover", "handover"],
             "lmtp": ["lmtp", "lmtp"],
-            "smtp": ["submission"],
+            "smtp": ["sendmail", "submission"],
             "queue": ["queue-admin", "slots"],
         }
         # each imap worker has one of its own
@@ -49,7 +49,7 @@ def test_owners_and_modes(folder):
     import pwd
     with TinyMaster(folder) as m:
         for name, owner, mode in (
-                (".", "root", 0o750), ("gate", "root", 0o750), ("auth", "root", 0o660),
+                (".", "root", 0o751), ("sendmail", "root", 0o666), ("gate", "root", 0o750), ("auth", "root", 0o660),
                 ("auth-userdb", "root", 0o660), ("directory", "root", 0o660), ("auth-admin", "root", 0o600),
                 ("queue-admin", "root", 0o600),
                 ("lmtp", "root", 0o660), ("slots", "postroom-smtp", 0o600),

@@ -42,6 +42,24 @@ answer_lookup(struct loop_task *t)
 	fn(arg, e, str_of(value));
 }
 
+/* "list-open@ok.org <>" */
+static enum err
+may_post(struct str key)
+{
+	struct str group, who;
+
+	(void)str_cut(key, ' ', &group, &who);
+	if (str_starts(group, STR("list-temp")))
+		return ERR_TEMP;
+	if (str_starts(group, STR("list-alias")))
+		return ERR_NOTFOUND;
+	if (str_starts(group, STR("list-open")) || str_eq(who, STR("me@ok.org")) ||
+		str_eq(who, STR("anna")) || str_eq(who, STR("own@second.org")) ||
+		str_eq(who, STR("partner@else.org")))
+		return ERR_OK;
+	return ERR_DENIED;
+}
+
 static enum err
 known(struct str map, struct str key, char value[128])
 {
@@ -50,6 +68,10 @@ known(struct str map, struct str key, char value[128])
 
 	if (fakes.directory_away || str_starts(key, STR("temp")))
 		return ERR_TEMP;
+	if (str_eq(map, STR("post")))
+		return may_post(key);
+	if (str_eq(map, STR("mailbox")) && str_eq(key, STR("own@second.org")))
+		return ERR_OK;
 	if (str_eq(map, STR("domain")))
 		return str_eq(key, STR("ok.org")) ? ERR_OK : ERR_NOTFOUND;
 	if (!str_eq(domain, STR("ok.org")))
@@ -59,6 +81,8 @@ known(struct str map, struct str key, char value[128])
 			STR_FMT(str_sub(local, 0, 64)));
 		return ERR_OK;
 	}
+	if (str_eq(map, STR("alias")) && str_starts(local, STR("list")))
+		return ERR_OK;
 	return str_eq(map, STR("mailbox")) && str_starts(local, STR("known")) ? ERR_OK
 									      : ERR_NOTFOUND;
 }

@@ -8,7 +8,10 @@
  * spool as their headers say, linked instead of the real ones. Every answer comes from the loop.
  *
  * The directory knows the domain ok.org; "known…@ok.org" is a mailbox there; "me@ok.org" and
- * "<user>@ok.org" may be sent as by <user>. "temp…@…" is a failure each time. Logins: PLAIN takes
+ * "<user>@ok.org" may be sent as by <user>; "own@second.org" is a mailbox elsewhere. "list…@ok.org"
+ * stands for others: everybody may post to list-open and list-alias, me@ok.org, anna,
+ * own@second.org and partner@else.org to the others, and nobody can say who to list-temp. "temp…@…"
+ * is a failure each time. Logins: PLAIN takes
  * "\0user\0good"; LOGIN asks twice. 192.0.2.0/24 is a network of ours. */
 struct fakes {
 	struct loop *loop;

@@ -1,0 +1,156 @@
+"""Mail to groups: who may write to them, from where; whose bounces come to whom."""
+import smtplib
+import uuid
+
+import pytest
+
+from harness.instance import Instance, free_ports
+from harness.slapd import Slapd
+from test_sendmail import Sendmail
+from test_smtp_submission import arrived
+
+BASE = "dc=example,dc=org"
+ANNA = "anna.berg@example.org"
+BEN = "bilal.haddad@example.org"
+MEI = "mei.zhang@example.org"
+PARTNER = "partner@far.example.net"
+
+
+def person(uid):
+    return f"uid={uid},ou=people,{BASE}"
+
+
+def group(name, members, **attributes):
+    lines = "".join(f"member: {m}\n" for m in members) + "".join(
+        f"{k}: {v}\n" for k, values in attributes.items() for v in values)
+    return (f"dn: cn={name},ou=groups,{BASE}\nobjectClass: groupOfNames\nobjectClass: postroomGroup\n"
+            f"cn: {name}\nmail: {name}@example.org\n{lines}\n")
+
+
+def alias(name, targets):
+    return (f"dn: cn={name},ou=aliases,{BASE}\nobjectClass: postroomAlias\ncn: {name}\n"
+            f"mail: {name}@example.org\n" + "".join(f"postroomForward: {t}\n" for t in targets) + "\n")
+
+
+ENTRIES = (group("open", [person("bilal.haddad")])
+           + group("staff", [person("bilal.haddad"), person("mei.zhang")], postroomPoster=["users"])
+           + group("board", [person("bilal.haddad")], postroomPoster=["members", PARTNER])
+           + group("sealed", [person("bilal.haddad")], postroomPoster=["nobody"]))
+
+
+@pytest.fixture(scope="module")
+def lists_slapd(work, certs):
+    with Slapd(work / "slapd", ca=certs.ca, cert=certs.cert, key=certs.key) as s:
+        s.add(ENTRIES)
+        yield s
+
+
+@pytest.fixture(scope="module")
+def lists(work, lists_slapd, certs):
+    outside, inside = free_ports(2)
+    i = Instance(work / "lists", lists_slapd, certs, settings=f"""
+smtp {{
+	postmaster = "{ANNA}"
+	relay_networks = {{ "127.0.0.2/32" }}
+}}
+listen "mx" {{ protocol = smtp address = {{ "127.0.0.1:{outside}" }} tls = none }}
+listen "inside" {{ protocol = smtp address = {{ "127.0.0.2:{inside}" }} tls = none }}
+""")
+    i.outside, i.inside = outside, inside
+    i.start()
+    yield i
+    i.stop()
+
+
+def mx(i, inside=False):
+    if inside:
+        return smtplib.SMTP("127.0.0.2", i.inside, timeout=30, source_address=("127.0.0.2", 0))
+    return smtplib.SMTP("127.0.0.1", i.outside, timeout=30)
+
+
+def answer(c, sender, rcpt):
+    c.ehlo("client.example.net")
+    c.mail(sender)
+    code, text = c.rcpt(rcpt)
+    c.rset()
+    return code, text.decode()
+
+
+@pytest.mark.parametrize("sender,group,code", [
+    (PARTNER, "open", 250), ("", "open", 250), (ANNA, "open", 250),
+    (PARTNER, "staff", 550), ("", "staff", 550),
+    (ANNA, "staff", 550),              # so says a stranger
+    (PARTNER, "board", 250), ("x@far.example.net", "board", 550), (BEN, "board", 550),
+    (PARTNER, "board+tag", 250), (BEN, "board+tag", 550), (BEN, "\"board\"", 550),
+    (PARTNER, "sealed", 550),
+    (ANNA, "leads", 250),              # a group without rules
+    (PARTNER, "postmaster", 250),
+])
+def test_strangers(lists, sender, group, code):
+    with mx(lists) as c:
+        got, text = answer(c, sender, f"{group}@example.org")
+    assert got == code, text
+    if code == 550:
+        assert text == "5.7.2 You may not write to this list"
+
+
+@pytest.mark.parametrize("sender,group,code", [
+    (ANNA, "staff", 250), (PARTNER, "staff", 550), ("", "staff", 550), (BEN, "board", 250),
+    (ANNA, "board", 550), (PARTNER, "board", 250), (ANNA, "sealed", 550),
+])
+def test_networks_of_ours(lists, sender, group, code):
+    with mx(lists, inside=True) as c:
+        got, text = answer(c, sender, f"{group}@example.org")
+    assert got == code, text
+
+
+@pytest.mark.parametrize("user,sender,group,code", [
+    (ANNA, ANNA, "staff", 250), (ANNA, "director@example.org", "staff", 250), (ANNA, "", "staff", 250),
+    (ANNA, ANNA, "board", 550), (BEN, BEN, "board", 250), (ANNA, ANNA, "sealed", 550),
+])
+def test_users(lists, user, sender, group, code):
+    c = lists.smtp(user)
+    got, text = answer(c, sender, f"{group}@example.org")
+    c.quit()
+    assert got == code, text
+
+
+def test_local_programs(lists):
+    s = uuid.uuid4().hex
+    sendmail = Sendmail(lists)
+    text = f"Subject: {s}\n\nx\n".encode()
+    assert sendmail.run("-f", ANNA, "staff", text=text) == (0, "")
+    arrived(lists, MEI, s)
+    code, said = sendmail.run("-f", "cron@far.example.net", "staff", text=text)
+    assert code == 69 and "You may not write to this list" in said
+
+
+def test_the_rest_of_the_message_goes_on(lists):
+    """One closed group among the recipients: the others get it."""
+    s = uuid.uuid4().hex
+    with mx(lists) as c:
+        refused = c.sendmail(PARTNER, ["staff@example.org", MEI],
+                             f"From: {PARTNER}\r\nSubject: {s}\r\n\r\nx\r\n")
+    assert list(refused) == ["staff@example.org"] and refused["staff@example.org"][0] == 550
+    arrived(lists, MEI, s)
+
+
+def test_silent_directory_is_451(work, certs, make_instance):
+    with Slapd(work / "slapd-away", ca=certs.ca, cert=certs.cert, key=certs.key) as s:
+        s.add(ENTRIES)
+        port, = free_ports(1)
+        i = make_instance(f"""
+smtp {{
+	postmaster = "{ANNA}"
+}}
+auth {{
+	default_domain = "example.org"
+	cache_ttl = 0
+	cache_negative_ttl = 0
+}}
+listen "mx" {{ protocol = smtp address = {{ "127.0.0.1:{port}" }} tls = none }}
+""", slapd=s)
+        with smtplib.SMTP("127.0.0.1", port, timeout=60) as c:
+            assert answer(c, PARTNER, "staff@example.org")[0] == 550
+            s.stop()
+            assert answer(c, PARTNER, "staff@example.org")[0] == 451
