@@ -60,7 +60,7 @@ auth_ldap_libauth_a_SOURCES = \
 	auth-ldap/server/service.c auth-ldap/server/service.h \
 	auth-ldap/server/socketmap_server.c \
 	auth-ldap/server/userdb_server.c
-LIBAUTH = auth-ldap/libauth.a $(LIBDNS) $(LIBHTTP) $(LIBPASSWD) $(JSONC_LIBS)
+LIBAUTH = auth-ldap/libauth.a $(LIBMAIL) $(ICU_LIBS) $(LIBDNS) $(LIBHTTP) $(LIBPASSWD) $(JSONC_LIBS)
 
 pkglibexec_PROGRAMS += postroom-auth
 postroom_auth_SOURCES = auth-ldap/main.c

@@ -349,6 +349,24 @@ check_sasl(const struct settings *s, struct checking *c)
 	check_sasl_backends(s, c);
 }
 
+/* Parts of ours compare domains, and each takes A-labels for the one form. RFC 5890 2.3.2.1 */
+static void
+check_a_labels(const struct settings *s, struct checking *c)
+{
+	if (str_has_8bit(s->hostname))
+		check_complain(c, "hostname: write it in A-labels (xn--...)");
+	if (str_has_8bit(s->auth.default_domain))
+		check_complain(c, "auth.default_domain: write it in A-labels (xn--...)");
+	for (size_t i = 0; i < s->directories_count; i++)
+		for (size_t k = 0; k < s->directories[i].domains.n; k++)
+			if (str_has_8bit(s->directories[i].domains.v[k]))
+				check_complain(c,
+					"directory \"%.*s\": domains: write %.*s in A-labels "
+					"(xn--...)",
+					STR_FMT(s->directories[i].title),
+					STR_FMT(s->directories[i].domains.v[k]));
+}
+
 enum err
 settings_cross_check(const struct settings *s, struct buf *err_out)
 {
@@ -384,6 +402,7 @@ settings_cross_check(const struct settings *s, struct buf *err_out)
 	check_networks(&s->lmtp.networks, "lmtp.networks", &c);
 	check_narrow_networks(&s->smtp.relay_networks, "smtp.relay_networks", &c);
 	check_narrow_networks(&s->smtp.proxy_networks, "smtp.proxy_networks", &c);
+	check_a_labels(s, &c);
 	if (s->smtp.postmaster.n > 0 && str_chr(s->smtp.postmaster, '@') == s->smtp.postmaster.n)
 		check_complain(&c, "smtp.postmaster must be an address such as help@example.org");
 	if (s->directories_count + settings_worker_sections(s) == 0)

@@ -71,7 +71,7 @@
 		"one), for its home, quota and whether it may log in; no: none of these is known") \
 	X(user_filter, STRING,                                                                     \
 		"(&(objectClass=inetOrgPerson)(|(uid=%{user})(mail=%{user})(mailLocalAddress=%{"   \
-		"user})))",                                                                        \
+		"user})(postroomAddress=%{user})))",                                               \
 		0, 4000, ROLE_AUTH, "Who may log in: must find exactly one entry")                 \
 	X(user_attribute, STRING, "mail", 1, 100, ROLE_AUTH,                                       \
 		"Attribute with the user's one name; without a domain it gets "                    \
@@ -80,7 +80,7 @@
 		"Attribute with the name of users who have no user_attribute")                     \
 	X(home_attribute, STRING, "postroomHome", 0, 100, ROLE_AUTH,                               \
 		"Attribute with the user's home; where it is missing mail_home counts")            \
-	X(alias_attributes, LIST, "mail mailLocalAddress", 0, 16, ROLE_AUTH,                       \
+	X(alias_attributes, LIST, "mail mailLocalAddress postroomAddress", 0, 16, ROLE_AUTH,       \
 		"Attributes with the user's further addresses; a prefix smtp: is cut, values "     \
 		"with another prefix are left out")                                                \
 	X(display_name_attribute, STRING, "displayName", 0, 100, ROLE_AUTH,                        \
@@ -124,12 +124,13 @@
 	X(domain_filter, STRING, "(associatedDomain=%{domain})", 0, 4000, ROLE_AUTH,               \
 		"Is this domain ours?")                                                            \
 	X(mailbox_filter, STRING,                                                                  \
-		"(&(objectClass=inetOrgPerson)(|(mail=%{address})(mailLocalAddress=%{address})))", \
+		"(&(objectClass=inetOrgPerson)(|(mail=%{address})(mailLocalAddress=%{address})(" \
+		"postroomAddress=%{address})))",                                                   \
 		0, 4000, ROLE_AUTH, "The user who gets the mail of an address")                    \
 	X(alias_filter, STRING,                                                                    \
 		"(&(|(objectClass=groupOfNames)(objectClass=groupOfUniqueNames)(objectClass="      \
 		"groupOfURLs)(objectClass=posixGroup)(objectClass=postroomAlias))(|(mail=%{"       \
-		"address})(mailLocalAddress=%{address})))",                                        \
+		"address})(mailLocalAddress=%{address})(postroomAddress=%{address})))",            \
 		0, 4000, ROLE_AUTH, "Groups and aliases with this address")                        \
 	X(sender_filter, STRING, "", 0, 4000, ROLE_AUTH,                                           \
 		"The users who may send as an address; empty: mailbox_filter")                     \

@@ -3,6 +3,8 @@
  * the place where it goes. */
 #include "auth-ldap/name/name.h"
 
+#include "core/mail/idn.h"
+
 static bool
 local_byte_ok(unsigned char c)
 {
@@ -37,6 +39,17 @@ domain_ok(struct str s)
 	return true;
 }
 
+/* Of several spellings beyond ASCII the one that is compared. The mapping can make other
+ * characters, so what comes out is judged, not what went in. */
+static enum err
+one_spelling(struct buf *b, struct str *raw)
+{
+	enum err e = idn_address(b, *raw);
+
+	*raw = buf_str(b);
+	return e == ERR_OK && raw->n > NAME_MAX_BYTES ? ERR_LIMIT : e;
+}
+
 /* text holds "local@domain" or "local"; point the strings at it. */
 static void
 name_point(struct name *n, size_t text_bytes, size_t user_bytes)
@@ -48,14 +61,10 @@ name_point(struct name *n, size_t text_bytes, size_t user_bytes)
 	(void)str_cut(all, '@', &n->local, &n->domain);
 }
 
-enum err
-name_parse(struct str raw, struct str default_domain, struct name *out)
+static enum err
+parse(struct str raw, struct str default_domain, struct name *out)
 {
 	struct str local, domain;
-	if (raw.n > NAME_MAX_BYTES)
-		return ERR_LIMIT;
-	if (!str_is_utf8(raw))
-		return ERR_SYNTAX;
 	out->has_domain = str_cut(raw, '@', &local, &domain);
 	if (!local_ok(local) || (out->has_domain && !domain_ok(domain)))
 		return ERR_SYNTAX;
@@ -70,6 +79,23 @@ name_parse(struct str raw, struct str default_domain, struct name *out)
 		out->text[i] = (char)ascii_lower((unsigned char)out->text[i]);
 	name_point(out, n, raw.n);
 	return ERR_OK;
+}
+
+enum err
+name_parse(struct str raw, struct str default_domain, struct name *out)
+{
+	struct buf b;
+	enum err e;
+	if (raw.n > NAME_MAX_BYTES)
+		return ERR_LIMIT;
+	if (!str_has_8bit(raw))
+		return parse(raw, default_domain, out);
+	buf_init(&b, 4 * NAME_MAX_BYTES);
+	e = one_spelling(&b, &raw);
+	if (e == ERR_OK)
+		e = parse(raw, default_domain, out);
+	buf_fini(&b);
+	return e;
 }
 
 static bool

@@ -22,7 +22,9 @@ struct name {
 /* raw: "anna.berg" or "Anna.Berg@example.org". Control characters, blanks, * ( ) \ , " < > ; : /,
  * bytes that are no UTF-8, a second "@", an empty half, a leading dot, anything but letters,
  * digits,
- * "-", "_" and single dots in the domain: ERR_SYNTAX. ERR_LIMIT: over NAME_MAX_BYTES. */
+ * "-", "_" and single dots in the domain: ERR_SYNTAX. ERR_LIMIT: over NAME_MAX_BYTES. What is
+ * beyond ASCII is kept in one spelling: the local part in NFC, the domain in A-labels
+ * (core/mail/idn.h). */
 MUST_USE enum err
 name_parse(struct str raw, struct str default_domain, struct name *out);
 /* The name of a login, which may also be "EXAMPLE\\anna": then there is netbios, and no domain. The

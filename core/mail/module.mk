@@ -9,6 +9,7 @@ core_mail_libmail_a_SOURCES = \
 	core/mail/envelope.c core/mail/envelope.h \
 	core/mail/gist.c core/mail/gist.h \
 	core/mail/header.c core/mail/header.h \
+	core/mail/idn.c core/mail/idn.h \
 	core/mail/imaptext.c core/mail/imaptext.h \
 	core/mail/mailbox.c \
 	core/mail/mime.c core/mail/mime_index.c core/mail/mime.h \

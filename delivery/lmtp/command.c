@@ -3,6 +3,7 @@
 #include "delivery/lmtp/command.h"
 
 #include "core/base/xalloc.h"
+#include "core/mail/idn.h"
 
 static const struct {
 	struct str name;
@@ -23,15 +24,16 @@ static const struct {
 static bool
 is_atext(unsigned char c)
 {
-	return ascii_is_alnum(c) || (c != 0 && strchr("!#$%&'*+-/=?^_`{|}~", c) != NULL);
+	return ascii_is_alnum(c) || c >= 0x80 ||
+	       (c != 0 && strchr("!#$%&'*+-/=?^_`{|}~", c) != NULL);
 }
 
 /* Names and address literals; which of them exist is the directory's business. */
 static bool
 is_domain_char(unsigned char c)
 {
-	return ascii_is_alnum(c) || c == '-' || c == '.' || c == '_' || c == '[' || c == ']' ||
-	       c == ':';
+	return ascii_is_alnum(c) || c >= 0x80 || c == '-' || c == '.' || c == '_' || c == '[' ||
+	       c == ']' || c == ':';
 }
 
 static bool
@@ -226,13 +228,14 @@ parse_mail_rcpt(struct str arg, struct str keyword, struct lmtp_command *out)
 	arg = str_from(arg, keyword.n);
 	while (arg.n != 0 && arg.p[0] == ' ')
 		arg = str_from(arg, 1);
-	for (size_t i = 0; i < arg.n; i++) {
-		if ((unsigned char)arg.p[i] >= 0x80)
-			return ERR_DENIED;
-	}
+	if (!str_is_utf8(arg) || idn_has_controls(arg))
+		return ERR_SYNTAX;
 	e = parse_path(&arg, out);
 	if (e != ERR_OK)
 		return e;
+	if (str_has_8bit(arg))
+		return ERR_SYNTAX; /* in a parameter */
+	out->utf8 = str_has_8bit(lmtp_command_path(out));
 	if (out->verb == LMTP_RCPT && out->path_len == 0)
 		return ERR_SYNTAX;
 	out->path[out->path_len] = '\0';
@@ -257,6 +260,7 @@ lmtp_command_parse(struct str line, struct lmtp_command *out)
 
 	out->verb = LMTP_UNKNOWN;
 	out->path_len = 0;
+	out->utf8 = false;
 	out->path[0] = '\0';
 	out->params_count = 0;
 	(void)str_cut(line, ' ', &verb, &arg);

@@ -35,13 +35,14 @@ struct lmtp_command {
 	 * part does not need are gone. Empty: "<>". */
 	char path[LMTP_PATH_MAX + 1];
 	size_t path_len;
+	bool utf8; /* the path is beyond ASCII: only after SMTPUTF8 (RFC 6531) */
 	struct lmtp_param params[LMTP_PARAMS_MAX];
 	size_t params_count;
 };
 
 /* line: without its CRLF; strings of out borrow it. ERR_SYNTAX: arguments that break the
- * grammar (out->verb is set); ERR_LIMIT: path or parameters over their limit; ERR_DENIED: an
- * 8-bit address (no SMTPUTF8 here). */
+ * grammar (out->verb is set); ERR_LIMIT: path or parameters over their limit. Bytes
+ * beyond ASCII are UTF-8 without control characters, and stand only in paths. */
 MUST_USE enum err
 lmtp_command_parse(struct str line, struct lmtp_command *out);
 

@@ -36,7 +36,7 @@ lmtp_transaction_reset(struct session *s)
 	s->targets = NULL;
 	s->targets_count = s->targets_said = 0;
 	s->rcpts_count = s->rcpts_accepted = s->rcpts_pending = 0;
-	s->mail = false;
+	s->mail = s->smtputf8 = false;
 	s->sender[0] = '\0';
 }
 
@@ -104,7 +104,7 @@ command_lhlo(struct session *s, const struct lmtp_command *c)
 		STR_FMT(s->server->hostname));
 	if (s->peer.is_unix && s->peer.uid == s->server->queue_uid)
 		lmtp_reply(s, "250-XDELIVERYID");
-	stream_writef(s->stream, "250-8BITMIME\r\n250 SIZE %llu\r\n",
+	stream_writef(s->stream, "250-8BITMIME\r\n250-SMTPUTF8\r\n250 SIZE %llu\r\n",
 		(unsigned long long)s->server->message_max_bytes);
 	return true;
 }
@@ -116,7 +116,6 @@ command_broken(struct session *s, enum err e)
 	case ERR_LIMIT:
 		return lmtp_refuse(s, "501 5.5.4 Argument too long");
 	case ERR_DENIED:
-		return lmtp_refuse(s, "553 5.6.7 Addresses are ASCII here");
 	case ERR_OK:
 	case ERR_SYNTAX:
 	case ERR_AGAIN:

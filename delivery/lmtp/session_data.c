@@ -43,7 +43,8 @@ body_put_trace(struct session *s)
 	if (!s->peer.is_unix)
 		buf_addf(&b, " ([%s%s])", strchr(s->peer.addr, ':') != NULL ? "IPv6:" : "",
 			s->peer.addr);
-	buf_addf(&b, "\r\n\tby %.*s with LMTP id %s", STR_FMT(s->server->hostname), s->sid);
+	buf_addf(&b, "\r\n\tby %.*s with %s id %s", STR_FMT(s->server->hostname),
+		s->smtputf8 ? "UTF8LMTP" : "LMTP", s->sid); /* RFC 6531 4.3 */
 	if (s->rcpts_accepted == 1)
 		buf_addf(&b, "\r\n\tfor <%s>", only->address);
 	buf_addz(&b, "; ");

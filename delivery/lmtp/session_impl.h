@@ -56,6 +56,7 @@ struct session {
 
 	/* The transaction. */
 	bool mail;
+	bool smtputf8; /* MAIL said it */
 	char sender[LMTP_PATH_MAX + 1];
 	struct list rcpts;
 	uint32_t rcpts_count; /* in the list: accepted, or not decided yet */

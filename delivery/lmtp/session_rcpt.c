@@ -184,6 +184,7 @@ rcpt_lookup(struct rcpt *r)
 }
 
 static const char too_many[] = "452 4.5.3 Too many recipients";
+static const char needs_utf8[] = "553 5.6.7 Addresses beyond ASCII need SMTPUTF8 in MAIL";
 
 const char *
 lmtp_rcpt_objection(const struct session *s, const struct lmtp_command *c, struct str *id_out)
@@ -191,6 +192,8 @@ lmtp_rcpt_objection(const struct session *s, const struct lmtp_command *c, struc
 	*id_out = STR_EMPTY;
 	if (!s->mail)
 		return "503 5.5.1 MAIL first";
+	if (c->utf8 && !s->smtputf8)
+		return needs_utf8;
 	if (s->rcpts_count >= s->server->recipients_max)
 		return too_many;
 	for (size_t i = 0; i < c->params_count; i++) {
@@ -259,12 +262,16 @@ mail_params(struct session *s, const struct lmtp_command *c, const char **line_o
 				*line_out = "501 5.5.4 Bad BODY";
 				return false;
 			}
+		} else if (str_ieq(p->key, STR("SMTPUTF8")) && p->value.n == 0) {
+			s->smtputf8 = true;
 		} else {
 			*line_out = "555 5.5.4 Parameter not known";
 			return false;
 		}
 	}
-	return true;
+	if (c->utf8 && !s->smtputf8)
+		*line_out = needs_utf8;
+	return *line_out == NULL;
 }
 
 bool
@@ -276,8 +283,10 @@ lmtp_command_mail(struct session *s, const struct lmtp_command *c)
 		return lmtp_refuse(s, "503 5.5.1 LHLO first");
 	if (s->mail)
 		return lmtp_refuse(s, "503 5.5.1 Sender already given");
-	if (!mail_params(s, c, &line))
+	if (!mail_params(s, c, &line)) {
+		s->smtputf8 = false;
 		return lmtp_refuse(s, line);
+	}
 	s->mail = true;
 	memcpy(s->sender, c->path, c->path_len + 1);
 	lmtp_reply(s, "250 2.1.0 OK");

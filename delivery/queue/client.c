@@ -36,7 +36,7 @@ struct client {
 	struct stream *stream;
 	struct loop_timer timer;
 	struct reply reply;
-	bool has_xdeliveryid, has_8bitmime, has_size, has_pipelining;
+	bool has_xdeliveryid, has_8bitmime, has_size, has_pipelining, has_smtputf8;
 	bool used; /* a transaction went well on this connection */
 	struct client_job *job;
 	size_t at;
@@ -130,6 +130,49 @@ job_done(struct client *c)
 	clients_pump(all);
 }
 
+/* Every recipient has its result; the job ends with the reply to this. */
+static void
+end_early(struct client *c)
+{
+	stream_write(c->stream, STR("RSET\r\n"));
+	c->state = CLIENT_LHLO;
+}
+
+/* RFC 6531 3.1: only what needs it. */
+static bool
+needs_utf8(const struct client_job *j)
+{
+	bool needs = j->smtputf8 || str_has_8bit(j->sender);
+
+	for (size_t i = 0; !needs && i < j->rcpts_count; i++)
+		needs = str_has_8bit(j->rcpts[i].address);
+	return needs;
+}
+
+/* False: nobody of this transaction can be had from this server, and everybody has heard so. RFC
+ * 6531 3.5, where one recipient's address costs the others nothing. */
+static bool
+takes_message(struct client *c)
+{
+	struct client_job *j = c->job;
+	bool all = j->smtputf8 || str_has_8bit(j->sender);
+	size_t left = 0;
+	struct reply r;
+
+	if (c->has_smtputf8)
+		return true;
+	reply_set(&r, all ? 554 : 553, "5.6.7", "the server takes no addresses beyond ASCII");
+	for (size_t i = 0; i < j->rcpts_count; i++) {
+		if (!all && !str_has_8bit(j->rcpts[i].address)) {
+			left++;
+			continue;
+		}
+		j->rcpts[i].left_out = true;
+		give_result(c, i, &r);
+	}
+	return left != 0;
+}
+
 /* MAIL, every RCPT and DATA leave in one go; without PIPELINING the replies are only read more
  * slowly, every LMTP server must take what is in its socket. */
 static void
@@ -142,8 +185,12 @@ send_envelope(struct client *c)
 		stream_writef(c->stream, " SIZE=%llu", (unsigned long long)j->body_len);
 	if (c->has_8bitmime && j->eight_bit)
 		stream_write(c->stream, STR(" BODY=8BITMIME"));
+	if (c->has_smtputf8 && needs_utf8(j))
+		stream_write(c->stream, STR(" SMTPUTF8"));
 	stream_write(c->stream, STR("\r\n"));
 	for (size_t i = 0; i < j->rcpts_count; i++) {
+		if (j->rcpts[i].left_out)
+			continue;
 		stream_writef(c->stream, "RCPT TO:<%.*s>", STR_FMT(j->rcpts[i].address));
 		if (c->has_xdeliveryid)
 			stream_writef(c->stream, " XDELIVERYID=%s", j->rcpts[i].delivery_id);
@@ -163,8 +210,12 @@ client_next_job(struct client *c)
 	c->job = j;
 	c->at = c->accepted = 0;
 	c->mail_refused = false;
-	c->state = CLIENT_MAIL;
-	send_envelope(c);
+	if (takes_message(c)) {
+		c->state = CLIENT_MAIL;
+		send_envelope(c);
+	} else {
+		end_early(c);
+	}
 	wait_reply(c);
 }
 
@@ -257,8 +308,19 @@ got_lhlo_line(struct client *c, struct str line)
 		c->has_xdeliveryid = true;
 	else if (str_ieq(keyword, STR("8BITMIME")))
 		c->has_8bitmime = true;
+	else if (str_ieq(keyword, STR("SMTPUTF8")))
+		c->has_smtputf8 = true;
 	else if (str_ieq(keyword, STR("SIZE")))
 		c->has_size = true;
+}
+
+/* `at` to the next recipient whose RCPT was sent. False: that was the last one. */
+static bool
+rcpt_awaited(struct client *c)
+{
+	while (c->at < c->job->rcpts_count && c->job->rcpts[c->at].left_out)
+		c->at++;
+	return c->at < c->job->rcpts_count;
 }
 
 static void
@@ -270,7 +332,8 @@ got_rcpt(struct client *c)
 		c->job->rcpts[c->at].answered = true; /* put off. RFC 5321 4.5.3.1.10 */
 	else if (!c->mail_refused)
 		give_result(c, c->at, &c->reply);
-	if (++c->at == c->job->rcpts_count)
+	c->at++;
+	if (!rcpt_awaited(c))
 		c->state = CLIENT_DATA;
 	wait_reply(c);
 }
@@ -283,6 +346,7 @@ got_mail(struct client *c)
 		for (size_t i = 0; i < c->job->rcpts_count; i++)
 			give_result(c, i, &c->reply);
 	}
+	(void)rcpt_awaited(c);
 	c->state = CLIENT_RCPT;
 	wait_reply(c);
 }
@@ -300,9 +364,7 @@ got_data(struct client *c)
 	}
 	for (size_t i = 0; i < c->job->rcpts_count; i++)
 		give_result(c, i, &c->reply);
-	/* The transaction may still be open over there. */
-	stream_write(c->stream, STR("RSET\r\n"));
-	c->state = CLIENT_LHLO;
+	end_early(c); /* the transaction may still be open over there */
 	wait_reply(c);
 }
 
@@ -535,7 +597,7 @@ clients_submit(struct clients *all, struct client_job *j)
 {
 	j->client = NULL;
 	for (size_t i = 0; i < j->rcpts_count; i++)
-		j->rcpts[i].answered = false;
+		j->rcpts[i].answered = j->rcpts[i].left_out = false;
 	list_push_back(&all->waiting, &j->link);
 	clients_pump(all);
 }

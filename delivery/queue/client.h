@@ -23,6 +23,7 @@ struct client_rcpt {
 	char delivery_id[DELIVERY_ID_SIZE];
 	/* private */
 	bool answered;
+	bool left_out; /* this server cannot take it; no RCPT was sent */
 };
 
 /* One transaction. The caller owns it and keeps it until on_end, or until client_cancel. */
@@ -30,6 +31,7 @@ struct client_job {
 	struct str sender;
 	struct str qid; /* for logs of the client */
 	bool eight_bit;
+	bool smtputf8; /* the message needs it; what the addresses need is seen here */
 	uint64_t body_len;
 	uint32_t body_crc; /* CRC32C; the message is not delivered when it differs */
 	/* n bytes of the body from off. */

@@ -6,6 +6,7 @@
 
 #include "core/base/hmap.h"
 #include "core/base/xalloc.h"
+#include "core/mail/idn.h"
 
 enum {
 	REPLY_MAX = 16 * 1024 * 1024,
@@ -72,6 +73,23 @@ finish(struct expand_request *r, enum err e, struct str text)
 	request_free(r);
 }
 
+/* A copy with the domain in A-labels: routes, servers and the maps know no other form. What no
+ * domain can be made of stays, and whoever it is sent to refuses it. */
+static bool
+keep(struct expand_request *r, struct str *address)
+{
+	struct str domain = str_from(*address, str_rchr(*address, '@'));
+	enum err e = ERR_SYNTAX;
+	struct buf b;
+
+	buf_init(&b, 2048);
+	if (str_has_8bit(domain))
+		e = idn_address_domain(&b, *address);
+	e = arena_str(r->memory, e == ERR_OK ? buf_str(&b) : *address, address);
+	buf_fini(&b);
+	return e == ERR_OK;
+}
+
 /* Equal addresses, without regard to case, are one recipient. */
 static enum err
 add_final(struct expand_request *r, struct str address)
@@ -82,8 +100,7 @@ add_final(struct expand_request *r, struct str address)
 
 	if (address.n == 0)
 		return ERR_OK;
-	if (address.n > 1000 || str_has_nul(address) ||
-		arena_str(r->memory, address, &address) != ERR_OK)
+	if (address.n > 1000 || str_has_nul(address) || !keep(r, &address))
 		return ERR_LIMIT;
 	lower = arena_alloc(r->memory, address.n);
 	f = arena_calloc(r->memory, 1, sizeof(*f));

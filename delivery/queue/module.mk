@@ -22,7 +22,7 @@ delivery_queue_postroom_queue_LDADD = $(LIBQUEUE) $(LIBSPOOL) $(LIBMAIL) $(LIBAU
 
 check_PROGRAMS += tests/unit/test_queue
 tests_unit_test_queue_SOURCES = tests/unit/test_queue.c
-tests_unit_test_queue_LDADD = $(LIBQUEUE) $(LIBSPOOL) $(LIBMAIL) $(LIBAUTHCLIENT) $(LIBEVENT) $(LMDB_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_queue_LDADD = $(LIBQUEUE) $(LIBSPOOL) $(LIBMAIL) $(ICU_LIBS) $(LIBAUTHCLIENT) $(LIBEVENT) $(LMDB_LIBS) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_queue_record
 tests_unit_test_queue_record_SOURCES = tests/unit/test_queue_record.c
@@ -30,11 +30,11 @@ tests_unit_test_queue_record_LDADD = $(LIBQUEUE) $(LIBBASE) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_queue_flow
 tests_unit_test_queue_flow_SOURCES = tests/unit/test_queue_flow.c tests/unit/queue_case.h
-tests_unit_test_queue_flow_LDADD = $(LIBQUEUE) $(LIBSPOOL) $(LIBMAIL) $(LIBAUTHCLIENT) $(LMDB_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_queue_flow_LDADD = $(LIBQUEUE) $(LIBSPOOL) $(LIBMAIL) $(ICU_LIBS) $(LIBAUTHCLIENT) $(LMDB_LIBS) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_queue_admin
 tests_unit_test_queue_admin_SOURCES = tests/unit/test_queue_admin.c tests/unit/queue_case.h
-tests_unit_test_queue_admin_LDADD = $(LIBQUEUE) $(LIBSPOOL) $(LIBMAIL) $(LIBAUTHCLIENT) $(LMDB_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_queue_admin_LDADD = $(LIBQUEUE) $(LIBSPOOL) $(LIBMAIL) $(ICU_LIBS) $(LIBAUTHCLIENT) $(LMDB_LIBS) $(CMOCKA_LIBS)
 
 FUZZ_TARGETS += tests/fuzz/fuzz_queue_record
 tests_fuzz_fuzz_queue_record_SOURCES = tests/fuzz/fuzz_queue_record.c

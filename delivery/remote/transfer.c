@@ -230,17 +230,18 @@ body_begin(struct dialog *d)
 static bool
 beyond_server(struct dialog *d)
 {
+	const bool needs_utf8 = d->lines.seen_8bit_header && (d->r->flags & RELAY_SMTPUTF8) != 0 &&
+				(d->ext & EXT_SMTPUTF8) == 0;
 	const char *text = NULL;
 	struct answer a;
 
-	if (d->lines.seen_8bit_header && (d->r->flags & RELAY_SMTPUTF8) != 0 &&
-		(d->ext & EXT_SMTPUTF8) == 0)
+	if (needs_utf8)
 		text = "the header is beyond ASCII, and the server does not take that";
 	else if (d->lines.seen_8bit && (d->ext & EXT_8BITMIME) == 0)
 		text = "the message has 8-bit octets, and the server does not take them";
 	if (text == NULL)
 		return false;
-	answer_set(&a, 554, d->lines.seen_8bit_header ? "5.6.7" : "5.6.3", text);
+	answer_set(&a, 554, needs_utf8 ? "5.6.9" : "5.6.3", text);
 	give_accepted(d, &a);
 	/* there is no way out of DATA but the end of the connection */
 	if (!d->bdat) {

@@ -83,6 +83,12 @@ mail_parameter(struct str word, struct smtp_cmd *out)
 			return REPLY_BAD_PARAMETER;
 		return REPLY_OK;
 	}
+	if (str_ieq(key, STR("SMTPUTF8"))) {
+		if (has_value || out->smtputf8)
+			return REPLY_BAD_SYNTAX;
+		out->smtputf8 = true;
+		return REPLY_OK;
+	}
 	/* Read and not believed: the user is known (RFC 4954 5). */
 	if (str_ieq(key, STR("AUTH")))
 		return smtp_xtext_valid(value, false) ? REPLY_OK : REPLY_BAD_SYNTAX;
@@ -110,8 +116,6 @@ parse_path_command(struct str rest, struct str keyword, struct smtp_cmd *out)
 	/* A blank behind the colon is wrong and common. */
 	rest = skip_blanks(str_from(rest, keyword.n));
 	e = smtp_path_parse(&rest, &out->path);
-	if (e == ERR_DENIED)
-		return REPLY_NEEDS_UTF8;
 	if (e != ERR_OK || (out->path.null && !mail))
 		return mail ? REPLY_BAD_SENDER : REPLY_BAD_RCPT;
 	if (rest.n > 0 && rest.p[0] != ' ' && rest.p[0] != '\t')
@@ -123,7 +127,7 @@ parse_path_command(struct str rest, struct str keyword, struct smtp_cmd *out)
 		if (r != REPLY_OK)
 			return r;
 	}
-	return REPLY_OK;
+	return mail && out->path.utf8 && !out->smtputf8 ? REPLY_NEEDS_UTF8 : REPLY_OK;
 }
 
 static enum smtp_reply

@@ -17,9 +17,13 @@ enum smtp_verb { SMTP_VERBS(SMTP_VERB_NAME) VERB_UNKNOWN };
 
 /* A path: "<anna@example.org>", "<>", "<\"a b\"@[192.0.2.1]>", "<Postmaster>". */
 struct smtp_path {
-	bool null;	   /* <> */
-	struct str local;  /* as written, quotes too */
-	struct str domain; /* "" for one without; "[192.0.2.1]" for a literal */
+	bool null;	  /* <> */
+	bool utf8;	  /* something is beyond ASCII: only with SMTPUTF8 (RFC 6531 3.3) */
+	struct str local; /* as written, quotes too */
+	/* "" for one without; "[192.0.2.1]" for a literal; of U-labels the A-labels, which lie in
+	 * ascii: such a path is not to be copied */
+	struct str domain;
+	char ascii[256];
 };
 
 enum smtp_body { BODY_NONE, BODY_7BIT, BODY_8BITMIME };
@@ -34,6 +38,7 @@ struct smtp_cmd {
 	enum smtp_body body;
 	enum spool_ret ret;
 	struct str envid; /* xtext; empty: none */
+	bool smtputf8;
 	/* RCPT */
 	unsigned notify;  /* enum spool_notify */
 	struct str orcpt; /* xtext; empty: none */
@@ -46,7 +51,8 @@ struct smtp_cmd {
 };
 
 /* line: without its line end. REPLY_OK, or the reply that refuses it; out->verb is set either way
- * (VERB_UNKNOWN: none of ours). RFC 5321 4.1, RFC 1870, RFC 6152, RFC 4954 5, RFC 3030. */
+ * (VERB_UNKNOWN: none of ours). RFC 5321 4.1, RFC 1870, RFC 6152, RFC 4954 5, RFC 3030, RFC 6531:
+ * whether RCPT's path may be UTF-8 is for the caller, who knows what MAIL said. */
 enum smtp_reply
 smtp_command_parse(struct str line, struct smtp_cmd *out);
 const char *
@@ -63,12 +69,13 @@ bool
 smtp_xtext_valid(struct str s, bool printable);
 
 /* The path at the front of *in, "<…>" with it; *in moves behind. Source routes ("<@a,@b:c@d>") are
- * read and dropped (RFC 5321 C). Limits: local part 64, domain 255 octets. ERR_SYNTAX; ERR_DENIED:
- * not ASCII (needs SMTPUTF8, which is not offered). RFC 5321 4.1.2. */
+ * read and dropped (RFC 5321 C). Limits: local part 64, domain 255 octets (in A-labels). UTF-8
+ * without control characters is taken, in U-labels only what IDNA2008 has. ERR_SYNTAX. RFC
+ * 5321 4.1.2, RFC 6531 3.3. */
 MUST_USE enum err
 smtp_path_parse(struct str *in, struct smtp_path *out);
-/* The address to look up and to store: quotes that are not needed taken off, domain in lower case;
- * default_domain behind one without. Appended; nothing for <>. */
+/* The address to look up and to store: quotes that are not needed taken off, domain in A-labels and
+ * lower case; default_domain behind one without. Appended; nothing for <>. */
 void
 smtp_path_address(const struct smtp_path *p, struct str default_domain, struct buf *out);
 /* A domain name (letters, digits, hyphens, at most 255) or an address literal. */

@@ -4,6 +4,7 @@
 
 #include "core/mail/address.h"
 #include "core/mail/header.h"
+#include "core/mail/idn.h"
 
 struct seen {
 	unsigned from, sender, date, message_id;
@@ -22,20 +23,19 @@ header_end(struct str msg, size_t from)
 
 /* local@domain of one mailbox into the arena. */
 static enum smtp_reply
-add_address(const struct address *from, struct arena *a, struct str *out)
+add_address(const struct address *from, bool utf8, struct arena *a, struct str *out)
 {
 	struct buf b;
 	enum smtp_reply r = REPLY_OK;
 
-	if (from->bad || from->local.n == 0 || from->domain.n == 0 || str_has_8bit(from->local) ||
-		str_has_8bit(from->domain))
+	if (from->bad || from->local.n == 0 || from->domain.n == 0 ||
+		(!utf8 && (str_has_8bit(from->local) || str_has_8bit(from->domain))))
 		return REPLY_BAD_FROM;
 	buf_init(&b, 1024);
 	address_add_local(&b, from->local);
 	buf_addc(&b, '@');
-	for (size_t i = 0; i < from->domain.n; i++)
-		buf_addc(&b, (char)ascii_lower(from->domain.p[i]));
-	if (buf_check(&b) != ERR_OK || arena_str(a, buf_str(&b), out) != ERR_OK)
+	if (idn_has_controls(from->local) || idn_domain(&b, from->domain) != ERR_OK ||
+		buf_check(&b) != ERR_OK || arena_str(a, buf_str(&b), out) != ERR_OK)
 		r = REPLY_BAD_FROM;
 	buf_fini(&b);
 	return r;
@@ -43,7 +43,8 @@ add_address(const struct address *from, struct arena *a, struct str *out)
 
 /* Every mailbox of a From or Sender field. Groups are refused: they would hide who writes. */
 static enum smtp_reply
-add_addresses(struct str value, struct arena *a, size_t max, struct str **v_out, size_t *n_out)
+add_addresses(
+	struct str value, size_t max, bool utf8, struct arena *a, struct str **v_out, size_t *n_out)
 {
 	struct address_list list;
 	struct str *v;
@@ -56,7 +57,7 @@ add_addresses(struct str value, struct arena *a, size_t max, struct str **v_out,
 	for (size_t i = 0; i < list.n; i++) {
 		enum smtp_reply r = REPLY_BAD_FROM;
 		if (list.v[i].kind == ADDRESS_MAILBOX)
-			r = add_address(&list.v[i], a, &v[i]);
+			r = add_address(&list.v[i], utf8, a, &v[i]);
 		if (r != REPLY_OK)
 			return r;
 	}
@@ -113,12 +114,12 @@ one_field(const struct header_context *c, const struct header_field *f, struct a
 		if (seen->from++ > 0)
 			return REPLY_BAD_FROM;
 		return add_addresses(
-			f->value, a, HEADER_FROM_MAX, &facts->from, &facts->from_count);
+			f->value, HEADER_FROM_MAX, c->utf8, a, &facts->from, &facts->from_count);
 	}
 	if (str_ieq(f->name, STR("Sender")) && c->demand_from) {
 		if (seen->sender++ > 0)
 			return REPLY_BAD_FROM;
-		return add_addresses(f->value, a, 1, &facts->sender, &facts->sender_count);
+		return add_addresses(f->value, 1, c->utf8, a, &facts->sender, &facts->sender_count);
 	}
 	if (str_ieq(f->name, STR("Date"))) {
 		seen->date++;
@@ -149,6 +150,8 @@ header_rewrite(struct str header, const struct header_context *c, struct arena *
 	/* It would become a part of our Received. */
 	if (header.n > 0 && (header.p[0] == ' ' || header.p[0] == '\t'))
 		return REPLY_BAD_HEADER;
+	if (c->utf8 && !str_is_utf8(header))
+		return REPLY_HEADER_NOT_UTF8;
 	buf_add(out, c->received);
 	header_iter_init(&it, header);
 	while (header_next(&it, &f)) {

@@ -12,6 +12,7 @@
 struct header_context {
 	bool complete;	       /* add and take out as a submission server */
 	bool demand_from;      /* every line a field, one From that can be read; Sender too */
+	bool utf8;	       /* SMTPUTF8: must be UTF-8, addresses too (RFC 6532) */
 	struct str hostname;   /* ours, in Authentication-Results */
 	struct str received;   /* a whole Received field, CR LF behind it */
 	struct str date;       /* value for a missing Date */
@@ -33,8 +34,9 @@ enum { HEADER_FROM_MAX = 20 };
 
 /* header: CR LF line ends, with its empty line, or without one when the message has no body.
  * Appends the new header, empty line included. REPLY_OK, or why the message is refused: a first
- * line that is the continuation of none, too many Received lines; with demand_from a line that is
- * no field, no From or two, addresses that cannot be read. */
+ * line that is the continuation of none, too many Received lines; with utf8 what is not UTF-8; with
+ * demand_from a line that is no field, no From or two, addresses that cannot be read, or are beyond
+ * ASCII without utf8. */
 enum smtp_reply
 header_rewrite(struct str header, const struct header_context *c, struct arena *a, struct buf *out,
 	struct header_facts *facts_out);

@@ -46,6 +46,11 @@ tests_unit_test_smtp_relay_SOURCES = tests/unit/test_smtp_relay.c \
 	tests/unit/smtp_fakes.c tests/unit/smtp_fakes.h
 tests_unit_test_smtp_relay_LDADD = $(tests_unit_test_smtp_session_LDADD)
 
+check_PROGRAMS += tests/unit/test_smtp_utf8
+tests_unit_test_smtp_utf8_SOURCES = tests/unit/test_smtp_utf8.c \
+	tests/unit/smtp_fakes.c tests/unit/smtp_fakes.h
+tests_unit_test_smtp_utf8_LDADD = $(tests_unit_test_smtp_session_LDADD)
+
 FUZZ_TARGETS += tests/fuzz/fuzz_smtp_session
 tests_fuzz_fuzz_smtp_session_SOURCES = tests/fuzz/fuzz_smtp_session.c \
 	tests/unit/smtp_fakes.c tests/unit/smtp_fakes.h

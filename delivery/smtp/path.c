@@ -2,14 +2,16 @@
  * addresses, by session_mail.c. */
 #include <arpa/inet.h>
 
+#include "core/mail/idn.h"
 #include "delivery/smtp/command.h"
 
 enum { LOCAL_MAX = 64, DOMAIN_MAX = 255, LABEL_MAX = 63 };
 
+/* UTF-8 was looked at as a whole before. RFC 6531 3.3 */
 static bool
-is_atext(int c)
+is_atext(unsigned char c)
 {
-	return ascii_is_alnum(c) ||
+	return ascii_is_alnum(c) || c >= 0x80 ||
 	       (c > 32 && c < 127 && memchr("!#$%&'*+-/=?^_`{|}~", c, 19) != NULL);
 }
 
@@ -81,14 +83,14 @@ local_length(struct str s)
 		for (i = 1; i < s.n && s.p[i] != '"'; i++) {
 			if (s.p[i] == '\\' && ++i == s.n)
 				return 0;
-			if (s.p[i] < 32 || s.p[i] == 127)
+			if ((unsigned char)s.p[i] < 32 || s.p[i] == 127)
 				return 0;
 		}
 		return i < s.n ? i + 1 : 0;
 	}
 	for (; i < s.n; i++) {
 		bool dot_good = s.p[i] == '.' && i > 0 && s.p[i - 1] != '.';
-		if (!is_atext(s.p[i]) && !dot_good)
+		if (!is_atext((unsigned char)s.p[i]) && !dot_good)
 			break;
 	}
 	return i > 0 && s.p[i - 1] != '.' ? i : 0;
@@ -134,13 +136,23 @@ path_end(struct str s)
 	return s.n;
 }
 
+/* The domain in A-labels. */
 static bool
-has_high_byte(struct str s)
+take_domain(struct str domain, struct smtp_path *out)
 {
-	for (size_t i = 0; i < s.n; i++)
-		if ((unsigned char)s.p[i] >= 128)
-			return true;
-	return false;
+	struct buf b;
+	bool fits = true;
+
+	if (str_has_8bit(domain)) {
+		buf_init(&b, sizeof(out->ascii));
+		fits = idn_domain(&b, domain) == ERR_OK;
+		if (fits)
+			memcpy(out->ascii, b.mem + b.head, b.n);
+		domain = str_n(out->ascii, b.n);
+		buf_fini(&b);
+	}
+	out->domain = domain;
+	return fits && smtp_domain_valid(domain);
 }
 
 enum err
@@ -161,8 +173,9 @@ smtp_path_parse(struct str *in, struct smtp_path *out)
 		out->null = true;
 		return ERR_OK;
 	}
-	if (has_high_byte(s))
-		return str_is_utf8(s) ? ERR_DENIED : ERR_SYNTAX;
+	out->utf8 = str_has_8bit(s);
+	if (out->utf8 && (!str_is_utf8(s) || idn_has_controls(s)))
+		return ERR_SYNTAX;
 	if (skip_route(&s) != ERR_OK)
 		return ERR_SYNTAX;
 	n = local_length(s);
@@ -172,8 +185,7 @@ smtp_path_parse(struct str *in, struct smtp_path *out)
 	s = str_from(s, n);
 	if (s.n == 0)
 		return ERR_OK; /* no domain: ours to complete */
-	out->domain = str_from(s, 1);
-	return s.p[0] == '@' && smtp_domain_valid(out->domain) ? ERR_OK : ERR_SYNTAX;
+	return s.p[0] == '@' && take_domain(str_from(s, 1), out) ? ERR_OK : ERR_SYNTAX;
 }
 
 /* True and the content when quotes are there and not needed: "\"a.b\"" → "a.b". */

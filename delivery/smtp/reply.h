@@ -89,7 +89,8 @@
 		"The Sender header names an address that is not yours", "sender header not owned") \
 	X(TOO_LARGE, 552, "5.3.4", "Message exceeds the size limit", "too large")                  \
 	X(NOT_OWNER, 553, "5.7.1", "Sender address is not yours", "sender not owned")              \
-	X(NEEDS_UTF8, 553, "5.6.7", "Addresses must be ASCII here", "utf-8 address")               \
+	X(NEEDS_UTF8, 553, "5.6.7", "Addresses beyond ASCII need SMTPUTF8 in MAIL",                \
+		"utf-8 address")                                                                   \
 	X(LOCAL_DENIED, 554, "5.7.1", "You may not send mail from this machine",                   \
 		"not in smtp.local_users")                                                         \
 	X(EARLY_TALKER, 554, "5.5.0", "You talked before the greeting", "early talker")            \
@@ -99,6 +100,7 @@
 	X(HEADER_TOO_LARGE, 554, "5.3.4", "Message header exceeds the size limit",                 \
 		"header too large")                                                                \
 	X(BAD_HEADER, 554, "5.6.0", "Message header is malformed", "malformed header")             \
+	X(HEADER_NOT_UTF8, 554, "5.6.0", "Message header is not UTF-8", "header not utf-8")        \
 	X(NO_FROM, 554, "5.6.0", "Message has no From header", "no from")                          \
 	X(BAD_FROM, 554, "5.6.0", "The From header cannot be read", "from syntax")                 \
 	X(HAS_NUL, 554, "5.6.0", "Message holds NUL bytes", "nul")                                 \

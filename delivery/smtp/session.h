@@ -46,6 +46,7 @@ struct smtp_tx {
 	size_t rcpts_count, rcpts_room;
 	unsigned rcpts_refused;
 	bool declared_8bit;
+	bool smtputf8; /* MAIL had SMTPUTF8 */
 	int64_t begun_ms;
 	/* content */
 	struct spool_writer *writer;

@@ -59,6 +59,20 @@ on_commit(void *arg, struct spool_writer *w, enum err e)
 	session_update(s);
 }
 
+/* What the message needs of those who carry it on. What is ASCII needs nothing, whatever MAIL said,
+ * and an address beyond ASCII speaks for itself. */
+static unsigned
+message_flags(const struct smtp_tx *tx)
+{
+	unsigned flags = 0;
+
+	if (tx->declared_8bit || tx->has_8bit)
+		flags |= SPOOL_8BITMIME;
+	if (tx->smtputf8 && tx->has_8bit)
+		flags |= SPOOL_SMTPUTF8;
+	return flags;
+}
+
 /* Everything has come. The place for checks at the end of a message: they run in SMTP_WAIT, and
  * the last one calls this again. */
 static void
@@ -71,7 +85,7 @@ conclude(struct smtp_session *s)
 		.sid = str_of(s->sid),
 		.client = str_of(s->peer.addr),
 		.received_ms = clock_wall_ms(),
-		.flags = tx->declared_8bit || tx->has_8bit ? SPOOL_8BITMIME : 0,
+		.flags = message_flags(tx),
 		.ret = tx->ret,
 		.envid = tx->envid,
 		.rcpts = tx->rcpts,
@@ -134,8 +148,17 @@ ask_owner(struct smtp_session *s, struct str address, enum smtp_reply no)
 		buf_str(&s->user), on_owner, l);
 }
 
-/* "Received: from … by … with ESMTPSA id …; date". RFC 5321 4.4, RFC 3848. No "for": it would
- * tell one recipient of another. */
+/* RFC 3848, RFC 6531 4.3 */
+static const char *
+protocol_name(const struct smtp_session *s)
+{
+	if (!s->esmtp)
+		return "SMTP";
+	return s->tx.smtputf8 ? "UTF8SMTP" : "ESMTP";
+}
+
+/* "Received: from … by … with ESMTPSA id …; date". RFC 5321 4.4. No "for": it would tell one
+ * recipient of another. */
 static void
 add_received(const struct smtp_session *s, struct str date, struct buf *out)
 {
@@ -150,9 +173,9 @@ add_received(const struct smtp_session *s, struct str date, struct buf *out)
 	if (s->tls)
 		buf_addf(out, "\t(using %s)\r\n", tls_description(stream_tls(s->stream)));
 	buf_addf(out, "\tby %.*s with %s%s%s id %.*s;\r\n\t%.*s\r\n",
-		STR_FMT(s->server->o.hostname), s->esmtp ? "ESMTP" : "SMTP",
-		s->esmtp && s->tls ? "S" : "", s->esmtp && s->user.n > 0 ? "A" : "",
-		STR_FMT(spool_writer_name(s->tx.writer)), STR_FMT(date));
+		STR_FMT(s->server->o.hostname), protocol_name(s), s->esmtp && s->tls ? "S" : "",
+		s->esmtp && s->user.n > 0 ? "A" : "", STR_FMT(spool_writer_name(s->tx.writer)),
+		STR_FMT(date));
 }
 
 /* The place for checks at the end of the header: they begin here and are waited for by conclude. */
@@ -166,6 +189,7 @@ on_header(struct smtp_session *s, struct str header)
 	struct header_context c = { .hops_max = o->hops_max,
 		.hostname = o->hostname,
 		.complete = session_trusted(s),
+		.utf8 = tx->smtputf8,
 		.demand_from = session_checks_sender(s) };
 	time_t now = time(NULL);
 	enum smtp_reply r;

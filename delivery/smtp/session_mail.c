@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "core/base/xalloc.h"
+#include "core/mail/idn.h"
 #include "delivery/smtp/posting.h"
 #include "delivery/smtp/session.h"
 
@@ -43,6 +44,7 @@ begin(struct smtp_session *s, const struct smtp_cmd *c)
 	tx->arena = arena_new(
 		(size_t)o->recipients_max * ADDRESS_MAX + 8 * o->header_max + ARENA_EXTRA);
 	tx->declared_8bit = c->body == BODY_8BITMIME;
+	tx->smtputf8 = c->smtputf8;
 	tx->begun_ms = loop_now_ms(s->server->peers.loop);
 	buf_init(&tx->header, o->header_max);
 }
@@ -177,6 +179,23 @@ add_rcpt(struct smtp_session *s)
 	};
 }
 
+/* An address of ours as it is compared, so that two spellings of it are one recipient. Another
+ * domain's local part is not ours to change. */
+static struct str
+one_spelling(struct smtp_tx *tx, struct str address)
+{
+	struct buf b;
+	struct str out = address;
+
+	if (!str_has_8bit(address))
+		return address;
+	buf_init(&b, ADDRESS_MAX);
+	if (idn_address(&b, address) != ERR_OK || arena_str(tx->arena, buf_str(&b), &out) != ERR_OK)
+		out = address;
+	buf_fini(&b);
+	return out;
+}
+
 static void
 ask_recipient(struct smtp_session *s);
 
@@ -251,6 +270,8 @@ on_recipient(void *arg, enum lookup_answer a)
 
 	s->lookup = NULL;
 	session_set_state(s, SMTP_COMMAND);
+	if (a == LOOKUP_YES || a == LOOKUP_ALIAS)
+		s->asked = one_spelling(&s->tx, s->asked);
 	switch (a) {
 	case LOOKUP_ALIAS:
 		if (!is_postmaster(s)) {
@@ -309,6 +330,8 @@ session_rcpt(struct smtp_session *s, const struct smtp_cmd *c)
 		r = REPLY_NEED_MAIL;
 	else if (s->tx.content)
 		r = REPLY_BAD_SEQUENCE;
+	else if (c->path.utf8 && !s->tx.smtputf8)
+		r = REPLY_NEEDS_UTF8;
 	else if (s->tx.rcpts_count >= o->recipients_max || s->tx.rcpts_refused >= o->recipients_max)
 		r = REPLY_TOO_MANY_RCPTS;
 	else if (keep_address(s, &c->path, &s->asked) != ERR_OK ||

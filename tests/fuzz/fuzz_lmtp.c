@@ -39,7 +39,9 @@ command(struct str line)
 		return;
 	assert(c.path_len <= LMTP_PATH_MAX && c.path[c.path_len] == '\0');
 	for (size_t i = 0; i < c.path_len; i++)
-		assert((unsigned char)c.path[i] >= 0x20 && (unsigned char)c.path[i] < 0x7f);
+		assert((unsigned char)c.path[i] >= 0x20 && (unsigned char)c.path[i] != 0x7f);
+	assert(str_is_utf8(lmtp_command_path(&c)));
+	assert(c.utf8 == str_has_8bit(lmtp_command_path(&c)));
 	assert(c.verb != LMTP_RCPT || c.path_len != 0);
 	if (!lmtp_address_without_tag(lmtp_command_path(&c), '+', bare, &n))
 		return;

@@ -33,7 +33,7 @@ ORDER = [
     (["MAIL FROM:<a b@example.org>"], "501 5.1.7"),
     (["MAIL FROM:anna@example.org"], "501 5.1.7"),
     ([f"MAIL FROM:<{ANNA}> FOO=BAR"], "555 5.5.4"),
-    ([f"MAIL FROM:<{ANNA}> SMTPUTF8"], "555 5.5.4"),
+    ([f"MAIL FROM:<{ANNA}> SMTPUTF8=1"], "501 5.5.4"),
     ([f"MAIL FROM:<{ANNA}> SIZE=60000000"], "552 5.3.4"),
     ([f"MAIL FROM:<{ANNA}>", f"RCPT TO:<{BEN}> NOTIFY=NEVER,DELAY"], "501 5.5.4"),
     ([f"MAIL FROM:<{ANNA}>", f"RCPT TO:<{BEN}>", f"BDAT 2\r\nx\n", "DATA"], "503 5.5.1"),

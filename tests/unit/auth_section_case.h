@@ -192,8 +192,10 @@ expect_claim(void)
 {
 	expect_search("dc=example,dc=org", SCOPE_SUB,
 		"(|(&(objectClass=inetOrgPerson)(|(uid=anna@example.org)(mail=anna@example.org)"
-		"(mailLocalAddress=anna@example.org)))(&(objectClass=inetOrgPerson)"
-		"(|(mail=anna@example.org)(mailLocalAddress=anna@example.org))))");
+		"(mailLocalAddress=anna@example.org)(postroomAddress=anna@example.org)))(&("
+		"objectClass=inetOrgPerson)"
+		"(|(mail=anna@example.org)(mailLocalAddress=anna@example.org)"
+		"(postroomAddress=anna@example.org))))");
 	assert_string_equal(buf_z(&asked->attrs), " objectClass mail");
 }
 

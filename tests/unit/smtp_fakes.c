@@ -360,10 +360,23 @@ spool_writer_error(const struct spool_writer *w)
 	return "fault";
 }
 
+/* UTF-8 came only with SMTPUTF8, which Received tells, and domains are A-labels. */
+static void
+check_address(const struct spool_writer *w, struct str address)
+{
+	assert(str_is_utf8(address));
+	assert(!str_has_8bit(str_from(address, str_rchr(address, '@'))));
+	if (str_has_8bit(address))
+		assert(str_find(buf_str(&w->body), STR("with UTF8SMTP")) < w->body.n);
+}
+
 void
 spool_commit(struct spool_writer *w, const struct spool_envelope *e, spool_commit_fn fn, void *arg)
 {
 	assert(w->fn == NULL && e->rcpts_count > 0);
+	check_address(w, e->sender);
+	for (size_t i = 0; i < e->rcpts_count; i++)
+		check_address(w, e->rcpts[i].address);
 	w->fn = fn;
 	w->arg = arg;
 	buf_reset(&fakes.sender);
@@ -373,6 +386,7 @@ spool_commit(struct spool_writer *w, const struct spool_envelope *e, spool_commi
 	for (size_t i = 0; i < e->rcpts_count; i++)
 		buf_addf(
 			&fakes.wishes, "%u %.*s\n", e->rcpts[i].notify, STR_FMT(e->rcpts[i].orcpt));
+	fakes.flags = e->flags;
 	for (size_t i = 0; i < e->rcpts_count && fakes.commit_result == ERR_OK; i++) {
 		buf_add(&fakes.rcpts, e->rcpts[i].address);
 		buf_addc(&fakes.rcpts, '\n');

@@ -28,6 +28,7 @@ struct fakes {
 	struct buf rcpts;  /* of all commits, each with a newline */
 	struct buf wishes; /* of the last commit: "ret envid" and a line "notify orcpt" each */
 	struct buf sender;
+	unsigned flags;	   /* of the last commit */
 	struct buf output; /* what the client was sent */
 	int client;	   /* the client's end, -1 when the server hung up */
 };

@@ -31,6 +31,17 @@ test_names(void **state UNUSED)
 			"a-b.example", "o'neil+x@a-b.example" },
 		{ STR("j\xc3\xbcrgen"), "example.org", ERR_OK, "j\xc3\xbcrgen", "j\xc3\xbcrgen",
 			"example.org", "j\xc3\xbcrgen@example.org" },
+		{ STR("ju\xcc\x88rgen@Bu\xcc\x88"
+		      "cher.example"),
+			"", ERR_OK, "j\xc3\xbcrgen@xn--bcher-kva.example", "j\xc3\xbcrgen",
+			"xn--bcher-kva.example", "j\xc3\xbcrgen@xn--bcher-kva.example" },
+		{ STR("a@stra\xc3\x9f"
+		      "e.example"),
+			"", ERR_OK, "a@xn--strae-oqa.example", "a", "xn--strae-oqa.example",
+			"a@xn--strae-oqa.example" },
+		/* the Greek question mark is a semicolon in NFC */
+		{ STR("a\xcd\xbe"), "", ERR_SYNTAX, NULL, NULL, NULL, NULL },
+		{ STR("a@\xef\xbc\xbbx"), "", ERR_SYNTAX, NULL, NULL, NULL, NULL },
 		{ STR("anna"), "bad domain", ERR_OK, "anna", "anna", "", "anna" },
 		{ STR(""), "", ERR_SYNTAX, NULL, NULL, NULL, NULL },
 		{ STR("*"), "", ERR_SYNTAX, NULL, NULL, NULL, NULL },

@@ -15,10 +15,12 @@ test_login(void **state)
 	make(w);
 	(void)ask(w, ASK_LOGIN, "anna");
 	expect_search("dc=example,dc=org", SCOPE_SUB,
-		"(&(objectClass=inetOrgPerson)(|(uid=anna)(mail=anna)(mailLocalAddress=anna)))");
+		"(&(objectClass=inetOrgPerson)(|(uid=anna)(mail=anna)(mailLocalAddress=anna)("
+		"postroomAddress=anna)))");
 	assert_string_equal(buf_z(&asked->attrs),
 		" mail postroomHome displayName mailQuota mailHost pwdAccountLockedTime "
-		"shadowExpire mailLocalAddress");
+		"shadowExpire mailLocalAddress "
+		"postroomAddress");
 	fake_answer(ERR_OK, anna);
 	expect_bind(ANNA_DN);
 	asked->op.facts.expires_sec = 3600;
@@ -631,7 +633,8 @@ test_list(void **state)
 	make(w);
 	(void)ask(w, ASK_LIST, NULL);
 	expect_search("dc=example,dc=org", SCOPE_SUB,
-		"(&(objectClass=inetOrgPerson)(|(uid=*)(mail=*)(mailLocalAddress=*)))");
+		"(&(objectClass=inetOrgPerson)(|(uid=*)(mail=*)(mailLocalAddress=*)("
+		"postroomAddress=*)))");
 	fake_answer(ERR_OK, some);
 	assert_int_equal(w->answers, 3);
 	assert_int_equal(w->err, ERR_EOF);

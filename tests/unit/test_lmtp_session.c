@@ -369,7 +369,7 @@ test_one_message(void **state)
 	expect("220 *\n");
 	say("LHLO client.example\r\n");
 	expect("250-mail.example.org\n250-PIPELINING\n250-ENHANCEDSTATUSCODES\n250-8BITMIME\n"
-	       "250 SIZE 100000\n");
+	       "250-SMTPUTF8\n250 SIZE 100000\n");
 	say("MAIL FROM:<x@example.net> BODY=8BITMIME SIZE=30\r\n");
 	expect("250 2.1.0 OK\n");
 	say("RCPT TO:<anna@example.org>\r\n");
@@ -411,7 +411,7 @@ test_pipelined_order(void **state)
 	T.hold_lookups = false;
 	turn(3);
 	turn(3);
-	expect("220 *\n250-*\n250-*\n250-*\n250-*\n250 *\n250 2.1.0 OK\n250 2.1.5 OK\n"
+	expect("220 *\n250-*\n250-*\n250-*\n250-*\n250-*\n250 *\n250 2.1.0 OK\n250 2.1.5 OK\n"
 	       "550 5.1.1 *\n555 5.5.4 *\n250 2.1.5 OK\n451 4.4.3 *\n451 4.3.5 *\n250 2.1.5 OK\n"
 	       "354 *\n");
 	assert_int_equal(T.deliver->count, 3);
@@ -521,17 +521,20 @@ test_refusals(void **state)
 		{ "MAIL FROM:<a@b>\r\n", "503 5.5.1 *\n" },
 		{ "EHLO c\r\n", "500 5.5.1 *\n" },
 		{ "LHLO\r\n", "501 5.5.2 *\n" },
-		{ "LHLO c\r\n", "250-*\n250-*\n250-*\n250-*\n250 *\n" },
+		{ "LHLO c\r\n", "250-*\n250-*\n250-*\n250-*\n250-*\n250 *\n" },
 		{ "RCPT TO:<anna@example.org>\r\n", "503 5.5.1 *\n" },
 		{ "DATA\r\n", "503 5.5.1 *\n" },
 		{ "MAIL FROM:<a@b> SIZE=100001\r\n", "552 5.3.4 *\n" },
 		{ "MAIL FROM:<a@b> SIZE=x\r\n", "501 5.5.4 *\n" },
 		{ "MAIL FROM:<a@b> BODY=BINARYMIME\r\n", "501 5.5.4 *\n" },
-		{ "MAIL FROM:<a@b> SMTPUTF8\r\n", "555 5.5.4 *\n" },
+		{ "MAIL FROM:<a@b> SMTPUTF8=1\r\n", "555 5.5.4 *\n" },
 		{ "MAIL FROM:<\xc3\xa4@b>\r\n", "553 5.6.7 *\n" },
+		{ "MAIL FROM:<\xe4@b> SMTPUTF8\r\n", "501 5.5.2 *\n" },
+		{ "MAIL FROM:<\xc3\xa4@b> SMTPUTF8 X\r\n", "555 5.5.4 *\n" },
 		{ "MAIL FROM:<a@b>\r\n", "250 2.1.0 *\n" },
 		{ "MAIL FROM:<a@b>\r\n", "503 5.5.1 *\n" },
 		{ "DATA\r\n", "503 5.5.1 No valid*\n" },
+		{ "RCPT TO:<\xc3\xa4@b>\r\n", "553 5.6.7 *\n" },
 		{ "RCPT TO:<nobody@example.org>\r\n", "550 5.1.1 *\n" },
 		{ "DATA\r\n", "503 5.5.1 No valid*\n" },
 		{ "RCPT TO:<anna@example.org> XDELIVERYID=0123456789abcdef.1\r\n",
@@ -574,7 +577,8 @@ test_delivery_ids(void **state)
 	    "RCPT TO:<ben@example.org> xdeliveryid=0000018f00000000.q.1\r\nDATA\r\nx\r\n.\r\n");
 	turn(2);
 	turn(2);
-	expect("220 *\n250-*\n250-*\n250-*\n250-XDELIVERYID\n250-*\n250 *\n250 *\n250 2.1.5 OK\n"
+	expect("220 *\n250-*\n250-*\n250-*\n250-XDELIVERYID\n250-*\n250-*\n250 *\n250 *\n250 2.1.5 "
+	       "OK\n"
 	       "501 5.5.4 *\n250 2.1.5 OK\n354 *\n");
 	assert_string_equal(T.deliver->ids[0], "0000018f00000000.q.0");
 	assert_string_equal(T.deliver->ids[1], "0000018f00000000.q.1");
@@ -596,7 +600,7 @@ test_networks(void **state)
 	start(false, 77, "127.0.0.1");
 	expect("220 *\n");
 	say("LHLO c\r\n"); /* no XDELIVERYID over TCP, whoever it is */
-	expect("250-*\n250-*\n250-*\n250-8BITMIME\n250 *\n");
+	expect("250-*\n250-*\n250-*\n250-8BITMIME\n250-*\n250 *\n");
 }
 
 static void

@@ -477,6 +477,9 @@ on_job_end(void *arg, enum err how, const char *text)
 	loop_stop(t->loop);
 }
 
+static const char *rcpt_names[3] = { "a@x.org", "b@x.org", "c@x.org" };
+static bool needs_utf8;
+
 static void
 transact(struct clients *c, struct transaction *t, struct loop *l, struct str body, bool bad_sum)
 {
@@ -484,12 +487,12 @@ transact(struct clients *c, struct transaction *t, struct loop *l, struct str bo
 	t->loop = l;
 	t->body = body;
 	for (size_t i = 0; i < 3; i++) {
-		static const char *const names[] = { "a@x.org", "b@x.org", "c@x.org" };
-		t->rcpts[i].address = str_of(names[i]);
+		t->rcpts[i].address = str_of(rcpt_names[i]);
 		(void)snprintf(t->rcpts[i].delivery_id, DELIVERY_ID_SIZE, "id%zu", i);
 	}
 	t->job = (struct client_job){ .sender = STR("s@x.org"),
 		.eight_bit = true,
+		.smtputf8 = needs_utf8,
 		.body_len = body.n,
 		.body_crc = crc32c(0, body) ^ (bad_sum ? 1U : 0U),
 		.read = body_at,
@@ -501,6 +504,59 @@ transact(struct clients *c, struct transaction *t, struct loop *l, struct str bo
 	clients_submit(c, &t->job);
 	loop_run(l);
 	assert_true(t->over);
+}
+
+/* SMTPUTF8 is said where it is needed; a server without it gets the recipients that do not need it.
+ */
+static void
+check_utf8(struct clients *c, struct server *s, struct loop *l)
+{
+	static const char *const offers[] = { "(connect)", "220 hi\r\n", "LHLO",
+		"250-hi\r\n250 SMTPUTF8\r\n", "DATA", "354 go\r\n", ".",
+		"250 a\r\n250 b\r\n250 c\r\n", NULL };
+	static const char *const lacks[] = { "(connect)", "220 hi\r\n", "LHLO", "250 hi\r\n",
+		"RCPT TO:<c", "550 5.1.1 no\r\n", "DATA", "354 go\r\n", ".", "250 a\r\n", NULL };
+	struct transaction t;
+
+	s->script = offers;
+	buf_reset(&s->said);
+	transact(c, &t, l, STR("x\r\n"), false);
+	assert_true(str_find(buf_str(&s->said), STR("SMTPUTF8")) == s->said.n);
+	needs_utf8 = true;
+	transact(c, &t, l, STR("x\r\n"), false);
+	assert_true(
+		str_find(buf_str(&s->said), STR("MAIL FROM:<s@x.org> SMTPUTF8\r\n")) < s->said.n);
+	needs_utf8 = false;
+	rcpt_names[1] = "\xc3\xa4@x.org";
+	buf_reset(&s->said);
+	transact(c, &t, l, STR("x\r\n"), false);
+	assert_int_equal(t.codes[1], 250);
+	assert_true(
+		str_find(buf_str(&s->said), STR("MAIL FROM:<s@x.org> SMTPUTF8\r\n")) < s->said.n);
+	assert_true(str_find(buf_str(&s->said), STR("RCPT TO:<\xc3\xa4@x.org>")) < s->said.n);
+
+	clients_close_idle(c);
+	s->script = lacks;
+	buf_reset(&s->said);
+	for (int i = 0; i < 2; i++) { /* and again on the same connection */
+		transact(c, &t, l, STR("x\r\n"), false);
+		assert_int_equal(t.how, ERR_OK);
+		assert_int_equal(t.codes[0], 250);
+		assert_int_equal(t.codes[1], 553);
+		assert_int_equal(t.codes[2], 550);
+	}
+	assert_true(str_find(buf_str(&s->said), STR("SMTPUTF8")) == s->said.n);
+	assert_false(str_has_8bit(buf_str(&s->said)));
+	needs_utf8 = true;
+	buf_reset(&s->said);
+	transact(c, &t, l, STR("x\r\n"), false);
+	assert_int_equal(t.how, ERR_OK);
+	for (size_t i = 0; i < 3; i++)
+		assert_int_equal(t.codes[i], 554);
+	assert_true(str_find(buf_str(&s->said), STR("MAIL")) == s->said.n);
+	needs_utf8 = false;
+	rcpt_names[1] = "b@x.org";
+	server_close(s);
 }
 
 static void
@@ -597,6 +653,7 @@ test_client(void **state)
 	transact(c, &t, b.loop, STR("x\r\n"), false);
 	assert_int_equal(t.how, ERR_TEMP);
 	server_close(&s);
+	check_utf8(c, &s, b.loop);
 	listener_free(s.listener);
 	transact(c, &t, b.loop, STR("x\r\n"), false); /* nobody there */
 	assert_int_equal(t.how, ERR_TEMP);

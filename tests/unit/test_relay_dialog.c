@@ -307,7 +307,7 @@ static const struct talk talks[] = {
 			"S:250\r\n250\r\n", "C:RSET\r\n", "S:250\r\n" },
 		.rcpts = { "a@example.net" },
 		.body = "Subject: \xc3\xa4\r\n\r\nx\r\n",
-		.results = "0=554/5.6.7",
+		.results = "0=554/5.6.9",
 		.end = "ready" },
 	{ .name = "UTF-8 recipient to a server without SMTPUTF8, the other goes",
 		.flags = RELAY_SMTPUTF8,

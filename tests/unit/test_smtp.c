@@ -49,13 +49,24 @@ test_commands(void **state)
 		{ "MAIL FROM:<anna@example.org> SIZE=1 SIZE=2", REPLY_BAD_SYNTAX, VERB_MAIL },
 		{ "MAIL FROM:<anna@example.org> SIZE=99999999999999999999", REPLY_OK, VERB_MAIL },
 		{ "MAIL FROM:<anna@example.org> BODY=BINARYMIME", REPLY_BAD_PARAMETER, VERB_MAIL },
-		{ "MAIL FROM:<anna@example.org> SMTPUTF8", REPLY_BAD_PARAMETER, VERB_MAIL },
+		{ "MAIL FROM:<anna@example.org> SMTPUTF8", REPLY_OK, VERB_MAIL },
 		{ "MAIL FROM:<anna@example.org> X", REPLY_BAD_PARAMETER, VERB_MAIL },
 		{ "MAIL FROM:anna@example.org", REPLY_BAD_SENDER, VERB_MAIL },
 		{ "MAIL FROM:<anna@example.org", REPLY_BAD_SENDER, VERB_MAIL },
 		{ "MAIL FROM:", REPLY_BAD_SENDER, VERB_MAIL },
 		{ "MAIL <anna@example.org>", REPLY_BAD_SYNTAX, VERB_MAIL },
 		{ "MAIL FROM:<\xc3\xa4@example.org>", REPLY_NEEDS_UTF8, VERB_MAIL },
+		{ "MAIL FROM:<a@\xc3\xa4.org>", REPLY_NEEDS_UTF8, VERB_MAIL },
+		{ "MAIL FROM:<\xc3\xa4@example.org> SMTPUTF8", REPLY_OK, VERB_MAIL },
+		{ "MAIL FROM:<\xc3\xa4@\xc3\xa4.org> smtputf8 SIZE=1", REPLY_OK, VERB_MAIL },
+		{ "MAIL FROM:<> SMTPUTF8", REPLY_OK, VERB_MAIL },
+		{ "MAIL FROM:<> SMTPUTF8=", REPLY_BAD_SYNTAX, VERB_MAIL },
+		{ "MAIL FROM:<> SMTPUTF8=1", REPLY_BAD_SYNTAX, VERB_MAIL },
+		{ "MAIL FROM:<> SMTPUTF8 SMTPUTF8", REPLY_BAD_SYNTAX, VERB_MAIL },
+		{ "RCPT TO:<\xc3\xa4@example.org>", REPLY_OK, VERB_RCPT },
+		{ "RCPT TO:<a@b.c> SMTPUTF8", REPLY_BAD_PARAMETER, VERB_RCPT },
+		{ "VRFY \xc3\xa4 SMTPUTF8", REPLY_OK, VERB_VRFY },
+		{ "MAIL FROM:<a\xff@example.org> SMTPUTF8", REPLY_BAD_SENDER, VERB_MAIL },
 		{ "MAIL FROM:<\xff@example.org>", REPLY_BAD_SENDER, VERB_MAIL },
 		{ "RCPT TO:<ben@example.org>", REPLY_OK, VERB_RCPT },
 		{ "RCPT TO:<Postmaster>", REPLY_OK, VERB_RCPT },
@@ -258,8 +269,31 @@ test_paths(void **state)
 		{ "<\"a\\>", ERR_SYNTAX, "", "" },
 		{ "a@b.c", ERR_SYNTAX, "", "" },
 		{ "<a@b.c", ERR_SYNTAX, "", "" },
-		{ "<\xc3\xa4@b.c>", ERR_DENIED, "", "" },
-		{ "<a@\xc3\xa4.de>", ERR_DENIED, "", "" },
+		{ "<\xc3\xa4@b.c>", ERR_OK, "\xc3\xa4@b.c", "" },
+		{ "<a@\xc3\xa4.de>", ERR_OK, "a@xn--4ca.de", "" },
+		{ "<\"\xc3\xa4 b\"@FA\xc3\x9f.de>", ERR_OK, "\"\xc3\xa4 b\"@xn--fa-hia.de", "" },
+		{ "<@\xc3\xa4.de:a@b.c>", ERR_SYNTAX, "", "" },
+		/* ideographic full stop, right to left, one letter of four octets */
+		{ "<a@\xe4\xb8\xad\xe3\x80\x82\xe4\xb8\xad>", ERR_OK, "a@xn--fiq.xn--fiq", "" },
+		{ "<\xf0\x9f\x93\xa7@b.c>", ERR_OK, "\xf0\x9f\x93\xa7@b.c", "" },
+		{ "<a@\xe2\x98\x83.de>", ERR_SYNTAX, "", "" }, /* a snowman is no letter */
+		{ "<a@-\xc3\xa4.de>", ERR_SYNTAX, "", "" },
+		{ "<a@\xc3\xa4..de>", ERR_SYNTAX, "", "" },
+		{ "<a@[\xc3\xa4]>", ERR_SYNTAX, "", "" },
+		{ "<a@\xef\xbc\xbb"
+		  "127.0.0.1]>",
+			ERR_SYNTAX, "", "" }, /* full-width bracket */
+		{ "<a@\xc3\xa4_b.de>", ERR_SYNTAX, "", "" },
+		/* not UTF-8: cut, overlong, surrogate, beyond the last; controls of Latin-1;
+		   separators */
+		{ "<a\xc3@b.c>", ERR_SYNTAX, "", "" },
+		{ "<\xc0\xaf@b.c>", ERR_SYNTAX, "", "" },
+		{ "<\xe0\x80\xaf@b.c>", ERR_SYNTAX, "", "" },
+		{ "<\xed\xa0\x80@b.c>", ERR_SYNTAX, "", "" },
+		{ "<\xf4\x90\x80\x80@b.c>", ERR_SYNTAX, "", "" },
+		{ "<a\xc2\x85@b.c>", ERR_SYNTAX, "", "" },
+		{ "<\"\xc2\x9f\"@b.c>", ERR_SYNTAX, "", "" },
+		{ "<a\xe2\x80\xa8@b.c>", ERR_SYNTAX, "", "" },
 		{ "<a\xe4@b.c>", ERR_SYNTAX, "", "" },
 		{ "<0123456789012345678901234567890123456789012345678901234567890123@b.c>", ERR_OK,
 			"0123456789012345678901234567890123456789012345678901234567890123@b.c",
@@ -457,6 +491,48 @@ test_headers(void **state)
 	}
 }
 
+/* RFC 6532: with SMTPUTF8 the header is UTF-8, and addresses in it may be. */
+static void
+test_headers_utf8(void **state)
+{
+	static const struct {
+		const char *in;
+		enum smtp_reply reply;
+		const char *from;
+	} table[] = {
+		{ "From: \xc3\xa4@b.c\r\n\r\n", REPLY_OK, "\xc3\xa4@b.c" },
+		{ "From: \xc3\xa4 <\xc3\xa4.\xc3\xb6@B\xc3\xbc"
+		  "cher.de>\r\n\r\n",
+			REPLY_OK, "\xc3\xa4.\xc3\xb6@xn--bcher-kva.de" },
+		{ "From: a@b.c\r\nSubject: \xe4\xb8\xad\r\n\r\n", REPLY_OK, "a@b.c" },
+		{ "From: a@b.c\r\nSubject: \xe4\r\n\r\n", REPLY_HEADER_NOT_UTF8, "" },
+		{ "From: a@b.c\r\nSubject: \xc0\xaf\r\n\r\n", REPLY_HEADER_NOT_UTF8, "" },
+		{ "From: a@-\xc3\xa4.de\r\n\r\n", REPLY_BAD_FROM, "" },
+		{ "From: a\xc2\x80@b.c\r\n\r\n", REPLY_BAD_FROM, "" },
+		{ "From: a@b.c\r\nX\xc3\xa4: y\r\n\r\n", REPLY_BAD_HEADER, "" },
+	};
+	const struct header_context c = {
+		.demand_from = true, .utf8 = true, .received = STR(ADDED), .hops_max = 3
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		struct arena *a = arena_new(1 << 20);
+		struct header_facts f;
+		struct buf out;
+		buf_init(&out, 4096);
+		assert_int_equal(
+			header_rewrite(str_of(table[i].in), &c, a, &out, &f), table[i].reply);
+		if (table[i].reply == REPLY_OK) {
+			assert_int_equal(f.from_count, 1);
+			assert_true(str_eq(f.from[0], str_of(table[i].from)));
+			assert_true(str_ends(buf_str(&out), str_of(table[i].in)));
+		}
+		buf_fini(&out);
+		arena_free(a);
+	}
+}
+
 static void
 test_header_end(void **state)
 {
@@ -526,6 +602,7 @@ main(void)
 		cmocka_unit_test(test_dots),
 		cmocka_unit_test(test_dots_raw),
 		cmocka_unit_test(test_headers),
+		cmocka_unit_test(test_headers_utf8),
 		cmocka_unit_test(test_header_end),
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_replies),
