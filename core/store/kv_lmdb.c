@@ -24,9 +24,10 @@ struct kv_txn {
 	struct kv *kv;
 	MDB_txn *txn;
 	bool write;
-	/* One for each table that was put into: keys come mostly in order, and a cursor that stands
-	 * near spares the way from the root. They die with the transaction. */
-	MDB_cursor *put[KV_TABLES];
+	/* Of a write transaction, one for each table that was used: keys come mostly in order, and
+	 * a cursor that stands near spares the way from the root. They die with the transaction. */
+	MDB_cursor *cursor[KV_TABLES];
+	bool at_next[KV_TABLES]; /* it stands behind a key that was deleted */
 };
 
 struct kv {
@@ -384,12 +385,28 @@ kv_version(const struct kv_txn *t)
 	return mdb_txn_id(t->txn);
 }
 
+static int
+cursor_of(struct kv_txn *t, enum kv_table table)
+{
+	t->at_next[table] = false;
+	return t->cursor[table] != NULL
+		       ? MDB_SUCCESS
+		       : mdb_cursor_open(t->txn, t->kv->dbi[table], &t->cursor[table]);
+}
+
 enum err
 kv_get(struct kv_txn *t, enum kv_table table, struct str key, struct str *value_out)
 {
 	MDB_val k = to_val(key), v;
-	int rc = mdb_get(t->txn, t->kv->dbi[table], &k, &v);
+	int rc;
 
+	if (!t->write) {
+		rc = mdb_get(t->txn, t->kv->dbi[table], &k, &v);
+	} else {
+		rc = cursor_of(t, table);
+		if (rc == MDB_SUCCESS)
+			rc = mdb_cursor_get(t->cursor[table], &k, &v, MDB_SET);
+	}
 	if (rc == MDB_SUCCESS)
 		*value_out = from_val(&v);
 	return failed(t->kv, rc);
@@ -404,19 +421,35 @@ kv_put(struct kv_txn *t, enum kv_table table, struct str key, struct str value)
 		t->kv->why = "put refused for a test";
 		return ERR_TEMP;
 	}
-	int rc = t->put[table] != NULL ? MDB_SUCCESS
-				       : mdb_cursor_open(t->txn, t->kv->dbi[table], &t->put[table]);
+	int rc = cursor_of(t, table);
 
-	return failed(t->kv, rc != MDB_SUCCESS ? rc : mdb_cursor_put(t->put[table], &k, &v, 0));
+	return failed(t->kv, rc != MDB_SUCCESS ? rc : mdb_cursor_put(t->cursor[table], &k, &v, 0));
+}
+
+/* Does the cursor, behind a deletion, stand at key without being told? */
+static bool
+is_next(struct kv_txn *t, enum kv_table table, struct str key)
+{
+	MDB_val k, v;
+
+	return t->at_next[table] &&
+	       mdb_cursor_get(t->cursor[table], &k, &v, MDB_NEXT) == MDB_SUCCESS &&
+	       str_eq(from_val(&k), key);
 }
 
 enum err
 kv_del(struct kv_txn *t, enum kv_table table, struct str key)
 {
-	MDB_val k = to_val(key);
-	enum err e = failed(t->kv, mdb_del(t->txn, t->kv->dbi[table], &k, NULL));
+	MDB_val k = to_val(key), v;
+	bool next = is_next(t, table, key);
+	int rc = cursor_of(t, table);
 
-	return e == ERR_NOTFOUND ? ERR_OK : e;
+	if (rc == MDB_SUCCESS && !next)
+		rc = mdb_cursor_get(t->cursor[table], &k, &v, MDB_SET);
+	if (rc == MDB_SUCCESS)
+		rc = mdb_cursor_del(t->cursor[table], 0);
+	t->at_next[table] = rc == MDB_SUCCESS;
+	return rc == MDB_NOTFOUND ? ERR_OK : failed(t->kv, rc);
 }
 
 enum err

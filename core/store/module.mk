@@ -54,6 +54,10 @@ check_PROGRAMS += tests/unit/test_store_upgrade
 tests_unit_test_store_upgrade_SOURCES = tests/unit/test_store_upgrade.c tests/unit/store_fixture.h
 tests_unit_test_store_upgrade_LDADD = $(LIBSTORE_ALL) $(CMOCKA_LIBS)
 
+check_PROGRAMS += tests/unit/test_store_kv
+tests_unit_test_store_kv_SOURCES = tests/unit/test_store_kv.c
+tests_unit_test_store_kv_LDADD = $(LIBSTORE_ALL) $(CMOCKA_LIBS)
+
 check_PROGRAMS += tests/unit/test_store_model
 tests_unit_test_store_model_SOURCES = tests/unit/test_store_model.c tests/unit/store_fixture.h
 tests_unit_test_store_model_LDADD = $(LIBSTORE_ALL) $(CMOCKA_LIBS)
