@@ -173,6 +173,10 @@
 		"A recipient that could not be reached for this long is returned to the sender") \
 	X(delay_notice, TIME, 14400000, 0, 8640000000, ROLE_QUEUE,                               \
 		"The sender hears once of a recipient that waits for so long; 0: never")         \
+	X(bounce_size_max, SIZE, 1048576, 0, 67108864, ROLE_QUEUE,                               \
+		"Reports of failures hold the whole message up to this size, above it the header; the sender may ask for the header alone") \
+	X(postmaster, STRING, "", 0, 320, 0,                                                     \
+		"Address that hears of reports whose own delivery failed; empty: smtp.postmaster, and where that is empty, too, only the log says so") \
 	X(expansion_max, INT, 10000, 1, 1000000, ROLE_QUEUE, "Recipients after expansion")       \
 	X(reserve, SIZE, 104857600, 0, 1099511627776, ROLE_QUEUE,                                \
 		"Free disk space below which mail is answered 452")                              \

@@ -10,8 +10,8 @@
 #include "core/base/log.h"
 #include "core/base/rand.h"
 #include "core/base/xalloc.h"
-#include "delivery/queue/queue.h"
 #include "delivery/queue/notice.h"
+#include "delivery/queue/owed.h"
 #include "delivery/queue/report.h"
 #include "delivery/queue/retry.h"
 #include "delivery/queue/stored.h"
@@ -50,13 +50,14 @@ struct attempt {
 	bool dirty;
 	bool unseen; /* a put is on its way that nobody waits for */
 	struct report *report;
-	bool notice;			    /* report is about recipients that wait */
+	struct owed owed;		    /* what report is about */
 	char report_id[SPOOL_NAME_LEN + 1]; /* to be taken in when its record is durable */
 	int64_t begin_ms;
 };
 
 struct final_node {
 	struct hmap_node node;
+	uint32_t index; /* in r.rcpts */
 };
 
 static void
@@ -160,41 +161,64 @@ set_reply(struct attempt *a, struct record_rcpt *c, const struct reply *r)
 
 /* Recipients. */
 
-/* False: there is one already (or no memory: the record's limit is far above any expansion). */
-static bool
-final_is_new(struct attempt *a, struct str address)
+/* address in lower case, in the attempt's memory: MEMORY_MAX is far above any expansion. */
+static struct str
+lower_case(struct attempt *a, struct str address)
 {
-	struct final_node *f = arena_calloc(a->memory, 1, sizeof(*f));
 	char *lower = arena_alloc(a->memory, address.n + 1);
 
-	if (f == NULL || lower == NULL)
-		return false;
+	if (lower == NULL)
+		abort();
 	for (size_t i = 0; i < address.n; i++)
 		lower[i] = (char)ascii_lower((unsigned char)address.p[i]);
-	if (hmap_get(&a->finals, str_n(lower, address.n)) != NULL)
-		return false;
-	hmap_put(&a->finals, &f->node, str_n(lower, address.n));
-	return true;
+	return str_n(lower, address.n);
 }
 
+/* The recipient with this address; NULL: none yet. */
 static struct record_rcpt *
-add_final(struct attempt *a, struct str address, uint32_t orig)
+final_known(struct attempt *a, struct str address)
 {
-	struct record_rcpt *c;
+	struct hmap_node *n = hmap_get(&a->finals, lower_case(a, address));
 
-	if (!final_is_new(a, address))
+	return n != NULL ? &a->r.rcpts[CONTAINER_OF(n, struct final_node, node)->index] : NULL;
+}
+
+static void
+final_note(struct attempt *a, uint32_t index)
+{
+	struct str lower = lower_case(a, a->r.rcpts[index].address);
+	struct final_node *f = arena_calloc(a->memory, 1, sizeof(*f));
+
+	if (f == NULL)
+		abort();
+	f->index = index;
+	if (hmap_get(&a->finals, lower) == NULL)
+		hmap_put(&a->finals, &f->node, lower);
+}
+
+/* One of count that an envelope recipient stands for; NULL: it was there already. */
+static struct record_rcpt *
+add_final(struct attempt *a, struct str address, uint32_t orig, size_t count)
+{
+	struct record_rcpt *c = final_known(a, address);
+
+	if (c != NULL) {
+		owed_inherit(c, &a->r.origs[orig], count, true);
 		return NULL;
+	}
 	c = record_add_rcpt(&a->r, a->memory, address, orig);
 	if (c == NULL)
 		abort(); /* MEMORY_MAX is far above expansion_max addresses */
-	c->told = a->r.origs[orig].told;
+	final_note(a, a->r.rcpts_count - 1);
+	owed_inherit(c, &a->r.origs[orig], count, false);
 	return c;
 }
 
 static void
-add_failed(struct attempt *a, struct str address, uint32_t orig, const struct reply *r)
+add_failed(
+	struct attempt *a, struct str address, uint32_t orig, size_t count, const struct reply *r)
 {
-	struct record_rcpt *c = add_final(a, address, orig);
+	struct record_rcpt *c = add_final(a, address, orig, count);
 
 	if (c == NULL)
 		return;
@@ -251,7 +275,7 @@ expand_failed(struct attempt *a, uint32_t i, enum err e, struct str text)
 		return;
 	}
 	o->expanded = true;
-	add_failed(a, o->address, i, &r);
+	add_failed(a, o->address, i, 1, &r);
 }
 
 static void
@@ -269,18 +293,18 @@ expand_answer(
 	if (e != ERR_OK) {
 		expand_failed(a, x->orig, e, text);
 	} else {
-		a->r.origs[x->orig].expanded = true;
+		owed_expanded(&a->r.origs[x->orig], count, false);
 		log_event(LVL_INFO, "queue.expand", log_s("sid", a->r.sid), log_s("qid", a->r.id),
 			log_s("rcpt", address), log_n("count", (int64_t)count));
 	}
 	for (size_t i = 0; e == ERR_OK && i < count; i++) {
 		struct reply r;
 		if (finals[i].local) {
-			(void)add_final(a, finals[i].address, x->orig);
+			(void)add_final(a, finals[i].address, x->orig, count);
 			continue;
 		}
 		reply_set(&r, 550, "5.7.1", "Relaying not available: the domain is not local");
-		add_failed(a, finals[i].address, x->orig, &r);
+		add_failed(a, finals[i].address, x->orig, count, &r);
 	}
 	expand_more(a);
 }
@@ -340,8 +364,9 @@ rcpt_result(void *arg, size_t i, const struct reply *r)
 	set_reply(a, c, r);
 	if (c->attempts < UINT16_MAX)
 		c->attempts++;
+	c->last_ms = clock_wall_ms();
 	if (reply_is(r, 2)) {
-		c->state = RCPT_DELIVERED;
+		owed_delivered(c, false, false);
 		log_deliver(a, c, "ok");
 	} else if (reply_is(r, 5) || expired(a)) {
 		c->state = RCPT_FAILED;
@@ -506,9 +531,16 @@ finished_put(void *arg, enum err e)
 
 	if (e != ERR_OK)
 		queue_disk_failed(a->q);
-	if (a->report_id[0] != '\0')
-		(void)queue_add(a->q, str_of(a->report_id), true, 0);
-	attempt_end(a);
+	if (a->report_id[0] == '\0') {
+		attempt_end(a);
+		return;
+	}
+	(void)queue_add(a->q, str_of(a->report_id), true, 0);
+	a->report_id[0] = '\0';
+	if (a->r.done)
+		attempt_end(a);
+	else
+		finish_step(a); /* others may be owed one, too */
 }
 
 static void
@@ -520,25 +552,6 @@ put_result(struct attempt *a, const struct record *report)
 		put_record(a, report, finished_put, a);
 	else
 		attempt_end(a);
-}
-
-static size_t
-mark_reported(struct attempt *a)
-{
-	size_t n = 0;
-
-	for (uint32_t i = 0; i < a->r.rcpts_count; i++) {
-		struct record_rcpt *c = &a->r.rcpts[i];
-		if (c->state != RCPT_FAILED)
-			continue;
-		c->state = RCPT_REPORTED;
-		n++;
-		if (a->r.sender.n == 0)
-			log_event(LVL_WARN, "queue.drop", log_s("sid", a->r.sid),
-				log_s("qid", a->r.id), log_s("rcpt", c->address),
-				log_s("reason", c->reply));
-	}
-	return n;
 }
 
 static void
@@ -561,41 +574,24 @@ reported(void *arg, enum err e, const struct record *report)
 		put_record(a, NULL, unreported_put, a);
 		return;
 	}
-	if (a->notice)
-		notice_mark(&a->r);
-	else
-		(void)mark_reported(a);
+	owed_mark(&a->r, &a->owed);
 	memcpy(a->report_id, report->id.p, SPOOL_NAME_LEN);
 	put_result(a, report);
-}
-
-static bool
-owes_report(const struct record *r)
-{
-	for (uint32_t i = 0; i < r->rcpts_count; i++) {
-		if (r->rcpts[i].state == RCPT_FAILED)
-			return true;
-	}
-	return false;
 }
 
 static void
 finish_step(struct attempt *a)
 {
-	bool failed = owes_report(&a->r);
+	const struct queue_options *o = &a->q->o;
 	int64_t now = clock_wall_ms();
+	bool delays = !a->q->stopping && notice_at_ms(&a->r, o, now) <= now;
 
-	a->notice = !failed && !a->q->stopping && notice_at_ms(&a->r, &a->q->o, now) <= now;
-	if (!failed && !a->notice) {
+	if (owed_settle(&a->r, o->postmaster))
+		a->dirty = true;
+	if (owed_next(&a->r, o->postmaster, delays, &a->owed))
+		a->report = report_start(a->q, &a->r, a->sm, &a->owed, reported, a);
+	else
 		put_result(a, NULL);
-		return;
-	}
-	if (a->r.sender.n != 0) {
-		a->report = report_start(a->q, &a->r, a->sm, a->notice, reported, a);
-		return;
-	}
-	a->dirty = mark_reported(a) != 0 || a->dirty;
-	put_result(a, NULL);
 }
 
 /* The beginning. */
@@ -660,7 +656,7 @@ attempt_start(struct queue *q, struct message *m)
 	if (urgent)
 		hurry(&a->r);
 	for (uint32_t i = 0; i < a->r.rcpts_count; i++)
-		(void)final_is_new(a, a->r.rcpts[i].address);
+		final_note(a, i);
 	a->expanding = xcalloc(a->r.origs_count + 1, sizeof(*a->expanding));
 	expand_more(a);
 }

@@ -1,136 +1,271 @@
-/* Reports to senders, for report.c. Whatever came from outside (addresses, replies) was checked or
- * cleaned where it came in; here it is only cut to lines. RFC 3462, 3464, 5322. */
+/* Reports to senders, for report.c. Whatever came from outside (addresses, replies, xtext) was
+ * checked or cleaned where it came in; here it is only cut to lines. RFC 3461 6, 3462, 3464, 5322,
+ * 6533. */
 #include "delivery/queue/dsn.h"
 
 #include "core/mail/date.h"
+#include "core/mail/header.h"
 
-/* "5.1.1" out of "550 5.1.1 text"; "5.0.0" where there is none. */
-static struct str
-status_of(struct str reply)
+enum { MSGID_MAX = 900 };
+
+static int
+hex_value(int c)
 {
-	struct str code, rest, status, text;
-
-	if (!str_cut(reply, ' ', &code, &rest))
-		return STR("5.0.0");
-	(void)str_cut(rest, ' ', &status, &text);
-	return status.n >= 5 && status.p[1] == '.' ? status : STR("5.0.0");
-}
-
-/* A status that says "for good", also when the last reply was "not now" and the time is over. */
-static void
-add_status(struct buf *out, struct str reply, bool delayed)
-{
-	struct str s = status_of(reply);
-
-	if (delayed)
-		buf_add(out, s.p[0] == '4' ? s : STR("4.0.0"));
-	else if (s.p[0] == '4')
-		buf_addz(out, "5.4.7");
-	else
-		buf_add(out, s);
+	if (ascii_is_digit(c))
+		return c - '0';
+	c = ascii_lower(c);
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
 static void
-add_head(const struct dsn *d, struct buf *out, bool eight_bit)
+add_utf8(struct buf *out, uint32_t c)
 {
-	buf_addz(out, "Date: ");
-	date_format(out, d->now_ms / 1000, 0);
+	if (c < 0x80) {
+		buf_addc(out, (char)c);
+	} else if (c < 0x800) {
+		buf_addc(out, (char)(0xc0 | c >> 6));
+		buf_addc(out, (char)(0x80 | (c & 0x3f)));
+	} else if (c < 0x10000) {
+		buf_addc(out, (char)(0xe0 | c >> 12));
+		buf_addc(out, (char)(0x80 | (c >> 6 & 0x3f)));
+		buf_addc(out, (char)(0x80 | (c & 0x3f)));
+	} else {
+		buf_addc(out, (char)(0xf0 | c >> 18));
+		buf_addc(out, (char)(0x80 | (c >> 12 & 0x3f)));
+		buf_addc(out, (char)(0x80 | (c >> 6 & 0x3f)));
+		buf_addc(out, (char)(0x80 | (c & 0x3f)));
+	}
+}
+
+/* "\x{E4}" at the front of s: its length, or 0. Controls and what is no character stay as they
+ * are. */
+static size_t
+embedded(struct str s, uint32_t *c_out)
+{
+	uint32_t c = 0;
+	size_t n = 3;
+
+	if (!str_starts(s, STR("\\x{")))
+		return 0;
+	while (n < s.n && n < 9 && hex_value(s.p[n]) >= 0)
+		c = c * 16 + (uint32_t)hex_value(s.p[n++]);
+	if (n == 3 || n >= s.n || s.p[n] != '}')
+		return 0;
+	if (c < 32 || (c >= 0x7f && c < 0xa0) || (c >= 0xd800 && c < 0xe000) || c > 0x10ffff)
+		return 0;
+	*c_out = c;
+	return n + 1;
+}
+
+void
+dsn_xtext(struct str in, bool utf8, struct buf *out)
+{
+	while (in.n != 0) {
+		int high = in.n > 2 && in.p[0] == '+' ? hex_value(in.p[1]) : -1;
+		int low = high >= 0 ? hex_value(in.p[2]) : -1;
+		uint32_t c = 0;
+		size_t n = utf8 ? embedded(in, &c) : 0;
+		if (n != 0) {
+			add_utf8(out, c);
+		} else if (low >= 0) {
+			c = (uint32_t)(high * 16 + low);
+			buf_addc(out, c < 32 || c > 126 ? '?' : (char)c);
+			n = 3;
+		} else {
+			buf_addc(out, in.p[0]);
+			n = 1;
+		}
+		in = str_from(in, n);
+	}
+}
+
+static void
+add_date(struct buf *out, const char *name, int64_t ms)
+{
+	buf_addf(out, "%s: ", name);
+	date_format(out, ms / 1000, 0);
+	buf_addz(out, "\r\n");
+}
+
+/* The message's own id, for those who sort by threads. */
+static void
+add_references(const struct dsn *d, struct buf *out)
+{
+	struct header_field f;
+	struct buf id;
+
+	if (!header_find(d->content, STR("Message-ID"), 0, &f) || f.value.n > MSGID_MAX)
+		return;
+	buf_init(&id, MSGID_MAX);
+	header_unfold(&id, f.value);
+	if (str_starts(buf_str(&id), STR("<")) && str_ends(buf_str(&id), STR(">")) &&
+		!str_has_nul(buf_str(&id)))
+		buf_addf(out, "References: %.*s\r\n", STR_FMT(buf_str(&id)));
+	buf_fini(&id);
+}
+
+static void
+add_head(const struct dsn *d, struct buf *out, bool utf8, bool eight_bit)
+{
+	add_date(out, "Date", d->now_ms);
 	buf_addf(out,
-		"\r\nFrom: Mail Delivery System <postmaster@%.*s>\r\n"
+		"From: Mail Delivery System <MAILER-DAEMON@%.*s>\r\n"
 		"To: <%.*s>\r\n"
 		"Subject: %s\r\n"
-		"Message-ID: <%.*s@%.*s>\r\n"
+		"Message-ID: <%.*s@%.*s>\r\n",
+		STR_FMT(d->hostname), STR_FMT(d->to), dsn_subject(d), STR_FMT(d->report_qid),
+		STR_FMT(d->hostname));
+	add_references(d, out);
+	buf_addf(out,
 		"Auto-Submitted: auto-replied\r\n"
 		"MIME-Version: 1.0\r\n"
-		"Content-Type: multipart/report; report-type=delivery-status;\r\n"
+		"Content-Type: multipart/report; report-type=%s;\r\n"
 		"\tboundary=\"=_%.*s\"\r\n",
-		STR_FMT(d->hostname), STR_FMT(d->to),
-		d->delayed ? "Your message is delayed" : "Your message could not be delivered",
-		STR_FMT(d->report_qid), STR_FMT(d->hostname), STR_FMT(d->report_qid));
+		utf8 ? "global-delivery-status" : "delivery-status", STR_FMT(d->report_qid));
 	if (eight_bit)
 		buf_addz(out, "Content-Transfer-Encoding: 8bit\r\n");
+	buf_addz(out, "\r\nThis is a report in parts (MIME).\r\n");
+}
+
+static void
+add_part(const struct dsn *d, struct buf *out, const char *what, const char *type, bool eight_bit)
+{
+	buf_addf(out, "\r\n--=_%.*s\r\nContent-Description: %s\r\nContent-Type: %s\r\n%s\r\n",
+		STR_FMT(d->report_qid), what, type,
+		eight_bit ? "Content-Transfer-Encoding: 8bit\r\n" : "");
+}
+
+static void
+add_address(struct buf *out, const char *field, struct str address)
+{
+	buf_addf(out, "%s: %s; %.*s\r\n", field, str_has_8bit(address) ? "utf-8" : "rfc822",
+		STR_FMT(address));
+}
+
+/* RFC 3461 6.3 f: only where the sender gave one. */
+static void
+add_original(const struct dsn_rcpt *r, bool utf8, struct buf *out)
+{
+	struct str type, address;
+
+	if (!str_cut(r->orcpt, ';', &type, &address))
+		return;
+	buf_addf(out, "Original-Recipient: %.*s; ", STR_FMT(type));
+	dsn_xtext(address, utf8 && str_ieq(type, STR("utf-8")), out);
 	buf_addz(out, "\r\n");
 }
 
-static void
-add_part(const struct dsn *d, struct buf *out, const char *type)
+static const char *
+action_word(enum action a)
 {
-	buf_addf(out, "--=_%.*s\r\nContent-Type: %s\r\n", STR_FMT(d->report_qid), type);
+	switch (a) {
+	case ACTION_FAILED:
+		return "failed";
+	case ACTION_DELAYED:
+		return "delayed";
+	case ACTION_DELIVERED:
+		return "delivered";
+	case ACTION_RELAYED:
+		return "relayed";
+	case ACTION_EXPANDED:
+		return "expanded";
+	case ACTION_NONE:
+		break;
+	}
+	return "";
 }
 
 static void
-add_text(const struct dsn *d, struct buf *out)
+add_rcpt(const struct dsn *d, const struct dsn_rcpt *r, bool utf8, struct buf *out)
 {
-	add_part(d, out, "text/plain; charset=us-ascii");
-	buf_addf(out, "\r\nThis is the mail system at %.*s.\r\n\r\n", STR_FMT(d->hostname));
-	if (d->delayed) {
-		buf_addz(out, "Your message has not been delivered to the recipients below yet. "
-			      "There is\r\n"
-			      "nothing that you need to do: it will be tried again, until\r\n");
-		date_format(out, d->until_ms / 1000, 0);
-		buf_addz(out, ". You hear of it if that fails.\r\n\r\n");
-	} else {
-		buf_addz(out, "Your message could not be delivered to the recipients below. It "
-			      "will not\r\n"
-			      "be tried again. The reason stands behind each address; for help "
-			      "write to\r\n"
-			      "postmaster and include this report.\r\n\r\n");
-	}
-	for (size_t i = 0; i < d->rcpts_count; i++) {
-		const struct dsn_rcpt *r = &d->rcpts[i];
-		buf_addf(out, "  <%.*s>", STR_FMT(r->orig));
-		if (!str_ieq(r->orig, r->address))
-			buf_addf(out, " (delivered to <%.*s>)", STR_FMT(r->address));
-		if (r->reply.n != 0)
-			buf_addf(out, ":\r\n      %.*s", STR_FMT(r->reply));
+	buf_addz(out, "\r\n");
+	add_original(r, utf8, out);
+	add_address(out, "Final-Recipient", r->address);
+	buf_addf(out, "Action: %s\r\nStatus: %.*s\r\n", action_word(r->action),
+		STR_FMT(dsn_status(r)));
+	if (r->host.n != 0)
+		buf_addf(out, "Remote-MTA: dns; %.*s\r\n", STR_FMT(r->host));
+	if (r->reply.n != 0)
+		buf_addf(out, "Diagnostic-Code: %s; %.*s\r\n",
+			r->host.n != 0 ? "smtp" : "x-postroom", STR_FMT(r->reply));
+	if (r->last_ms != 0)
+		add_date(out, "Last-Attempt-Date", r->last_ms);
+	if (r->action == ACTION_DELAYED)
+		add_date(out, "Will-Retry-Until", d->until_ms);
+}
+
+static void
+add_fields(const struct dsn *d, bool utf8, struct buf *out)
+{
+	if (d->envid.n != 0) {
+		buf_addz(out, "Original-Envelope-Id: ");
+		dsn_xtext(d->envid, false, out);
 		buf_addz(out, "\r\n");
 	}
-	buf_addz(out, "\r\n");
-}
-
-static void
-add_fields(const struct dsn *d, struct buf *out)
-{
-	add_part(d, out, "message/delivery-status");
-	buf_addf(out, "\r\nReporting-MTA: dns; %.*s\r\nX-Postroom-Queue-ID: %.*s\r\nArrival-Date: ",
+	buf_addf(out, "Reporting-MTA: dns; %.*s\r\nX-Postroom-Queue-ID: %.*s\r\n",
 		STR_FMT(d->hostname), STR_FMT(d->qid));
-	date_format(out, d->received_ms / 1000, 0);
-	buf_addz(out, "\r\n");
-	for (size_t i = 0; i < d->rcpts_count; i++) {
-		const struct dsn_rcpt *r = &d->rcpts[i];
-		buf_addf(out,
-			"\r\nOriginal-Recipient: rfc822; %.*s\r\n"
-			"Final-Recipient: rfc822; %.*s\r\n"
-			"Action: %s\r\nStatus: ",
-			STR_FMT(r->orig), STR_FMT(r->address), d->delayed ? "delayed" : "failed");
-		add_status(out, r->reply, d->delayed);
-		buf_addz(out, "\r\n");
-		if (r->reply.n != 0)
-			buf_addf(out, "Diagnostic-Code: smtp; %.*s\r\n", STR_FMT(r->reply));
-		if (d->delayed) {
-			buf_addz(out, "Will-Retry-Until: ");
-			date_format(out, d->until_ms / 1000, 0);
-			buf_addz(out, "\r\n");
-		}
-	}
-	buf_addz(out, "\r\n");
+	add_date(out, "Arrival-Date", d->received_ms);
+	for (size_t i = 0; i < d->rcpts_count; i++)
+		add_rcpt(d, &d->rcpts[i], utf8, out);
+}
+
+/* Does an address need the types of RFC 6533? */
+static bool
+has_utf8_address(const struct dsn *d)
+{
+	bool yes = str_has_8bit(d->to);
+
+	for (size_t i = 0; i < d->rcpts_count; i++)
+		yes = yes || str_has_8bit(d->rcpts[i].address) || str_has_8bit(d->rcpts[i].orig);
+	return yes;
+}
+
+static void
+add_content(const struct dsn *d, bool utf8, struct buf *out)
+{
+	const char *type = utf8 ? "message/global" : "message/rfc822";
+
+	if (!d->whole)
+		type = utf8 ? "message/global-headers" : "text/rfc822-headers";
+	add_part(d, out, d->whole ? "Your message" : "The header of your message", type,
+		str_has_8bit(d->content));
+	buf_add(out, d->content);
 }
 
 enum err
-dsn_build(const struct dsn *d, struct buf *out)
+dsn_build(const struct dsn *d, bool utf8, struct buf *out, unsigned *flags_out)
 {
-	bool eight_bit = str_has_8bit(d->header);
+	struct buf text, fields;
+	bool eight_bit;
+	enum err e;
 
-	add_head(d, out, eight_bit);
-	add_text(d, out);
-	add_fields(d, out);
-	add_part(d, out, "text/rfc822-headers");
-	if (eight_bit)
-		buf_addz(out, "Content-Transfer-Encoding: 8bit\r\n");
-	buf_addz(out, "\r\n");
-	buf_add(out, d->header);
+	buf_init(&text, out->max);
+	buf_init(&fields, out->max);
+	utf8 = utf8 || has_utf8_address(d);
+	dsn_add_text(d, &text);
+	add_fields(d, utf8, &fields);
+	eight_bit = str_has_8bit(buf_str(&text)) || str_has_8bit(buf_str(&fields)) ||
+		    str_has_8bit(d->content);
+	/* The header of a report can only be beyond ASCII where it names the sender. */
+	*flags_out = (eight_bit ? SPOOL_8BITMIME : 0) | (utf8 ? SPOOL_SMTPUTF8 : 0);
+	add_head(d, out, utf8, eight_bit);
+	add_part(d, out, "What happened",
+		str_has_8bit(buf_str(&text)) ? "text/plain; charset=utf-8"
+					     : "text/plain; charset=us-ascii",
+		str_has_8bit(buf_str(&text)));
+	buf_add(out, buf_str(&text));
+	add_part(d, out, "The same for programs",
+		utf8 ? "message/global-delivery-status" : "message/delivery-status",
+		str_has_8bit(buf_str(&fields)));
+	buf_add(out, buf_str(&fields));
+	add_content(d, utf8, out);
 	buf_addf(out, "\r\n--=_%.*s--\r\n", STR_FMT(d->report_qid));
-	return buf_check(out);
+	e = buf_check(&text);
+	if (e == ERR_OK)
+		e = buf_check(&fields);
+	buf_fini(&text);
+	buf_fini(&fields);
+	return e == ERR_OK ? buf_check(out) : e;
 }
 
 struct str

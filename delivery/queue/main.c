@@ -19,8 +19,8 @@ struct queue_role {
 	size_t listeners_count;
 	uid_t smtp_uid;
 	struct loop_task leave;
-	struct str spool_dir, lmtp_address, directory_address, hostname,
-		default_domain; /* copies */
+	struct str spool_dir, lmtp_address, directory_address, hostname, default_domain,
+		postmaster; /* copies */
 };
 
 static struct str
@@ -91,6 +91,8 @@ copy_names(struct role_ctx *c, struct queue_role *r)
 	r->hostname = str_of(str_dup(s->hostname.n != 0 ? s->hostname : str_of(name)));
 	r->spool_dir = str_of(str_dup(s->spool_dir));
 	r->default_domain = str_of(str_dup(s->auth.default_domain));
+	r->postmaster = str_of(
+		str_dup(s->queue.postmaster.n != 0 ? s->queue.postmaster : s->smtp.postmaster));
 	return e;
 }
 
@@ -117,6 +119,8 @@ queue_start(struct role_ctx *c)
 		.retry_max_ms = s->queue.retry_max,
 		.lifetime_ms = s->queue.lifetime,
 		.delay_notice_ms = s->queue.delay_notice,
+		.postmaster = r->postmaster,
+		.bounce_size_max = (uint64_t)s->queue.bounce_size_max,
 		.expansion_max = (uint32_t)s->queue.expansion_max,
 		.reserve_bytes = (uint64_t)s->queue.reserve,
 		.slots_ahead = (unsigned)s->queue.slots_ahead,
@@ -148,6 +152,7 @@ queue_reload(struct role_ctx *c)
 	r->queue->o.retry_max_ms = s->queue.retry_max;
 	r->queue->o.lifetime_ms = s->queue.lifetime;
 	r->queue->o.delay_notice_ms = s->queue.delay_notice;
+	r->queue->o.bounce_size_max = (uint64_t)s->queue.bounce_size_max;
 	r->queue->o.expansion_max = (uint32_t)s->queue.expansion_max;
 	log_event(LVL_INFO, "queue.reload", log_z("res", "ok"));
 }

@@ -5,8 +5,10 @@ delivery_queue_libqueue_a_SOURCES = \
 	delivery/queue/attempt.c \
 	delivery/queue/client.c delivery/queue/client.h \
 	delivery/queue/dsn.c delivery/queue/dsn.h \
+	delivery/queue/dsn_text.c \
 	delivery/queue/expand.c delivery/queue/expand.h \
 	delivery/queue/notice.c delivery/queue/notice.h \
+	delivery/queue/owed.c delivery/queue/owed.h \
 	delivery/queue/queue.c delivery/queue/queue.h \
 	delivery/queue/record.c delivery/queue/record.h \
 	delivery/queue/reply.c delivery/queue/reply.h \
@@ -27,6 +29,14 @@ tests_unit_test_queue_LDADD = $(LIBQUEUE) $(LIBSPOOL) $(LIBMAIL) $(ICU_LIBS) $(L
 check_PROGRAMS += tests/unit/test_queue_record
 tests_unit_test_queue_record_SOURCES = tests/unit/test_queue_record.c
 tests_unit_test_queue_record_LDADD = $(LIBQUEUE) $(LIBBASE) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_queue_dsn
+tests_unit_test_queue_dsn_SOURCES = tests/unit/test_queue_dsn.c
+tests_unit_test_queue_dsn_LDADD = $(LIBQUEUE) $(LIBMAIL) $(LIBBASE) $(ICU_LIBS) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_queue_report
+tests_unit_test_queue_report_SOURCES = tests/unit/test_queue_report.c tests/unit/queue_case.h
+tests_unit_test_queue_report_LDADD = $(LIBQUEUE) $(LIBSPOOL) $(LIBMAIL) $(LIBAUTHCLIENT) $(ICU_LIBS) $(LMDB_LIBS) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_queue_flow
 tests_unit_test_queue_flow_SOURCES = tests/unit/test_queue_flow.c tests/unit/queue_case.h

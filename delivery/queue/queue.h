@@ -19,7 +19,9 @@ struct queue_options {
 	struct str default_domain;
 	unsigned concurrency;
 	int64_t retry_min_ms, retry_max_ms, lifetime_ms;
-	int64_t delay_notice_ms; /* 0: never */
+	int64_t delay_notice_ms;  /* 0: never */
+	struct str postmaster;	  /* who gets what its sender cannot be told; empty: nobody */
+	uint64_t bounce_size_max; /* of messages that reports hold whole */
 	uint32_t expansion_max;
 	uint64_t reserve_bytes;
 	unsigned slots_ahead;

@@ -1,6 +1,6 @@
 /* Writes reports into the spool, for attempt.c. Invariant: fn says ERR_OK only after the report's
  * slot is durable. A report whose record never came is thrown away at the next start (queue.c),
- * because the original still says RCPT_FAILED and will be reported again. */
+ * because the original still says what is owed and will be reported again. */
 #include "delivery/queue/report.h"
 
 #include <stdlib.h>
@@ -14,7 +14,7 @@ enum {
 	SLOT_WAIT_MS = 50,
 	SLOT_TRIES = 200,
 	HEADER_MAX = 32 * 1024,
-	REPORT_MAX = 64 * 1024 * 1024,
+	REPORT_MAX = 256 * 1024 * 1024,
 };
 
 struct report {
@@ -24,9 +24,10 @@ struct report {
 	struct spool_writer *writer;
 	struct loop_timer timer;
 	unsigned tries;
-	bool notice;
+	struct owed what;
 	int64_t now_ms;
 	uint64_t size;
+	unsigned flags; /* enum spool_flag, of the report */
 	char id[SPOOL_NAME_LEN + 1];
 	report_fn fn;
 	void *arg;
@@ -35,22 +36,18 @@ struct report {
 static void
 report_end(struct report *p, enum err e)
 {
-	struct record_orig orig = { .address = p->r->sender, .notify = SPOOL_NOTIFY_NEVER };
+	struct record_orig orig = { .address = p->what.to, .notify = SPOOL_NOTIFY_NEVER };
 	struct record record = { .id = str_of(p->id),
 		.sid = p->r->sid,
 		.received_ms = p->now_ms,
 		.size = p->size,
-		.flags = (p->sm->envelope.flags & SPOOL_8BITMIME) | SPOOL_REPORT,
+		.flags = p->flags,
 		.origs = &orig,
 		.origs_count = 1 };
 	report_fn fn = p->fn;
 	void *arg = p->arg;
 
 	loop_timer_stop(&p->timer);
-	if (e == ERR_OK)
-		log_event(LVL_INFO, "queue.report", log_s("sid", p->r->sid), log_s("qid", p->r->id),
-			log_z("report", p->id), log_z("kind", p->notice ? "delayed" : "failed"),
-			log_s("to", p->r->sender));
 	fn(arg, e, e == ERR_OK ? &record : NULL);
 	free(p);
 }
@@ -67,54 +64,91 @@ committed(void *arg, struct spool_writer *w, enum err e)
 	report_end(p, e == ERR_OK ? ERR_OK : ERR_TEMP);
 }
 
+/* Does the report hold the whole message? RFC 3461 4.3: RET is about failures only. */
+static bool
+is_whole(const struct report *p, bool failed)
+{
+	return failed && p->r->ret != SPOOL_RET_HDRS &&
+	       (p->sm->envelope.flags & SPOOL_BINARY) == 0 &&
+	       p->sm->body_len <= p->q->o.bounce_size_max;
+}
+
+/* The recipients that it is about; true: something failed. */
+static bool
+add_rcpts(const struct report *p, struct dsn_rcpt *rcpts, struct dsn *d)
+{
+	const struct record *r = p->r;
+	bool failed = false;
+
+	for (uint32_t i = 0; i < r->origs_count; i++) {
+		const struct record_orig *o = &r->origs[i];
+		enum action a = owed_orig(r, &p->what, i);
+		if (a == ACTION_NONE)
+			continue;
+		rcpts[d->rcpts_count++] = (struct dsn_rcpt){
+			.action = a, .address = o->address, .orig = o->address, .orcpt = o->orcpt
+		};
+	}
+	for (uint32_t i = 0; i < r->rcpts_count; i++) {
+		const struct record_rcpt *c = &r->rcpts[i];
+		const struct record_orig *o = &r->origs[c->orig];
+		enum action a = owed_rcpt(r, &p->what, i);
+		if (a == ACTION_NONE)
+			continue;
+		failed = failed || a == ACTION_FAILED;
+		rcpts[d->rcpts_count++] = (struct dsn_rcpt){ .action = a,
+			.address = c->address,
+			.orig = c->list ? STR_EMPTY : o->address,
+			.orcpt = c->list ? STR_EMPTY : o->orcpt,
+			.reply = c->reply,
+			.host = c->host,
+			.host_address = c->host_address,
+			.last_ms = c->last_ms };
+	}
+	return failed;
+}
+
 static void
 build(struct report *p, struct buf *out)
 {
 	const struct record *r = p->r;
 	struct dsn_rcpt *rcpts =
 		xcalloc((size_t)r->rcpts_count + r->origs_count + 1, sizeof(*rcpts));
-	char *header = xmalloc(HEADER_MAX);
-	size_t header_n = p->sm->body_len < HEADER_MAX ? (size_t)p->sm->body_len : HEADER_MAX;
 	struct dsn d = { .hostname = p->q->o.hostname,
-		.to = r->sender,
+		.to = p->what.to,
 		.qid = r->id,
 		.report_qid = str_of(p->id),
+		.envid = p->what.sender == 0 ? r->envid : STR_EMPTY,
 		.now_ms = p->now_ms,
 		.received_ms = r->received_ms,
-		.delayed = p->notice,
 		.until_ms = r->received_ms + p->q->o.lifetime_ms,
+		.twice = p->what.twice,
 		.rcpts = rcpts };
+	bool failed = add_rcpts(p, rcpts, &d);
+	size_t n = p->sm->body_len < HEADER_MAX ? (size_t)p->sm->body_len : HEADER_MAX;
+	char *text;
 
-	for (uint32_t i = 0; p->notice && i < r->origs_count; i++) {
-		const struct record_orig *o = &r->origs[i];
-		if (!o->expanded && !o->told)
-			rcpts[d.rcpts_count++] =
-				(struct dsn_rcpt){ .address = o->address, .orig = o->address };
-	}
-	for (uint32_t i = 0; i < r->rcpts_count; i++) {
-		const struct record_rcpt *c = &r->rcpts[i];
-		if (p->notice ? c->state == RCPT_WAITING && !c->told : c->state == RCPT_FAILED)
-			rcpts[d.rcpts_count++] = (struct dsn_rcpt){ .address = c->address,
-				.orig = r->origs[c->orig].address,
-				.reply = c->reply };
-	}
-	if (spool_body_read(p->sm, 0, header, header_n) == ERR_OK)
-		d.header = dsn_header_of(str_n(header, header_n), HEADER_MAX);
-	if (dsn_build(&d, out) != ERR_OK)
+	d.whole = is_whole(p, failed);
+	if (d.whole)
+		n = (size_t)p->sm->body_len;
+	text = xmalloc(n + 1);
+	if (spool_body_read(p->sm, 0, text, n) == ERR_OK)
+		d.content = d.whole ? str_n(text, n) : dsn_header_of(str_n(text, n), HEADER_MAX);
+	if (dsn_build(&d, (p->sm->envelope.flags & SPOOL_SMTPUTF8) != 0, out, &p->flags) != ERR_OK)
 		buf_reset(out);
-	free(header);
+	p->flags |= SPOOL_REPORT | (p->what.twice ? SPOOL_DOUBLE : 0);
+	log_event(LVL_INFO, "queue.report", log_s("sid", r->sid), log_s("qid", r->id),
+		log_z("report", p->id), log_z("subject", dsn_subject(&d)),
+		log_n("rcpts", (int64_t)d.rcpts_count), log_s("to", p->what.to));
+	free(text);
 	free(rcpts);
 }
 
 static void
 write_report(struct report *p)
 {
-	struct spool_rcpt rcpt = { .address = p->r->sender, .notify = SPOOL_NOTIFY_NEVER };
-	struct spool_envelope envelope = { .sid = p->r->sid,
-		.received_ms = p->now_ms,
-		.flags = (p->sm->envelope.flags & SPOOL_8BITMIME) | SPOOL_REPORT,
-		.rcpts = &rcpt,
-		.rcpts_count = 1 };
+	struct spool_rcpt rcpt = { .address = p->what.to, .notify = SPOOL_NOTIFY_NEVER };
+	struct spool_envelope envelope = { .sid = p->r->sid, .rcpts = &rcpt, .rcpts_count = 1 };
 	struct buf b;
 
 	memcpy(p->id, spool_writer_name(p->writer).p, SPOOL_NAME_LEN);
@@ -122,6 +156,8 @@ write_report(struct report *p)
 	buf_init(&b, REPORT_MAX);
 	build(p, &b);
 	p->size = b.n;
+	envelope.received_ms = p->now_ms;
+	envelope.flags = p->flags;
 	spool_write(p->writer, buf_str(&b));
 	buf_fini(&b);
 	spool_commit(p->writer, &envelope, committed, p);
@@ -145,15 +181,15 @@ take_slot(struct loop_timer *t)
 }
 
 struct report *
-report_start(struct queue *q, const struct record *r, const struct spool_message *sm, bool notice,
-	report_fn fn, void *arg)
+report_start(struct queue *q, const struct record *r, const struct spool_message *sm,
+	const struct owed *w, report_fn fn, void *arg)
 {
 	struct report *p = xcalloc(1, sizeof(*p));
 
 	p->q = q;
 	p->r = r;
 	p->sm = sm;
-	p->notice = notice;
+	p->what = *w;
 	p->fn = fn;
 	p->arg = arg;
 	loop_timer_init(&p->timer, q->loop, take_slot, p);

@@ -59,6 +59,13 @@ static struct {
 		int times;
 	} rules[RULES];
 	unsigned rcpts_max; /* in one transaction */
+	/* What the sender of the next message wants to hear, of all its recipients. */
+	struct {
+		enum spool_ret ret;
+		const char *envid, *orcpt;
+		unsigned notify, flags;
+	} wish;
+	const char *postmaster; /* NULL: none; for the next queue_begin */
 	bool map_down;
 	bool stopped;
 } T;
@@ -334,6 +341,8 @@ queue_begin(int64_t lifetime_ms)
 		.retry_max_ms = 300,
 		.lifetime_ms = lifetime_ms,
 		.expansion_max = 50,
+		.postmaster = T.postmaster != NULL ? str_of(T.postmaster) : STR_EMPTY,
+		.bounce_size_max = 2000,
 		.slots_ahead = 4,
 		.map_bytes = 1024 * 1024 };
 	const char *text = "";
@@ -402,8 +411,16 @@ accept_message(const char *sender, const char *rcpts, const char *text, char id_
 		.received_ms = clock_wall_ms(),
 		.rcpts = list };
 
-	while (rest.n != 0)
-		(void)str_cut(rest, ' ', &list[e.rcpts_count++].address, &rest);
+	e.ret = T.wish.ret;
+	e.flags = T.wish.flags;
+	e.envid = T.wish.envid != NULL ? str_of(T.wish.envid) : STR_EMPTY;
+	while (rest.n != 0) {
+		struct spool_rcpt *r = &list[e.rcpts_count++];
+		(void)str_cut(rest, ' ', &r->address, &rest);
+		r->notify = T.wish.notify;
+		r->orcpt = T.wish.orcpt != NULL ? str_of(T.wish.orcpt) : STR_EMPTY;
+	}
+	memset(&T.wish, 0, sizeof(T.wish));
 	until(take_writer);
 	memcpy(id_out, spool_writer_name(writer).p, 16);
 	id_out[16] = '\0';

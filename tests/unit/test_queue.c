@@ -17,7 +17,6 @@
 #include "core/event/listener.h"
 #include "core/event/stream.h"
 #include "delivery/queue/client.h"
-#include "delivery/queue/dsn.h"
 #include "delivery/queue/reply.h"
 #include "delivery/queue/retry.h"
 #include "delivery/queue/state.h"
@@ -286,62 +285,6 @@ test_state_killed(void **state)
 		state_close(s);
 		bed_close(&b);
 	}
-}
-
-static void
-test_dsn(void **state)
-{
-	static const struct dsn_rcpt rcpts[] = {
-		{ STR("nobody@example.org"), STR("all@example.org"),
-			STR("550 5.1.1 No such user") },
-		{ STR("slow@example.org"), STR("slow@example.org"), STR("451 4.3.0 Not now") },
-	};
-	struct dsn d = { .hostname = STR("mail.example.org"),
-		.to = STR("anna@example.org"),
-		.qid = STR("0123456789abcdef"),
-		.report_qid = STR("fedcba9876543210"),
-		.now_ms = 1795248000000,
-		.received_ms = 1795247000000,
-		.header = STR("Subject: hello\r\nFrom: anna@example.org\r\n"),
-		.rcpts = rcpts,
-		.rcpts_count = 2 };
-	static const char *const want[] = {
-		"To: <anna@example.org>\r\n",
-		"Auto-Submitted: auto-replied\r\n",
-		"report-type=delivery-status",
-		"--=_fedcba9876543210\r\nContent-Type: text/plain",
-		"<all@example.org> (delivered to <nobody@example.org>)",
-		"Reporting-MTA: dns; mail.example.org\r\n",
-		"\r\n\r\nOriginal-Recipient: rfc822; all@example.org\r\nFinal-Recipient: rfc822; "
-		"nobody@example.org\r\nAction: failed\r\nStatus: 5.1.1\r\n"
-		"Diagnostic-Code: smtp; 550 5.1.1 No such user\r\n",
-		"Status: 5.4.7\r\nDiagnostic-Code: smtp; 451 4.3.0 Not now\r\n",
-		"Content-Type: text/rfc822-headers\r\n\r\nSubject: hello\r\n",
-		"\r\n--=_fedcba9876543210--\r\n",
-	};
-	struct buf b;
-
-	(void)state;
-	buf_init(&b, 65536);
-	assert_int_equal(dsn_build(&d, &b), ERR_OK);
-	for (size_t i = 0; i < ARRAY_LEN(want); i++) {
-		if (str_find(buf_str(&b), str_of(want[i])) == b.n)
-			fail_msg("missing: %s", want[i]);
-	}
-	assert_int_equal(str_find(buf_str(&b), STR("8bit")), b.n);
-	for (size_t i = 1; i < b.n; i++)
-		assert_true(buf_str(&b).p[i] != '\n' || buf_str(&b).p[i - 1] == '\r');
-	buf_reset(&b);
-	d.header = STR("Subject: \xc3\xa4\r\n");
-	assert_int_equal(dsn_build(&d, &b), ERR_OK);
-	assert_true(str_find(buf_str(&b), STR("Content-Transfer-Encoding: 8bit\r\n")) < b.n);
-	buf_fini(&b);
-	assert_true(str_eq(
-		dsn_header_of(STR("A: b\r\nC: d\r\n\r\nbody"), 100), STR("A: b\r\nC: d\r\n")));
-	assert_true(str_eq(dsn_header_of(STR("A: b\r\nC: d\r\n\r\nbody"), 8), STR("A: b\r\n")));
-	assert_true(str_eq(dsn_header_of(STR("A: b\r\nC: d"), 100), STR("A: b\r\n")));
-	assert_true(str_eq(dsn_header_of(STR("no line end"), 100), STR_EMPTY));
-	assert_true(str_eq(dsn_header_of(STR_EMPTY, 100), STR_EMPTY));
 }
 
 /* The client. The server answers by a table: what comes first with a prefix gets its reply, and
@@ -674,7 +617,6 @@ main(void)
 		cmocka_unit_test(test_schedule),
 		cmocka_unit_test(test_state),
 		cmocka_unit_test(test_state_killed),
-		cmocka_unit_test(test_dsn),
 		cmocka_unit_test(test_client),
 	};
 	(void)signal(SIGPIPE, SIG_IGN);
