@@ -1,7 +1,7 @@
 #ifndef POSTROOM_SMTP_COMMAND_H
 #define POSTROOM_SMTP_COMMAND_H
 
-#include "core/base/str.h"
+#include "core/base/buf.h"
 #include "delivery/smtp/reply.h"
 #include "delivery/spool/format.h"
 
@@ -41,7 +41,7 @@ struct smtp_cmd {
 	bool smtputf8;
 	/* RCPT */
 	unsigned notify;  /* enum spool_notify */
-	struct str orcpt; /* xtext; empty: none */
+	struct str orcpt; /* xtext; empty: none. May be UTF-8, allowed with SMTPUTF8 alone */
 	/* AUTH: initial response, still base64 ("=": empty) */
 	struct str initial;
 	bool has_initial;
@@ -64,6 +64,10 @@ enum smtp_reply
 smtp_wish_of_mail(struct str key, struct str value, struct smtp_cmd *out);
 enum smtp_reply
 smtp_wish_of_rcpt(struct str key, struct str value, struct smtp_cmd *out);
+/* An ORCPT with UTF-8 in it, "utf-8;ä@example.org", as any server can be told: "utf-8;\x{E4}@…"
+ * (RFC 6533 3). Appended. */
+void
+smtp_orcpt_ascii(struct str in, struct buf *out);
 /* At least one octet of xtext (RFC 3461 4); printable: no other octets are hidden in it, either. */
 bool
 smtp_xtext_valid(struct str s, bool printable);

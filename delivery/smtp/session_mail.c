@@ -42,7 +42,7 @@ begin(struct smtp_session *s, const struct smtp_cmd *c)
 
 	session_reset(s);
 	tx->arena = arena_new(
-		(size_t)o->recipients_max * ADDRESS_MAX + 8 * o->header_max + ARENA_EXTRA);
+		(size_t)o->recipients_max * 2 * ADDRESS_MAX + 8 * o->header_max + ARENA_EXTRA);
 	tx->declared_8bit = c->body == BODY_8BITMIME;
 	tx->smtputf8 = c->smtputf8;
 	tx->begun_ms = loop_now_ms(s->server->peers.loop);
@@ -318,6 +318,23 @@ is_bare_postmaster(struct smtp_session *s)
 	return true;
 }
 
+/* As any server can be told. False: it was given in UTF-8 without SMTPUTF8, or is too long so. */
+static bool
+keep_orcpt(struct smtp_session *s, struct str orcpt)
+{
+	struct buf b;
+	bool ok;
+
+	if (str_has_8bit(orcpt) && !s->tx.smtputf8)
+		return false;
+	buf_init(&b, SPOOL_ORCPT_MAX);
+	smtp_orcpt_ascii(orcpt, &b);
+	ok = buf_check(&b) == ERR_OK &&
+	     arena_str(s->tx.arena, buf_str(&b), &s->asked_orcpt) == ERR_OK;
+	buf_fini(&b);
+	return ok;
+}
+
 void
 session_rcpt(struct smtp_session *s, const struct smtp_cmd *c)
 {
@@ -335,9 +352,10 @@ session_rcpt(struct smtp_session *s, const struct smtp_cmd *c)
 	else if (s->tx.rcpts_count >= o->recipients_max || s->tx.rcpts_refused >= o->recipients_max)
 		r = REPLY_TOO_MANY_RCPTS;
 	else if (keep_address(s, &c->path, &s->asked) != ERR_OK ||
-		 arena_str(s->tx.arena, c->orcpt, &s->asked_orcpt) != ERR_OK ||
 		 (str_chr(s->asked, '@') == s->asked.n && !is_bare_postmaster(s)))
 		r = REPLY_BAD_RCPT;
+	else if (!keep_orcpt(s, c->orcpt))
+		r = REPLY_BAD_SYNTAX;
 	else if (!in_time(s, RATE_RECIPIENTS, o->rates.recipients, RATE_USER_RECIPIENTS,
 			 o->rates.user_recipients))
 		r = REPLY_FAST_RCPTS;

@@ -1,6 +1,7 @@
 /* The parameters of MAIL and RCPT by which senders say what they want to hear of a message (DSN,
- * RFC 3461 4). Called by command.c. Invariant: what is kept is printable ASCII of a bounded length,
- * so that it can stand in other servers' commands and in fields of reports as it is. */
+ * RFC 3461 4). Called by command.c. Invariant: what is kept is printable ASCII of a bounded length
+ * (but for an ORCPT in UTF-8, until smtp_orcpt_ascii), so that it can stand in other servers'
+ * commands as it is. */
 #include "core/base/xalloc.h"
 #include "delivery/smtp/command.h"
 
@@ -62,6 +63,18 @@ notify(struct str value, unsigned *out)
 	return spool_notify_valid(*out) ? REPLY_OK : REPLY_BAD_SYNTAX;
 }
 
+/* An address of RFC 6533 3, whose letters beyond ASCII stand as they are. */
+static bool
+unitext_valid(struct str s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		unsigned char c = (unsigned char)s.p[i];
+		if (c < 33 || c == 127 || c == '+' || c == '=')
+			return false;
+	}
+	return s.n > 0 && str_is_utf8(s);
+}
+
 /* "rfc822;Otto@example.net", RFC 3461 4.2. */
 static enum smtp_reply
 orcpt(struct str value, struct str *out)
@@ -69,7 +82,10 @@ orcpt(struct str value, struct str *out)
 	struct str type, address;
 
 	if (out->n != 0 || value.n > SPOOL_ORCPT_MAX || !str_cut(value, ';', &type, &address) ||
-		type.n == 0 || !smtp_xtext_valid(address, true))
+		type.n == 0)
+		return REPLY_BAD_SYNTAX;
+	if (!smtp_xtext_valid(address, true) &&
+		!(str_ieq(type, STR("utf-8")) && str_has_8bit(address) && unitext_valid(address)))
 		return REPLY_BAD_SYNTAX;
 	for (size_t i = 0; i < type.n; i++) {
 		if (!ascii_is_alnum(type.p[i]) && type.p[i] != '-')
@@ -77,6 +93,23 @@ orcpt(struct str value, struct str *out)
 	}
 	*out = value;
 	return REPLY_OK;
+}
+
+void
+smtp_orcpt_ascii(struct str in, struct buf *out)
+{
+	while (in.n != 0) {
+		unsigned char first = (unsigned char)in.p[0];
+		size_t n = first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+		uint32_t c = first & (n == 1 ? 0x7fU : 0xffU >> (n + 1));
+		for (size_t i = 1; i < n && i < in.n; i++)
+			c = c << 6 | ((unsigned char)in.p[i] & 0x3f);
+		if (n == 1)
+			buf_addc(out, in.p[0]);
+		else
+			buf_addf(out, "\\x{%X}", (unsigned)c);
+		in = str_from(in, n);
+	}
 }
 
 enum smtp_reply

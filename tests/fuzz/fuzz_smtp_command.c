@@ -41,6 +41,14 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (r == REPLY_OK && (c.verb == VERB_MAIL || c.verb == VERB_RCPT) && !c.path.null)
 		address_round_trip(&c.path);
 	assert(r != REPLY_OK || (spool_notify_valid(c.notify) && c.envid.n <= SPOOL_ENVID_MAX &&
-					c.orcpt.n <= SPOOL_ORCPT_MAX && !str_has_8bit(c.orcpt)));
+					c.orcpt.n <= SPOOL_ORCPT_MAX));
+	if (r == REPLY_OK && str_has_8bit(c.orcpt)) {
+		struct buf b;
+		buf_init(&b, 4096);
+		assert(str_is_utf8(c.orcpt));
+		smtp_orcpt_ascii(c.orcpt, &b);
+		assert(buf_check(&b) == ERR_OK && !str_has_8bit(buf_str(&b)));
+		buf_fini(&b);
+	}
 	return 0;
 }

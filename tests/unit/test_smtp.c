@@ -163,6 +163,10 @@ test_wishes(void **state)
 		{ "ORCPT=X400;/S=x", REPLY_BAD_SYNTAX, 0, NULL },
 		{ "ORCPT=x400;/S+3Dx/", REPLY_OK, 0, "x400;/S+3Dx/" },
 		{ "ORCPT=utf-8;\\x{E4}@example.org", REPLY_OK, 0, "utf-8;\\x{E4}@example.org" },
+		{ "ORCPT=utf-8;\xc3\xa4@example.org", REPLY_OK, 0, "utf-8;\xc3\xa4@example.org" },
+		{ "ORCPT=rfc822;\xc3\xa4@example.org", REPLY_BAD_SYNTAX, 0, NULL },
+		{ "ORCPT=utf-8;\xe4@example.org", REPLY_BAD_SYNTAX, 0, NULL },
+		{ "ORCPT=utf-8;\xc3\xa4+@example.org", REPLY_BAD_SYNTAX, 0, NULL },
 		{ "NOTIFY=NEVER,SUCCESS", REPLY_BAD_SYNTAX, 0, NULL },
 		{ "NOTIFY=FAILURE,NEVER", REPLY_BAD_SYNTAX, 0, NULL },
 		{ "NOTIFY=NEVER,NEVER", REPLY_BAD_SYNTAX, 0, NULL },
@@ -208,6 +212,9 @@ test_wishes(void **state)
 			assert_true(c.notify == rcpt[i].notify &&
 				    str_eq(c.orcpt, str_of(rcpt[i].orcpt)));
 	}
+	buf_reset(&b);
+	smtp_orcpt_ascii(STR("utf-8;\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80+2B@example.org"), &b);
+	assert_string_equal(buf_z(&b), "utf-8;\\x{E4}\\x{20AC}\\x{1F600}+2B@example.org");
 	for (size_t n = 99; n <= 101; n++) {
 		buf_reset(&b);
 		buf_addf(&b, "MAIL FROM:<a@example.org> ENVID=%0*d", (int)n, 0);

@@ -77,6 +77,15 @@ test_wishes(void **state)
 	assert_string_equal(buf_z(&fakes.wishes), "0 \n0 \n");
 	fakes_send(STR("MAIL FROM:<me@ok.org> RET=FULL ENVID=\r\nRCPT TO:<known@ok.org>\r\n"), 0);
 	expect("220 250 235 250 250 250 550 501 250 354 250 250 250 354 250 501 503");
+	fakes_send(STR("MAIL FROM:<me@ok.org>\r\nRCPT TO:<known@ok.org> "
+		       "ORCPT=utf-8;\xc3\xa4@b\r\nRSET\r\n"
+		       "MAIL FROM:<me@ok.org> SMTPUTF8\r\nRCPT TO:<known@ok.org> "
+		       "ORCPT=utf-8;\xc3\xa4@b\r\n"
+		       "DATA\r\n" TEXT ".\r\n"),
+		0);
+	expect("220 250 235 250 250 250 550 501 250 354 250 250 250 354 250 501 503 "
+	       "250 501 250 250 250 354 250");
+	assert_string_equal(buf_z(&fakes.wishes), "0 \n0 utf-8;\\x{E4}@b\n");
 }
 
 /* One session in one go, and cut into single bytes. */
