@@ -22,6 +22,10 @@ pkglibexec_PROGRAMS += delivery/queue/postroom-queue
 delivery_queue_postroom_queue_SOURCES = delivery/queue/main.c
 delivery_queue_postroom_queue_LDADD = $(LIBQUEUE) $(LIBSPOOL) $(LIBMAIL) $(LIBAUTHCLIENT) $(LIBROLE) $(ICU_LIBS) $(LMDB_LIBS)
 
+noinst_PROGRAMS += tests/tools/queue_fill
+tests_tools_queue_fill_SOURCES = tests/tools/queue_fill.c
+tests_tools_queue_fill_LDADD = $(LIBQUEUE) $(LIBSPOOL) $(LIBEVENT) $(LMDB_LIBS)
+
 check_PROGRAMS += tests/unit/test_queue
 tests_unit_test_queue_SOURCES = tests/unit/test_queue.c
 tests_unit_test_queue_LDADD = $(LIBQUEUE) $(LIBSPOOL) $(LIBMAIL) $(ICU_LIBS) $(LIBAUTHCLIENT) $(LIBEVENT) $(LMDB_LIBS) $(CMOCKA_LIBS)
