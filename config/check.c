@@ -402,6 +402,7 @@ settings_cross_check(const struct settings *s, struct buf *err_out)
 	check_networks(&s->lmtp.networks, "lmtp.networks", &c);
 	check_narrow_networks(&s->smtp.relay_networks, "smtp.relay_networks", &c);
 	check_narrow_networks(&s->smtp.proxy_networks, "smtp.proxy_networks", &c);
+	check_narrow_networks(&s->smtp.xclient_networks, "smtp.xclient_networks", &c);
 	check_a_labels(s, &c);
 	if (s->smtp.postmaster.n > 0 && str_chr(s->smtp.postmaster, '@') == s->smtp.postmaster.n)
 		check_complain(&c, "smtp.postmaster must be an address such as help@example.org");

@@ -24,6 +24,10 @@
 		"Networks of our own programs and devices that may send through protocol = smtp without a login; none wider than /8 (IPv6: /32)") \
 	X(proxy_networks, LIST, "", 0, 256, ROLE_SMTP,                                             \
 		"Load balancers, whose connections begin with a PROXY header (version 1 or 2) that names the client; none wider than /8 (IPv6: /32)") \
+	X(xclient_networks, LIST, "", 0, 256, ROLE_SMTP,                                           \
+		"Proxies and filters of ours that may say with XCLIENT for whom they speak; none wider than /8 (IPv6: /32)") \
+	X(xclient_login, BOOL, 0, 0, 1, ROLE_SMTP,                                                 \
+		"Believe the user, too, whom XCLIENT names (LOGIN): no password is asked, and nothing is asked about the account") \
 	X(postmaster, STRING, "", 0, 320, ROLE_SMTP,                                               \
 		"Address that reads mail to postmaster where the directory has no such address; protocol = smtp needs it") \
 	X(local_domain, STRING, "", 0, 255, ROLE_SMTP,                                             \

@@ -194,6 +194,7 @@ smtp_command_parse(struct str line, struct smtp_cmd *out)
 	case VERB_RSET:
 	case VERB_QUIT:
 		return rest.n == 0 ? REPLY_OK : REPLY_NO_PARAMETERS;
+	case VERB_XCLIENT:
 	case VERB_VRFY:
 		out->arg = rest;
 		return rest.n > 0 ? REPLY_OK : REPLY_BAD_SYNTAX;

@@ -11,7 +11,8 @@
 	X(HELO)       \
 	X(EHLO)       \
 	X(STARTTLS)   \
-	X(AUTH) X(MAIL) X(RCPT) X(DATA) X(BDAT) X(RSET) X(NOOP) X(VRFY) X(EXPN) X(HELP) X(QUIT)
+	X(AUTH)       \
+	X(MAIL) X(RCPT) X(DATA) X(BDAT) X(RSET) X(NOOP) X(VRFY) X(EXPN) X(HELP) X(QUIT) X(XCLIENT)
 #define SMTP_VERB_NAME(v) VERB_##v,
 enum smtp_verb { SMTP_VERBS(SMTP_VERB_NAME) VERB_UNKNOWN };
 
@@ -30,7 +31,7 @@ enum smtp_body { BODY_NONE, BODY_7BIT, BODY_8BITMIME };
 
 struct smtp_cmd {
 	enum smtp_verb verb;
-	struct str arg;	       /* HELO: the name; AUTH: the mechanism; VRFY, NOOP, HELP: the rest */
+	struct str arg; /* HELO: the name; AUTH: the mechanism; XCLIENT, VRFY …: the rest */
 	struct smtp_path path; /* MAIL, RCPT */
 	/* MAIL */
 	uint64_t size;

@@ -31,7 +31,7 @@ struct smtp_role {
 	struct smtp_server *server;
 	struct door *doors;
 	size_t doors_count;
-	struct cidr *relay_networks, *proxy_networks;
+	struct cidr *relay_networks, *proxy_networks, *xclient_networks;
 	uid_t *local_uids;
 	size_t local_uids_count;
 	char hostname[256];
@@ -172,6 +172,9 @@ options_of(const struct smtp_role *r, const struct settings *s)
 		.relay_networks_count = s->smtp.relay_networks.n,
 		.proxy_networks = r->proxy_networks,
 		.proxy_networks_count = s->smtp.proxy_networks.n,
+		.xclient_networks = r->xclient_networks,
+		.xclient_networks_count = s->smtp.xclient_networks.n,
+		.xclient_login = s->smtp.xclient_login,
 		.proxy_timeout_ms = PROXY_TIMEOUT_MS,
 		.command_timeout_ms = s->smtp.command_timeout,
 		.data_timeout_ms = s->smtp.data_timeout,
@@ -242,6 +245,8 @@ smtp_start(struct role_ctx *c)
 	e = read_networks(&s->smtp.relay_networks, &r->relay_networks);
 	if (e == ERR_OK)
 		e = read_networks(&s->smtp.proxy_networks, &r->proxy_networks);
+	if (e == ERR_OK)
+		e = read_networks(&s->smtp.xclient_networks, &r->xclient_networks);
 	if (e != ERR_OK)
 		return e;
 	o = options_of(r, s);

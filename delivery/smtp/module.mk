@@ -15,6 +15,8 @@ delivery_smtp_libsmtp_a_SOURCES = \
 	delivery/smtp/session_auth.c \
 	delivery/smtp/session_data.c \
 	delivery/smtp/session_mail.c \
+	delivery/smtp/session_xclient.c \
+	delivery/smtp/xclient.c delivery/smtp/xclient.h \
 	delivery/smtp/wishes.c
 LIBSMTP = delivery/smtp/libsmtp.a
 
@@ -50,6 +52,11 @@ check_PROGRAMS += tests/unit/test_smtp_utf8
 tests_unit_test_smtp_utf8_SOURCES = tests/unit/test_smtp_utf8.c \
 	tests/unit/smtp_fakes.c tests/unit/smtp_fakes.h
 tests_unit_test_smtp_utf8_LDADD = $(tests_unit_test_smtp_session_LDADD)
+
+check_PROGRAMS += tests/unit/test_smtp_xclient
+tests_unit_test_smtp_xclient_SOURCES = tests/unit/test_smtp_xclient.c \
+	tests/unit/smtp_fakes.c tests/unit/smtp_fakes.h
+tests_unit_test_smtp_xclient_LDADD = $(tests_unit_test_smtp_session_LDADD)
 
 FUZZ_TARGETS += tests/fuzz/fuzz_smtp_session
 tests_fuzz_fuzz_smtp_session_SOURCES = tests/fuzz/fuzz_smtp_session.c \

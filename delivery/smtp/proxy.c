@@ -22,9 +22,8 @@ enum {
 
 static const char v2_signature[12] = "\r\n\r\n\0\r\nQUIT\n";
 
-/* An address as inet_ntop writes it. */
-static bool
-address_of(int family, struct str s, char out[64])
+bool
+proxy_address(int family, struct str s, char out[64])
 {
 	unsigned char bytes[16];
 
@@ -35,8 +34,8 @@ address_of(int family, struct str s, char out[64])
 	return inet_pton(family, out, bytes) == 1 && inet_ntop(family, bytes, out, 64) != NULL;
 }
 
-static bool
-port_of(struct str s, uint16_t *out)
+bool
+proxy_port(struct str s, uint16_t *out)
 {
 	uint64_t n;
 
@@ -66,9 +65,9 @@ parse_v1(struct str in, struct proxy_header *out, size_t *used_out)
 	}
 	family = str_eq(word[1], STR("TCP6")) ? AF_INET6 : AF_INET;
 	if ((family == AF_INET && !str_eq(word[1], STR("TCP4"))) || line.n > 0 ||
-		!address_of(family, word[2], out->addr) ||
-		!address_of(family, word[3], out->local_addr) || !port_of(word[4], &out->port) ||
-		!port_of(word[5], &out->local_port))
+		!proxy_address(family, word[2], out->addr) ||
+		!proxy_address(family, word[3], out->local_addr) ||
+		!proxy_port(word[4], &out->port) || !proxy_port(word[5], &out->local_port))
 		return ERR_SYNTAX;
 	return ERR_OK;
 }

@@ -20,6 +20,12 @@ enum { PROXY_HEADER_MAX = 1024 };
 MUST_USE enum err
 proxy_parse(struct str in, struct proxy_header *out, size_t *used_out);
 
+/* An address as inet_ntop writes it; a number up to 65535. False: it is none. */
+bool
+proxy_address(int family, struct str s, char out[64]);
+bool
+proxy_port(struct str s, uint16_t *out);
+
 /* Waits for the header on a new connection, takes it off, and nothing behind it. */
 struct proxy_wait;
 

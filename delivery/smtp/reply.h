@@ -77,6 +77,7 @@
 		"password expired")                                                                \
 	X(USER_DISABLED, 535, "5.7.8", "Account is disabled, ask the administrator",               \
 		"account disabled")                                                                \
+	X(XCLIENT_DENIED, 550, "5.7.0", "XCLIENT is not for you", "xclient")                       \
 	X(UNKNOWN_RCPT, 550, "5.1.1", "No such user here", "unknown recipient")                    \
 	X(GROUP_CLOSED, 550, "5.7.2", "You may not write to this list", "group closed to sender")  \
 	X(RELAYING, 550, "5.7.1", "Relaying not available, this server sends to its own domains",  \

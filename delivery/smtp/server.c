@@ -135,6 +135,22 @@ smtp_server_count(const struct smtp_server *v)
 	return v->count;
 }
 
+static bool
+in_networks(const struct cidr *networks, size_t n, const char *addr)
+{
+	for (size_t i = 0; i < n; i++)
+		if (cidr_contains(&networks[i], str_of(addr)))
+			return true;
+	return false;
+}
+
+/* By XCLIENT; the limits are for those behind it. */
+static bool
+speaks_for_others(const struct smtp_server *v, const char *addr)
+{
+	return in_networks(v->o.xclient_networks, v->o.xclient_networks_count, addr);
+}
+
 /* The counter of a client's address, NULL above the limit. */
 static struct smtp_address *
 address_enter(struct smtp_server *v, const struct peer *peer)
@@ -142,8 +158,10 @@ address_enter(struct smtp_server *v, const struct peer *peer)
 	struct hmap_node *n = hmap_get(&v->addresses, str_of(peer->addr));
 	struct smtp_address *a = n != NULL ? CONTAINER_OF(n, struct smtp_address, node) : NULL;
 
-	if ((a != NULL && a->count >= v->o.connections_per_address) ||
-		counts_get(v->o.counts, str_of(peer->addr)) >= v->o.connections_per_address)
+	if (!speaks_for_others(v, peer->addr) &&
+		((a != NULL && a->count >= v->o.connections_per_address) ||
+			counts_get(v->o.counts, str_of(peer->addr)) >=
+				v->o.connections_per_address))
 		return NULL;
 	if (a == NULL) {
 		a = xcalloc(1, sizeof(*a));
@@ -181,15 +199,6 @@ turn_away(int fd, const struct peer *peer, const struct smtp_policy *policy, enu
 		log_z("reason", smtp_reply_row(r)->reason));
 }
 
-static bool
-in_networks(const struct cidr *networks, size_t n, const char *addr)
-{
-	for (size_t i = 0; i < n; i++)
-		if (cidr_contains(&networks[i], str_of(addr)))
-			return true;
-	return false;
-}
-
 bool
 server_is_named(const struct smtp_server *v, const struct smtp_policy *policy, const char *addr)
 {
@@ -207,13 +216,19 @@ may_send_locally(const struct smtp_server *v, uid_t uid)
 	return may;
 }
 
+bool
+server_may_xclient(const struct smtp_server *v, const struct smtp_policy *policy, const char *addr)
+{
+	return !policy->local && speaks_for_others(v, addr);
+}
+
 /* REPLY_OK, or why the client's address may not connect now. */
 static enum smtp_reply
 too_fast(struct smtp_server *v, const struct peer *peer, const struct smtp_policy *policy)
 {
 	char place[RATE_PLACE_SIZE];
 
-	if (server_is_named(v, policy, peer->addr))
+	if (server_is_named(v, policy, peer->addr) || speaks_for_others(v, peer->addr))
 		return REPLY_OK;
 	rates_place(peer->addr, place);
 	if (rates_over(v->rates, RATE_ERRORS, str_of(place), v->o.rates.errors))
@@ -221,6 +236,25 @@ too_fast(struct smtp_server *v, const struct peer *peer, const struct smtp_polic
 	if (policy->mx &&
 		!rates_take(v->rates, RATE_CONNECTIONS, str_of(place), v->o.rates.connections))
 		return REPLY_FAST_CONNECTIONS;
+	return REPLY_OK;
+}
+
+enum smtp_reply
+server_new_peer(struct smtp_server *v, struct smtp_session *s, const struct peer *peer)
+{
+	enum smtp_reply r = too_fast(v, peer, s->policy);
+	struct smtp_address *a;
+
+	if (r != REPLY_OK)
+		return r;
+	if (!str_eq(str_of(peer->addr), str_of(s->address->text))) {
+		a = address_enter(v, peer);
+		if (a == NULL)
+			return REPLY_TOO_MANY_CONNECTIONS;
+		address_leave(v, s->address);
+		s->address = a;
+	}
+	s->peer = *peer;
 	return REPLY_OK;
 }
 

@@ -71,7 +71,10 @@ struct smtp_options {
 	size_t relay_networks_count;
 	const struct cidr *proxy_networks; /* connections begin with a PROXY header (proxy.h) */
 	size_t proxy_networks_count;
-	int64_t proxy_timeout_ms; /* … within this */
+	int64_t proxy_timeout_ms;	     /* … within this */
+	const struct cidr *xclient_networks; /* may say XCLIENT (xclient.h) */
+	size_t xclient_networks_count;
+	bool xclient_login; /* … with a user, who is believed */
 	int64_t command_timeout_ms, data_timeout_ms, login_timeout_ms;
 	int64_t slot_timeout_ms; /* wait for a slot before 452 */
 };

@@ -151,6 +151,7 @@ hello(struct smtp_session *s, const struct smtp_cmd *c)
 	}
 	if (s->policy->local && o->local_domain.n > 0)
 		stream_writef(s->stream, "250-XORIGIN %.*s\r\n", STR_FMT(o->local_domain));
+	session_xclient_offer(s);
 	stream_writef(s->stream, "250-LIMITS RCPTMAX=%u\r\n", o->recipients_max);
 	stream_write(s->stream, STR("250-8BITMIME\r\n250-SMTPUTF8\r\n250-DSN\r\n"
 				    "250-ENHANCEDSTATUSCODES\r\n250 CHUNKING\r\n"));
@@ -179,7 +180,7 @@ static enum smtp_reply
 gate_command(const struct smtp_session *s, enum smtp_verb v)
 {
 	bool open = v == VERB_HELO || v == VERB_EHLO || v == VERB_STARTTLS || v == VERB_NOOP ||
-		    v == VERB_QUIT || v == VERB_RSET || v == VERB_HELP ||
+		    v == VERB_QUIT || v == VERB_RSET || v == VERB_HELP || v == VERB_XCLIENT ||
 		    ((s->policy->mx || s->policy->local) && (v == VERB_VRFY || v == VERB_EXPN));
 
 	if (open)
@@ -208,6 +209,9 @@ run_command(struct smtp_session *s, const struct smtp_cmd *c)
 		return;
 	case VERB_AUTH:
 		session_auth(s, c);
+		return;
+	case VERB_XCLIENT:
+		session_xclient(s, c);
 		return;
 	case VERB_MAIL:
 		session_mail(s, c);
@@ -249,7 +253,7 @@ run_command(struct smtp_session *s, const struct smtp_cmd *c)
 static bool
 talks_on(const struct smtp_session *s, enum smtp_verb v)
 {
-	bool last = v == VERB_HELO || v == VERB_EHLO || v == VERB_DATA ||
+	bool last = v == VERB_HELO || v == VERB_EHLO || v == VERB_DATA || v == VERB_XCLIENT ||
 		    (!s->esmtp && (v == VERB_MAIL || v == VERB_RCPT));
 
 	return s->more && last && s->server->o.pipelining_check && session_stranger(s);
@@ -369,8 +373,8 @@ run(struct smtp_session *s)
 	stream_read_again(s->stream);
 }
 
-static void
-greet(struct smtp_session *s)
+void
+session_greet(struct smtp_session *s)
 {
 	stream_writef(s->stream, "220 %.*s ESMTP\r\n", STR_FMT(s->server->o.hostname));
 	session_set_state(s, SMTP_COMMAND);
@@ -408,7 +412,7 @@ on_timer(struct loop_timer *t)
 		if (s->waiting_slot)
 			session_slot_timeout(s);
 		else if (s->state == SMTP_GREET)
-			greet(s);
+			session_greet(s);
 		else if (s->state == SMTP_HANDSHAKE)
 			session_set_state(s, SMTP_CLOSED);
 		else if (s->state != SMTP_WAIT)
@@ -482,7 +486,7 @@ on_tls(struct stream *stream, void *arg)
 		log_s("certificate", buf_str(&s->subject)));
 	s->helo[0] = '\0';
 	if (s->policy->implicit_tls)
-		greet(s);
+		session_greet(s);
 	else
 		session_set_state(s, SMTP_COMMAND);
 	session_update(s);
@@ -518,6 +522,8 @@ session_start(
 	s->peer = *peer;
 	rand_id(s->sid);
 	s->named = server_is_named(v, policy, peer->addr);
+	s->may_xclient = server_may_xclient(v, policy, peer->addr);
+	memcpy(s->first_addr, peer->addr, sizeof(s->first_addr));
 	rates_place(peer->addr, s->place);
 	buf_init(&s->user, 1024);
 	buf_init(&s->subject, SUBJECT_MAX);
@@ -534,7 +540,7 @@ session_start(
 	} else if (v->o.greet_delay_ms > 0 && session_stranger(s)) {
 		session_set_state(s, SMTP_GREET);
 	} else {
-		greet(s);
+		session_greet(s);
 	}
 	arm_timer(s);
 	return s;

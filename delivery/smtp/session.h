@@ -78,8 +78,10 @@ struct smtp_session {
 	char sid[RAND_ID_SIZE];
 	enum smtp_state state;
 	bool tls;
-	bool named; /* from one of smtp.relay_networks, on an mx listener */
-	bool eof;   /* the client sends no more */
+	bool named;	     /* from one of smtp.relay_networks, on an mx listener */
+	bool may_xclient;    /* from one of smtp.xclient_networks */
+	char first_addr[64]; /* who connected, whatever XCLIENT said later */
+	bool eof;	     /* the client sends no more */
 	bool esmtp;
 	bool more;     /* input stands behind the line that is run */
 	bool swallow;  /* the rest of a line that was too long */
@@ -174,6 +176,17 @@ session_auth_line(struct smtp_session *s, struct str line);
 void
 session_mechanisms(const struct smtp_session *s, struct buf *out);
 
+/* The greeting; commands follow. */
+void
+session_greet(struct smtp_session *s);
+
+/* session_xclient.c */
+void
+session_xclient(struct smtp_session *s, const struct smtp_cmd *c);
+/* EHLO's line, where it is for this client. */
+void
+session_xclient_offer(struct smtp_session *s);
+
 /* session_mail.c */
 void
 session_mail(struct smtp_session *s, const struct smtp_cmd *c);
@@ -199,6 +212,12 @@ session_slot_timeout(struct smtp_session *s);
 /* Does a connection from addr by this policy come from a network of ours? */
 bool
 server_is_named(const struct smtp_server *v, const struct smtp_policy *policy, const char *addr);
+/* May a connection of this address use XCLIENT? */
+bool
+server_may_xclient(const struct smtp_server *v, const struct smtp_policy *policy, const char *addr);
+/* s is peer's from now on, and counts as such. Anything but REPLY_OK: the limits are against it. */
+enum smtp_reply
+server_new_peer(struct smtp_server *v, struct smtp_session *s, const struct peer *peer);
 void
 server_session_gone(struct smtp_server *v, struct smtp_session *s);
 

@@ -145,6 +145,8 @@ test_bad(void **state)
 			"\"0.0.0.0/7\" is wider than /8" },
 		{ DIRECTORY "smtp { relay_networks = { '2001:db8::/32', '2000::/31' } }\n",
 			"\"2000::/31\" is wider than /32" },
+		{ DIRECTORY "smtp { xclient_networks = { '10.0.0.0/7' } }\n",
+			"smtp.xclient_networks: \"10.0.0.0/7\" is wider than /8" },
 		{ DIRECTORY "smtp { proxy_networks = { '::/0' } }\n",
 			"\"::/0\" is wider than /32" },
 		{ DIRECTORY "smtp { postmaster = root }\n", "smtp.postmaster" },
