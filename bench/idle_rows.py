@@ -125,7 +125,7 @@ class IdleRows:
             line = holder.stdout.readline()
             if "idle" not in line:
                 raise RuntimeError(f"bench_login: {line}")
-            time.sleep(6)
+            time.sleep(25)  # what is closed after 20 s without use is part of being idle
             after = settled(pss)
             self.kernel[who, n] = (kernel_kib() - kernel) / n
             return (after - before) / n

@@ -23,7 +23,10 @@ struct server {
 	struct loop_timer leave;
 };
 
-enum { LAST_WORDS_MS = 200 }; /* streams that were closed still send */
+enum {
+	LAST_WORDS_MS = 200, /* streams that were closed still send */
+	REST_MS = 20 * 1000, /* homes of idle sessions */
+};
 
 static bool
 on_ready(void *arg)
@@ -112,6 +115,7 @@ start(struct role_ctx *c)
 
 	v->pool = pool_new(role_loop(c), (unsigned)set->store.pool_threads);
 	v->store = store_new(role_loop(c), v->pool, set);
+	store_close_resting(v->store, REST_MS);
 	imap_init(&v->imap, role_loop(c), v->store, set);
 	v->imap.pool = v->pool;
 	v->imap.on_empty = on_empty;

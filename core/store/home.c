@@ -22,6 +22,7 @@ enum {
 	FDS_A_HOME = 3,
 	OPEN_MAX_AUTO = 4096,
 	MMAP_THRESHOLD_BYTES = 64 * 1024,
+	REST_AT_ONCE = 256,
 };
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 /* So that every test walks the growth path. */
@@ -67,6 +68,23 @@ open_max_auto(void)
 }
 
 static void
+close_resting(struct store *s, int64_t now)
+{
+	unsigned n = 0;
+
+	if (s->rest_ms == 0)
+		return;
+	LIST_FOREACH (node, &s->idle) {
+		struct home *h = CONTAINER_OF(node, struct home, idle_link);
+
+		if (now - h->idle_ms < s->rest_ms || n++ == REST_AT_ONCE)
+			return;
+		h->want_close = true;
+		home_step(h);
+	}
+}
+
+static void
 tick(struct loop_timer *timer)
 {
 	struct store *s = timer->arg;
@@ -74,6 +92,7 @@ tick(struct loop_timer *timer)
 
 	LIST_FOREACH (node, &s->busy)
 		commit_expire(CONTAINER_OF(node, struct home, busy_link), now);
+	close_resting(s, now);
 	watch_tick(s, now);
 	loop_timer_start(&s->tick, TICK_MS);
 }
@@ -100,6 +119,12 @@ store_new(struct loop *l, struct pool *p, const struct settings *set)
 	loop_timer_init(&s->tick, l, tick, s);
 	loop_timer_start(&s->tick, TICK_MS);
 	return s;
+}
+
+void
+store_close_resting(struct store *s, int64_t rest_ms)
+{
+	s->rest_ms = rest_ms;
 }
 
 static void
@@ -359,6 +384,7 @@ set_idle(struct home *h)
 	list_remove(&h->idle_link);
 	if (h->state != HOME_OPEN || h->pins > 0)
 		return;
+	h->idle_ms = clock_ms();
 	list_push_back(&h->store->idle, &h->idle_link);
 	shrink(h->store);
 }

@@ -22,6 +22,7 @@ struct store {
 	struct list idle;  /* open, unpinned: the oldest first */
 	struct list busy;  /* homes with queued updates */
 	unsigned open_count, closing_count, open_max;
+	int64_t rest_ms; /* 0: idle homes stay open */
 	uint64_t map_initial;
 	enum sync_dirs sync_dirs;
 	struct default_mailbox *defaults;
@@ -75,6 +76,7 @@ struct home {
 	struct kv *kv;
 	bool sync_dir, dirs_known;
 	struct list idle_link;
+	int64_t idle_ms; /* since when */
 	struct list waiters;
 	struct list views;
 	const char *why;

@@ -19,6 +19,11 @@ store_new(struct loop *l, struct pool *p, const struct settings *set);
  * back before. Before pool_free, not from inside a callback of the store or the pool. */
 void
 store_free(struct store *s);
+/* Homes that nobody has pinned for so long are closed, not only those beyond the bound: an open one
+ * holds 30 KiB and the pages of its index that were looked at. Opening it again takes about as long
+ * as a commit. */
+void
+store_close_resting(struct store *s, int64_t rest_ms);
 /* Another process that opens homes died (role's child_died): open homes are synced and
  * their dead readers dropped before anything is read again. */
 void

@@ -925,6 +925,41 @@ test_bounded(void **state)
 	assert_true(f->store->homes.n <= 5);
 }
 
+/* With store_close_resting those that were not used for a while are closed, and the others not. */
+static void
+test_resting(void **state)
+{
+	struct fix *f = *state;
+	struct home *homes[3];
+	char path[128];
+
+	store_close_resting(f->store, 100);
+	for (int i = 0; i < 3; i++) {
+		(void)snprintf(path, sizeof path, "%s/u/c%d", f->dir, i);
+		assert_int_equal(home_get(f->store, str_of(path), &homes[i]), ERR_OK);
+		assert_int_equal(fix_pin(f, homes[i]), ERR_OK);
+	}
+	home_unpin(homes[0]);
+	home_unpin(homes[2]);
+	for (int i = 0; i < 300 && f->store->open_count != 1; i++)
+		fix_sleep(f, 100);
+	/* the one that is pinned */
+	assert_int_equal(f->store->open_count, 1);
+	assert_int_equal(homes[1]->state, HOME_OPEN);
+	assert_int_equal(homes[0]->state, HOME_CLOSED);
+	/* and it can be had again */
+	assert_int_equal(fix_pin(f, homes[0]), ERR_OK);
+	assert_int_equal(homes[0]->state, HOME_OPEN);
+	home_unpin(homes[0]);
+	home_unpin(homes[1]);
+	for (int i = 0; i < 3; i++)
+		home_unref(homes[i]);
+	for (int i = 0; i < 300 && f->store->homes.n != 1; i++)
+		fix_sleep(f, 100);
+	/* alice */
+	assert_int_equal(f->store->homes.n, 1);
+}
+
 static void
 test_home_paths(void **state)
 {
@@ -961,6 +996,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_schema, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_sweep, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bounded, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_resting, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_home_paths, setup, teardown),
 	};
 
