@@ -46,6 +46,32 @@ check_section(const struct settings_relay *r, struct checking *c)
 			STR_FMT(r->title), STR_FMT(r->tls));
 }
 
+static void
+check_schedule(const struct settings_outbound *o, struct checking *c)
+{
+	if (o->concurrency_start > o->concurrency_max)
+		check_complain(
+			c, "outbound.concurrency_start is larger than outbound.concurrency_max");
+	if (o->rest_min > o->rest_max)
+		check_complain(c, "outbound.rest_min is larger than outbound.rest_max");
+}
+
+static void
+check_smarthost(const struct settings *s, struct checking *c)
+{
+	struct str title = s->outbound.smarthost;
+	bool found = false;
+
+	for (size_t i = 0; i < s->relays_count; i++)
+		found = found || str_eq(s->relays[i].title, title);
+	if (title.n != 0 && !found)
+		check_complain(c, "outbound.smarthost: there is no relay \"%.*s\"", STR_FMT(title));
+	if (s->outbound.null_client && title.n == 0)
+		check_complain(c, "outbound.null_client needs outbound.smarthost");
+	if (s->outbound.null_client && !s->outbound.enabled)
+		check_complain(c, "outbound.null_client needs outbound.enabled");
+}
+
 enum err
 settings_check_relay(const struct settings *s, struct buf *err_out)
 {
@@ -70,6 +96,8 @@ settings_check_relay(const struct settings *s, struct buf *err_out)
 			check_complain(&c, "outbound.addresses: ipv6, ipv4 or both");
 	for (size_t i = 0; i < s->relays_count; i++)
 		check_section(&s->relays[i], &c);
+	check_schedule(o, &c);
+	check_smarthost(s, &c);
 	for (size_t i = 0; i < s->tls_policies_count; i++)
 		if (!is_level(s->tls_policies[i].tls))
 			check_complain(&c, "tls_policy \"%.*s\": there is no tls = %.*s",

@@ -3,16 +3,30 @@
 
 /* The settings of relay, which carries mail to other servers; see table.h. */
 #define SETTINGS_OUTBOUND(X)                                                                       \
-	X(enabled, BOOL, 0, 0, 1, 0, "Run postroom-relay, which sends mail to other servers")       \
-	X(jobs_max, INT, 1000, 1, 100000, ROLE_RELAY, "Messages on their way at once")             \
+	X(enabled, BOOL, 0, 0, 1, ROLE_QUEUE | ROLE_SMTP,                                          \
+		"Run postroom-relay, which sends mail to other servers, and take such mail from users and smtp.relay_networks") \
+	X(jobs_max, INT, 1000, 1, 100000, ROLE_RELAY | ROLE_QUEUE, "Messages on their way at once") \
+	X(concurrency_start, INT, 5, 1, 1000, ROLE_QUEUE,                                          \
+		"Messages on their way to one destination at once, before anything is known of it") \
+	X(concurrency_max, INT, 20, 1, 1000, ROLE_QUEUE,                                           \
+		"… at most, when all goes well; each failure to reach it halves the number")       \
+	X(rest_min, TIME, 60000, 100, 86400000, ROLE_QUEUE,                                        \
+		"A destination that cannot be reached is left alone for this long, then twice as long each time; its messages wait") \
+	X(rest_max, TIME, 3600000, 100, 86400000, ROLE_QUEUE, "… at most")                         \
+	X(smarthost, STRING, "", 0, 255, ROLE_QUEUE,                                               \
+		"Title of the relay section that takes all mail to other servers that no other section takes; empty: by MX records") \
+	X(transports, BOOL, 1, 0, 1, ROLE_QUEUE,                                                   \
+		"Ask the directory which server has an address's mailbox (mailHost, transport_result)") \
+	X(null_client, BOOL, 0, 0, 1, ROLE_QUEUE | ROLE_SMTP,                                      \
+		"Everything goes to outbound.smarthost, also mail for our own domains; nothing is delivered here") \
 	X(port, INT, 25, 1, 65535, ROLE_RELAY, "Port of other servers where a route names none")   \
 	X(addresses, LIST, "ipv6 ipv4", 1, 2, ROLE_RELAY,                                          \
 		"Kinds of addresses that are tried, the first one first: ipv6, ipv4")              \
 	X(source_ipv4, STRING, "", 0, 15, ROLE_RELAY, "Address of ours that connections come from; empty: the system decides") \
 	X(source_ipv6, STRING, "", 0, 45, ROLE_RELAY, "The same for IPv6")                         \
 	X(refused_networks, LIST,                                                                  \
-		"0.0.0.0/8 127.0.0.0/8 169.254.0.0/16 224.0.0.0/4 ::/128 ::1/128 fe80::/10 ff00::/8", 0, 256, ROLE_RELAY, \
-		"Addresses here are not believed when the DNS gives them as a domain's servers; hosts that the settings name may have them") \
+		"0.0.0.0/8 127.0.0.0/8 169.254.0.0/16 224.0.0.0/4 ::/128 ::1/128 fe80::/10 ff00::/8", 0, 256, ROLE_RELAY | ROLE_QUEUE, \
+		"Addresses here are not believed when the DNS gives them as a domain's servers, nor sent to as user@[address]; hosts that the settings name may have them") \
 	X(tries_max, INT, 10, 1, 100, ROLE_RELAY,                                                  \
 		"Addresses of a domain that are tried before it waits for its next turn")          \
 	X(reuse_max, INT, 100, 1, 100000, ROLE_RELAY, "Messages over one connection")              \
@@ -39,8 +53,12 @@
 
 /* relay "provider" { host = "[smtp.example.net]:587" … } */
 #define SETTINGS_RELAY(X)                                                                          \
-	X(host, STRING, "", 0, 300, ROLE_RELAY,                                                    \
+	X(host, STRING, "", 0, 300, ROLE_RELAY | ROLE_QUEUE,                                       \
 		"Where it sends to, as [smtp.example.net]:587, or without brackets where MX records lead on; empty: to the route that uses this section") \
+	X(domains, LIST, "", 0, 1000, ROLE_QUEUE,                                                  \
+		"Mail to these domains goes here: example.net, .example.net for what lies below, * for all") \
+	X(sender_domains, LIST, "", 0, 1000, ROLE_QUEUE,                                           \
+		"Mail from these domains goes here, where no section has the recipient's domain")  \
 	X(username, STRING, "", 0, 255, ROLE_RELAY, "Login name there; empty: no login")           \
 	X(password, SECRET, "", 0, 4096, ROLE_RELAY, "File with the password")                     \
 	X(sasl_mechanisms, LIST, "SCRAM-SHA-256 SCRAM-SHA-1 PLAIN LOGIN", 1, 16, ROLE_RELAY,       \

@@ -1,8 +1,9 @@
 /* One attempt at a message: read its slot and record, expand what is not expanded, store that, give
- * what is due to lmtp, report failures, store the result. Started by queue.c. Invariants: the
- * record is durable before the first delivery, so places in it (and delivery ids) never change; a
- * failed recipient is RCPT_REPORTED only in the transaction that also names the report; results are
- * put within PROGRESS_MS. */
+ * what is due to lmtp and relay, report failures, store the result. Started by queue.c. Invariants:
+ * the record is durable before the first delivery, so places in it (and delivery ids) never change;
+ * a failed recipient is RCPT_REPORTED only in the transaction that also names the report; results
+ * are put within PROGRESS_MS; the end comes only when neither lmtp nor relay nor the router owes an
+ * answer. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -10,8 +11,8 @@
 #include "core/base/log.h"
 #include "core/base/rand.h"
 #include "core/base/xalloc.h"
+#include "delivery/queue/attempt_impl.h"
 #include "delivery/queue/notice.h"
-#include "delivery/queue/owed.h"
 #include "delivery/queue/report.h"
 #include "delivery/queue/retry.h"
 #include "delivery/queue/stored.h"
@@ -19,40 +20,10 @@
 enum {
 	MEMORY_MAX = 512 * 1024 * 1024,
 	EXPAND_AT_ONCE = 16,
-	RCPTS_AT_ONCE = 1000,
 	PROGRESS_MS = 100,
 	SOFT_RETRY_MS = 500, /* first wait when the directory or lmtp was away */
 	SLOT_RETRY_MS = 5000,
-};
-
-struct attempt;
-
-struct expanding {
-	struct attempt *a;
-	uint32_t orig;
-	struct expand_request *request; /* NULL: over */
-};
-
-struct attempt {
-	struct list link;
-	struct queue *q;
-	struct message *m;
-	struct arena *memory;
-	struct record r;
-	struct spool_message *sm;
-	struct hmap finals;	     /* addresses of r.rcpts in lower case */
-	struct expanding *expanding; /* one for each of r.origs */
-	uint32_t expand_next, expand_running;
-	struct client_job job;
-	struct client_rcpt *job_rcpts;
-	uint32_t *job_index; /* their places in r.rcpts */
-	struct loop_timer progress;
-	bool dirty;
-	bool unseen; /* a put is on its way that nobody waits for */
-	struct report *report;
-	struct owed owed;		    /* what report is about */
-	char report_id[SPOOL_NAME_LEN + 1]; /* to be taken in when its record is durable */
-	int64_t begin_ms;
+	DUE_MAX_MS = 60000,
 };
 
 struct final_node {
@@ -61,7 +32,7 @@ struct final_node {
 };
 
 static void
-deliver_step(struct attempt *a);
+deliver_begin(struct attempt *a);
 static void
 finish_step(struct attempt *a);
 
@@ -69,36 +40,48 @@ static void
 attempt_free(struct attempt *a)
 {
 	struct queue *q = a->q;
+	bool away;
 
 	for (uint32_t i = 0; a->expanding != NULL && i < a->r.origs_count; i++) {
 		if (a->expanding[i].request != NULL)
 			expand_cancel(a->expanding[i].request);
 	}
+	if (a->spots != NULL) {
+		attempt_local_free(a);
+		attempt_relay_free(a);
+	}
 	if (a->report != NULL)
 		report_cancel(a->report);
 	loop_timer_stop(&a->progress);
+	loop_timer_stop(&a->due);
+	loop_task_cancel(&a->again);
 	if (a->sm != NULL)
 		spool_message_close(a->sm);
 	hmap_fini(&a->finals);
 	list_remove(&a->link);
 	free(a->expanding);
-	free(a->job_rcpts);
-	free(a->job_index);
+	free(a->spots);
 	arena_free(a->memory);
+	a->m->attempt = NULL;
+	away = a->away;
 	free(a);
-	queue_attempt_over(q);
+	queue_attempt_over(q, away);
 }
 
 /* The end of an attempt that came to nothing. */
 static void
 give_up_for(struct attempt *a, int64_t wait_ms)
 {
-	queue_reschedule(a->q, a->m, clock_wall_ms() + wait_ms);
+	struct queue *q = a->q;
+	struct message *m = a->m;
+
 	attempt_free(a);
+	hop_waits_release(&m->waits);
+	queue_reschedule(q, m, clock_wall_ms() + wait_ms);
 }
 
-static bool
-expired(const struct attempt *a)
+bool
+attempt_expired(const struct attempt *a)
 {
 	return clock_wall_ms() - a->r.received_ms >= a->q->o.lifetime_ms;
 }
@@ -141,8 +124,8 @@ on_progress(struct loop_timer *t)
 	put_record(a, NULL, queue_put_done, a->q);
 }
 
-static void
-changed(struct attempt *a)
+void
+attempt_changed(struct attempt *a)
 {
 	a->dirty = true;
 	if (!loop_timer_active(&a->progress))
@@ -228,9 +211,8 @@ add_failed(
 		log_s("rcpt", address), log_z("res", "fail"), log_s("reason", c->reply));
 }
 
-/* Somebody said "not now". */
-static int64_t
-retry_at(struct attempt *a, unsigned attempts)
+int64_t
+attempt_retry_at(struct attempt *a, unsigned attempts)
 {
 	const struct queue_options *o = &a->q->o;
 
@@ -244,6 +226,17 @@ soft_retry_at(struct attempt *a, unsigned attempts)
 {
 	return clock_wall_ms() +
 	       retry_wait_ms(attempts, SOFT_RETRY_MS, a->q->o.retry_min_ms, rand_u64());
+}
+
+int64_t
+attempt_soft_retry_at(struct attempt *a)
+{
+	if (a->soft_ms == 0) {
+		if (a->m->lost < UINT16_MAX)
+			a->m->lost++;
+		a->soft_ms = soft_retry_at(a, a->m->lost);
+	}
+	return a->soft_ms;
 }
 
 /* Expansion. */
@@ -265,7 +258,7 @@ expand_failed(struct attempt *a, uint32_t i, enum err e, struct str text)
 			reply_set(&r, 550, "5.1.0", line);
 		else
 			reply_set(&r, 550, "5.2.4", "The address stands for too many recipients");
-	} else if (expired(a)) {
+	} else if (attempt_expired(a)) {
 		reply_set(&r, 451, "4.4.3", "The directory could not be reached in time");
 	} else {
 		o->attempts++;
@@ -299,7 +292,7 @@ expand_answer(
 	}
 	for (size_t i = 0; e == ERR_OK && i < count; i++) {
 		struct reply r;
-		if (finals[i].local) {
+		if (finals[i].local || router_enabled(a->q->router)) {
 			(void)add_final(a, finals[i].address, x->orig, count);
 			continue;
 		}
@@ -316,7 +309,7 @@ expanded_put(void *arg, enum err e)
 
 	if (e != ERR_OK)
 		queue_disk_failed(a->q);
-	deliver_step(a);
+	deliver_begin(a);
 }
 
 static void
@@ -341,74 +334,88 @@ expand_more(struct attempt *a)
 	if (a->dirty)
 		put_record(a, NULL, expanded_put, a);
 	else
-		deliver_step(a);
+		deliver_begin(a);
 }
 
-/* Delivery. */
+/* What became of recipients. */
 
 static void
 log_deliver(struct attempt *a, const struct record_rcpt *c, const char *res)
 {
 	log_event(c->state == RCPT_WAITING ? LVL_WARN : LVL_INFO, "queue.deliver",
 		log_s("sid", a->r.sid), log_s("qid", a->r.id), log_s("rcpt", c->address),
-		log_z("res", res), log_s("reason", c->reply),
+		log_z("res", res), log_s("host", c->host), log_s("reason", c->reply),
 		log_n("ms", clock_ms() - a->begin_ms));
 }
 
 static void
-rcpt_result(void *arg, size_t i, const struct reply *r)
+set_peer(struct attempt *a, struct record_rcpt *c, const struct attempt_peer *p)
 {
-	struct attempt *a = arg;
-	struct record_rcpt *c = &a->r.rcpts[a->job_index[i]];
+	c->last_ms = clock_wall_ms();
+	if (arena_str(a->memory, p != NULL ? p->host : STR_EMPTY, &c->host) != ERR_OK ||
+		arena_str(a->memory, p != NULL ? p->address : STR_EMPTY, &c->host_address) !=
+			ERR_OK)
+		c->host = c->host_address = STR_EMPTY;
+}
+
+void
+attempt_result(struct attempt *a, uint32_t i, const struct reply *r, const struct attempt_peer *p)
+{
+	struct record_rcpt *c = &a->r.rcpts[i];
 
 	set_reply(a, c, r);
+	set_peer(a, c, p);
 	if (c->attempts < UINT16_MAX)
 		c->attempts++;
-	c->last_ms = clock_wall_ms();
 	if (reply_is(r, 2)) {
-		owed_delivered(c, false, false);
+		owed_delivered(c, p != NULL && p->relayed, p != NULL && p->passed);
 		log_deliver(a, c, "ok");
-	} else if (reply_is(r, 5) || expired(a)) {
+	} else if (reply_is(r, 5) || attempt_expired(a)) {
 		c->state = RCPT_FAILED;
 		log_deliver(a, c, "fail");
 	} else {
-		c->next_ms = retry_at(a, c->attempts);
+		c->next_ms = attempt_retry_at(a, c->attempts);
 		log_deliver(a, c, "defer");
 	}
-	changed(a);
+	attempt_changed(a);
 }
 
-/* The connection was lost: those without a line are tried again soon, as nobody refused them. */
-static void
-connection_lost(struct attempt *a, const char *text)
+void
+attempt_put_off(struct attempt *a, uint32_t i, const struct reply *r, const struct attempt_peer *p,
+	int64_t next_ms)
 {
-	int64_t next;
-	struct reply r;
+	struct record_rcpt *c = &a->r.rcpts[i];
 
-	if (a->m->lost < UINT16_MAX)
-		a->m->lost++;
-	next = soft_retry_at(a, a->m->lost);
-	reply_set(&r, 451, "4.4.2", text);
-	log_event(LVL_WARN, "queue.lmtp", log_s("sid", a->r.sid), log_s("qid", a->r.id),
-		log_z("res", "lost"), log_z("reason", text));
-	for (size_t i = 0; i < a->job.rcpts_count; i++) {
-		struct record_rcpt *c = &a->r.rcpts[a->job_index[i]];
-		if (a->job_rcpts[i].answered)
-			continue;
-		set_reply(a, c, &r);
-		c->next_ms = next;
-		if (expired(a))
-			c->state = RCPT_FAILED;
+	set_reply(a, c, r);
+	set_peer(a, c, p);
+	c->next_ms = next_ms;
+	if (attempt_expired(a)) {
+		c->state = RCPT_FAILED;
+		log_deliver(a, c, "fail");
 	}
-	changed(a);
+	attempt_changed(a);
 }
 
-/* The slot is damaged or gone: nothing can be delivered from it. */
-static void
-slot_bad(struct attempt *a, enum err e)
+void
+attempt_expire(struct attempt *a, uint32_t i, struct str why)
+{
+	struct record_rcpt *c = &a->r.rcpts[i];
+
+	if (why.n == 0)
+		why = STR("451 4.4.1 The destination could not be reached in time");
+	if (c->reply.n == 0 && arena_str(a->memory, why, &c->reply) != ERR_OK)
+		c->reply = STR_EMPTY;
+	c->state = RCPT_FAILED;
+	log_deliver(a, c, "fail");
+	attempt_changed(a);
+}
+
+void
+attempt_slot_bad(struct attempt *a, enum err e)
 {
 	struct queue *q = a->q;
-	struct str id = str_of(a->m->id);
+	struct message *m = a->m;
+	struct str id = str_of(m->id);
 	struct state_write w = { id, STR_EMPTY };
 	enum err moved = e == ERR_CORRUPT ? spool_quarantine(q->spool, id) : ERR_OK;
 
@@ -420,83 +427,86 @@ slot_bad(struct attempt *a, enum err e)
 		return;
 	}
 	state_put(q->state, &w, 1, queue_put_done, q);
-	queue_forget(q, a->m);
 	attempt_free(a);
+	queue_forget(q, m);
 }
 
+/* The steps. */
+
+/* Somebody's time that comes while others are still being worked on. */
 static void
-job_end(void *arg, enum err how, const char *text)
+watch_due(struct attempt *a)
 {
-	struct attempt *a = arg;
+	int64_t next = INT64_MAX, wait;
 
-	if (how == ERR_CORRUPT) {
-		slot_bad(a, ERR_CORRUPT);
-		return;
-	}
-	if (how == ERR_OK) {
-		a->m->lost = 0;
-		deliver_step(a);
-		return;
-	}
-	connection_lost(a, text);
-	finish_step(a);
-}
-
-static enum err
-job_read(void *arg, uint64_t off, void *p, size_t n)
-{
-	const struct attempt *a = arg;
-
-	return spool_body_read(a->sm, off, p, n);
-}
-
-/* Collect who is due, with one envelope sender; the others come in the next transaction. */
-static size_t
-collect(struct attempt *a)
-{
-	int64_t now = clock_wall_ms();
-	size_t n = 0;
-
-	if (a->job_rcpts == NULL) {
-		size_t room = a->r.rcpts_count < RCPTS_AT_ONCE ? a->r.rcpts_count : RCPTS_AT_ONCE;
-		a->job_rcpts = xcalloc(room + 1, sizeof(*a->job_rcpts));
-		a->job_index = xcalloc(room + 1, sizeof(*a->job_index));
-	}
-	for (uint32_t i = 0; i < a->r.rcpts_count && n < RCPTS_AT_ONCE; i++) {
+	for (uint32_t i = 0; i < a->r.rcpts_count; i++) {
 		const struct record_rcpt *c = &a->r.rcpts[i];
-		if (c->state != RCPT_WAITING || c->next_ms > now ||
-			(n != 0 && c->sender != a->r.rcpts[a->job_index[0]].sender))
-			continue;
-		a->job_rcpts[n].address = c->address;
-		record_delivery_id(&a->r, i, a->job_rcpts[n].delivery_id);
-		a->job_index[n++] = i;
+		if (a->spots[i].state == SPOT_IDLE && c->state == RCPT_WAITING && c->next_ms < next)
+			next = c->next_ms;
 	}
-	return n;
+	loop_timer_stop(&a->due);
+	if (next == INT64_MAX || a->q->stopping)
+		return;
+	wait = next - clock_wall_ms();
+	loop_timer_start(&a->due, wait < 1 ? 1 : wait > DUE_MAX_MS ? DUE_MAX_MS : wait);
 }
 
-static void
-deliver_step(struct attempt *a)
+void
+attempt_step(struct attempt *a)
 {
-	size_t n = a->q->stopping ? 0 : collect(a);
-
-	if (n == 0) {
+	if (!a->q->stopping && attempt_route(a)) {
+		attempt_local(a);
+		attempt_relay(a);
+	}
+	if (a->routing == 0 && !a->job_running && list_empty(&a->runs)) {
+		loop_timer_stop(&a->due);
 		finish_step(a);
 		return;
 	}
-	a->job = (struct client_job){ .sender = record_sender(&a->r, &a->r.rcpts[a->job_index[0]]),
-		.qid = a->r.id,
-		.eight_bit = (a->r.flags & SPOOL_8BITMIME) != 0,
-		.smtputf8 = (a->r.flags & SPOOL_SMTPUTF8) != 0,
-		.body_len = a->sm->body_len,
-		.body_crc = a->sm->fixed.body_crc,
-		.read = job_read,
-		.rcpts = a->job_rcpts,
-		.rcpts_count = n,
-		.on_rcpt = rcpt_result,
-		.on_end = job_end,
-		.arg = a };
+	if (!a->away && !a->job_running && a->routing == 0) {
+		a->away = true;
+		queue_attempt_away(a->q);
+	}
+	watch_due(a);
+}
+
+static void
+on_due(struct loop_timer *t)
+{
+	attempt_step(t->arg);
+}
+
+static void
+on_again(struct loop_task *t)
+{
+	struct attempt *a = t->arg;
+
+	/* Else the end looks whether it is called. */
+	if (a->job_running || a->routing != 0 || !list_empty(&a->runs))
+		attempt_step(a);
+}
+
+void
+attempt_called(struct attempt *a)
+{
+	loop_task_queue(&a->again);
+}
+
+void
+attempts_stop(struct queue *q)
+{
+	LIST_FOREACH (l, &q->attempts)
+		attempt_relay_stop(CONTAINER_OF(l, struct attempt, link));
+}
+
+static void
+deliver_begin(struct attempt *a)
+{
+	a->spots = xcalloc((size_t)a->r.rcpts_count + 1, sizeof(*a->spots));
+	for (uint32_t i = 0; i < a->r.rcpts_count; i++)
+		a->spots[i].a = a;
 	a->begin_ms = clock_ms();
-	clients_submit(a->q->clients, &a->job);
+	attempt_step(a);
 }
 
 /* The end. */
@@ -507,6 +517,27 @@ all_done(const struct record *r)
 	return record_next_ms(r) == INT64_MAX;
 }
 
+/* When the message is to be looked at again. Those who stand in line are called by their hop. */
+static int64_t
+next_ms(const struct attempt *a)
+{
+	int64_t now = clock_wall_ms(), end = a->r.received_ms + a->q->o.lifetime_ms;
+	int64_t next = notice_at_ms(&a->r, &a->q->o, now);
+
+	for (uint32_t i = 0; i < a->r.origs_count; i++) {
+		if (!a->r.origs[i].expanded && a->r.origs[i].next_ms < next)
+			next = a->r.origs[i].next_ms;
+	}
+	for (uint32_t i = 0; i < a->r.rcpts_count; i++) {
+		const struct record_rcpt *c = &a->r.rcpts[i];
+		bool parked = a->spots != NULL && a->spots[i].state == SPOT_PARKED;
+		if (c->state == RCPT_WAITING && (parked ? end : c->next_ms) < next)
+			next = parked ? end : c->next_ms;
+	}
+	/* Nobody waits, and yet it is not done: a report is owed. */
+	return next == INT64_MAX ? now + SLOT_RETRY_MS : next;
+}
+
 static void
 attempt_end(struct attempt *a)
 {
@@ -514,8 +545,9 @@ attempt_end(struct attempt *a)
 	struct message *m = a->m;
 
 	if (!a->r.done) {
-		queue_reschedule(q, m, notice_next_ms(&a->r, &q->o, clock_wall_ms()));
+		int64_t next = next_ms(a);
 		attempt_free(a);
+		queue_reschedule(q, m, hop_called(&m->waits, NULL) ? 0 : next);
 		return;
 	}
 	log_event(LVL_INFO, "queue.done", log_s("sid", a->r.sid), log_s("qid", a->r.id),
@@ -634,16 +666,21 @@ attempt_start(struct queue *q, struct message *m)
 	bool urgent = m->urgent;
 	enum err e;
 
-	m->urgent = false;
+	a->wake = m->wake;
+	m->urgent = m->wake = false;
+	m->attempt = a;
 	a->q = q;
 	a->m = m;
+	list_init(&a->runs);
 	a->memory = arena_new(MEMORY_MAX);
 	hmap_init(&a->finals);
 	list_push_back(&q->attempts, &a->link);
 	loop_timer_init(&a->progress, q->loop, on_progress, a);
+	loop_timer_init(&a->due, q->loop, on_due, a);
+	loop_task_init(&a->again, q->loop, on_again, a);
 	e = spool_open(q->spool, str_of(m->id), &a->sm);
 	if (e == ERR_NOTFOUND || e == ERR_CORRUPT) {
-		slot_bad(a, e);
+		attempt_slot_bad(a, e);
 		return;
 	}
 	if (e == ERR_OK)
@@ -653,6 +690,7 @@ attempt_start(struct queue *q, struct message *m)
 		give_up_for(a, SLOT_RETRY_MS);
 		return;
 	}
+	a->hurried = urgent;
 	if (urgent)
 		hurry(&a->r);
 	for (uint32_t i = 0; i < a->r.rcpts_count; i++)

@@ -21,6 +21,7 @@ struct queue_role {
 	struct loop_task leave;
 	struct str spool_dir, lmtp_address, directory_address, hostname, default_domain,
 		postmaster; /* copies */
+	char *relay_path;
 };
 
 static struct str
@@ -83,10 +84,16 @@ copy_names(struct role_ctx *c, struct queue_role *r)
 {
 	const struct settings *s = role_settings(c);
 	char name[256] = "localhost";
+	struct buf relay;
 	enum err e = socket_address(c, "lmtp", &r->lmtp_address);
 
 	if (e == ERR_OK)
 		e = socket_address(c, "directory", &r->directory_address);
+	buf_init(&relay, 4096);
+	if (e == ERR_OK)
+		e = role_runtime_path(c, "relay", &relay);
+	r->relay_path = str_dup(buf_str(&relay));
+	buf_fini(&relay);
 	(void)gethostname(name, sizeof(name) - 1);
 	r->hostname = str_of(str_dup(s->hostname.n != 0 ? s->hostname : str_of(name)));
 	r->spool_dir = str_of(str_dup(s->spool_dir));
@@ -94,6 +101,29 @@ copy_names(struct role_ctx *c, struct queue_role *r)
 	r->postmaster = str_of(
 		str_dup(s->queue.postmaster.n != 0 ? s->queue.postmaster : s->smtp.postmaster));
 	return e;
+}
+
+static struct queue_options
+options_of(const struct queue_role *r, const struct settings *s)
+{
+	return (struct queue_options){ .spool_dir = r->spool_dir,
+		.lmtp_address = r->lmtp_address,
+		.directory_address = r->directory_address,
+		.hostname = r->hostname,
+		.default_domain = r->default_domain,
+		.concurrency = (unsigned)s->queue.concurrency,
+		.retry_min_ms = s->queue.retry_min,
+		.retry_max_ms = s->queue.retry_max,
+		.lifetime_ms = s->queue.lifetime,
+		.delay_notice_ms = s->queue.delay_notice,
+		.postmaster = r->postmaster,
+		.bounce_size_max = (uint64_t)s->queue.bounce_size_max,
+		.expansion_max = (uint32_t)s->queue.expansion_max,
+		.reserve_bytes = (uint64_t)s->queue.reserve,
+		.slots_ahead = (unsigned)s->queue.slots_ahead,
+		.map_bytes = MAP_BYTES,
+		.relay_path = s->outbound.enabled ? r->relay_path : NULL,
+		.settings = s };
 }
 
 static enum err
@@ -109,22 +139,7 @@ queue_start(struct role_ctx *c)
 
 	if (e != ERR_OK)
 		return e;
-	o = (struct queue_options){ .spool_dir = r->spool_dir,
-		.lmtp_address = r->lmtp_address,
-		.directory_address = r->directory_address,
-		.hostname = r->hostname,
-		.default_domain = r->default_domain,
-		.concurrency = (unsigned)s->queue.concurrency,
-		.retry_min_ms = s->queue.retry_min,
-		.retry_max_ms = s->queue.retry_max,
-		.lifetime_ms = s->queue.lifetime,
-		.delay_notice_ms = s->queue.delay_notice,
-		.postmaster = r->postmaster,
-		.bounce_size_max = (uint64_t)s->queue.bounce_size_max,
-		.expansion_max = (uint32_t)s->queue.expansion_max,
-		.reserve_bytes = (uint64_t)s->queue.reserve,
-		.slots_ahead = (unsigned)s->queue.slots_ahead,
-		.map_bytes = MAP_BYTES };
+	o = options_of(r, s);
 	e = queue_open(role_loop(c), pool_new(role_loop(c), (unsigned)s->store.pool_threads), &o,
 		&r->queue, &text);
 	if (e != ERR_OK) {
@@ -148,12 +163,9 @@ queue_reload(struct role_ctx *c)
 	struct queue_role *r = role_data(c);
 	const struct settings *s = role_settings(c);
 
-	r->queue->o.retry_min_ms = s->queue.retry_min;
-	r->queue->o.retry_max_ms = s->queue.retry_max;
-	r->queue->o.lifetime_ms = s->queue.lifetime;
-	r->queue->o.delay_notice_ms = s->queue.delay_notice;
-	r->queue->o.bounce_size_max = (uint64_t)s->queue.bounce_size_max;
-	r->queue->o.expansion_max = (uint32_t)s->queue.expansion_max;
+	const struct queue_options o = options_of(r, s);
+
+	queue_set(r->queue, &o);
 	log_event(LVL_INFO, "queue.reload", log_z("res", "ok"));
 }
 

@@ -96,8 +96,14 @@ heap_remove(struct queue *q, uint32_t i)
 static void
 make_ready(struct queue *q, struct message *m)
 {
+	bool called = hop_called(&m->waits, NULL);
+
 	m->state = MESSAGE_READY;
-	list_push_back(&q->ready, &m->link);
+	if (called && m->hurried) {
+		m->urgent = true;
+		m->hurried = false;
+	}
+	list_push_back(!m->recorded || called ? &q->fresh : &q->ready, &m->link);
 	loop_task_queue(&q->task);
 }
 
@@ -134,6 +140,20 @@ attempts_max(const struct queue *q)
 	return q->o.concurrency * 4 + 16;
 }
 
+static struct message *
+next_ready(struct queue *q)
+{
+	struct list *first = &q->fresh, *second = &q->ready;
+
+	if (++q->turn % 4 == 0) {
+		first = &q->ready;
+		second = &q->fresh;
+	}
+	if (list_empty(first))
+		first = second;
+	return list_empty(first) ? NULL : CONTAINER_OF(first->next, struct message, link);
+}
+
 static void
 start_ready(struct loop_task *t)
 {
@@ -141,9 +161,11 @@ start_ready(struct loop_task *t)
 
 	for (unsigned i = 0; i < 32; i++) {
 		struct message *m;
-		if (q->stopping || list_empty(&q->ready) || q->attempts_count >= attempts_max(q))
+		if (q->stopping || q->attempts_count >= attempts_max(q))
 			return;
-		m = CONTAINER_OF(q->ready.next, struct message, link);
+		m = next_ready(q);
+		if (m == NULL)
+			return;
 		list_remove(&m->link);
 		m->state = MESSAGE_ACTIVE;
 		q->attempts_count++;
@@ -157,16 +179,28 @@ check_stopped(struct queue *q)
 {
 	void (*fn)(void *) = q->on_stopped;
 
-	if (!q->stopping || q->attempts_count != 0 || state_busy(q->state) != 0 || fn == NULL)
+	if (!q->stopping || q->attempts_count + q->away_count != 0 || state_busy(q->state) != 0 ||
+		fn == NULL)
 		return;
 	q->on_stopped = NULL;
 	fn(q->on_stopped_arg);
 }
 
 void
-queue_attempt_over(struct queue *q)
+queue_attempt_away(struct queue *q)
 {
 	q->attempts_count--;
+	q->away_count++;
+	loop_task_queue(&q->task);
+}
+
+void
+queue_attempt_over(struct queue *q, bool away)
+{
+	if (away)
+		q->away_count--;
+	else
+		q->attempts_count--;
 	loop_task_queue(&q->task);
 	check_stopped(q);
 }
@@ -181,6 +215,7 @@ queue_add(struct queue *q, struct str id, bool recorded, int64_t next_ms)
 	m = xcalloc(1, sizeof(*m));
 	memcpy(m->id, id.p, id.n);
 	m->recorded = recorded;
+	hop_waits_init(&m->waits);
 	hmap_put(&q->messages, &m->node, str_n(m->id, id.n));
 	queue_reschedule(q, m, next_ms);
 	return m;
@@ -219,6 +254,9 @@ queue_take(struct queue *q, struct message *m)
 		break;
 	}
 	m->state = MESSAGE_TAKEN;
+	/* Its next attempt finds out again where it has to wait. */
+	if (hop_waits_drop(&m->waits))
+		m->next_ms = 0;
 	return ERR_OK;
 }
 
@@ -234,16 +272,22 @@ queue_give_back(struct queue *q, struct message *m, bool held)
 void
 queue_hurry(struct queue *q, struct message *m)
 {
-	m->urgent = true;
+	m->urgent = m->wake = true;
 	queue_reschedule(q, m, 0);
 }
 
 size_t
 queue_flush(struct queue *q)
 {
-	size_t n = q->heap_count;
+	size_t n;
 
+	hops_wake_all(q->hops);
+	n = q->heap_count;
 	LIST_FOREACH (l, &q->ready) {
+		CONTAINER_OF(l, struct message, link)->urgent = true;
+		n++;
+	}
+	LIST_FOREACH (l, &q->fresh) {
 		CONTAINER_OF(l, struct message, link)->urgent = true;
 		n++;
 	}
@@ -342,6 +386,7 @@ queue_finish(struct queue *q, struct message *m)
 {
 	struct str id = str_n(m->id, SPOOL_NAME_LEN);
 
+	(void)hop_waits_drop(&m->waits);
 	spool_remove(q->spool, id);
 	finished_add(q, id);
 	hmap_remove(&q->messages, &m->node);
@@ -351,6 +396,7 @@ queue_finish(struct queue *q, struct message *m)
 void
 queue_forget(struct queue *q, struct message *m)
 {
+	(void)hop_waits_drop(&m->waits);
 	hmap_remove(&q->messages, &m->node);
 	free(m);
 }
@@ -371,6 +417,76 @@ queue_put_done(void *arg, enum err e)
 	if (e != ERR_OK)
 		queue_disk_failed(q);
 	check_stopped(q);
+}
+
+/* Next hops. */
+
+/* A place is kept for m: it goes on where it is, before those who have none. */
+static void
+on_call(void *arg, struct hop_waits *w)
+{
+	struct queue *q = arg;
+	struct message *m = CONTAINER_OF(w, struct message, waits);
+
+	switch (m->state) {
+	case MESSAGE_WAITING:
+		(void)heap_remove(q, m->heap_index);
+		make_ready(q, m);
+		break;
+	case MESSAGE_READY:
+		list_remove(&m->link);
+		make_ready(q, m);
+		break;
+	case MESSAGE_ACTIVE:
+		if (m->attempt != NULL)
+			attempt_called(m->attempt);
+		break;
+	case MESSAGE_TAKEN:
+	case MESSAGE_HELD:
+		break; /* it is leaving its lines */
+	}
+}
+
+static struct hops_options
+hops_options(struct queue *q)
+{
+	struct hops_options h = { .start = 5,
+		.max = 20,
+		.jobs_max = 1000,
+		.rest_min_ms = 60000,
+		.rest_max_ms = 3600000,
+		.on_call = on_call,
+		.arg = q };
+	const struct settings *s = q->o.settings;
+
+	if (s != NULL) {
+		h.start = (unsigned)s->outbound.concurrency_start;
+		h.max = (unsigned)s->outbound.concurrency_max;
+		h.jobs_max = (unsigned)s->outbound.jobs_max;
+		h.rest_min_ms = s->outbound.rest_min;
+		h.rest_max_ms = s->outbound.rest_max;
+	}
+	return h;
+}
+
+void
+queue_set(struct queue *q, const struct queue_options *o)
+{
+	struct hops_options h;
+
+	q->o.retry_min_ms = o->retry_min_ms;
+	q->o.retry_max_ms = o->retry_max_ms;
+	q->o.lifetime_ms = o->lifetime_ms;
+	q->o.delay_notice_ms = o->delay_notice_ms;
+	q->o.bounce_size_max = o->bounce_size_max;
+	q->o.expansion_max = o->expansion_max;
+	/* Whether there is a relay is settled at start. */
+	if (q->relay == NULL)
+		return;
+	q->o.settings = o->settings;
+	router_set(q->router, o->settings);
+	h = hops_options(q);
+	hops_set(q->hops, &h);
 }
 
 /* Start. */
@@ -493,11 +609,13 @@ queue_open(struct loop *l, struct pool *p, const struct queue_options *o, struct
 		.command_timeout_ms = LMTP_TIMEOUT_MS,
 		.data_timeout_ms = LMTP_DATA_TIMEOUT_MS,
 		.idle_ms = LMTP_IDLE_MS };
+	struct hops_options h;
 	enum err e;
 
 	q->loop = l;
 	q->pool = p;
 	q->o = *o;
+	list_init(&q->fresh);
 	list_init(&q->ready);
 	list_init(&q->attempts);
 	hmap_init(&q->messages);
@@ -507,6 +625,12 @@ queue_open(struct loop *l, struct pool *p, const struct queue_options *o, struct
 	loop_task_init(&q->task, l, start_ready, q);
 	q->clients = clients_new(l, &co);
 	q->expander = expander_new(l, o->directory_address, o->default_domain);
+	if (o->relay_path != NULL)
+		q->relay = relay_client_new(l, o->relay_path);
+	q->router = router_new(
+		l, o->directory_address, o->hostname, q->relay != NULL ? o->settings : NULL);
+	h = hops_options(q);
+	q->hops = hops_new(l, &h);
 	e = open_spool(q, err_out);
 	if (e == ERR_OK)
 		e = load_all(q, err_out);
@@ -522,6 +646,7 @@ queue_stop(struct queue *q, void (*fn)(void *arg), void *arg)
 	q->on_stopped_arg = arg;
 	loop_timer_stop(&q->timer);
 	clients_close_idle(q->clients);
+	attempts_stop(q);
 	check_stopped(q);
 }
 
@@ -532,6 +657,8 @@ queue_close(struct queue *q)
 
 	clients_free(q->clients);
 	expander_free(q->expander);
+	router_free(q->router);
+	relay_client_free(q->relay);
 	loop_timer_stop(&q->timer);
 	loop_timer_stop(&q->finished_timer);
 	if (q->spool != NULL)
@@ -544,9 +671,12 @@ queue_close(struct queue *q)
 	while (n != NULL) {
 		struct message *m = CONTAINER_OF(n, struct message, node);
 		n = hmap_next(&q->messages, n);
+		m->state = MESSAGE_HELD; /* nothing follows from a place that it leaves */
+		(void)hop_waits_drop(&m->waits);
 		free(m);
 	}
 	hmap_fini(&q->messages);
+	hops_free(q->hops);
 	buf_fini(&q->finished);
 	free(q->heap);
 	free(q);

@@ -5,7 +5,10 @@
 #include "core/event/pool.h"
 #include "delivery/queue/client.h"
 #include "delivery/queue/expand.h"
+#include "delivery/queue/hop.h"
+#include "delivery/queue/route.h"
 #include "delivery/queue/state.h"
+#include "delivery/relay/relay.h"
 #include "delivery/spool/server.h"
 
 /* The queue as its own files see it: which messages wait, until when, and which are being worked
@@ -25,12 +28,14 @@ struct queue_options {
 	uint32_t expansion_max;
 	uint64_t reserve_bytes;
 	unsigned slots_ahead;
-	size_t map_bytes; /* first size of queue.mdb's map */
+	size_t map_bytes;		 /* first size of queue.mdb's map */
+	const char *relay_path;		 /* the socket; NULL: there is no relay */
+	const struct settings *settings; /* for routes; see router_new */
 };
 
 enum message_state {
-	MESSAGE_WAITING, /* in the heap until next_ms */
-	MESSAGE_READY,	 /* in the ready list */
+	MESSAGE_WAITING, /* in the heap until next_ms; perhaps also in lines of next hops */
+	MESSAGE_READY,	 /* in the list of those that are new or called, or of the others */
 	MESSAGE_ACTIVE,	 /* an attempt works on it */
 	MESSAGE_TAKEN,	 /* admin.c changes its record */
 	MESSAGE_HELD,	 /* until somebody releases it */
@@ -43,9 +48,13 @@ struct message {
 	enum message_state state;
 	bool recorded; /* queue.mdb has a record */
 	bool urgent;   /* the next attempt is for all that waits, due or not */
+	bool wake;     /* … and next hops that rest are asked all the same */
+	bool hurried;  /* stands in line out of its time: urgent when it is called */
 	uint16_t lost; /* connections lost in a row: for a short wait */
 	uint32_t heap_index;
 	int64_t next_ms;
+	struct hop_waits waits;
+	struct attempt *attempt; /* while it is active */
 };
 
 struct queue {
@@ -59,9 +68,15 @@ struct queue {
 	struct hmap messages;
 	struct message **heap;
 	uint32_t heap_count, heap_room;
-	struct list ready;
+	struct router *router;
+	struct hops *hops;
+	struct relay_client *relay; /* NULL: there is none */
+	/* New or called messages go before those whose time has come, but for each fourth one. */
+	struct list fresh, ready;
+	unsigned turn;
 	struct list attempts;
-	unsigned attempts_count;
+	unsigned attempts_count; /* those that need lmtp, the directory or the disk */
+	unsigned away_count;	 /* those that only relay works on */
 	struct loop_timer timer;
 	struct loop_task task;
 	/* Done messages whose record goes away once their file did. */
@@ -86,7 +101,8 @@ queue_stop(struct queue *q, void (*fn)(void *arg), void *arg);
 void
 queue_close(struct queue *q);
 
-/* Try everything that waits now, but for what is held. Returns how many messages that are. */
+/* Try everything that waits now, but for what is held; next hops that rest are asked again. Returns
+ * how many messages that are. */
 size_t
 queue_flush(struct queue *q);
 
@@ -99,7 +115,8 @@ queue_take(struct queue *q, struct message *m);
 /* Back to where it would be: held, or waiting for its time. */
 void
 queue_give_back(struct queue *q, struct message *m, bool held);
-/* An attempt as soon as there is room, for all its recipients that wait. */
+/* An attempt as soon as there is room, for all its recipients that wait, also at next hops that
+ * rest. */
 void
 queue_hurry(struct queue *q, struct message *m);
 
@@ -117,9 +134,12 @@ queue_finish(struct queue *q, struct message *m);
 /* An attempt is over and m cannot be delivered; its record is being removed. m is freed. */
 void
 queue_forget(struct queue *q, struct message *m);
-/* The attempt's place is free. */
+/* An attempt waits for nothing but relay: its place is free for another. */
 void
-queue_attempt_over(struct queue *q);
+queue_attempt_away(struct queue *q);
+/* It is over. */
+void
+queue_attempt_over(struct queue *q, bool away);
 /* A put failed: the disk below the spool is not to be trusted. Ends the process. */
 void
 queue_disk_failed(struct queue *q);
@@ -127,8 +147,18 @@ queue_disk_failed(struct queue *q);
 void
 queue_put_done(void *arg, enum err e);
 
+/* The settings changed: limits and routes from now on. */
+void
+queue_set(struct queue *q, const struct queue_options *o);
+
 /* attempt.c: take m (MESSAGE_ACTIVE) and work on it. */
 void
 attempt_start(struct queue *q, struct message *m);
+/* A place at a next hop is kept for it. */
+void
+attempt_called(struct attempt *a);
+/* The queue stops. */
+void
+attempts_stop(struct queue *q);
 
 #endif

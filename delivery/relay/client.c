@@ -67,7 +67,7 @@ channel_lost(struct relay_client *c, enum err why)
 	while (!freed && !list_empty(&now)) {
 		struct relay_job *j = CONTAINER_OF(now.next, struct relay_job, link);
 		const struct relay_end e = { .id = j->request.id,
-			.how = ERR_TEMP,
+			.how = ERR_EOF,
 			.code = 451,
 			.status = STR("4.3.0"),
 			.text = STR("relay went away") };
@@ -252,22 +252,35 @@ relay_submit(struct relay_client *c, struct relay_job *j, int fd)
 	return ERR_OK;
 }
 
-void
-relay_cancel(struct relay_client *c, struct relay_job *j)
+static void
+send_cancel(struct relay_client *c, const struct relay_job *j)
 {
 	struct buf b;
 	enum err e;
 
-	if (list_empty(&j->link))
-		return;
-	drop_job(c, j);
 	if (c->ipc == NULL)
 		return;
 	buf_init(&b, 64);
 	ipc_put_u64(&b, j->request.id);
 	e = ipc_send(c->ipc, RELAY_MSG_CANCEL, buf_str(&b), NULL, 0);
 	buf_fini(&b);
-	(void)e; /* a lost word: the job's results are ignored all the same */
+	(void)e; /* a lost word: results are ignored, or waited for, all the same */
+}
+
+void
+relay_cancel(struct relay_client *c, struct relay_job *j)
+{
+	if (list_empty(&j->link))
+		return;
+	drop_job(c, j);
+	send_cancel(c, j);
+}
+
+void
+relay_finish(struct relay_client *c, struct relay_job *j)
+{
+	if (!list_empty(&j->link))
+		send_cancel(c, j);
 }
 
 size_t

@@ -109,6 +109,10 @@ struct relay_end {
 	struct str tls;	    /* "TLSv1.3 TLS_AES_256_GCM_SHA384 dane"; empty: in clear */
 };
 
+/* Can address be a job's? Else relay_submit says ERR_LIMIT. */
+bool
+relay_address_valid(struct str address);
+
 /* Encoders append; ERR_LIMIT: a field is over its limit, or out full. Decoders borrow in, which
  * must be the whole payload; ERR_SYNTAX; ERR_LIMIT: a is full. Addresses and the rest hold no
  * control characters and no space, texts no control characters: that is checked here, both ways. */
@@ -141,7 +145,7 @@ struct relay_job {
 		request; /* id is set by relay_submit; borrowed during that call only */
 	/* Strings of r and e die when these return. Both may submit and cancel. */
 	void (*on_rcpt)(struct relay_job *j, const struct relay_result *r);
-	/* Once; j is the caller's again. ERR_TEMP also when relay went away. */
+	/* Once; j is the caller's again. ERR_EOF: relay went away. */
 	void (*on_end)(struct relay_job *j, const struct relay_end *e);
 	void *arg;
 	/* private */
@@ -157,6 +161,10 @@ relay_submit(struct relay_client *c, struct relay_job *j, int fd);
 /* No callback comes any more; the message may be delivered all the same. */
 void
 relay_cancel(struct relay_client *c, struct relay_job *j);
+/* It is to end as soon as it is certain what became of it: on_end comes soon, ERR_TEMP where
+ * nothing was sent yet; a server that has the whole message is waited for. */
+void
+relay_finish(struct relay_client *c, struct relay_job *j);
 /* Jobs without an end yet. */
 size_t
 relay_client_jobs(const struct relay_client *c);

@@ -38,6 +38,12 @@ is_address(struct str s)
 	return !quoted && str_is_utf8(s);
 }
 
+bool
+relay_address_valid(struct str address)
+{
+	return address.n != 0 && is_address(address);
+}
+
 static bool
 is_text(struct str s, size_t max)
 {

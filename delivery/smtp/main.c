@@ -170,6 +170,7 @@ options_of(const struct smtp_role *r, const struct settings *s)
 		.local_everybody = s->smtp.local_users.n == 0,
 		.relay_networks = r->relay_networks,
 		.relay_networks_count = s->smtp.relay_networks.n,
+		.outbound = s->outbound.enabled,
 		.proxy_networks = r->proxy_networks,
 		.proxy_networks_count = s->smtp.proxy_networks.n,
 		.xclient_networks = r->xclient_networks,

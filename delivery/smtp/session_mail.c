@@ -1,6 +1,7 @@
 /* MAIL and RCPT: who sends, to whom. Called by session.c's verb table; the answers of the directory
  * come back through lookup.h. Invariant: a recipient is in tx.rcpts only after the directory said
- * that it is known here, and nothing but its own "no" refuses one for good. */
+ * that it is known here, or that its domain is not ours and the client may relay; nothing but its
+ * own "no" refuses one for good. */
 #include <stdlib.h>
 
 #include "core/base/xalloc.h"
@@ -260,6 +261,15 @@ ask_posting(struct smtp_session *s)
 		posting_ask(s->server->peers.loop, s->server->peers.directory, &q, on_posting, s);
 }
 
+/* To a domain that is not ours: for users and networks of ours, if anything carries it there. */
+static enum smtp_reply
+foreign_allowed(const struct smtp_session *s)
+{
+	if (!session_trusted(s))
+		return REPLY_RELAY_DENIED;
+	return s->server->o.outbound ? REPLY_RCPT_OK : REPLY_RELAYING;
+}
+
 /* The place for checks after RCPT: what follows the directory's answer (quota, policy, limits)
  * is asked from here, in SMTP_WAIT, before the reply. */
 static void
@@ -291,7 +301,9 @@ on_recipient(void *arg, enum lookup_answer a)
 		r = REPLY_UNKNOWN_RCPT;
 		break;
 	case LOOKUP_FOREIGN:
-		r = session_trusted(s) ? REPLY_RELAYING : REPLY_RELAY_DENIED;
+		r = foreign_allowed(s);
+		if (r == REPLY_RCPT_OK)
+			add_rcpt(s);
 		break;
 	case LOOKUP_TEMP:
 		break;

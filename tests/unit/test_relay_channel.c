@@ -473,7 +473,7 @@ test_client_lost(void **state)
 	submit(w, 1);
 	while (w->ends < 2)
 		loop_run(w->loop);
-	assert_int_equal(w->last_end, ERR_TEMP);
+	assert_int_equal(w->last_end, ERR_EOF);
 	assert_int_equal(w->results, 1);
 	/* at once: the back-off still runs, and the descriptor is closed */
 	assert_int_equal(
@@ -516,6 +516,29 @@ test_client_cancel(void **state)
 	assert_int_equal(w->results, 2);
 }
 
+/* A job that is to end is not forgotten: its own end is still to come. */
+static void
+test_client_finish(void **state)
+{
+	struct world *w = *state;
+
+	w->script = script_nothing;
+	submit(w, 0);
+	loop_run(w->loop);
+	relay_finish(w->client, &w->jobs[0]);
+	while (w->cancels == 0)
+		loop_run(w->loop);
+	assert_int_equal(relay_client_jobs(w->client), 1);
+	send_result(w, w->jobs[0].request.id, 0);
+	send_end(w, w->jobs[0].request.id, ERR_TEMP);
+	while (w->ends < 1)
+		loop_run(w->loop);
+	assert_int_equal(w->results, 1);
+	assert_int_equal(w->last_end, ERR_TEMP);
+	relay_finish(w->client, &w->jobs[0]);
+	assert_int_equal(relay_client_jobs(w->client), 0);
+}
+
 /* A relay that says too much or too little is not believed. */
 static void
 test_client_nonsense(void **state)
@@ -526,7 +549,7 @@ test_client_nonsense(void **state)
 	submit(w, 0);
 	while (w->ends < 1)
 		loop_run(w->loop);
-	assert_int_equal(w->last_end, ERR_TEMP);
+	assert_int_equal(w->last_end, ERR_EOF);
 	assert_int_equal(w->results, 1);
 	relay_client_free(w->client);
 	w->client = relay_client_new(w->loop, w->path);
@@ -534,7 +557,7 @@ test_client_nonsense(void **state)
 	submit(w, 1);
 	while (w->ends < 2)
 		loop_run(w->loop);
-	assert_int_equal(w->last_end, ERR_TEMP);
+	assert_int_equal(w->last_end, ERR_EOF);
 }
 
 static void
@@ -578,6 +601,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_client, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_client_lost, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_client_cancel, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_client_finish, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_client_nonsense, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_client_freed_in_callback, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_client_limits, setup, teardown),

@@ -68,99 +68,121 @@ enum door { MX, MX_LOGIN, SUBMISSION };
 #define OUTSIDE "203.0.113.9"
 #define INSIDE	"192.0.2.77"
 
-/* login: AUTH is tried. mail, rcpt: the codes. Nothing is accepted for other domains, whoever asks:
- * nobody would carry it there. */
+/* login: AUTH is tried. mail, rcpt: the codes. open: rcpt's when there is a relay (0: the same).
+ * Without one nothing is accepted for other domains, whoever asks: nobody would carry it there. */
 static const struct {
 	enum door door;
 	const char *from;
 	bool login;
 	const char *sender, *rcpt;
-	int mail, rcpt_code;
+	int mail, rcpt_code, open;
 } matrix[] = {
 	/* other servers: to our users, nobody else */
-	{ MX, OUTSIDE, false, "x@else.org", "known@ok.org", 250, 250 },
-	{ MX, OUTSIDE, false, "x@else.org", "known+tag@ok.org", 250, 250 },
-	{ MX, OUTSIDE, false, "x@else.org", "known@OK.ORG", 250, 250 },
-	{ MX, OUTSIDE, false, "x@else.org", "nobody@ok.org", 250, 550 },
-	{ MX, OUTSIDE, false, "x@else.org", "temp@ok.org", 250, 451 },
-	{ MX, OUTSIDE, false, "x@else.org", "known@third.org", 250, 550 },
-	{ MX, OUTSIDE, false, "x@else.org", "known@else.org", 250, 550 },
-	{ MX, OUTSIDE, false, "x@else.org", "known@sub.ok.org", 250, 550 },
-	{ MX, OUTSIDE, false, "x@else.org", "known@ok.org.else.org", 250, 550 },
-	{ MX, OUTSIDE, false, "x@else.org", "third.org!user@ok.org", 250, 550 },
-	{ MX, OUTSIDE, false, "x@else.org", "user%third.org@ok.org", 250, 550 },
-	{ MX, OUTSIDE, false, "x@else.org", "@ok.org:user@third.org", 250, 550 },
-	{ MX, OUTSIDE, false, "x@else.org", "@third.org:known@ok.org", 250, 250 },
-	{ MX, OUTSIDE, false, "x@else.org", "\"user@third.org\"@ok.org", 250, 550 },
-	{ MX, OUTSIDE, false, "x@else.org", "user@third.org@ok.org", 250, 501 },
-	{ MX, OUTSIDE, false, "x@else.org", "known@[192.0.2.1]", 250, 550 },
-	{ MX, OUTSIDE, false, "x@else.org", "", 250, 501 },
-	{ MX, OUTSIDE, false, "x@else.org", "postmaster@ok.org", 250, 250 },
-	{ MX, OUTSIDE, false, "x@else.org", "PostMaster@ok.org", 250, 250 },
-	{ MX, OUTSIDE, false, "x@else.org", "Postmaster", 250, 250 },
-	{ MX, OUTSIDE, false, "x@else.org", "postmaster@third.org", 250, 550 },
-	{ MX, OUTSIDE, false, "x@else.org", "known", 250, 250 },
-	{ MX, OUTSIDE, false, "", "known@ok.org", 250, 250 },
-	{ MX, OUTSIDE, false, "", "nobody@ok.org", 250, 550 },
-	{ MX, OUTSIDE, false, "", "x@else.org", 250, 550 },
-	{ MX, OUTSIDE, false, "me@ok.org", "known@ok.org", 250, 250 },
-	{ MX, OUTSIDE, false, "me@ok.org", "x@else.org", 250, 550 },
-	{ MX, OUTSIDE, false, "known@ok.org", "x@else.org", 250, 550 },
+	{ MX, OUTSIDE, false, "x@else.org", "known@ok.org", 250, 250, 0 },
+	{ MX, OUTSIDE, false, "x@else.org", "known+tag@ok.org", 250, 250, 0 },
+	{ MX, OUTSIDE, false, "x@else.org", "known@OK.ORG", 250, 250, 0 },
+	{ MX, OUTSIDE, false, "x@else.org", "nobody@ok.org", 250, 550, 0 },
+	{ MX, OUTSIDE, false, "x@else.org", "temp@ok.org", 250, 451, 0 },
+	{ MX, OUTSIDE, false, "x@else.org", "known@third.org", 250, 550, 0 },
+	{ MX, OUTSIDE, false, "x@else.org", "known@else.org", 250, 550, 0 },
+	{ MX, OUTSIDE, false, "x@else.org", "known@sub.ok.org", 250, 550, 0 },
+	{ MX, OUTSIDE, false, "x@else.org", "known@ok.org.else.org", 250, 550, 0 },
+	{ MX, OUTSIDE, false, "x@else.org", "third.org!user@ok.org", 250, 550, 0 },
+	{ MX, OUTSIDE, false, "x@else.org", "user%third.org@ok.org", 250, 550, 0 },
+	{ MX, OUTSIDE, false, "x@else.org", "@ok.org:user@third.org", 250, 550, 0 },
+	{ MX, OUTSIDE, false, "x@else.org", "@third.org:known@ok.org", 250, 250, 0 },
+	{ MX, OUTSIDE, false, "x@else.org", "\"user@third.org\"@ok.org", 250, 550, 0 },
+	{ MX, OUTSIDE, false, "x@else.org", "user@third.org@ok.org", 250, 501, 0 },
+	{ MX, OUTSIDE, false, "x@else.org", "known@[192.0.2.1]", 250, 550, 0 },
+	{ MX, OUTSIDE, false, "x@else.org", "", 250, 501, 0 },
+	{ MX, OUTSIDE, false, "x@else.org", "postmaster@ok.org", 250, 250, 0 },
+	{ MX, OUTSIDE, false, "x@else.org", "PostMaster@ok.org", 250, 250, 0 },
+	{ MX, OUTSIDE, false, "x@else.org", "Postmaster", 250, 250, 0 },
+	{ MX, OUTSIDE, false, "x@else.org", "postmaster@third.org", 250, 550, 0 },
+	{ MX, OUTSIDE, false, "x@else.org", "known", 250, 250, 0 },
+	{ MX, OUTSIDE, false, "", "known@ok.org", 250, 250, 0 },
+	{ MX, OUTSIDE, false, "", "nobody@ok.org", 250, 550, 0 },
+	{ MX, OUTSIDE, false, "", "x@else.org", 250, 550, 0 },
+	{ MX, OUTSIDE, false, "me@ok.org", "known@ok.org", 250, 250, 0 },
+	{ MX, OUTSIDE, false, "me@ok.org", "x@else.org", 250, 550, 0 },
+	{ MX, OUTSIDE, false, "known@ok.org", "x@else.org", 250, 550, 0 },
 	/* groups: a stranger's sender counts only where it is none of ours */
-	{ MX, OUTSIDE, false, "x@else.org", "list-open@ok.org", 250, 250 },
-	{ MX, OUTSIDE, false, "", "list-open@ok.org", 250, 250 },
-	{ MX, OUTSIDE, false, "me@ok.org", "list-open@ok.org", 250, 250 },
-	{ MX, OUTSIDE, false, "x@else.org", "list-alias@ok.org", 250, 250 },
-	{ MX, OUTSIDE, false, "x@else.org", "list-temp@ok.org", 250, 451 },
-	{ MX, OUTSIDE, false, "x@else.org", "list-closed@ok.org", 250, 550 },
-	{ MX, OUTSIDE, false, "", "list-closed@ok.org", 250, 550 },
-	{ MX, OUTSIDE, false, "partner@else.org", "list-closed@ok.org", 250, 250 },
-	{ MX, OUTSIDE, false, "me@ok.org", "list-closed@ok.org", 250, 550 },
-	{ MX, OUTSIDE, false, "own@second.org", "list-closed@ok.org", 250, 550 },
-	{ MX, OUTSIDE, false, "temp@else.org", "list-closed@ok.org", 250, 451 },
-	{ MX, OUTSIDE, false, "partner@else.org", "\"list b\"@ok.org", 250, 550 },
-	{ MX, INSIDE, false, "me@ok.org", "list-closed@ok.org", 250, 250 },
-	{ MX, INSIDE, false, "own@second.org", "list-closed@ok.org", 250, 250 },
-	{ MX, INSIDE, false, "x@else.org", "list-closed@ok.org", 250, 550 },
-	{ MX, INSIDE, false, "", "list-closed@ok.org", 250, 550 },
-	{ MX_LOGIN, OUTSIDE, true, "me@ok.org", "list-closed@ok.org", 250, 250 },
-	{ SUBMISSION, OUTSIDE, true, "me@ok.org", "list-closed@ok.org", 250, 250 },
-	{ SUBMISSION, OUTSIDE, true, "anna@ok.org", "list-closed@ok.org", 250, 250 },
-	{ SUBMISSION, OUTSIDE, true, "", "list-closed@ok.org", 250, 250 },
-	{ SUBMISSION, OUTSIDE, true, "me@ok.org", "list-temp@ok.org", 250, 451 },
+	{ MX, OUTSIDE, false, "x@else.org", "list-open@ok.org", 250, 250, 0 },
+	{ MX, OUTSIDE, false, "", "list-open@ok.org", 250, 250, 0 },
+	{ MX, OUTSIDE, false, "me@ok.org", "list-open@ok.org", 250, 250, 0 },
+	{ MX, OUTSIDE, false, "x@else.org", "list-alias@ok.org", 250, 250, 0 },
+	{ MX, OUTSIDE, false, "x@else.org", "list-temp@ok.org", 250, 451, 0 },
+	{ MX, OUTSIDE, false, "x@else.org", "list-closed@ok.org", 250, 550, 0 },
+	{ MX, OUTSIDE, false, "", "list-closed@ok.org", 250, 550, 0 },
+	{ MX, OUTSIDE, false, "partner@else.org", "list-closed@ok.org", 250, 250, 0 },
+	{ MX, OUTSIDE, false, "me@ok.org", "list-closed@ok.org", 250, 550, 0 },
+	{ MX, OUTSIDE, false, "own@second.org", "list-closed@ok.org", 250, 550, 0 },
+	{ MX, OUTSIDE, false, "temp@else.org", "list-closed@ok.org", 250, 451, 0 },
+	{ MX, OUTSIDE, false, "partner@else.org", "\"list b\"@ok.org", 250, 550, 0 },
+	{ MX, INSIDE, false, "me@ok.org", "list-closed@ok.org", 250, 250, 0 },
+	{ MX, INSIDE, false, "own@second.org", "list-closed@ok.org", 250, 250, 0 },
+	{ MX, INSIDE, false, "x@else.org", "list-closed@ok.org", 250, 550, 0 },
+	{ MX, INSIDE, false, "", "list-closed@ok.org", 250, 550, 0 },
+	{ MX_LOGIN, OUTSIDE, true, "me@ok.org", "list-closed@ok.org", 250, 250, 0 },
+	{ SUBMISSION, OUTSIDE, true, "me@ok.org", "list-closed@ok.org", 250, 250, 0 },
+	{ SUBMISSION, OUTSIDE, true, "anna@ok.org", "list-closed@ok.org", 250, 250, 0 },
+	{ SUBMISSION, OUTSIDE, true, "", "list-closed@ok.org", 250, 250, 0 },
+	{ SUBMISSION, OUTSIDE, true, "me@ok.org", "list-temp@ok.org", 250, 451, 0 },
 	/* a login there counts only where it is wanted */
-	{ MX, OUTSIDE, true, "me@ok.org", "x@else.org", 250, 550 },
-	{ MX, OUTSIDE, true, "ben@ok.org", "known@ok.org", 250, 250 },
-	{ MX_LOGIN, OUTSIDE, true, "me@ok.org", "known@ok.org", 250, 250 },
-	{ MX_LOGIN, OUTSIDE, true, "ben@ok.org", "known@ok.org", 553, 503 },
-	{ MX_LOGIN, OUTSIDE, true, "x@else.org", "known@ok.org", 553, 503 },
-	{ MX_LOGIN, OUTSIDE, true, "me@ok.org", "x@else.org", 250, 550 },
-	{ MX_LOGIN, OUTSIDE, false, "me@ok.org", "x@else.org", 250, 550 },
+	{ MX, OUTSIDE, true, "me@ok.org", "x@else.org", 250, 550, 0 },
+	{ MX, OUTSIDE, true, "ben@ok.org", "known@ok.org", 250, 250, 0 },
+	{ MX_LOGIN, OUTSIDE, true, "me@ok.org", "known@ok.org", 250, 250, 0 },
+	{ MX_LOGIN, OUTSIDE, true, "ben@ok.org", "known@ok.org", 553, 503, 0 },
+	{ MX_LOGIN, OUTSIDE, true, "x@else.org", "known@ok.org", 553, 503, 0 },
+	{ MX_LOGIN, OUTSIDE, true, "me@ok.org", "x@else.org", 250, 550, 250 },
+	{ MX_LOGIN, OUTSIDE, false, "me@ok.org", "x@else.org", 250, 550, 0 },
 	/* networks of ours */
-	{ MX, INSIDE, false, "printer@ok.org", "known@ok.org", 250, 250 },
-	{ MX, INSIDE, false, "x@else.org", "known@ok.org", 250, 250 },
-	{ MX, INSIDE, false, "printer@ok.org", "nobody@ok.org", 250, 550 },
-	{ MX, INSIDE, false, "printer@ok.org", "x@else.org", 250, 550 },
-	{ MX, INSIDE, false, "", "x@else.org", 250, 550 },
-	{ MX_LOGIN, INSIDE, true, "ben@ok.org", "known@ok.org", 553, 503 },
+	{ MX, INSIDE, false, "printer@ok.org", "known@ok.org", 250, 250, 0 },
+	{ MX, INSIDE, false, "x@else.org", "known@ok.org", 250, 250, 0 },
+	{ MX, INSIDE, false, "printer@ok.org", "nobody@ok.org", 250, 550, 0 },
+	{ MX, INSIDE, false, "printer@ok.org", "x@else.org", 250, 550, 250 },
+	{ MX, INSIDE, false, "", "x@else.org", 250, 550, 250 },
+	{ MX_LOGIN, INSIDE, true, "ben@ok.org", "known@ok.org", 553, 503, 0 },
 	/* submission: nothing without a login, from wherever */
-	{ SUBMISSION, INSIDE, false, "me@ok.org", "known@ok.org", 530, 530 },
-	{ SUBMISSION, INSIDE, false, "", "known@ok.org", 530, 530 },
-	{ SUBMISSION, INSIDE, false, "", "postmaster@ok.org", 530, 530 },
-	{ SUBMISSION, INSIDE, true, "me@ok.org", "known@ok.org", 250, 250 },
-	{ SUBMISSION, INSIDE, true, "anna@ok.org", "known@ok.org", 250, 250 },
-	{ SUBMISSION, INSIDE, true, "", "known@ok.org", 250, 250 },
-	{ SUBMISSION, INSIDE, true, "ben@ok.org", "known@ok.org", 553, 503 },
-	{ SUBMISSION, INSIDE, true, "x@else.org", "known@ok.org", 553, 503 },
-	{ SUBMISSION, INSIDE, true, "me@ok.org", "x@else.org", 250, 550 },
-	{ SUBMISSION, INSIDE, true, "me@ok.org", "nobody@ok.org", 250, 550 },
-	{ SUBMISSION, INSIDE, true, "me@ok.org", "postmaster@ok.org", 250, 250 },
+	{ SUBMISSION, INSIDE, false, "me@ok.org", "known@ok.org", 530, 530, 0 },
+	{ SUBMISSION, INSIDE, false, "", "known@ok.org", 530, 530, 0 },
+	{ SUBMISSION, INSIDE, false, "", "postmaster@ok.org", 530, 530, 0 },
+	{ SUBMISSION, INSIDE, true, "me@ok.org", "known@ok.org", 250, 250, 0 },
+	{ SUBMISSION, INSIDE, true, "anna@ok.org", "known@ok.org", 250, 250, 0 },
+	{ SUBMISSION, INSIDE, true, "", "known@ok.org", 250, 250, 0 },
+	{ SUBMISSION, INSIDE, true, "ben@ok.org", "known@ok.org", 553, 503, 0 },
+	{ SUBMISSION, INSIDE, true, "x@else.org", "known@ok.org", 553, 503, 0 },
+	{ SUBMISSION, INSIDE, true, "me@ok.org", "x@else.org", 250, 550, 250 },
+	{ SUBMISSION, INSIDE, true, "me@ok.org", "nobody@ok.org", 250, 550, 0 },
+	{ SUBMISSION, INSIDE, true, "me@ok.org", "postmaster@ok.org", 250, 250, 0 },
+	{ SUBMISSION, INSIDE, true, "me@ok.org", "x@[192.0.2.1]", 250, 550, 250 },
+	{ SUBMISSION, INSIDE, true, "me@ok.org", "postmaster@else.org", 250, 550, 250 },
+	{ SUBMISSION, INSIDE, true, "me@ok.org", "temp@ok.org", 250, 451, 0 },
+	{ SUBMISSION, INSIDE, true, "", "x@else.org", 250, 550, 250 },
+	{ SUBMISSION, INSIDE, true, "ben@ok.org", "x@else.org", 553, 503, 0 },
+	{ SUBMISSION, INSIDE, false, "me@ok.org", "x@else.org", 530, 530, 0 },
+	{ MX, INSIDE, false, "printer@ok.org", "temp@ok.org", 250, 451, 0 },
 };
 
+static bool with_relay;
+
 static void
-test_relay_matrix(void **state)
+matrix_options(struct smtp_options *o)
 {
-	(void)state;
+	mx_options(o);
+	o->outbound = with_relay;
+}
+
+static void
+matrix_login_options(struct smtp_options *o)
+{
+	login_options(o);
+	o->outbound = with_relay;
+}
+
+static void
+run_matrix(void)
+{
 	for (size_t i = 0; i < ARRAY_LEN(matrix); i++) {
 		bool login = matrix[i].door != MX;
 		struct buf in, want;
@@ -175,8 +197,9 @@ test_relay_matrix(void **state)
 			!matrix[i].login ? ""
 			: login		 ? "235 "
 					 : "503 ",
-			matrix[i].mail, matrix[i].rcpt_code);
-		fakes_start(matrix[i].door == MX_LOGIN ? login_options : mx_options);
+			matrix[i].mail,
+			with_relay && matrix[i].open != 0 ? matrix[i].open : matrix[i].rcpt_code);
+		fakes_start(matrix[i].door == MX_LOGIN ? matrix_login_options : matrix_options);
 		if (matrix[i].door == SUBMISSION)
 			fakes_connect();
 		else
@@ -188,6 +211,16 @@ test_relay_matrix(void **state)
 		buf_fini(&in);
 		buf_fini(&want);
 	}
+}
+
+static void
+test_relay_matrix(void **state)
+{
+	(void)state;
+	with_relay = false;
+	run_matrix();
+	with_relay = true;
+	run_matrix();
 }
 
 /* Mail from elsewhere stays as it is, but for the trace and what claims to be ours. */

@@ -1,0 +1,485 @@
+/* Routes of recipients; see route.h. Called by the attempts. Invariants: what the directory could
+ * not say is ROUTE_LATER, never a guess; a route that is made out of an address or of the
+ * directory's answer is a name or an address and a port, never an address of a refused network. */
+#include "delivery/queue/route.h"
+
+#include <stdlib.h>
+
+#include "core/authclient/socketmap.h"
+#include "core/base/buf.h"
+#include "core/base/cidr.h"
+#include "core/base/hmap.h"
+#include "core/base/xalloc.h"
+#include "delivery/relay/relay.h"
+
+enum { DOMAINS = 1024, DOMAIN_MS = 10000, DOMAIN_MAX = 255, REPLY_MAX = 65536 };
+
+/* What the directory said of a domain; the newest of those that fall on one place. */
+struct domain {
+	char name[DOMAIN_MAX + 1];
+	bool ours;
+	int64_t asked_ms; /* 0: empty */
+};
+
+struct router {
+	struct loop *loop;
+	struct socketmap *map;
+	const struct settings *s;
+	char *hostname;
+	struct list requests;
+	struct domain *domains;
+	struct buf text; /* of the answer that was given last */
+};
+
+struct route_request {
+	struct list link;
+	struct router *r;
+	struct socketmap_request *lookup;
+	struct buf address, sender;
+	route_fn fn;
+	void *arg;
+};
+
+static const struct route_answer answer_local = { .kind = ROUTE_LOCAL };
+static const struct route_answer answer_loop = { .kind = ROUTE_NEVER,
+	.code = 554,
+	.status = "5.4.6",
+	.text = "The route of this address leads back to this server" };
+static const struct route_answer answer_bad = { .kind = ROUTE_NEVER,
+	.code = 550,
+	.status = "5.1.2",
+	.text = "This is no domain that mail can be sent to" };
+static const struct route_answer answer_refused = { .kind = ROUTE_NEVER,
+	.code = 550,
+	.status = "5.4.4",
+	.text = "No mail server may have that address" };
+static const struct route_answer answer_later = { .kind = ROUTE_LATER,
+	.code = 451,
+	.status = "4.4.3",
+	.text = "The directory cannot say where this address leads" };
+static const struct route_answer answer_transport = { .kind = ROUTE_LATER,
+	.code = 451,
+	.status = "4.3.5",
+	.text = "The directory names a transport that is not understood" };
+
+static struct route_answer
+relay_to(struct str route, struct str section)
+{
+	return (struct route_answer){ .kind = ROUTE_RELAY, .route = route, .section = section };
+}
+
+static struct str
+domain_of(struct str address)
+{
+	return str_from(address, str_rchr(address, '@') + 1);
+}
+
+/* ---- settings ---- */
+
+/* How well pattern fits: 0 not at all, else the longer the better. "*" is every domain. */
+static size_t
+fit(struct str pattern, struct str domain)
+{
+	if (str_ieq(pattern, domain))
+		return SIZE_MAX;
+	if (str_eq(pattern, STR("*")))
+		return 1;
+	return pattern.n > 1 && pattern.p[0] == '.' && domain.n > pattern.n &&
+			       str_ieq(str_from(domain, domain.n - pattern.n), pattern)
+		       ? pattern.n
+		       : 0;
+}
+
+static size_t
+best_fit(const struct str_list *l, struct str domain)
+{
+	size_t best = 0;
+
+	for (size_t i = 0; i < l->n; i++) {
+		size_t n = fit(l->v[i], domain);
+		best = n > best ? n : best;
+	}
+	return best;
+}
+
+/* The section whose domains, or sender_domains, fit best. */
+static const struct settings_relay *
+section_for(const struct settings *s, struct str domain, bool sender)
+{
+	const struct settings_relay *best = NULL;
+	size_t most = 0;
+
+	for (size_t i = 0; domain.n != 0 && i < s->relays_count; i++) {
+		const struct settings_relay *x = &s->relays[i];
+		size_t n = best_fit(sender ? &x->sender_domains : &x->domains, domain);
+		if (n > most) {
+			most = n;
+			best = x;
+		}
+	}
+	return best;
+}
+
+static const struct settings_relay *
+section_named(const struct settings *s, struct str title)
+{
+	for (size_t i = 0; title.n != 0 && i < s->relays_count; i++)
+		if (str_eq(s->relays[i].title, title))
+			return &s->relays[i];
+	return NULL;
+}
+
+static bool
+domain_valid(struct str d)
+{
+	if (d.n == 0 || d.n > DOMAIN_MAX)
+		return false;
+	for (size_t i = 0; i < d.n; i++) {
+		int c = (unsigned char)d.p[i];
+		if (!ascii_is_alnum(c) && c != '-' && c != '_' && c != '.')
+			return false;
+	}
+	return true;
+}
+
+/* user@[192.0.2.1]: somebody's mail must not reach servers that trust this machine. */
+static struct route_answer
+literal_route(const struct router *r, struct str domain)
+{
+	const struct str_list *l = &r->s->outbound.refused_networks;
+	struct str inner = str_sub(domain, 1, domain.n - 2);
+
+	if (str_istarts(inner, STR("IPv6:")))
+		inner = str_from(inner, 5);
+	for (size_t i = 0; i < inner.n; i++) {
+		int c = (unsigned char)inner.p[i];
+		if (!ascii_is_alnum(c) && c != '.' && c != ':')
+			return answer_bad;
+	}
+	for (size_t i = 0; i < l->n; i++) {
+		struct cidr net;
+		if (cidr_parse(l->v[i], &net) == ERR_OK && cidr_contains(&net, inner))
+			return answer_refused;
+	}
+	return relay_to(domain, STR_EMPTY);
+}
+
+/* "smtp:[host]:25", "[host]", "host": does it name us, at the port of mail? */
+static bool
+names_us(const struct router *r, struct str route)
+{
+	struct str host = route, port = STR_EMPTY;
+
+	if (host.n != 0 && host.p[0] == '[') {
+		size_t close = str_chr(host, ']');
+		port = str_from(host, close + 1);
+		host = str_sub(host, 1, close - 1);
+	} else if (str_chr(host, ':') < host.n) {
+		port = str_from(host, str_chr(host, ':'));
+		host = str_sub(host, 0, str_chr(host, ':'));
+	}
+	if (str_ends(host, STR(".")))
+		host.n--;
+	return str_ieq(host, str_of(r->hostname)) && (port.n == 0 || str_eq(port, STR(":25")));
+}
+
+static struct route_answer
+section_route(const struct router *r, const struct settings_relay *x, struct str domain)
+{
+	if (x->host.n == 0 && domain.n != 0 && domain.p[0] == '[') {
+		struct route_answer a = literal_route(r, domain);
+		a.section = x->title;
+		return a;
+	}
+	if (x->host.n == 0)
+		return domain_valid(domain) ? relay_to(domain, x->title) : answer_bad;
+	return names_us(r, x->host) ? answer_loop : relay_to(STR_EMPTY, x->title);
+}
+
+/* Of a domain that is not ours. */
+static struct route_answer
+foreign_route(const struct router *r, struct str address, struct str sender)
+{
+	struct str domain = domain_of(address);
+	const struct settings_relay *x = section_for(r->s, domain, false);
+
+	if (x == NULL && str_rchr(sender, '@') < sender.n)
+		x = section_for(r->s, domain_of(sender), true);
+	if (x == NULL)
+		x = section_named(r->s, r->s->outbound.smarthost);
+	if (x != NULL)
+		return section_route(r, x, domain);
+	if (domain.n > 2 && domain.p[0] == '[' && domain.p[domain.n - 1] == ']')
+		return literal_route(r, domain);
+	if (!domain_valid(domain))
+		return answer_bad;
+	return names_us(r, domain) ? answer_loop : relay_to(domain, STR_EMPTY);
+}
+
+static bool
+is_route(struct str v)
+{
+	for (size_t i = 0; i < v.n; i++) {
+		int c = (unsigned char)v.p[i];
+		if (!ascii_is_alnum(c) && str_chr(STR("-_.:[]"), (char)c) == 6)
+			return false;
+	}
+	return v.n != 0 && v.n <= RELAY_ROUTE_MAX;
+}
+
+/* The map's "smtp:[host]:port", "smtp:host", "relay:host", "local:", "error:text". */
+static struct route_answer
+transport_route(struct router *r, struct str value, struct str address)
+{
+	struct str kind, hop;
+
+	if (value.n != 0 && value.p[0] == '[') {
+		kind = STR("smtp");
+		hop = value;
+	} else if (!str_cut(value, ':', &kind, &hop)) {
+		return answer_transport;
+	}
+	if (str_eq(kind, STR("local")) || str_eq(kind, STR("virtual")) ||
+		str_eq(kind, STR("lmtp")) || value.n == 0 || str_eq(value, STR(":")))
+		return answer_local;
+	if (str_eq(kind, STR("error"))) {
+		buf_reset(&r->text);
+		buf_addf(&r->text, "The directory refuses mail for this address: %.*s",
+			STR_FMT(hop));
+		return (struct route_answer){
+			.kind = ROUTE_NEVER, .code = 550, .status = "5.7.1", .text = buf_z(&r->text)
+		};
+	}
+	if (!str_eq(kind, STR("smtp")) && !str_eq(kind, STR("relay")) &&
+		!str_eq(kind, STR("esmtp")))
+		return answer_transport;
+	if (hop.n == 0)
+		hop = domain_of(address);
+	if (!is_route(hop))
+		return answer_transport;
+	if (names_us(r, hop))
+		return answer_loop;
+	buf_reset(&r->text);
+	buf_add(&r->text, hop);
+	return relay_to(buf_str(&r->text), STR_EMPTY);
+}
+
+/* ---- the directory ---- */
+
+static struct domain *
+domain_place(struct router *r, struct str name)
+{
+	char lower[DOMAIN_MAX];
+
+	for (size_t i = 0; i < name.n; i++)
+		lower[i] = (char)ascii_lower((unsigned char)name.p[i]);
+	return &r->domains[hash_bytes(str_n(lower, name.n)) % DOMAINS];
+}
+
+static const struct domain *
+domain_known(struct router *r, struct str name)
+{
+	const struct domain *d = domain_place(r, name);
+
+	return d->asked_ms != 0 && loop_now_ms(r->loop) - d->asked_ms < DOMAIN_MS &&
+			       str_ieq(str_of(d->name), name)
+		       ? d
+		       : NULL;
+}
+
+static void
+domain_learn(struct router *r, struct str name, bool ours)
+{
+	struct domain *d = domain_place(r, name);
+
+	memcpy(d->name, name.p, name.n);
+	d->name[name.n] = '\0';
+	d->ours = ours;
+	d->asked_ms = loop_now_ms(r->loop) > 0 ? loop_now_ms(r->loop) : 1;
+}
+
+static void
+request_free(struct route_request *q)
+{
+	if (q->lookup != NULL)
+		socketmap_cancel(q->lookup);
+	list_remove(&q->link);
+	buf_fini(&q->address);
+	buf_fini(&q->sender);
+	free(q);
+}
+
+/* The answer may borrow from the request. */
+static void
+finish(struct route_request *q, const struct route_answer *a)
+{
+	q->fn(q->arg, a);
+	request_free(q);
+}
+
+static void
+on_transport(void *arg, enum err e, struct str value)
+{
+	struct route_request *q = arg;
+	struct route_answer a = answer_later;
+
+	q->lookup = NULL;
+	if (e == ERR_OK)
+		a = transport_route(q->r, value, buf_str(&q->address));
+	else if (e == ERR_NOTFOUND)
+		a = answer_local;
+	finish(q, &a);
+}
+
+/* True: the answer comes later. */
+static bool
+ask_transport(struct route_request *q)
+{
+	if (q->r->s->outbound.transports)
+		q->lookup = socketmap_lookup(
+			q->r->map, STR("transport"), buf_str(&q->address), on_transport, q);
+	return q->lookup != NULL;
+}
+
+static void
+on_domain(void *arg, enum err e, struct str value)
+{
+	struct route_request *q = arg;
+	struct str address = buf_str(&q->address);
+	struct route_answer a = answer_later;
+
+	(void)value;
+	q->lookup = NULL;
+	if (e == ERR_OK || e == ERR_NOTFOUND)
+		domain_learn(q->r, domain_of(address), e == ERR_OK);
+	if (e == ERR_OK && ask_transport(q))
+		return;
+	if (e == ERR_OK)
+		a = answer_local;
+	else if (e == ERR_NOTFOUND)
+		a = foreign_route(q->r, address, buf_str(&q->sender));
+	finish(q, &a);
+}
+
+static struct route_request *
+request_new(struct router *r, struct str address, struct str sender, route_fn fn, void *arg)
+{
+	struct route_request *q = xcalloc(1, sizeof(*q));
+
+	q->r = r;
+	q->fn = fn;
+	q->arg = arg;
+	buf_init(&q->address, 4096);
+	buf_init(&q->sender, 4096);
+	buf_add(&q->address, address);
+	buf_add(&q->sender, sender);
+	list_push_back(&r->requests, &q->link);
+	return q;
+}
+
+/* What needs no question. */
+static enum err
+find_known(struct router *r, struct str address, struct str sender, struct route_answer *out)
+{
+	struct str domain = domain_of(address);
+	const struct settings_relay *x;
+	const struct domain *d;
+
+	*out = answer_local;
+	if (!router_enabled(r))
+		return ERR_OK;
+	if (r->s->outbound.null_client) {
+		x = section_named(r->s, r->s->outbound.smarthost);
+		*out = x == NULL || str_rchr(address, '@') == address.n
+			       ? answer_bad
+			       : section_route(r, x, domain);
+		return ERR_OK;
+	}
+	if (str_rchr(address, '@') == address.n)
+		return ERR_OK; /* a name of our own */
+	if (domain.n == 0 || domain.n > DOMAIN_MAX) {
+		*out = answer_bad;
+		return ERR_OK;
+	}
+	d = domain_known(r, domain);
+	if (d == NULL || (d->ours && r->s->outbound.transports))
+		return ERR_AGAIN;
+	if (!d->ours)
+		*out = foreign_route(r, address, sender);
+	return ERR_OK;
+}
+
+enum err
+route_find(struct router *r, struct str address, struct str sender, struct route_answer *out,
+	route_fn fn, void *arg, struct route_request **request)
+{
+	enum err e = find_known(r, address, sender, out);
+	struct route_request *q;
+	const struct domain *d;
+
+	*request = NULL;
+	if (e != ERR_AGAIN)
+		return e;
+	q = request_new(r, address, sender, fn, arg);
+	d = domain_known(r, domain_of(address));
+	if (d != NULL)
+		(void)ask_transport(q);
+	else
+		q->lookup =
+			socketmap_lookup(r->map, STR("domain"), domain_of(address), on_domain, q);
+	if (q->lookup == NULL) { /* no key of a map: the directory has no such address */
+		*out = d != NULL ? answer_local : answer_bad;
+		request_free(q);
+		return ERR_OK;
+	}
+	*request = q;
+	return ERR_AGAIN;
+}
+
+void
+route_cancel(struct route_request *q)
+{
+	request_free(q);
+}
+
+/* ---- the router ---- */
+
+struct router *
+router_new(
+	struct loop *l, struct str directory_address, struct str hostname, const struct settings *s)
+{
+	struct router *r = xcalloc(1, sizeof(*r));
+
+	r->loop = l;
+	r->s = s;
+	r->map = socketmap_new(l, directory_address, REPLY_MAX);
+	r->hostname = str_dup(hostname);
+	r->domains = xcalloc(DOMAINS, sizeof(*r->domains));
+	list_init(&r->requests);
+	buf_init(&r->text, 4096);
+	return r;
+}
+
+void
+router_set(struct router *r, const struct settings *s)
+{
+	r->s = s;
+}
+
+bool
+router_enabled(const struct router *r)
+{
+	return r->s != NULL && r->s->outbound.enabled;
+}
+
+void
+router_free(struct router *r)
+{
+	LIST_FOREACH (l, &r->requests)
+		request_free(CONTAINER_OF(l, struct route_request, link));
+	socketmap_free(r->map);
+	buf_fini(&r->text);
+	free(r->domains);
+	free(r->hostname);
+	free(r);
+}
