@@ -8,6 +8,7 @@ enum {
 	MESSAGE_LIMIT_LEAST = 1000, /* RFC 9738 3 */
 	IP4_BITS_LEAST = 8,
 	IP6_BITS_LEAST = 32,
+	SRS_SECRET_LEAST = 16,
 };
 
 void
@@ -290,6 +291,29 @@ source_has(const struct settings *s, const char *section, const char *row)
 	return false;
 }
 
+static void
+check_srs(const struct settings *s, struct checking *c)
+{
+	const struct settings_queue *q = &s->queue;
+
+	if (q->srs_domain.n == 0)
+		return;
+	if (str_chr(q->srs_domain, '@') < q->srs_domain.n || str_chr(q->srs_domain, '.') == 0 ||
+		str_chr(q->srs_domain, ' ') < q->srs_domain.n)
+		check_complain(
+			c, "queue.srs_domain: \"%.*s\" is no domain", STR_FMT(q->srs_domain));
+	if (!source_has(s, "queue", "srs_secret"))
+		check_complain(c, "queue.srs_domain needs queue.srs_secret");
+	for (struct str rest = q->srs_secret, line; rest.n > 0;) {
+		(void)str_cut(rest, '\n', &line, &rest);
+		line = str_trim(line);
+		if (line.n > 0 && line.n < SRS_SECRET_LEAST)
+			check_complain(c,
+				"queue.srs_secret: a secret is shorter than %d characters",
+				SRS_SECRET_LEAST);
+	}
+}
+
 /* Mechanisms that would refuse everybody, because no section can answer them. */
 static void
 check_sasl_backends(const struct settings *s, struct checking *c)
@@ -406,6 +430,7 @@ settings_cross_check(const struct settings *s, struct buf *err_out)
 	check_a_labels(s, &c);
 	if (s->smtp.postmaster.n > 0 && str_chr(s->smtp.postmaster, '@') == s->smtp.postmaster.n)
 		check_complain(&c, "smtp.postmaster must be an address such as help@example.org");
+	check_srs(s, &c);
 	if (s->directories_count + settings_worker_sections(s) == 0)
 		check_complain(&c,
 			"no directory section, nor passwd_file, pam or sql: where do the "

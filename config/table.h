@@ -178,6 +178,10 @@
 	X(postmaster, STRING, "", 0, 320, 0,                                                     \
 		"Address that hears of reports whose own delivery failed; empty: smtp.postmaster, and where that is empty, too, only the log says so") \
 	X(expansion_max, INT, 10000, 1, 1000000, ROLE_QUEUE, "Recipients after expansion")       \
+	X(srs_domain, STRING, "", 0, 255, ROLE_QUEUE | ROLE_SMTP,                                \
+		"Domain of the senders that forwarded mail from elsewhere gets when it leaves us (SRS); empty: it keeps its own") \
+	X(srs_secret, SECRET, "", 0, 4096, ROLE_QUEUE | ROLE_SMTP,                               \
+		"File with the secrets of these addresses, one a line, at least 16 characters each: the first makes them, all are read") \
 	X(reserve, SIZE, 104857600, 0, 1099511627776, ROLE_QUEUE,                                \
 		"Free disk space below which mail is answered 452")                              \
 	X(slots_ahead, INT, 64, 4, 4096, ROLE_QUEUE | ROLE_SMTP,                                 \

@@ -17,6 +17,7 @@ core_mail_libmail_a_SOURCES = \
 	core/mail/param.c \
 	core/mail/preview.c core/mail/preview.h \
 	core/mail/search.c core/mail/search.h \
+	core/mail/srs.c core/mail/srs.h \
 	core/mail/subject.c core/mail/subject.h \
 	core/mail/textual.c core/mail/textual.h \
 	core/mail/token.c core/mail/token.h \
@@ -77,3 +78,17 @@ tests_fuzz_replay_encoded_SOURCES = tests/fuzz/replay.c tests/fuzz/fuzz_encoded.
 tests_fuzz_replay_encoded_LDADD = $(LIBMAIL) $(LIBBASE) $(ICU_LIBS)
 EXTRA_DIST += tests/fuzz/mime.dict tests/fuzz/address.dict tests/fuzz/date.dict tests/fuzz/utf7.dict tests/fuzz/encoded.dict \
 	tests/fuzz/corpus/mime tests/fuzz/corpus/address tests/fuzz/corpus/date tests/fuzz/corpus/utf7 tests/fuzz/corpus/encoded
+
+check_PROGRAMS += tests/unit/test_srs
+tests_unit_test_srs_SOURCES = tests/unit/test_srs.c
+tests_unit_test_srs_LDADD = $(LIBMAIL) $(LIBBASE) $(ICU_LIBS) $(OPENSSL_LIBS) $(CMOCKA_LIBS)
+
+FUZZ_TARGETS += tests/fuzz/fuzz_srs
+tests_fuzz_fuzz_srs_SOURCES = tests/fuzz/fuzz_srs.c
+tests_fuzz_fuzz_srs_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_srs_LDADD = $(LIBMAIL) $(LIBBASE) $(ICU_LIBS) $(OPENSSL_LIBS)
+
+check_PROGRAMS += tests/fuzz/replay_srs
+tests_fuzz_replay_srs_SOURCES = tests/fuzz/replay.c tests/fuzz/fuzz_srs.c
+tests_fuzz_replay_srs_LDADD = $(LIBMAIL) $(LIBBASE) $(ICU_LIBS) $(OPENSSL_LIBS)
+EXTRA_DIST += tests/fuzz/srs.dict tests/fuzz/corpus/srs

@@ -197,18 +197,19 @@ add_final(struct attempt *a, struct str address, uint32_t orig, size_t count)
 	return c;
 }
 
-static void
+static struct record_rcpt *
 add_failed(
 	struct attempt *a, struct str address, uint32_t orig, size_t count, const struct reply *r)
 {
 	struct record_rcpt *c = add_final(a, address, orig, count);
 
 	if (c == NULL)
-		return;
+		return NULL;
 	c->state = RCPT_FAILED;
 	set_reply(a, c, r);
 	log_event(LVL_INFO, "queue.deliver", log_s("sid", a->r.sid), log_s("qid", a->r.id),
 		log_s("rcpt", address), log_z("res", "fail"), log_s("reason", c->reply));
+	return c;
 }
 
 int64_t
@@ -268,7 +269,25 @@ expand_failed(struct attempt *a, uint32_t i, enum err e, struct str text)
 		return;
 	}
 	o->expanded = true;
-	add_failed(a, o->address, i, 1, &r);
+	(void)add_failed(a, o->address, i, 1, &r);
+}
+
+static void
+take_final(struct attempt *a, const struct expand_final *f, uint32_t orig, size_t count)
+{
+	struct record_rcpt *c;
+	struct reply r;
+
+	if (f->local || router_enabled(a->q->router)) {
+		c = add_final(a, f->address, orig, count);
+	} else {
+		reply_set(&r, 550, "5.7.1", "Relaying not available: the domain is not local");
+		c = add_failed(a, f->address, orig, count, &r);
+	}
+	if (c == NULL)
+		return;
+	if (f->has_sender && record_set_sender(&a->r, a->memory, c, f->sender) != ERR_OK)
+		abort(); /* as in add_final */
 }
 
 static void
@@ -286,19 +305,12 @@ expand_answer(
 	if (e != ERR_OK) {
 		expand_failed(a, x->orig, e, text);
 	} else {
-		owed_expanded(&a->r.origs[x->orig], count, false);
+		owed_expanded(&a->r.origs[x->orig], count, count > 0 && finals[0].list);
 		log_event(LVL_INFO, "queue.expand", log_s("sid", a->r.sid), log_s("qid", a->r.id),
 			log_s("rcpt", address), log_n("count", (int64_t)count));
 	}
-	for (size_t i = 0; e == ERR_OK && i < count; i++) {
-		struct reply r;
-		if (finals[i].local || router_enabled(a->q->router)) {
-			(void)add_final(a, finals[i].address, x->orig, count);
-			continue;
-		}
-		reply_set(&r, 550, "5.7.1", "Relaying not available: the domain is not local");
-		add_failed(a, finals[i].address, x->orig, count, &r);
-	}
+	for (size_t i = 0; e == ERR_OK && i < count; i++)
+		take_final(a, &finals[i], x->orig, count);
 	expand_more(a);
 }
 
@@ -326,7 +338,7 @@ expand_more(struct attempt *a)
 		a->expand_running++;
 		x->a = a;
 		x->orig = i;
-		x->request = expand_start(a->q->expander, a->r.origs[i].address,
+		x->request = expand_start(a->q->expander, a->r.origs[i].address, a->r.sender,
 			a->q->o.expansion_max, expand_answer, x);
 	}
 	if (a->expand_running != 0)

@@ -4,9 +4,12 @@
 
 #include <stdlib.h>
 
+#include "core/base/clock.h"
 #include "core/base/hmap.h"
+#include "core/base/log.h"
 #include "core/base/xalloc.h"
 #include "core/mail/idn.h"
+#include "core/mail/srs.h"
 
 enum {
 	REPLY_MAX = 16 * 1024 * 1024,
@@ -27,6 +30,7 @@ struct expander {
 	struct loop *loop;
 	struct socketmap *map;
 	char *default_domain;
+	char *srs_domain, *srs_secrets;
 	struct list requests;
 	struct domain domains[DOMAIN_CACHE]; /* what the directory said lately */
 	unsigned domain_next;
@@ -43,7 +47,9 @@ struct expand_request {
 	struct arena *memory;
 	struct socketmap_request *lookup;
 	struct loop_task task; /* for an answer that needs no lookup */
-	struct str address;
+	struct str address, sender;
+	struct str owner;  /* of the group; empty: none */
+	bool aliased;	   /* the directory knows something behind the address */
 	struct str domain; /* being asked about */
 	struct hmap seen;
 	struct expand_final *finals;
@@ -151,6 +157,8 @@ domain_learn(struct expander *x, struct str name, bool local)
 
 static void
 domains_next(struct expand_request *r);
+static void
+senders(struct expand_request *r);
 
 static void
 domain_answer(void *arg, enum err e, struct str value)
@@ -190,7 +198,132 @@ domains_next(struct expand_request *r)
 			return;
 		f->local = false;
 	}
+	senders(r);
+}
+
+/* Who hears of failures. */
+
+static void
+set_sender(struct expand_final *f, struct str sender)
+{
+	f->has_sender = true;
+	f->sender = sender;
+}
+
+static struct srs
+srs_of(const struct expander *x)
+{
+	return (struct srs){ .domain = str_of(x->srs_domain), .secrets = str_of(x->srs_secrets) };
+}
+
+/* The sender is a stranger: what goes to other servers gets a sender of ours. */
+static void
+rewrite_senders(struct expand_request *r)
+{
+	const struct srs srs = srs_of(r->x);
+	struct str sender = STR_EMPTY;
+	struct buf b;
+	enum err e;
+
+	buf_init(&b, 4096);
+	e = srs_forward(&srs, r->sender, clock_wall_ms() / 1000, &b);
+	if (e == ERR_OK)
+		e = arena_str(r->memory, buf_str(&b), &sender);
+	buf_fini(&b);
+	if (e != ERR_OK)
+		log_event(LVL_WARN, "queue.srs", log_s("sender", r->sender),
+			log_s("rcpt", r->address), log_e("res", e),
+			log_z("reason", "sent on with its own sender"));
+	for (size_t i = 0; i < r->count && e == ERR_OK; i++)
+		if (!r->finals[i].local)
+			set_sender(&r->finals[i], sender);
 	finish(r, ERR_OK, STR_EMPTY);
+}
+
+static void
+sender_known(struct expand_request *r, bool local)
+{
+	if (local)
+		finish(r, ERR_OK, STR_EMPTY);
+	else
+		rewrite_senders(r);
+}
+
+static void
+sender_answer(void *arg, enum err e, struct str value)
+{
+	struct expand_request *r = arg;
+
+	r->lookup = NULL;
+	if (e != ERR_OK && e != ERR_NOTFOUND) {
+		finish(r, e == ERR_DENIED ? ERR_DENIED : ERR_TEMP, value);
+		return;
+	}
+	domain_learn(r->x, r->domain, e == ERR_OK);
+	sender_known(r, e == ERR_OK);
+}
+
+static bool
+leaves_us(const struct expand_request *r)
+{
+	for (size_t i = 0; i < r->count; i++)
+		if (!r->finals[i].local)
+			return true;
+	return false;
+}
+
+static void
+senders(struct expand_request *r)
+{
+	const struct srs srs = srs_of(r->x);
+	size_t at = str_rchr(r->sender, '@');
+	const struct domain *d;
+
+	for (size_t i = 0; i < r->count && r->owner.n > 0; i++) {
+		set_sender(&r->finals[i], r->owner);
+		r->finals[i].list = true;
+	}
+	if (r->owner.n > 0 || !r->aliased || srs.domain.n == 0 || at == r->sender.n ||
+		srs_is_ours(&srs, r->sender) || !leaves_us(r)) {
+		finish(r, ERR_OK, STR_EMPTY);
+		return;
+	}
+	r->domain = str_from(r->sender, at + 1);
+	d = domain_known(r->x, r->domain);
+	if (d != NULL) {
+		sender_known(r, d->local);
+		return;
+	}
+	r->lookup = socketmap_lookup(r->x->map, STR("domain"), r->domain, sender_answer, r);
+	if (r->lookup == NULL)
+		sender_known(r, false);
+}
+
+static void
+owner_answer(void *arg, enum err e, struct str value)
+{
+	struct expand_request *r = arg;
+
+	r->lookup = NULL;
+	if (e == ERR_OK)
+		e = arena_str(r->memory, str_trim(value), &r->owner);
+	else if (e == ERR_NOTFOUND)
+		e = ERR_OK;
+	else if (e != ERR_DENIED)
+		e = ERR_TEMP;
+	if (e != ERR_OK)
+		finish(r, e, value);
+	else
+		domains_next(r);
+}
+
+static void
+ask_owner(struct expand_request *r)
+{
+	if (r->sender.n > 0)
+		r->lookup = socketmap_lookup(r->x->map, STR("owner"), r->address, owner_answer, r);
+	if (r->lookup == NULL)
+		domains_next(r);
 }
 
 static void
@@ -211,14 +344,16 @@ alias_answer(void *arg, enum err e, struct str value)
 			finish(r, ERR_DENIED, STR("it leads to nobody"));
 			return;
 		}
+		r->aliased = true;
 	} else if (e != ERR_DENIED) {
 		e = ERR_TEMP;
 	}
-	if (e != ERR_OK) {
+	if (e != ERR_OK)
 		finish(r, e, value);
-		return;
-	}
-	domains_next(r);
+	else if (r->aliased)
+		ask_owner(r);
+	else
+		domains_next(r);
 }
 
 static void
@@ -227,10 +362,35 @@ no_lookup(struct loop_task *t)
 	alias_answer(t->arg, ERR_NOTFOUND, STR_EMPTY);
 }
 
+/* An address that SRS made: its sender is the recipient. */
+static void
+turn_back(struct loop_task *t)
+{
+	struct expand_request *r = t->arg;
+	const struct srs srs = srs_of(r->x);
+	struct buf b;
+	enum err e;
+
+	buf_init(&b, 4096);
+	e = srs_reverse(&srs, r->address, clock_wall_ms() / 1000, &b);
+	if (e == ERR_OK)
+		e = add_final(r, buf_str(&b));
+	buf_fini(&b);
+	if (e != ERR_OK)
+		finish(r, ERR_DENIED,
+			e == ERR_EOF ? STR("the return address is too old")
+				     : STR("the return address is not one of ours"));
+	else
+		domains_next(r);
+}
+
 struct expand_request *
-expand_start(struct expander *x, struct str address, size_t finals_max, expand_fn fn, void *arg)
+expand_start(struct expander *x, struct str address, struct str sender, size_t finals_max,
+	expand_fn fn, void *arg)
 {
 	struct expand_request *r = xcalloc(1, sizeof(*r));
+	const struct srs srs = srs_of(x);
+	bool back = srs_is_ours(&srs, address);
 	struct buf whole;
 
 	r->x = x;
@@ -239,17 +399,20 @@ expand_start(struct expander *x, struct str address, size_t finals_max, expand_f
 	r->max = finals_max;
 	r->memory = arena_new(MEMORY_MAX);
 	hmap_init(&r->seen);
-	loop_task_init(&r->task, x->loop, no_lookup, r);
+	loop_task_init(&r->task, x->loop, back ? turn_back : no_lookup, r);
 	list_push_back(&x->requests, &r->link);
 	buf_init(&whole, 8192);
 	buf_add(&whole, address);
 	if (str_chr(address, '@') == address.n && x->default_domain[0] != '\0')
 		buf_addf(&whole, "@%s", x->default_domain);
 	if (buf_check(&whole) != ERR_OK ||
-		arena_str(r->memory, buf_str(&whole), &r->address) != ERR_OK)
+		arena_str(r->memory, buf_str(&whole), &r->address) != ERR_OK ||
+		arena_str(r->memory, sender, &r->sender) != ERR_OK)
 		r->address = STR_EMPTY;
 	buf_fini(&whole);
-	r->lookup = socketmap_lookup(x->map, STR("alias-large"), r->address, alias_answer, r);
+	if (!back)
+		r->lookup =
+			socketmap_lookup(x->map, STR("alias-large"), r->address, alias_answer, r);
 	if (r->lookup == NULL)
 		loop_task_queue(&r->task);
 	return r;
@@ -269,8 +432,26 @@ expander_new(struct loop *l, struct str address, struct str default_domain)
 	x->loop = l;
 	x->map = socketmap_new(l, address, REPLY_MAX);
 	x->default_domain = str_dup(default_domain);
+	x->srs_domain = str_dup(STR_EMPTY);
+	x->srs_secrets = str_dup(STR_EMPTY);
 	list_init(&x->requests);
 	return x;
+}
+
+static void
+forget_srs(struct expander *x)
+{
+	explicit_bzero(x->srs_secrets, strlen(x->srs_secrets));
+	free(x->srs_domain);
+	free(x->srs_secrets);
+}
+
+void
+expander_set_srs(struct expander *x, struct str domain, struct str secrets)
+{
+	forget_srs(x);
+	x->srs_domain = str_dup(domain);
+	x->srs_secrets = str_dup(secrets);
 }
 
 void
@@ -279,6 +460,7 @@ expander_free(struct expander *x)
 	LIST_FOREACH (l, &x->requests)
 		request_free(CONTAINER_OF(l, struct expand_request, link));
 	socketmap_free(x->map);
+	forget_srs(x);
 	free(x->default_domain);
 	free(x);
 }

@@ -147,6 +147,7 @@ queue_start(struct role_ctx *c)
 			log_z("reason", text));
 		return e;
 	}
+	expander_set_srs(r->queue->expander, s->queue.srs_domain, s->queue.srs_secret);
 	r->admin = admin_new(r->queue);
 	r->listeners = xcalloc(count + 1, sizeof(struct listener *));
 	for (size_t i = 0; i < count; i++)
@@ -166,6 +167,7 @@ queue_reload(struct role_ctx *c)
 	const struct queue_options o = options_of(r, s);
 
 	queue_set(r->queue, &o);
+	expander_set_srs(r->queue->expander, s->queue.srs_domain, s->queue.srs_secret);
 	log_event(LVL_INFO, "queue.reload", log_z("res", "ok"));
 }
 

@@ -33,6 +33,10 @@ check_PROGRAMS += tests/unit/test_queue
 tests_unit_test_queue_SOURCES = tests/unit/test_queue.c
 tests_unit_test_queue_LDADD = $(LIBQUEUE) $(LIBRELAY) $(LIBSPOOL) $(LIBMAIL) $(ICU_LIBS) $(LIBAUTHCLIENT) $(LIBEVENT) $(LMDB_LIBS) $(CMOCKA_LIBS)
 
+check_PROGRAMS += tests/unit/test_queue_expand
+tests_unit_test_queue_expand_SOURCES = tests/unit/test_queue_expand.c
+tests_unit_test_queue_expand_LDADD = $(LIBQUEUE) $(LIBMAIL) $(ICU_LIBS) $(LIBEVENT) $(CMOCKA_LIBS)
+
 check_PROGRAMS += tests/unit/test_queue_record
 tests_unit_test_queue_record_SOURCES = tests/unit/test_queue_record.c
 tests_unit_test_queue_record_LDADD = $(LIBQUEUE) $(LIBRELAY) $(LIBBASE) $(CMOCKA_LIBS)

@@ -5,7 +5,9 @@
 #include "core/mail/idn.h"
 #include "delivery/smtp/command.h"
 
-enum { LOCAL_MAX = 64, DOMAIN_MAX = 255, LABEL_MAX = 63 };
+/* RFC 5321 4.5.3.1.1 promises 64 for a local part; senders of lists (VERP) and of forwarders (SRS)
+ * are longer, and everybody takes them. */
+enum { LOCAL_MAX = 256, DOMAIN_MAX = 255, LABEL_MAX = 63 };
 
 /* UTF-8 was looked at as a whole before. RFC 6531 3.3 */
 static bool

@@ -79,6 +79,8 @@
 		"account disabled")                                                                \
 	X(XCLIENT_DENIED, 550, "5.7.0", "XCLIENT is not for you", "xclient")                       \
 	X(UNKNOWN_RCPT, 550, "5.1.1", "No such user here", "unknown recipient")                    \
+	X(NOT_FORWARDED, 550, "5.1.1", "This return address is not one of ours, or too old",       \
+		"srs address")                                                                     \
 	X(GROUP_CLOSED, 550, "5.7.2", "You may not write to this list", "group closed to sender")  \
 	X(RELAYING, 550, "5.7.1", "Relaying not available, this server sends to its own domains",  \
 		"foreign domain")                                                                  \

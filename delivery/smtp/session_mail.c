@@ -3,8 +3,10 @@
  * that it is known here, or that its domain is not ours and the client may relay; nothing but its
  * own "no" refuses one for good. */
 #include <stdlib.h>
+#include <time.h>
 
 #include "core/base/xalloc.h"
+#include "core/mail/srs.h"
 #include "core/mail/idn.h"
 #include "delivery/smtp/posting.h"
 #include "delivery/smtp/session.h"
@@ -347,6 +349,24 @@ keep_orcpt(struct smtp_session *s, struct str orcpt)
 	return ok;
 }
 
+/* Is the recipient the way back to somebody whose mail we sent on? REPLY_OK: it is no such
+ * address. The queue turns it into the sender's (queue/expand.h). */
+static enum smtp_reply
+return_address(const struct smtp_session *s)
+{
+	const struct settings_queue *q = &s->server->o.settings->queue;
+	const struct srs srs = { .domain = q->srs_domain, .secrets = q->srs_secret };
+	struct buf sender;
+	enum err e;
+
+	if (!srs_is_ours(&srs, s->asked))
+		return REPLY_OK;
+	buf_init(&sender, ADDRESS_MAX);
+	e = srs_reverse(&srs, s->asked, time(NULL), &sender);
+	buf_fini(&sender);
+	return e == ERR_OK ? REPLY_RCPT_OK : REPLY_NOT_FORWARDED;
+}
+
 void
 session_rcpt(struct smtp_session *s, const struct smtp_cmd *c)
 {
@@ -375,5 +395,13 @@ session_rcpt(struct smtp_session *s, const struct smtp_cmd *c)
 		session_reply(s, r, "cmd", STR("RCPT"));
 		return;
 	}
-	ask_recipient(s);
+	r = return_address(s);
+	if (r == REPLY_OK) {
+		ask_recipient(s);
+		return;
+	}
+	if (r == REPLY_RCPT_OK)
+		add_rcpt(s);
+	s->tx.rcpts_refused += r != REPLY_RCPT_OK;
+	session_reply(s, r, "rcpt", s->asked);
 }

@@ -1,10 +1,14 @@
 """Mail to groups: who may write to them, from where; whose bounces come to whom."""
+import base64
+import hashlib
+import hmac
 import smtplib
+import time
 import uuid
 
 import pytest
 
-from harness.instance import Instance, free_ports
+from harness.instance import Instance, directory_section, free_ports
 from harness.slapd import Slapd
 from test_sendmail import Sendmail
 from test_smtp_submission import arrived
@@ -35,7 +39,11 @@ def alias(name, targets):
 ENTRIES = (group("open", [person("bilal.haddad")])
            + group("staff", [person("bilal.haddad"), person("mei.zhang")], postroomPoster=["users"])
            + group("board", [person("bilal.haddad")], postroomPoster=["members", PARTNER])
-           + group("sealed", [person("bilal.haddad")], postroomPoster=["nobody"]))
+           + group("sealed", [person("bilal.haddad")], postroomPoster=["nobody"])
+           + group("owned", [person("bilal.haddad"), f"cn=inner,ou=groups,{BASE}"],
+                   owner=[person("anna.berg")])
+           + group("inner", [person("mei.zhang")], owner=[person("carmen.ortega")]))
+SECRETS = ["the secret of this year", "the secret of last year"]
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +56,17 @@ def lists_slapd(work, certs):
 @pytest.fixture(scope="module")
 def lists(work, lists_slapd, certs):
     outside, inside = free_ports(2)
-    i = Instance(work / "lists", lists_slapd, certs, settings=f"""
+    secrets = work / "srs"
+    secrets.write_text("\n".join(SECRETS) + "\n")
+    secrets.chmod(0o600)
+    i = Instance(work / "lists", lists_slapd, certs,
+                 directory_text=directory_section(lists_slapd, extra='owner_attributes = { "owner" }'),
+                 settings=f"""
+queue {{
+	reserve = 1M
+	srs_domain = "srs.example.org"
+	srs_secret = "{secrets}"
+}}
 smtp {{
 	postmaster = "{ANNA}"
 	relay_networks = {{ "127.0.0.2/32" }}
@@ -154,3 +172,53 @@ listen "mx" {{ protocol = smtp address = {{ "127.0.0.1:{port}" }} tls = none }}
             assert answer(c, PARTNER, "staff@example.org")[0] == 550
             s.stop()
             assert answer(c, PARTNER, "staff@example.org")[0] == 451
+
+
+@pytest.mark.parametrize("name,sender,want", [
+    ("owned", PARTNER, ANNA), ("owned", "", ""), ("inner", PARTNER, "carmen.ortega@example.org"),
+    ("open", PARTNER, PARTNER)])
+def test_owner_is_the_sender(lists, name, sender, want):
+    s = uuid.uuid4().hex
+    with mx(lists) as c:
+        c.sendmail(sender, [f"{name}@example.org"], f"From: {PARTNER}\r\nSubject: {s}\r\n\r\nx\r\n")
+    for user in {"owned": [BEN, MEI], "inner": [MEI], "open": [BEN]}[name]:
+        assert arrived(lists, user, s).startswith(f"Return-Path: <{want}>\r\n".encode())
+
+
+def test_list_and_member_are_one_recipient(lists):
+    s = uuid.uuid4().hex
+    with mx(lists) as c:
+        c.sendmail(PARTNER, [BEN, "owned@example.org"],
+                   f"From: {PARTNER}\r\nSubject: {s}\r\n\r\nx\r\n")
+    arrived(lists, BEN, s)
+    assert arrived(lists, MEI, s).startswith(f"Return-Path: <{ANNA}>".encode())
+
+
+def srs0(address, secret=SECRETS[0], age=0):
+    """As the queue makes it, by another hand."""
+    local, domain = address.split("@")
+    day = int(time.time()) // 86400 - age
+    digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+    text = f"{digits[day // 32 % 32]}{digits[day % 32]}={domain}={local}"
+    mac = hmac.new(secret.encode(), text.lower().encode(), hashlib.sha1).digest()
+    return f"SRS0={base64.b64encode(mac)[:8].decode()}={text}@srs.example.org"
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+def test_srs_leads_back(lists, secret):
+    s = uuid.uuid4().hex
+    address = srs0(BEN, secret, age=3)
+    for rcpt in (address, address.lower(), address.replace("srs.example", "SRS.Example")):
+        s = uuid.uuid4().hex
+        with mx(lists) as c:
+            c.sendmail("", [rcpt], f"Subject: {s}\r\n\r\nbounce\r\n")
+        arrived(lists, BEN, s)
+
+
+@pytest.mark.parametrize("address", [
+    srs0(BEN, "a stranger's secret"), srs0(BEN, age=30), srs0(BEN).replace("bilal", "anna"),
+    "SRS0=@srs.example.org", "ben@srs.example.org"])
+def test_srs_of_others_is_refused(lists, address):
+    with mx(lists) as c:
+        code, text = answer(c, "", address)
+    assert code == 550, text

@@ -468,6 +468,8 @@ fakes_start(void (*change)(struct smtp_options *o))
 
 	settings.auth.sasl_mechanisms.v = (struct str *)(uintptr_t)mechanisms;
 	settings.auth.sasl_mechanisms.n = ARRAY_LEN(mechanisms);
+	settings.queue.srs_domain = STR("srs.ok.org");
+	settings.queue.srs_secret = STR(FAKES_SRS_SECRET);
 	log_set_level(LVL_ERROR);
 	memset(&fakes, 0, sizeof(fakes));
 	fakes.loop = loop_new();

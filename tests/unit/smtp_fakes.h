@@ -13,6 +13,7 @@
  * own@second.org and partner@else.org to the others, and nobody can say who to list-temp. "temp…@…"
  * is a failure each time. Logins: PLAIN takes
  * "\0user\0good"; LOGIN asks twice. 192.0.2.0/24 is a network of ours. */
+#define FAKES_SRS_SECRET "a secret of the tests" /* of srs.ok.org */
 struct fakes {
 	struct loop *loop;
 	struct smtp_server *server;

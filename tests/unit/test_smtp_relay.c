@@ -6,8 +6,10 @@
 #include <cmocka.h>
 
 #include <stdio.h>
+#include <time.h>
 
 #include "core/base/xalloc.h"
+#include "core/mail/srs.h"
 #include "delivery/smtp/proxy.h"
 #include "delivery/smtp/rates.h"
 #include "tests/unit/smtp_fakes.h"
@@ -119,6 +121,10 @@ static const struct {
 	{ MX, OUTSIDE, false, "own@second.org", "list-closed@ok.org", 250, 550, 0 },
 	{ MX, OUTSIDE, false, "temp@else.org", "list-closed@ok.org", 250, 451, 0 },
 	{ MX, OUTSIDE, false, "partner@else.org", "\"list b\"@ok.org", 250, 550, 0 },
+	/* return addresses of forwarded mail: only those that we made */
+	{ MX, OUTSIDE, false, "", "SRS0=AAAAAAAA=AA=else.org=x@srs.ok.org", 250, 550, 0 },
+	{ MX, OUTSIDE, false, "", "SRS1=AAAAAAAA=else.org==x=y=z@srs.ok.org", 250, 550, 0 },
+	{ MX, OUTSIDE, false, "", "x@srs.ok.org", 250, 550, 0 },
 	{ MX, INSIDE, false, "me@ok.org", "list-closed@ok.org", 250, 250, 0 },
 	{ MX, INSIDE, false, "own@second.org", "list-closed@ok.org", 250, 250, 0 },
 	{ MX, INSIDE, false, "x@else.org", "list-closed@ok.org", 250, 550, 0 },
@@ -210,6 +216,31 @@ run_matrix(void)
 		fakes_stop();
 		buf_fini(&in);
 		buf_fini(&want);
+	}
+}
+
+/* A return address that we made is a recipient, whoever sends to it; an old one is not. */
+static void
+test_return_addresses(void **state)
+{
+	const struct srs srs = { .domain = STR("srs.ok.org"), .secrets = STR(FAKES_SRS_SECRET) };
+	struct buf in;
+
+	(void)state;
+	for (int days = 0; days <= 30; days += 10) {
+		buf_init(&in, 4096);
+		buf_addz(&in, "EHLO c.else.org\r\nMAIL FROM:<>\r\nRCPT TO:<");
+		assert_int_equal(srs_forward(&srs, STR("ben@far.example"),
+					 time(NULL) - (int64_t)days * 86400, &in),
+			ERR_OK);
+		buf_addz(&in, ">\r\nQUIT\r\n");
+		fakes_start(mx_options);
+		fakes_connect_mx(OUTSIDE);
+		fakes_send(buf_str(&in), 0);
+		fakes_end();
+		expect(days < 30 ? "220 250 250 250 221" : "220 250 250 550 221", buf_z(&in));
+		fakes_stop();
+		buf_fini(&in);
 	}
 }
 
@@ -854,6 +885,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_relay_matrix),
+		cmocka_unit_test(test_return_addresses),
 		cmocka_unit_test_setup_teardown(test_mx_header, setup, teardown),
 		cmocka_unit_test(test_network_of_ours),
 		cmocka_unit_test_setup_teardown(test_postmaster, setup, teardown),
