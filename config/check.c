@@ -431,6 +431,8 @@ settings_cross_check(const struct settings *s, struct buf *err_out)
 	if (s->smtp.postmaster.n > 0 && str_chr(s->smtp.postmaster, '@') == s->smtp.postmaster.n)
 		check_complain(&c, "smtp.postmaster must be an address such as help@example.org");
 	check_srs(s, &c);
+	if (s->queue.postmaster.n > 0 && str_chr(s->queue.postmaster, '@') == s->queue.postmaster.n)
+		check_complain(&c, "queue.postmaster must be an address such as help@example.org");
 	if (s->directories_count + settings_worker_sections(s) == 0)
 		check_complain(&c,
 			"no directory section, nor passwd_file, pam or sql: where do the "

@@ -175,7 +175,7 @@
 		"The sender hears once of a recipient that waits for so long; 0: never")         \
 	X(bounce_size_max, SIZE, 1048576, 0, 67108864, ROLE_QUEUE,                               \
 		"Reports of failures hold the whole message up to this size, above it the header; the sender may ask for the header alone") \
-	X(postmaster, STRING, "", 0, 320, 0,                                                     \
+	X(postmaster, STRING, "", 0, 320, ROLE_QUEUE,                                            \
 		"Address that hears of reports whose own delivery failed; empty: smtp.postmaster, and where that is empty, too, only the log says so") \
 	X(expansion_max, INT, 10000, 1, 1000000, ROLE_QUEUE, "Recipients after expansion")       \
 	X(srs_domain, STRING, "", 0, 255, ROLE_QUEUE | ROLE_SMTP,                                \

@@ -28,7 +28,7 @@
 		"Proxies and filters of ours that may say with XCLIENT for whom they speak; none wider than /8 (IPv6: /32)") \
 	X(xclient_login, BOOL, 0, 0, 1, ROLE_SMTP,                                                 \
 		"Believe the user, too, whom XCLIENT names (LOGIN): no password is asked, and nothing is asked about the account") \
-	X(postmaster, STRING, "", 0, 320, ROLE_SMTP,                                               \
+	X(postmaster, STRING, "", 0, 320, ROLE_SMTP | ROLE_QUEUE,                                  \
 		"Address that reads mail to postmaster where the directory has no such address; protocol = smtp needs it") \
 	X(local_domain, STRING, "", 0, 255, ROLE_SMTP,                                             \
 		"Domain of senders and recipients without one that local programs give to postroom-sendmail; empty: auth.default_domain, else hostname") \

@@ -175,6 +175,19 @@ action_word(enum action a)
 	return "";
 }
 
+/* A name of DNS, or an address as mail writes it where that is all that is known. */
+static void
+add_remote(const struct dsn_rcpt *r, struct buf *out)
+{
+	if (r->host.n == 0)
+		return;
+	if (!str_eq(r->host, r->host_address))
+		buf_addf(out, "Remote-MTA: dns; %.*s\r\n", STR_FMT(r->host));
+	else
+		buf_addf(out, "Remote-MTA: dns; [%s%.*s]\r\n",
+			str_chr(r->host, ':') < r->host.n ? "IPv6:" : "", STR_FMT(r->host));
+}
+
 static void
 add_rcpt(const struct dsn *d, const struct dsn_rcpt *r, bool utf8, struct buf *out)
 {
@@ -183,8 +196,7 @@ add_rcpt(const struct dsn *d, const struct dsn_rcpt *r, bool utf8, struct buf *o
 	add_address(out, "Final-Recipient", r->address);
 	buf_addf(out, "Action: %s\r\nStatus: %.*s\r\n", action_word(r->action),
 		STR_FMT(dsn_status(r)));
-	if (r->host.n != 0)
-		buf_addf(out, "Remote-MTA: dns; %.*s\r\n", STR_FMT(r->host));
+	add_remote(r, out);
 	if (r->reply.n != 0)
 		buf_addf(out, "Diagnostic-Code: %s; %.*s\r\n",
 			r->host.n != 0 ? "smtp" : "x-postroom", STR_FMT(r->reply));

@@ -198,7 +198,7 @@ add_reply(const struct dsn_rcpt *r, struct buf *out)
 	buf_init(&b, 4096);
 	if (r->host.n != 0) {
 		buf_add(&b, r->host);
-		if (r->host_address.n != 0)
+		if (r->host_address.n != 0 && !str_eq(r->host, r->host_address))
 			buf_addf(&b, " [%.*s]", STR_FMT(r->host_address));
 		buf_addz(&b, " said: ");
 	}

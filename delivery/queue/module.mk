@@ -47,7 +47,7 @@ tests_unit_test_queue_dsn_LDADD = $(LIBQUEUE) $(LIBMAIL) $(LIBBASE) $(ICU_LIBS) 
 
 check_PROGRAMS += tests/unit/test_queue_report
 tests_unit_test_queue_report_SOURCES = tests/unit/test_queue_report.c tests/unit/queue_case.h
-tests_unit_test_queue_report_LDADD = $(LIBQUEUE) $(LIBSPOOL) $(LIBMAIL) $(LIBAUTHCLIENT) $(ICU_LIBS) $(LMDB_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_queue_report_LDADD = $(LIBQUEUE) $(LIBRELAY) $(LIBSPOOL) $(LIBMAIL) $(ICU_LIBS) $(LIBAUTHCLIENT) $(LMDB_LIBS) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_queue_flow
 tests_unit_test_queue_flow_SOURCES = tests/unit/test_queue_flow.c tests/unit/queue_case.h

@@ -304,6 +304,42 @@ test_statuses(void **state)
 	}
 }
 
+/* The other server by its name, else by its address. */
+static void
+test_remote(void **state)
+{
+	static const struct {
+		const char *host, *address, *field, *said;
+	} table[] = {
+		{ "mx.example.net", "192.0.2.1", "Remote-MTA: dns; mx.example.net\r\n",
+			"mx.example.net [192.0.2.1] said:" },
+		{ "mx.example.net", "", "Remote-MTA: dns; mx.example.net\r\n",
+			"mx.example.net said:" },
+		{ "192.0.2.1", "192.0.2.1", "Remote-MTA: dns; [192.0.2.1]\r\n",
+			"\n      192.0.2.1 said:" },
+		{ "2001:db8::1", "2001:db8::1", "Remote-MTA: dns; [IPv6:2001:db8::1]\r\n",
+			"\n      2001:db8::1 said:" },
+	};
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		struct dsn_rcpt r = { .action = ACTION_FAILED,
+			.reply = STR("550 5.7.1 No"),
+			.address = STR("a@example.net"),
+			.host = str_of(table[i].host),
+			.host_address = str_of(table[i].address) };
+		const char *want[] = { table[i].field, table[i].said, NULL };
+		struct dsn d = sample();
+		unsigned flags = 0;
+		struct buf b;
+		buf_init(&b, 65536);
+		d.rcpts = &r;
+		d.rcpts_count = 1;
+		assert_int_equal(dsn_build(&d, false, &b, &flags), ERR_OK);
+		expect(&b, want);
+		buf_fini(&b);
+	}
+}
+
 static void
 test_header_of(void **state)
 {
@@ -590,6 +626,7 @@ main(void)
 		cmocka_unit_test(test_xtext),
 		cmocka_unit_test(test_subjects),
 		cmocka_unit_test(test_statuses),
+		cmocka_unit_test(test_remote),
 		cmocka_unit_test(test_header_of),
 		cmocka_unit_test(test_matrix),
 		cmocka_unit_test(test_expansion),

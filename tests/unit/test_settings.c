@@ -154,6 +154,7 @@ test_bad(void **state)
 		{ DIRECTORY "smtp { proxy_networks = { '::/0' } }\n",
 			"\"::/0\" is wider than /32" },
 		{ DIRECTORY "smtp { postmaster = root }\n", "smtp.postmaster" },
+		{ DIRECTORY "queue { postmaster = root }\n", "queue.postmaster" },
 		{ DIRECTORY "listen 'mx' { protocol = smtp address = { '*:25' } }\n",
 			"smtp needs smtp.postmaster" },
 		{ DIRECTORY "smtp { postmaster = 'a@b.c' }\n"
