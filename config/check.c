@@ -433,7 +433,7 @@ settings_cross_check(const struct settings *s, struct buf *err_out)
 	check_srs(s, &c);
 	if (s->queue.postmaster.n > 0 && str_chr(s->queue.postmaster, '@') == s->queue.postmaster.n)
 		check_complain(&c, "queue.postmaster must be an address such as help@example.org");
-	if (s->directories_count + settings_worker_sections(s) == 0)
+	if (s->directories_count + settings_worker_sections(s) == 0 && !s->outbound.null_client)
 		check_complain(&c,
 			"no directory section, nor passwd_file, pam or sql: where do the "
 			"users come from?");

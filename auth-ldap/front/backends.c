@@ -170,10 +170,6 @@ backends_make(struct backends *b, struct buf *err_out)
 	}
 	if (e != ERR_OK)
 		b->n--; /* the one that failed is none */
-	if (e == ERR_OK && b->n == 0) {
-		buf_addz(err_out, "no section that knows users");
-		e = ERR_SYNTAX;
-	}
 	return e;
 }
 

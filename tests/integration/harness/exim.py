@@ -2,10 +2,13 @@
 
     e = Exim(directory, certs, auth_socket, mechanisms=("PLAIN", "LOGIN"))
     e.start(); e.port; e.log_text(); e.queue(); e.stop()
+    e = Exim(directory, certs, None, mechanisms=(), domains="far.example.net", route=("127.0.0.1", 2525))
+    e.inject(sender, [recipient], text); e.deliver()
 
 Its package conflicts with Postfix's, so build-aux/install-packages unpacks it below build-aux; the
 user that it wants exists in a passwd file of its own (libnss-wrapper). Whoever logged in may send,
-nobody else; what it accepts stays in its queue. Needs root, as Exim does.
+and everybody to its `domains`; what it accepts stays in its queue until deliver(), which sends it to
+`route`, a host and port. Needs root, as Exim does.
 """
 import os
 import re
@@ -27,7 +30,7 @@ exim_path = {exim}
 spool_directory = {dir}/spool
 log_file_path = {dir}/log/%slog
 pid_file_path = {dir}/exim.pid
-local_interfaces = <; [127.0.0.1]:{port}
+local_interfaces = <; [{address}]:{port}
 daemon_smtp_ports = {port}
 tls_on_connect_ports =
 tls_advertise_hosts = *
@@ -39,20 +42,38 @@ never_users =
 queue_only
 log_selector = +smtp_protocol_error +tls_cipher
 acl_smtp_rcpt = check_rcpt
-domainlist local_domains =
+domainlist local_domains = {domains}
 
 begin acl
 check_rcpt:
   accept authenticated = *
+  accept domains = +local_domains
   deny message = relaying is for users
 
 begin routers
-none:
-  driver = redirect
-  data = :defer: stays here
+{router}
+begin transports
+out:
+  driver = smtp
+  port = {route_port}
 
 begin authenticators
 {authenticators}
+"""
+
+STAYS = """\
+none:
+  driver = redirect
+  data = :defer: stays here
+"""
+
+ROUTE = """\
+hop:
+  driver = manualroute
+  domains = ! +local_domains
+  transport = out
+  route_list = * {host}
+  self = send
 """
 
 AUTHENTICATOR = """\
@@ -65,11 +86,12 @@ AUTHENTICATOR = """\
 
 
 class Exim:
-    def __init__(self, directory, certs, auth_socket, mechanisms=("PLAIN", "LOGIN")):
+    def __init__(self, directory, certs, auth_socket, mechanisms=("PLAIN", "LOGIN"), address="127.0.0.1", port=None,
+                 domains="", route=None):
         if not EXIM.exists():
             raise RuntimeError(f"{EXIM} is not there: run build-aux/install-packages test")
         self.dir = Path(directory)
-        self.port = free_ports(1)[0]
+        self.address, self.port = address, port or free_ports(1)[0]
         self.process = None
         for name in ("spool", "log"):
             (self.dir / name).mkdir(parents=True)
@@ -81,7 +103,8 @@ class Exim:
         (self.dir / "group").write_text("root:x:0:\nDebian-exim:x:65534:\nmail:x:8:\nadm:x:4:\n")
         self.conf = self.dir / "exim.conf"
         self.conf.write_text(CONFIG.format(
-            exim=EXIM, dir=self.dir, port=self.port, cert=certs.cert, key=self._key(certs),
+            exim=EXIM, dir=self.dir, address=address, port=self.port, domains=domains,
+            router=(ROUTE.format(host=route[0]) if route else "") + STAYS, route_port=route[1] if route else 25, cert=certs.cert, key=self._key(certs),
             authenticators="".join(
                 AUTHENTICATOR.format(name=m.lower().replace("-", "_"), mechanism=m,
                                      socket=auth_socket) for m in mechanisms)))
@@ -110,7 +133,7 @@ class Exim:
         until = time.monotonic() + timeout
         while True:
             try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+                socket.create_connection((self.address, self.port), timeout=1).close()
                 return self
             except OSError:
                 if self.process.poll() is not None or time.monotonic() > until:
@@ -138,6 +161,20 @@ class Exim:
     def log_text(self):
         names = [self.dir / "output", *(self.dir / "log" / f"{n}log" for n in ("main", "panic", "reject"))]
         return "".join(p.read_text(errors="replace") for p in names if p.exists())
+
+    def inject(self, sender, recipients, text):
+        """A message of its own users."""
+        done = subprocess.run([EXIM, "-C", self.conf, "-odq", "-oi", "-f", sender, *recipients], env=self._env(),
+                              input=text, capture_output=True, timeout=30)
+        assert done.returncode == 0, done.stderr
+
+    def deliver(self):
+        """One try for everything that waits."""
+        done = self._run("-qff")
+        assert done.returncode == 0, done.stderr
+
+    def bodies(self):
+        return [p.read_bytes() for p in (self.dir / "spool" / "input").rglob("*-D")]
 
     def queue(self):
         """(sender, recipients) of every message in its queue."""

@@ -42,12 +42,12 @@ postlog   unix-dgram n - n - 1 postlogd
 
 
 class Postfix:
-    def __init__(self, directory, settings):
+    def __init__(self, directory, settings, port=None):
         self.dir = Path(directory)
         self.conf = self.dir / "conf"
         self.queue = self.dir / "queue"
         self.log_path = self.dir / "maillog"
-        self.port = free_ports(1)[0]
+        self.port = port or free_ports(1)[0]
         self.conf.mkdir(parents=True)
         self.queue.mkdir()
         data = self.dir / "data"
