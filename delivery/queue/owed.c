@@ -111,6 +111,14 @@ is_twice(const struct record *r)
 	return (r->flags & SPOOL_REPORT) != 0 && (r->flags & SPOOL_DOUBLE) == 0;
 }
 
+/* Whose matter a recipient is: its list's owner's, else the message's sender's, also where the next
+ * hop is given another name for that (SRS). */
+static uint32_t
+teller(const struct record_rcpt *c)
+{
+	return c->list ? c->sender : 0;
+}
+
 static bool
 orig_waits(const struct record_orig *o)
 {
@@ -140,7 +148,7 @@ owed_rcpt(const struct record *r, const struct owed *w, uint32_t i)
 {
 	const struct record_rcpt *c = &r->rcpts[i];
 
-	if (c->sender != w->sender)
+	if (teller(c) != w->sender)
 		return ACTION_NONE;
 	if (c->state == RCPT_FAILED && (w->twice || wants(c->notify, SPOOL_NOTIFY_FAILURE)))
 		return ACTION_FAILED;
@@ -174,8 +182,8 @@ owed_next(const struct record *r, struct str postmaster, bool delays, struct owe
 			return true;
 	}
 	for (uint32_t i = 0; i < r->rcpts_count; i++) {
-		if (r->rcpts[i].sender != out->sender)
-			*out = addressed(r, postmaster, delays, r->rcpts[i].sender);
+		if (teller(&r->rcpts[i]) != out->sender)
+			*out = addressed(r, postmaster, delays, teller(&r->rcpts[i]));
 		if (out->to.n != 0 && owed_rcpt(r, out, i) != ACTION_NONE)
 			return true;
 	}
@@ -226,7 +234,7 @@ owed_settle(struct record *r, struct str postmaster)
 	}
 	for (uint32_t i = 0; i < r->rcpts_count; i++) {
 		struct record_rcpt *c = &r->rcpts[i];
-		struct owed w = addressed(r, postmaster, false, c->sender);
+		struct owed w = addressed(r, postmaster, false, teller(c));
 		if (c->success == SUCCESS_DUE && (w.to.n == 0 || w.twice)) {
 			c->success = SUCCESS_DONE;
 			changed = true;
@@ -251,7 +259,8 @@ owed_delays(const struct record *r)
 			return true;
 	}
 	for (uint32_t i = 0; i < r->rcpts_count; i++) {
-		if (rcpt_waits(&r->rcpts[i]) && record_sender(r, &r->rcpts[i]).n != 0)
+		const struct record_rcpt *c = &r->rcpts[i];
+		if (rcpt_waits(c) && (teller(c) == 0 ? r->sender : record_sender(r, c)).n != 0)
 			return true;
 	}
 	return false;

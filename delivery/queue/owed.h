@@ -36,7 +36,7 @@ owed_pass_on(const struct record *r, const struct record_rcpt *c, struct buf *ou
 /* One report. */
 struct owed {
 	struct str to;	 /* borrows the record, or postmaster */
-	uint32_t sender; /* of record_rcpt.sender */
+	uint32_t sender; /* 0: the message's; else of lists' recipients, record_rcpt.sender */
 	bool twice;	 /* about a report that failed: to postmaster */
 	bool delays;	 /* also of those that wait and whose sender was not told */
 };

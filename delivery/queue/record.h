@@ -89,7 +89,7 @@ record_add_rcpt(struct record *r, struct arena *a, struct str address, uint32_t 
 /* Give a recipient an envelope sender of its own ("" for <>). ERR_LIMIT: a is full. */
 MUST_USE enum err
 record_set_sender(struct record *r, struct arena *a, struct record_rcpt *c, struct str sender);
-/* The envelope sender for a recipient: who gets what is reported of it. */
+/* The envelope sender for a recipient. */
 struct str
 record_sender(const struct record *r, const struct record_rcpt *c);
 /* "00000193a4c1b2d3.9f8e7d6c5b4a3210.12": accept time, queue id, place (core/store/deliver.h). */

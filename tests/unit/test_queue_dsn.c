@@ -519,6 +519,7 @@ test_senders(void **state)
 	struct arena *a = arena_new(65536);
 	struct record_orig o = { .address = STR("all@example.org"), .expanded = true };
 	struct record r = { .sender = STR("anna@example.org"), .origs = &o, .origs_count = 1 };
+	struct record_rcpt *srs;
 	struct owed w;
 
 	(void)state;
@@ -526,14 +527,21 @@ test_senders(void **state)
 		struct record_rcpt *c = record_add_rcpt(&r, a, STR("x@example.org"), 0);
 		assert_int_equal(record_set_sender(&r, a, c, str_of(senders[i])), ERR_OK);
 		c->state = RCPT_FAILED;
+		c->list = true;
 	}
+	/* By SRS: the sender's matter all the same. */
+	srs = record_add_rcpt(&r, a, STR("y@example.net"), 0);
+	assert_int_equal(record_set_sender(&r, a, srs, STR("SRS0=x@example.org")), ERR_OK);
+	srs->state = RCPT_FAILED;
 	assert_true(owed_settle(&r, STR_EMPTY));
 	assert_int_equal(r.rcpts[2].state, RCPT_REPORTED);
 	assert_true(owed_next(&r, STR_EMPTY, false, &w));
 	assert_true(str_eq(w.to, STR("anna@example.org")));
 	assert_int_equal(owed_rcpt(&r, &w, 1), ACTION_NONE);
+	assert_int_equal(owed_rcpt(&r, &w, 4), ACTION_FAILED);
 	owed_mark(&r, &w);
 	assert_int_equal(r.rcpts[0].state, RCPT_REPORTED);
+	assert_int_equal(r.rcpts[4].state, RCPT_REPORTED);
 	assert_true(owed_next(&r, STR_EMPTY, false, &w));
 	assert_true(str_eq(w.to, STR("owner@example.org")));
 	assert_int_equal(owed_rcpt(&r, &w, 3), ACTION_FAILED);

@@ -228,6 +228,7 @@ test_own_senders(void **state)
 		struct record_rcpt *c = record_add_rcpt(&r, a, str_of(rcpts[i]), 0);
 		assert_int_equal(record_set_sender(&r, a, c, str_of(senders[i])), ERR_OK);
 		c->state = RCPT_FAILED;
+		c->list = true;
 		c->notify = 0;
 		c->reply = STR("550 5.1.1 No");
 	}
