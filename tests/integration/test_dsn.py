@@ -10,6 +10,7 @@ import uuid
 
 import pytest
 
+from harness.instance import Instance, directory_section
 from harness.ports import free_ports
 from harness.postfix import Postfix
 from harness.relay import Peer
@@ -104,7 +105,6 @@ def hop():
 
 @pytest.fixture(scope="module")
 def postroom(work, slapd, certs, hop):
-    from harness.instance import Instance
     i = Instance(work / "postroom", slapd, certs, settings(hop.route, delay="1s"))
     i.start()
     yield i
@@ -266,3 +266,68 @@ def test_postfix_as_the_next_hop(work, make_instance, dsn):
             assert rcpts[FAR]["Remote-MTA"].startswith("dns; ")
         time.sleep(0.5)
         assert len(reports(i, ANNA, subject)) == 1
+
+
+LIST = """\
+dn: cn=outsider,ou=aliases,dc=example,dc=org
+objectClass: postroomAlias
+cn: outsider
+mail: outsider@example.org
+postroomForward: gone@far.example.com
+
+dn: cn=crew,ou=groups,dc=example,dc=org
+objectClass: groupOfNames
+objectClass: postroomGroup
+cn: crew
+mail: crew@example.org
+member: uid=bilal.haddad,ou=people,dc=example,dc=org
+member: cn=outsider,ou=aliases,dc=example,dc=org
+owner: uid=mei.zhang,ou=people,dc=example,dc=org
+"""
+
+
+def test_a_list_ends_what_the_sender_asked_for(make_instance, slapd, hop):
+    """For the sender it was delivered; what becomes of members, the owner hears."""
+    slapd.add(LIST)
+    i = make_instance(settings(hop.route), directory_text=directory_section(
+        slapd, extra='owner_attributes = { "owner" }'))
+    subject = send(i, ["crew@example.org"], mail=["ENVID=mine"], rcpt=["NOTIFY=SUCCESS,FAILURE",
+                                                                      "ORCPT=rfc822;Crew@example.org"])
+    m, = wait_reports(i, ANNA, subject)
+    whole, rcpts = fields(m)
+    assert whole["Original-Envelope-Id"] == "mine" and list(rcpts) == ["crew@example.org"]
+    assert rcpts["crew@example.org"]["Action"] == "delivered"
+    m, = wait_reports(i, "mei.zhang@example.org", subject)
+    whole, rcpts = fields(m)
+    assert whole["Original-Envelope-Id"] is None and list(rcpts) == [GONE]
+    assert rcpts[GONE]["Action"] == "failed" and rcpts[GONE]["Original-Recipient"] is None
+    assert "crew@" not in str(rcpts[GONE])
+    done(i, subject)
+    assert len(reports(i, ANNA, subject)) == 1
+    said = [c for c in hop.commands if b"MAIL" in c and b"mei.zhang" in c]
+    assert said and all(b"ENVID" not in c for c in said)
+
+
+def test_beyond_ascii(postroom):
+    """The next hop has no SMTPUTF8; the report is of RFC 6533's types."""
+    subject = uuid.uuid4().hex
+    with postroom.smtp(ANNA) as c:
+        c.ehlo()
+        c.sendmail(ANNA, ["göne@far.example.com"],
+                   f"From: {ANNA}\r\nSubject: Grüße {subject}\r\n\r\nhello\r\n".encode(),
+                   mail_options=["SMTPUTF8", "RET=HDRS"], rcpt_options=["ORCPT=utf-8;g\\x{F6}ne@far.example.com"])
+    end = time.monotonic() + 30
+    while True:
+        found = [b for b in postroom.wait_messages(ANNA, 0) if subject.encode() in b and b"multipart/report" in b]
+        if found:
+            break
+        assert time.monotonic() < end, delivery_log(postroom)
+        time.sleep(0.1)
+    text = found[0].decode("utf-8")
+    m = email.message_from_bytes(found[0], policy=email.policy.default)
+    assert m.get_param("report-type") == "global-delivery-status"
+    assert [p.get_content_type() for p in m.get_payload()] == [
+        "text/plain", "message/global-delivery-status", "message/global-headers"]
+    assert f'Your message "Grüße {subject}"' in " ".join(m.get_payload(0).get_content().split())
+    assert "\r\nOriginal-Recipient: utf-8; göne@far.example.com\r\n" \
+        "Final-Recipient: utf-8; göne@far.example.com\r\nAction: failed\r\nStatus: 5.6.7\r\n" in text
