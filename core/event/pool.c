@@ -121,21 +121,13 @@ thread_main(void *arg)
 	return NULL;
 }
 
-/* Threads for what is queued: those that run nothing, or a new one. Call locked. */
 static void
-summon(struct pool *p)
+new_thread(struct pool *p)
 {
 	sigset_t all, old;
 	pthread_attr_t attr;
 	pthread_t id;
 
-	if (p->queued == 0)
-		return;
-	(void)pthread_cond_signal(&p->work);
-	if (p->queued <= p->threads - p->running)
-		return;
-	if (p->threads >= p->limit + p->waiting || p->threads >= THREADS_MAX)
-		return;
 	(void)sigfillset(&all);
 	(void)pthread_sigmask(SIG_BLOCK, &all, &old); /* signals are the loop's */
 	(void)pthread_attr_init(&attr);
@@ -148,6 +140,21 @@ summon(struct pool *p)
 	}
 	(void)pthread_attr_destroy(&attr);
 	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+}
+
+/* Threads for what is queued: those that run nothing, or a new one. Call locked; unlocks before it
+ * wakes one, which would only wait for the lock. */
+static void
+summon_and_unlock(struct pool *p)
+{
+	bool wake = p->queued != 0;
+
+	if (p->queued > p->threads - p->running && p->threads < p->limit + p->waiting &&
+		p->threads < THREADS_MAX)
+		new_thread(p);
+	(void)pthread_mutex_unlock(&p->lock);
+	if (wake)
+		(void)pthread_cond_signal(&p->work);
 }
 
 static void
@@ -241,17 +248,21 @@ pool_submit(struct pool *p, struct pool_job *j)
 	list_push_back(&p->queue, &j->link);
 	p->queued++;
 	p->busy++;
-	summon(p);
-	(void)pthread_mutex_unlock(&p->lock);
+	summon_and_unlock(p);
 }
 
 void
 pool_wait_begin(struct pool *p)
 {
 	(void)pthread_mutex_lock(&p->lock);
+	bool held_back = p->running - p->waiting + p->queued > p->limit;
+
 	p->waiting++;
-	summon(p);
-	(void)pthread_mutex_unlock(&p->lock);
+	/* else threads are on their way to all that is queued */
+	if (held_back)
+		summon_and_unlock(p);
+	else
+		(void)pthread_mutex_unlock(&p->lock);
 }
 
 void
