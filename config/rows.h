@@ -90,6 +90,9 @@ settings_check_backends(const struct settings *s, struct buf *err_out);
 /* The part of it for the outbound, relay and tls_policy sections. */
 MUST_USE enum err
 settings_check_relay(const struct settings *s, struct buf *err_out);
+/* The part of it for the checks of smtp that ask the DNS. */
+MUST_USE enum err
+settings_check_smtp(const struct settings *s, struct buf *err_out);
 struct settings *
 settings_new(void);
 

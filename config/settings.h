@@ -16,10 +16,12 @@ enum {
 	ROLE_QUEUE = 1 << 5,
 	ROLE_AUTHWORKER = 1 << 6,
 	ROLE_RELAY = 1 << 7,
+	ROLE_RESOLVER = 1 << 8,
 	ROLE_STORE = ROLE_IMAP | ROLE_LMTP,
 	ROLE_TLS = ROLE_GATE | ROLE_SMTP,
 	ROLE_AUTHS = ROLE_AUTH | ROLE_AUTHWORKER,
-	ROLE_ALL = (1 << 8) - 1,
+	ROLE_DNS = ROLE_AUTH | ROLE_RELAY | ROLE_RESOLVER,
+	ROLE_ALL = (1 << 9) - 1,
 };
 
 struct str_list {
@@ -67,6 +69,14 @@ struct settings_tls_policy {
 	struct str title;
 	SETTINGS_TLS_POLICY(SETTINGS_FIELD)
 };
+struct settings_dnsbl {
+	struct str title;
+	SETTINGS_DNSBL(SETTINGS_FIELD)
+};
+struct settings_dnswl {
+	struct str title;
+	SETTINGS_DNSWL(SETTINGS_FIELD)
+};
 struct settings_listen {
 	struct str title;
 	SETTINGS_LISTEN(SETTINGS_FIELD)
@@ -88,6 +98,10 @@ struct settings {
 	size_t relays_count;
 	struct settings_tls_policy *tls_policies;
 	size_t tls_policies_count;
+	struct settings_dnsbl *dnsbls;
+	size_t dnsbls_count;
+	struct settings_dnswl *dnswls;
+	size_t dnswls_count;
 	struct settings_listen *listens;
 	size_t listens_count;
 	struct setting_source *sources; /* what the file said; config/ only */
@@ -103,6 +117,9 @@ settings_load(const char *path, bool read_files, struct settings **out, struct b
 /* Sections whose questions go to the helper processes: passwd_file, pam, sql. */
 size_t
 settings_worker_sections(const struct settings *s);
+/* Does smtp ask the DNS anything, so that the role resolver runs? */
+bool
+settings_smtp_asks_dns(const struct settings *s);
 /* All defaults: for tests. */
 struct settings *
 settings_defaults(void);

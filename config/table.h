@@ -40,6 +40,8 @@
 	X(user_smtp, STRING, "postroom-smtp", 1, 32, ROLE_ALL, "System user of smtp")              \
 	X(user_queue, STRING, "postroom-queue", 1, 32, ROLE_ALL, "System user of the queue")       \
 	X(user_relay, STRING, "postroom-relay", 1, 32, ROLE_ALL, "System user of relay")           \
+	X(user_resolver, STRING, "postroom-resolver", 1, 32, ROLE_ALL,                             \
+		"System user of resolver")                                                         \
 	X(user_worker, STRING, "postroom-worker", 1, 32, ROLE_AUTHWORKER,                          \
 		"System user of the helper processes of auth (passwd_file, pam, sql)")             \
 	X(user_mail, STRING, "vmail", 1, 32, ROLE_ALL,                                             \
@@ -49,10 +51,10 @@
 		"Longest wait before a role that keeps dying is started again")                    \
 	X(recipient_delimiter, STRING, "+", 0, 1, ROLE_ALL,                                        \
 		"Character between a user and a tag in addresses; empty: no tags")                 \
-	X(dns_servers, LIST, "", 0, 16, ROLE_AUTH | ROLE_RELAY,                                                 \
-		"DNS servers asked for SRV, MX and TLSA records and what they name, as 192.0.2.1 or "           \
+	X(dns_servers, LIST, "", 0, 16, ROLE_DNS,                                                  \
+		"DNS servers that are asked (SRV, MX, TLSA, the checks of smtp), as 192.0.2.1 or "  \
 		"192.0.2.1@5353; empty: those of /etc/resolv.conf")                                \
-	X(dns_trust_anchor, FILE, "", 0, 65536, ROLE_AUTH | ROLE_RELAY,                                         \
+	X(dns_trust_anchor, FILE, "", 0, 65536, ROLE_DNS,                                          \
 		"File with DNSSEC trust anchors (DS or DNSKEY records); empty: no DNSSEC")
 
 #define SETTINGS_LOG(X)                                                        \
@@ -224,6 +226,8 @@
 	X(pam, pams)                  \
 	X(sql, sqls)                  \
 	X(relay, relays)              \
+	X(dnsbl, dnsbls)              \
+	X(dnswl, dnswls)              \
 	X(tls_policy, tls_policies)   \
 	X(listen, listens)
 

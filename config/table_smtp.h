@@ -1,6 +1,8 @@
 #ifndef POSTROOM_CONFIG_TABLE_SMTP_H
 #define POSTROOM_CONFIG_TABLE_SMTP_H
 
+#include "config/table_checks.h"
+
 /* The settings of smtp; see table.h. */
 #define SETTINGS_SMTP(X)                                                                           \
 	X(workers, INT, 0, 0, 256, ROLE_SMTP, "smtp processes; 0: one a core")                     \
@@ -53,6 +55,7 @@
 	X(user_messages_per_minute, INT, 100, 0, 1000000, ROLE_SMTP,                               \
 		"Messages of one user in a minute; 0: any number")                                 \
 	X(user_recipients_per_minute, INT, 3000, 0, 10000000, ROLE_SMTP,                           \
-		"Recipients of one user in a minute; 0: any number")
+		"Recipients of one user in a minute; 0: any number")                               \
+	SETTINGS_SMTP_CHECKS(X)
 
 #endif

@@ -1,5 +1,5 @@
 dist_man_MANS += docs/man/postroom.8 docs/man/postroom-auth.8 docs/man/postroom-authworker.8 docs/man/postroom-gate.8 \
-	docs/man/postroom-imap.8 docs/man/postroom-lmtp.8 docs/man/postroom-queue.8 docs/man/postroom-relay.8 \
+	docs/man/postroom-imap.8 docs/man/postroom-lmtp.8 docs/man/postroom-queue.8 docs/man/postroom-relay.8 docs/man/postroom-resolver.8 \
 	docs/man/postroom-sendmail.8 \
 	docs/man/postroom-smtp.8
 nodist_man_MANS = docs/man/postroom.conf.5

@@ -2,7 +2,8 @@
 # An include only points down: core/base, config, core/event, core/sasl, core/dns and core/mail, core/store
 # and core/authclient, core/role, core/gate and core/master, the roles. Neighbours of one layer and
 # the roles among each other share nothing; delivery/spool is the library of smtp and queue,
-# delivery/relay that of queue and relay (whose own code is delivery/remote). TAP.
+# delivery/relay that of queue and relay (whose own code is delivery/remote), delivery/resolver that of
+# smtp and the role of that name. TAP.
 cd "${srcdir:-.}" || exit 99
 
 level() {
@@ -13,7 +14,7 @@ level() {
 	core/sasl | core/dns | core/http | core/mail | core/passwd) echo 3 ;;
 	core/store | core/authclient) echo 4 ;;
 	core/role) echo 5 ;;
-	core/gate | core/master | delivery/spool | delivery/relay) echo 6 ;;
+	core/gate | core/master | delivery/spool | delivery/relay | delivery/resolver) echo 6 ;;
 	imap/gate | imap/grammar | delivery/smtp | delivery/queue | delivery/lmtp | delivery/remote | delivery/sendmail) echo 7 ;;
 	imap/session) echo 8 ;;
 	imap/append | imap/fetch | imap/mailbox | imap/search) echo 9 ;;
@@ -58,7 +59,7 @@ check() {
 
 n=0 bad=0
 for dir in core/base config core/event core/sasl core/dns core/http core/mail core/passwd core/store core/authclient core/role \
-	core/gate core/master auth-ldap imap delivery/spool delivery/relay delivery/smtp delivery/queue \
+	core/gate core/master auth-ldap imap delivery/spool delivery/relay delivery/resolver delivery/smtp delivery/queue \
 	delivery/lmtp; do
 	n=$((n + 1))
 	out=$(find "$dir" -name '*.[ch]' | sort | includes | check)

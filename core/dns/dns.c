@@ -90,6 +90,23 @@ number_at(struct str s, size_t at)
 	return (uint16_t)((unsigned char)s.p[at] << 8 | (unsigned char)s.p[at + 1]);
 }
 
+static enum err
+parse_strings(struct str in, char out[256])
+{
+	size_t n = 0;
+
+	while (in.n > 0) {
+		size_t len = (unsigned char)in.p[0];
+		if (len + 1 > in.n)
+			return ERR_SYNTAX;
+		for (size_t i = 1; i <= len && n < 255; i++)
+			out[n++] = in.p[i] >= ' ' && in.p[i] <= '~' ? in.p[i] : '?';
+		in = str_from(in, len + 1);
+	}
+	out[n] = '\0';
+	return ERR_OK;
+}
+
 enum err
 dns_parse_record(enum dns_type type, struct str data, struct dns_record *out)
 {
@@ -117,6 +134,10 @@ dns_parse_record(enum dns_type type, struct str data, struct dns_record *out)
 			return ERR_SYNTAX;
 		out->priority = number_at(data, 0);
 		return parse_name(str_from(data, MX_FIXED), out->name);
+	case DNS_PTR:
+		return parse_name(data, out->name);
+	case DNS_TXT:
+		return parse_strings(data, out->name);
 	case DNS_TLSA:
 		if (data.n <= TLSA_FIXED)
 			return ERR_SYNTAX;
@@ -303,6 +324,9 @@ set_servers(struct ub_ctx *ctx, const struct dns_options *o)
 	char text[80];
 	/* a resolver on this machine is no mistake */
 	if (ub_ctx_set_option(ctx, "do-not-query-localhost:", "no") != 0)
+		return "DNS library";
+	/* the servers know best what the names of private addresses are */
+	if (ub_ctx_set_option(ctx, "unblock-lan-zones:", "yes") != 0)
 		return "DNS library";
 	if (o->servers_count == 0)
 		return ub_ctx_resolvconf(ctx, NULL) == 0 ? NULL : "/etc/resolv.conf";

@@ -22,13 +22,23 @@ void
 dns_close(struct dns *d);
 
 /* The numbers of RFC 1035, RFC 2782 and RFC 6698. */
-enum dns_type { DNS_A = 1, DNS_MX = 15, DNS_AAAA = 28, DNS_SRV = 33, DNS_TLSA = 52 };
+enum dns_type {
+	DNS_A = 1,
+	DNS_PTR = 12,
+	DNS_MX = 15,
+	DNS_TXT = 16,
+	DNS_AAAA = 28,
+	DNS_SRV = 33,
+	DNS_TLSA = 52,
+};
 
 struct dns_record {
 	uint16_t priority, weight, port;   /* SRV; MX: priority is the preference */
-	char name[256];			   /* SRV, MX: the target without the last dot, lower case,
-					      empty for "." (no such service: RFC 2782, RFC 7505);
-					      A, AAAA: the address, "192.0.2.7", "2001:db8::7" */
+	char name[256];			   /* SRV, MX, PTR: the target without the last dot, lower
+					      case, empty for "." (no such service: RFC 2782, RFC
+					      7505); A, AAAA: the address, "192.0.2.7",
+					      "2001:db8::7"; TXT: the strings as one, printable ASCII
+					      ('?' for what is not), 255 of it at most */
 	uint8_t usage, selector, matching; /* TLSA, RFC 6698 2.1 */
 	struct str data;		   /* TLSA: the association, not empty; borrowed */
 };

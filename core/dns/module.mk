@@ -1,5 +1,6 @@
 noinst_LIBRARIES += core/dns/libdns.a
-core_dns_libdns_a_SOURCES = core/dns/dns.c core/dns/dns.h
+core_dns_libdns_a_SOURCES = core/dns/dns.c core/dns/dns.h \
+	core/dns/servers.c core/dns/servers.h
 LIBDNS = core/dns/libdns.a $(LIBEVENT) $(UNBOUND_LIBS)
 
 check_PROGRAMS += tests/unit/test_dns

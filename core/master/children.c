@@ -38,6 +38,7 @@ static const struct spec specs[] = {
 	{ "imap", ROLE_IMAP, 0, true }, /* with the gate: imap says good-bye, the gate carries it */
 	{ "queue", ROLE_QUEUE, 1, false },
 	{ "relay", ROLE_RELAY, 2, false },
+	{ "resolver", ROLE_RESOLVER, 1, false },
 	{ "smtp", ROLE_SMTP, 0, true },
 	{ "gate", ROLE_GATE, 0, true },
 };
@@ -83,6 +84,8 @@ count_of(const struct settings *s, unsigned bit)
 		return settings_worker_sections(s) != 0 ? (unsigned)s->worker.processes : 0;
 	case ROLE_RELAY:
 		return s->outbound.enabled ? 1 : 0;
+	case ROLE_RESOLVER:
+		return settings_smtp_asks_dns(s) ? 1 : 0;
 	}
 	return 1;
 }

@@ -98,9 +98,14 @@ add_runtime(struct binding *b, unsigned imap_workers)
 		.protocol = "auth-worker", .role = ROLE_AUTHWORKER, .worker = -1
 	};
 	const struct bound relay = { .protocol = "relay", .role = ROLE_RELAY, .worker = -1 };
+	const struct bound resolver = {
+		.protocol = "resolver", .role = ROLE_RESOLVER, .worker = -1
+	};
 	enum err e = ERR_OK;
 
-	if (b->s->outbound.enabled)
+	if (settings_smtp_asks_dns(b->s))
+		e = add_own(b, "seqpacket", "resolver", &resolver, MODE_OWNER, ids->smtp);
+	if (e == ERR_OK && b->s->outbound.enabled)
 		e = add_own(b, "seqpacket", "relay", &relay, MODE_OWNER, ids->queue);
 	if (e == ERR_OK && settings_worker_sections(b->s) != 0)
 		e = add_own(b, "unix", "auth-worker", &worker, MODE_OWNER, ids->auth);

@@ -65,7 +65,7 @@ enum err
 system_find_ids(const struct settings *s, struct system_ids *out, struct buf *why)
 {
 	enum err e = ERR_OK;
-	uid_t worker, relay;
+	uid_t worker, relay, resolver;
 
 	*out = (struct system_ids){ .root = geteuid() == 0,
 		.group = (gid_t)-1,
@@ -88,6 +88,8 @@ system_find_ids(const struct settings *s, struct system_ids *out, struct buf *wh
 		find_user(s->user_queue, &out->queue, why) != ERR_OK ||
 		find_user(s->user_mail, &out->mail, why) != ERR_OK ||
 		(s->outbound.enabled && find_user(s->user_relay, &relay, why) != ERR_OK) ||
+		(settings_smtp_asks_dns(s) &&
+			find_user(s->user_resolver, &resolver, why) != ERR_OK) ||
 		(settings_worker_sections(s) != 0 &&
 			find_user(s->user_worker, &worker, why) != ERR_OK))
 		e = ERR_NOTFOUND;

@@ -8,11 +8,12 @@
 
 #include "core/base/log.h"
 #include "core/base/xalloc.h"
+#include "core/dns/servers.h"
 #include "core/role/role.h"
 #include "core/sasl/login.h"
 #include "delivery/remote/server.h"
 
-enum { FILE_MAX = 4 * 1024 * 1024, RESOLVERS_MAX = 16 };
+enum { FILE_MAX = 4 * 1024 * 1024 };
 
 struct relay_role {
 	struct role_ctx *role;
@@ -22,10 +23,8 @@ struct relay_role {
 	size_t listeners_count;
 	uid_t queue_uid;
 	char hostname[256];
-	struct buf ca;	      /* the system's, where the settings name none */
-	struct buf resolvers; /* /etc/resolv.conf, read before the cage */
-	struct str servers[RESOLVERS_MAX];
-	size_t servers_count;
+	struct buf ca; /* the system's, where the settings name none */
+	struct dns_servers servers;
 	struct loop_task leave;
 };
 
@@ -53,28 +52,6 @@ read_file(const char *path, struct buf *out)
 	}
 	if (fd >= 0)
 		(void)close(fd);
-}
-
-/* "nameserver 192.0.2.1" lines, as the library would read them outside the cage. */
-static void
-find_resolvers(struct relay_role *r, const struct settings *s)
-{
-	struct str line, rest;
-
-	for (size_t i = 0; i < s->dns_servers.n && i < RESOLVERS_MAX; i++)
-		r->servers[r->servers_count++] = s->dns_servers.v[i];
-	if (r->servers_count != 0)
-		return;
-	read_file("/etc/resolv.conf", &r->resolvers);
-	for (rest = buf_str(&r->resolvers); rest.n != 0 && r->servers_count < RESOLVERS_MAX;) {
-		(void)str_cut(rest, '\n', &line, &rest);
-		line = str_trim(line);
-		if (!str_starts(line, STR("nameserver ")))
-			continue;
-		r->servers[r->servers_count++] = str_trim(str_from(line, 11));
-	}
-	if (r->servers_count == 0)
-		r->servers[r->servers_count++] = STR("127.0.0.1");
 }
 
 static enum err
@@ -106,12 +83,11 @@ relay_init(struct role_ctx *c)
 	r->role = c;
 	role_set_data(c, r);
 	buf_init(&r->ca, FILE_MAX);
-	buf_init(&r->resolvers, FILE_MAX);
 	if (s->hostname.n > 0)
 		memcpy(r->hostname, s->hostname.p, s->hostname.n);
 	else if (gethostname(r->hostname, sizeof r->hostname - 1) != 0)
 		memcpy(r->hostname, "localhost", sizeof "localhost");
-	find_resolvers(r, s);
+	dns_servers_find(s, "/etc/resolv.conf", &r->servers);
 	e = role_uid(c, s->user_queue, &r->queue_uid);
 	if (e == ERR_OK)
 		e = load_tls(r, s);
@@ -141,8 +117,8 @@ relay_start(struct role_ctx *c)
 {
 	struct relay_role *r = role_data(c);
 	const struct settings *s = role_settings(c);
-	const struct dns_options o = { .servers = r->servers,
-		.servers_count = r->servers_count,
+	const struct dns_options o = { .servers = r->servers.v,
+		.servers_count = r->servers.n,
 		.trust_anchor = s->dns_trust_anchor };
 	const char *text = "";
 	size_t count;
@@ -185,7 +161,7 @@ close_and_leave(struct loop_task *t)
 	tls_ctx_unref(r->world.tls_ctx);
 	sasl_login_teardown();
 	buf_fini(&r->ca);
-	buf_fini(&r->resolvers);
+	dns_servers_fini(&r->servers);
 	role_leave_soon(r->role);
 }
 

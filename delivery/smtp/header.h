@@ -14,7 +14,7 @@ struct header_context {
 	bool demand_from;      /* every line a field, one From that can be read; Sender too */
 	bool utf8;	       /* SMTPUTF8: must be UTF-8, addresses too (RFC 6532) */
 	struct str hostname;   /* ours, in Authentication-Results */
-	struct str received;   /* a whole Received field, CR LF behind it */
+	struct str received;   /* our trace: whole fields, CR LF behind each */
 	struct str date;       /* value for a missing Date */
 	struct str message_id; /* "<…>" for a missing Message-ID */
 	unsigned hops_max;

@@ -28,10 +28,13 @@ struct smtp_role {
 	struct spool_client *spool;
 	struct auth_client *auth;
 	struct socketmap *directory;
+	struct resolver_client *resolver;
 	struct smtp_server *server;
 	struct door *doors;
 	size_t doors_count;
-	struct cidr *relay_networks, *proxy_networks, *xclient_networks;
+	struct cidr *relay_networks, *proxy_networks, *xclient_networks, *check_exempt_networks;
+	struct dnslist lists[DNSLIST_MAX];
+	size_t lists_count;
 	uid_t *local_uids;
 	size_t local_uids_count;
 	char hostname[256];
@@ -129,8 +132,56 @@ read_networks(const struct str_list *l, struct cidr **out)
 	return e;
 }
 
+/* settings_load has seen that they fit. */
+static void
+add_list(struct smtp_role *r, struct str title, struct str zone, int64_t weight,
+	const struct str_list *reply)
+{
+	struct dnslist *l = &r->lists[r->lists_count];
+
+	if (r->lists_count == DNSLIST_MAX)
+		return;
+	r->lists_count++;
+	*l = (struct dnslist){
+		.title = title, .zone = zone.n > 0 ? zone : title, .weight = (int)weight
+	};
+	for (size_t i = 0; i < reply->n && l->filters_count < DNSLIST_FILTERS_MAX; i++)
+		if (dnsbl_filter_parse(reply->v[i], &l->filters[l->filters_count]) == ERR_OK)
+			l->filters_count++;
+}
+
+static void
+read_lists(struct smtp_role *r, const struct settings *s)
+{
+	for (size_t i = 0; i < s->dnsbls_count; i++)
+		add_list(r, s->dnsbls[i].title, s->dnsbls[i].zone, s->dnsbls[i].weight,
+			&s->dnsbls[i].reply);
+	for (size_t i = 0; i < s->dnswls_count; i++)
+		add_list(r, s->dnswls[i].title, s->dnswls[i].zone, -s->dnswls[i].weight,
+			&s->dnswls[i].reply);
+}
+
+static struct check_options
+checks_of(struct smtp_role *r, const struct settings *s)
+{
+	return (struct check_options){
+		.client_ptr = check_mode_of(s->smtp.client_ptr),
+		.client_confirmed = check_mode_of(s->smtp.client_confirmed),
+		.helo_known = check_mode_of(s->smtp.helo_known),
+		.sender_known = check_mode_of(s->smtp.sender_known),
+		.dnsbl = check_mode_of(s->smtp.dnsbl_action),
+		.dnsbl_threshold = (int)s->smtp.dnsbl_threshold,
+		.failure_defers = str_eq(s->smtp.dns_failure, STR("defer")),
+		.timeout_ms = s->smtp.check_timeout,
+		.exempt = r->check_exempt_networks,
+		.exempt_count = s->smtp.check_exempt_networks.n,
+		.lists = r->lists,
+		.lists_count = r->lists_count,
+	};
+}
+
 static struct smtp_options
-options_of(const struct smtp_role *r, const struct settings *s)
+options_of(struct smtp_role *r, const struct settings *s)
 {
 	int64_t files = sysconf(_SC_OPEN_MAX), most = s->smtp.connections_max;
 
@@ -168,6 +219,7 @@ options_of(const struct smtp_role *r, const struct settings *s)
 		.local_uids = r->local_uids,
 		.local_uids_count = r->local_uids_count,
 		.local_everybody = s->smtp.local_users.n == 0,
+		.checks = checks_of(r, s),
 		.relay_networks = r->relay_networks,
 		.relay_networks_count = s->smtp.relay_networks.n,
 		.outbound = s->outbound.enabled,
@@ -188,7 +240,7 @@ options_of(const struct smtp_role *r, const struct settings *s)
 static enum err
 connect_peers(struct smtp_role *r, const struct settings *s)
 {
-	static const char *const names[] = { "auth", "directory", "slots" };
+	static const char *const names[] = { "auth", "directory", "slots", "resolver" };
 	struct loop *l = role_loop(r->ctx);
 	enum err e = ERR_OK;
 
@@ -203,9 +255,11 @@ connect_peers(struct smtp_role *r, const struct settings *s)
 			r->auth = auth_client_new(l, buf_str(&address));
 		else if (e == ERR_OK && i == 1)
 			r->directory = socketmap_new(l, buf_str(&address), 0);
-		else if (e == ERR_OK)
+		else if (e == ERR_OK && i == 2)
 			r->spool = spool_client_new(
 				l, r->pool, buf_z(&path), (unsigned)s->queue.slots_ahead);
+		else if (e == ERR_OK && settings_smtp_asks_dns(s))
+			r->resolver = resolver_client_new(l, buf_z(&path));
 		buf_fini(&path);
 		buf_fini(&address);
 	}
@@ -248,6 +302,9 @@ smtp_start(struct role_ctx *c)
 		e = read_networks(&s->smtp.proxy_networks, &r->proxy_networks);
 	if (e == ERR_OK)
 		e = read_networks(&s->smtp.xclient_networks, &r->xclient_networks);
+	if (e == ERR_OK)
+		e = read_networks(&s->smtp.check_exempt_networks, &r->check_exempt_networks);
+	read_lists(r, s);
 	if (e != ERR_OK)
 		return e;
 	o = options_of(r, s);
@@ -258,6 +315,7 @@ smtp_start(struct role_ctx *c)
 	peers.spool = r->spool;
 	peers.auth = r->auth;
 	peers.directory = r->directory;
+	peers.resolver = r->resolver;
 	r->server = smtp_server_new(&o, &peers);
 	smtp_server_on_room(r->server, update_accepting, r);
 	open_doors(r);

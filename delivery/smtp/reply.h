@@ -33,6 +33,18 @@
 		"messages a minute")                                                               \
 	X(FAST_RCPTS, 450, "4.7.1", "Too many recipients in a minute, try again later",            \
 		"recipients a minute")                                                             \
+	X(CLIENT_NO_PTR_YET, 450, "4.7.25", "Your address has no name in the DNS (PTR)", "no ptr") \
+	X(CLIENT_UNCONFIRMED_YET, 450, "4.7.25",                                                   \
+		"The name of your address does not lead back to it", "ptr not confirmed")          \
+	X(HELO_UNKNOWN_YET, 450, "4.7.1", "The name that you greeted with is not in the DNS",      \
+		"helo unknown")                                                                    \
+	X(SENDER_UNKNOWN_YET, 450, "4.1.8", "The sender's domain has neither MX nor address",      \
+		"sender domain unknown")                                                           \
+	X(SENDER_NULL_MX_YET, 450, "4.7.27", "The sender's domain takes no mail (null MX)",        \
+		"sender null mx")                                                                  \
+	X(LISTED_YET, 450, "4.7.1", "Your address is on a block list", "dnsbl")                    \
+	X(DNS_FAILED, 450, "4.4.3", "The DNS does not answer for a check of this message",         \
+		"dns unavailable")                                                                 \
 	X(QUEUE_AWAY, 451, "4.3.0", "Cannot store the message now, try again later", "queue away") \
 	X(WRITE_FAILED, 451, "4.3.0", "Cannot store the message now, try again later",             \
 		"spool write failed")                                                              \
@@ -78,6 +90,15 @@
 	X(USER_DISABLED, 535, "5.7.8", "Account is disabled, ask the administrator",               \
 		"account disabled")                                                                \
 	X(XCLIENT_DENIED, 550, "5.7.0", "XCLIENT is not for you", "xclient")                       \
+	X(CLIENT_NO_PTR, 550, "5.7.25", "Your address has no name in the DNS (PTR)", "no ptr")     \
+	X(CLIENT_UNCONFIRMED, 550, "5.7.25", "The name of your address does not lead back to it",  \
+		"ptr not confirmed")                                                               \
+	X(HELO_UNKNOWN, 550, "5.7.1", "The name that you greeted with is not in the DNS",          \
+		"helo unknown")                                                                    \
+	X(SENDER_UNKNOWN, 550, "5.1.8", "The sender's domain has neither MX nor address",          \
+		"sender domain unknown")                                                           \
+	X(SENDER_NULL_MX, 550, "5.7.27", "The sender's domain takes no mail (null MX)",            \
+		"sender null mx")                                                                  \
 	X(UNKNOWN_RCPT, 550, "5.1.1", "No such user here", "unknown recipient")                    \
 	X(NOT_FORWARDED, 550, "5.1.1", "This return address is not one of ours, or too old",       \
 		"srs address")                                                                     \
@@ -94,6 +115,7 @@
 	X(NOT_OWNER, 553, "5.7.1", "Sender address is not yours", "sender not owned")              \
 	X(NEEDS_UTF8, 553, "5.6.7", "Addresses beyond ASCII need SMTPUTF8 in MAIL",                \
 		"utf-8 address")                                                                   \
+	X(LISTED, 554, "5.7.1", "Your address is on a block list", "dnsbl")                        \
 	X(LOCAL_DENIED, 554, "5.7.1", "You may not send mail from this machine",                   \
 		"not in smtp.local_users")                                                         \
 	X(EARLY_TALKER, 554, "5.5.0", "You talked before the greeting", "early talker")            \

@@ -10,6 +10,7 @@
 #include "core/event/loop.h"
 #include "core/event/tls.h"
 #include "core/role/role.h"
+#include "delivery/smtp/checks.h"
 #include "delivery/spool/spool.h"
 
 /* SMTP sessions of one worker. One state machine serves every listener; what differs is the policy
@@ -62,7 +63,8 @@ struct smtp_options {
 	bool helo_fqdn, sender_fqdn, pipelining_check; /* of strangers: mx and not trusted */
 	int64_t greet_delay_ms;			       /* … */
 	struct smtp_rate_limits rates;
-	struct str postmaster; /* for "postmaster" where the directory has none; "": 550 */
+	struct check_options checks; /* of strangers */
+	struct str postmaster;	     /* for "postmaster" where the directory has none; "": 550 */
 	struct str local_domain;
 	const uid_t *local_uids; /* who, beside root, may use a local listener */
 	size_t local_uids_count;
@@ -86,6 +88,7 @@ struct smtp_peers {
 	struct spool_client *spool;
 	struct auth_client *auth;
 	struct socketmap *directory;
+	struct resolver_client *resolver; /* NULL: no check asks the DNS */
 	struct tls_ctx *tls;
 };
 

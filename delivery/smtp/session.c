@@ -41,11 +41,18 @@ count_error(struct smtp_session *s)
 void
 session_reply(struct smtp_session *s, enum smtp_reply r, const char *what, struct str value)
 {
+	session_reply_more(s, r, STR_EMPTY, what, value);
+}
+
+void
+session_reply_more(struct smtp_session *s, enum smtp_reply r, struct str more, const char *what,
+	struct str value)
+{
 	const struct smtp_reply_row *row = smtp_reply_row(r);
 	struct buf b;
 
 	buf_init(&b, 1024);
-	smtp_reply_format(&b, r, STR_EMPTY);
+	smtp_reply_format(&b, r, more);
 	stream_write(s->stream, buf_str(&b));
 	buf_fini(&b);
 	if (row->code < 400)
@@ -79,6 +86,7 @@ session_free(struct smtp_session *s)
 	if (s->auth != NULL)
 		auth_request_cancel(s->auth);
 	session_reset(s);
+	session_checks_end(s);
 	loop_timer_stop(&s->timer);
 	stream_close(s->stream, LINGER_MS);
 	buf_fini(&s->user);
@@ -133,6 +141,8 @@ hello(struct smtp_session *s, const struct smtp_cmd *c)
 	session_reset(s);
 	s->esmtp = c->verb == VERB_EHLO;
 	(void)snprintf(s->helo, sizeof(s->helo), "%.*s", STR_FMT(c->arg));
+	if (s->checks != NULL)
+		checks_helo(s->checks, c->arg);
 	if (!s->esmtp) {
 		stream_writef(s->stream, "250 %.*s\r\n", STR_FMT(o->hostname));
 		return;
@@ -534,6 +544,7 @@ session_start(
 	v->count++;
 	log_event(LVL_INFO, "smtp.connect", log_z("sid", s->sid), log_z("peer", peer->addr),
 		log_n("port", peer->local_port), log_z("protocol", policy->protocol));
+	session_checks_begin(s);
 	if (policy->implicit_tls) {
 		session_set_state(s, SMTP_HANDSHAKE);
 		stream_start_tls_server(s->stream, v->peers.tls);

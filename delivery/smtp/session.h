@@ -14,7 +14,8 @@
 #include "delivery/smtp/server.h"
 
 /* Inside delivery/smtp: the session that session.c (life, lines), session_auth.c, session_mail.c
- * (MAIL, RCPT) and session_data.c (DATA, BDAT, the end of a message) share.
+ * (MAIL, RCPT), session_check.c (the DNS) and session_data.c (DATA, BDAT, the end of a message)
+ * share.
  *
  * Rule for all of them: an entry from the loop (stream, timer, lookup, spool, auth) ends with
  * session_update, which runs what can run, sets the timer, and frees a session that is CLOSED;
@@ -73,6 +74,8 @@ struct smtp_session {
 	const struct smtp_policy *policy;
 	struct stream *stream;
 	struct peer peer;
+	char client_name[256];	      /* that XCLIENT gave; else "" */
+	struct checks *checks;	      /* what the DNS says of a stranger; NULL: not asked */
 	struct smtp_address *address; /* counts this address's connections */
 	char place[RATE_PLACE_SIZE];  /* whose events per minute */
 	char sid[RAND_ID_SIZE];
@@ -143,6 +146,10 @@ session_update(struct smtp_session *s);
 /* Writes a reply; refusals are logged with what and its value, and counted. */
 void
 session_reply(struct smtp_session *s, enum smtp_reply r, const char *what, struct str value);
+/* The same with more behind the reply's text. */
+void
+session_reply_more(struct smtp_session *s, enum smtp_reply r, struct str more, const char *what,
+	struct str value);
 /* Writes r and closes after it left. */
 void
 session_close(struct smtp_session *s, enum smtp_reply r);
@@ -195,6 +202,26 @@ session_rcpt(struct smtp_session *s, const struct smtp_cmd *c);
 /* Forget the message; its slot is dropped. */
 void
 session_reset(struct smtp_session *s);
+
+/* RCPT (s->asked) beyond the checks: asked of the directory, or answered. */
+void
+session_ask_recipient(struct smtp_session *s);
+
+/* session_check.c */
+/* The client is known now. */
+void
+session_checks_begin(struct smtp_session *s);
+void
+session_checks_end(struct smtp_session *s);
+/* RCPT: the checks first, then the directory. */
+void
+session_check_recipient(struct smtp_session *s);
+/* "name [192.0.2.1]", "unknown [IPv6:2001:db8::1]", "[192.0.2.1]" where no name was asked about. */
+void
+session_client_text(const struct smtp_session *s, struct buf *out);
+/* Our Authentication-Results, a whole field or nothing. RFC 8601. */
+void
+session_auth_results(const struct smtp_session *s, struct buf *out);
 
 /* session_data.c */
 void

@@ -53,6 +53,7 @@ on_commit(void *arg, struct spool_writer *w, enum err e)
 		log_s("user", buf_str(&s->user)), log_s("sender", tx->sender),
 		log_s("rcpt", tx->rcpts[0].address), log_n("rcpts", (int64_t)tx->rcpts_count),
 		log_n("size", (int64_t)tx->size), log_s("msgid", tx->facts.message_id),
+		log_z("name", s->checks != NULL ? checks_client_name(s->checks) : ""),
 		log_n("ms", loop_now_ms(s->server->peers.loop) - tx->begun_ms));
 	session_set_state(s, SMTP_COMMAND);
 	session_reset(s);
@@ -162,14 +163,14 @@ protocol_name(const struct smtp_session *s)
 static void
 add_received(const struct smtp_session *s, struct str date, struct buf *out)
 {
-	bool ip6 = str_chr(str_of(s->peer.addr), ':') < strlen(s->peer.addr);
-
-	if (s->policy->local)
+	if (s->policy->local) {
 		buf_addf(out, "Received: from %s (uid %lu)\r\n", s->helo,
 			(unsigned long)s->peer.uid);
-	else
-		buf_addf(out, "Received: from %s ([%s%s])\r\n", s->helo, ip6 ? "IPv6:" : "",
-			s->peer.addr);
+	} else {
+		buf_addf(out, "Received: from %s (", s->helo);
+		session_client_text(s, out);
+		buf_addz(out, ")\r\n");
+	}
 	if (s->tls)
 		buf_addf(out, "\t(using %s)\r\n", tls_description(stream_tls(s->stream)));
 	buf_addf(out, "\tby %.*s with %s%s%s id %.*s;\r\n\t%.*s\r\n",
@@ -200,6 +201,7 @@ on_header(struct smtp_session *s, struct str header)
 	buf_init(&message_id, 512);
 	buf_init(&out, o->header_max + 8192);
 	date_format(&date, now, date_local_zone(now));
+	session_auth_results(s, &received);
 	add_received(s, buf_str(&date), &received);
 	buf_addf(&message_id, "<%s@%.*s>", id, STR_FMT(o->hostname));
 	c.received = buf_str(&received);

@@ -24,6 +24,8 @@ session_reset(struct smtp_session *s)
 	s->lookup = NULL;
 	posting_cancel(s->posting);
 	s->posting = NULL;
+	if (s->checks != NULL)
+		checks_forget(s->checks);
 	spool_wait_cancel(&s->slot_waiter);
 	s->waiting_slot = false;
 	if (tx->writer != NULL)
@@ -158,6 +160,8 @@ session_mail(struct smtp_session *s, const struct smtp_cmd *c)
 		session_reply(s, REPLY_BAD_SENDER, "cmd", STR("MAIL"));
 		return;
 	}
+	if (s->checks != NULL)
+		checks_sender(s->checks, c->path.domain);
 	/* <> is allowed: From is checked then, as always. */
 	if (c->path.null || !session_checks_sender(s)) {
 		session_reply(s, REPLY_SENDER_OK, "", STR_EMPTY);
@@ -368,6 +372,21 @@ return_address(const struct smtp_session *s)
 }
 
 void
+session_ask_recipient(struct smtp_session *s)
+{
+	enum smtp_reply r = return_address(s);
+
+	if (r == REPLY_OK) {
+		ask_recipient(s);
+		return;
+	}
+	if (r == REPLY_RCPT_OK)
+		add_rcpt(s);
+	s->tx.rcpts_refused += r != REPLY_RCPT_OK;
+	session_reply(s, r, "rcpt", s->asked);
+}
+
+void
 session_rcpt(struct smtp_session *s, const struct smtp_cmd *c)
 {
 	const struct smtp_options *o = &s->server->o;
@@ -395,13 +414,5 @@ session_rcpt(struct smtp_session *s, const struct smtp_cmd *c)
 		session_reply(s, r, "cmd", STR("RCPT"));
 		return;
 	}
-	r = return_address(s);
-	if (r == REPLY_OK) {
-		ask_recipient(s);
-		return;
-	}
-	if (r == REPLY_RCPT_OK)
-		add_rcpt(s);
-	s->tx.rcpts_refused += r != REPLY_RCPT_OK;
-	session_reply(s, r, "rcpt", s->asked);
+	session_check_recipient(s);
 }

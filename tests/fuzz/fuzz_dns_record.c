@@ -11,7 +11,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const enum dns_type types[] = { DNS_A, DNS_AAAA, DNS_SRV, DNS_MX, DNS_TLSA };
+	static const enum dns_type types[] = { DNS_A, DNS_AAAA, DNS_SRV, DNS_MX, DNS_TLSA,
+		DNS_PTR };
 	for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
 		struct dns_record r;
 		if (dns_parse_record(types[i], str_n(data, size), &r) != ERR_OK)
@@ -25,5 +26,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		}
 		assert(n == 0 || (r.name[0] != '.' && r.name[n - 1] != '.'));
 	}
+	struct dns_record text;
+	if (dns_parse_record(DNS_TXT, str_n(data, size), &text) == ERR_OK)
+		for (size_t k = 0; k < strnlen(text.name, sizeof text.name); k++)
+			assert(text.name[k] >= ' ' && text.name[k] <= '~');
 	return 0;
 }

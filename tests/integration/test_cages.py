@@ -16,7 +16,8 @@ if os.geteuid() != 0:
     pytest.skip("separation of users needs root", allow_module_level=True)
 
 USERS = {"auth": "postroom-auth", "gate": "postroom-gate", "imap": "vmail", "lmtp": "vmail",
-         "smtp": "postroom-smtp", "queue": "postroom-queue", "relay": "postroom-relay"}
+         "smtp": "postroom-smtp", "queue": "postroom-queue", "relay": "postroom-relay",
+         "resolver": "postroom-resolver"}
 USER = "anna.berg@example.org"
 
 # Runs under a role's user: prints OK or the error's name.
@@ -68,7 +69,8 @@ def probe(user, what, arg):
 @pytest.fixture(scope="module")
 def server(work, slapd, certs):
     """All roles, with one message at rest."""
-    postroom = instance_module.Instance(work / "all-roles", slapd, certs, "outbound { enabled = yes }").start()
+    postroom = instance_module.Instance(work / "all-roles", slapd, certs,
+                                        "outbound { enabled = yes }\ndnsbl \"list.example.com\" { }\n").start()
     refused = postroom.lmtp().sendmail("s@example.org", [USER], b"Subject: rest\r\n\r\nat rest\r\n")
     assert not refused
     postroom.wait_messages(USER, 1)
@@ -101,6 +103,7 @@ def paths(server):
         "gate's auth socket": ("connect", server.socket("gate/auth")),
         "relay's jobs": ("connect-seqpacket", server.socket("relay")),
         "spool slots": ("connect-seqpacket", server.socket("slots")),
+        "smtp's resolver": ("connect-seqpacket", server.socket("resolver")),
         "writing the runtime folder": ("write", server.runtime),
         "writing gate's folder": ("write", server.runtime / "gate"),
     }
@@ -119,7 +122,9 @@ NEVER = {
                                      "users of auth-userdb", "relay's jobs"],
     "relay": COMMON + MAIL + SPOOL + ["hand-over socket", "gate's auth socket", "spool slots",
                                       "users of auth-userdb", "relay's jobs"],
-    "queue": COMMON + MAIL + ["hand-over socket", "gate's auth socket", "spool slots"],
+    "resolver": COMMON + MAIL + SPOOL + ["hand-over socket", "gate's auth socket", "spool slots",
+                                         "users of auth-userdb", "relay's jobs", "smtp's resolver"],
+    "queue": COMMON + MAIL + ["hand-over socket", "gate's auth socket", "spool slots", "smtp's resolver"],
 }
 
 
@@ -136,7 +141,7 @@ def test_never_sees(server, role):
 def test_the_probe_can_succeed(server):
     """The same questions get a yes from those who may: the probe is not blind."""
     allowed = {"imap": MAIL + ["users of auth-userdb"], "queue": SPOOL + ["users of auth-userdb"],
-               "gate": ["hand-over socket", "gate's auth socket"], "smtp": ["spool slots"]}
+               "gate": ["hand-over socket", "gate's auth socket"], "smtp": ["spool slots", "smtp's resolver"]}
     allowed["queue"].append("relay's jobs")
     for role, names in allowed.items():
         for name in names:
@@ -175,7 +180,8 @@ def test_proc_shows_the_cage(server, role):
         assert root == (str(server.runtime / "gate") if role == "gate" else "/")
         with open(f"/proc/{pid}/limits") as f:
             size = re.search(r"^Max file size\s+(\S+)", f.read(), re.M).group(1)
-        want = {"gate": "0", "auth": "0", "relay": "0", "smtp": str(50 * 1024 * 1024 + 2 * 1024 * 1024)}
+        want = {"gate": "0", "auth": "0", "relay": "0", "resolver": "0",
+                "smtp": str(50 * 1024 * 1024 + 2 * 1024 * 1024)}
         assert size == want.get(role, "unlimited")
 
 

@@ -100,6 +100,7 @@ role_bit(const char *program)
 		{ "smtp", ROLE_SMTP },
 		{ "queue", ROLE_QUEUE },
 		{ "relay", ROLE_RELAY },
+		{ "resolver", ROLE_RESOLVER },
 	};
 	for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
 		if (str_ends(str_of(program), str_of(table[i].name)))

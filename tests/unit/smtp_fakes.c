@@ -216,6 +216,69 @@ auth_request_cancel(struct auth_request *r)
 	auth_free(r);
 }
 
+/* The DNS. */
+
+struct resolver_client {
+	int unused;
+};
+static struct resolver_client resolver;
+
+struct resolver_query {
+	struct loop_timer timer;
+	struct resolver_answer answer;
+	resolver_fn fn;
+	void *arg;
+};
+
+static void
+answer_dns(struct loop_timer *t)
+{
+	struct resolver_query *q = t->arg;
+	struct resolver_answer a = q->answer;
+	resolver_fn fn = q->fn;
+	void *arg = q->arg;
+
+	resolver_cancel(q);
+	fn(arg, &a);
+}
+
+struct resolver_query *
+resolver_ask(struct resolver_client *c, struct str name, enum dns_type type, int64_t timeout_ms,
+	resolver_fn fn, void *arg)
+{
+	struct resolver_query *q = xcalloc(1, sizeof(*q));
+	struct resolver_answer *a = &q->answer;
+
+	assert(c != NULL);
+	fakes.dns_asked++;
+	q->fn = fn;
+	q->arg = arg;
+	*a = (struct resolver_answer){ .type = type, .state = RESOLVER_NO_NAME };
+	for (const struct fake_record *r = fakes.dns; r != NULL && r->name != NULL; r++) {
+		if (!str_ieq(name, str_of(r->name)) || r->type != type)
+			continue;
+		a->state = r->state;
+		if (r->state == RESOLVER_FOUND && a->count < RESOLVER_RECORDS_MAX)
+			a->records[a->count++] =
+				(struct resolver_record){ .preference = type == DNS_MX ? 10 : 0,
+					.text = str_of(r->text) };
+	}
+	if (fakes.dns_silent)
+		*a = (struct resolver_answer){ .type = type, .state = RESOLVER_TEMP };
+	loop_timer_init(&q->timer, fakes.loop, answer_dns, q);
+	loop_timer_start(&q->timer, fakes.dns_silent ? timeout_ms : 0);
+	return q;
+}
+
+void
+resolver_cancel(struct resolver_query *q)
+{
+	if (q == NULL)
+		return;
+	loop_timer_stop(&q->timer);
+	free(q);
+}
+
 /* The spool. */
 
 struct spool_writer {
@@ -481,7 +544,8 @@ fakes_start(void (*change)(struct smtp_options *o))
 	buf_init(&fakes.output, 1 << 26);
 	if (change != NULL)
 		change(&o);
-	fakes.server = smtp_server_new(&o, &(struct smtp_peers){ .loop = fakes.loop });
+	fakes.server = smtp_server_new(
+		&o, &(struct smtp_peers){ .loop = fakes.loop, .resolver = &resolver });
 	smtp_server_on_room(fakes.server, on_room, NULL);
 	loop_task_init(&wake, fakes.loop, on_wake, NULL);
 	loop_timer_init(&quiet, fakes.loop, on_quiet, NULL);

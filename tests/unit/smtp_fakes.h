@@ -2,6 +2,7 @@
 #define POSTROOM_TESTS_SMTP_FAKES_H
 
 #include "core/base/buf.h"
+#include "delivery/resolver/resolver.h"
 #include "delivery/smtp/server.h"
 
 /* The neighbours of an SMTP session, in one process and without threads: auth client, directory and
@@ -12,8 +13,15 @@
  * stands for others: everybody may post to list-open and list-alias, me@ok.org, anna,
  * own@second.org and partner@else.org to the others, and nobody can say who to list-temp. "temp…@…"
  * is a failure each time. Logins: PLAIN takes
- * "\0user\0good"; LOGIN asks twice. 192.0.2.0/24 is a network of ours. */
+ * "\0user\0good"; LOGIN asks twice. 192.0.2.0/24 is a network of ours. The DNS
+ * knows what dns says. */
 #define FAKES_SRS_SECRET "a secret of the tests" /* of srs.ok.org */
+struct fake_record {
+	const char *name;
+	enum dns_type type;
+	enum resolver_state state;
+	const char *text; /* MX: with preference 10 */
+};
 struct fakes {
 	struct loop *loop;
 	struct smtp_server *server;
@@ -23,6 +31,9 @@ struct fakes {
 	enum err commit_result;
 	bool directory_away;
 	bool auth_away;
+	const struct fake_record *dns; /* ends with a name NULL; the rest is RESOLVER_NO_NAME */
+	bool dns_silent;	       /* no answer until the time is over */
+	unsigned dns_asked;
 	/* what came of it */
 	unsigned commits, slots_taken, slots_dropped;
 	struct buf body;   /* of the last commit */

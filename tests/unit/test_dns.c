@@ -94,6 +94,30 @@ test_mail_records(void **state)
 	assert_true(str_eq(r.data, STR("abc")));
 	assert_int_equal(dns_parse_record(DNS_TLSA, str_n("\3\1\1", 3), &r), ERR_SYNTAX);
 	assert_int_equal(dns_parse_record(DNS_TLSA, STR_EMPTY, &r), ERR_SYNTAX);
+	assert_int_equal(dns_parse_record(DNS_PTR, str_n("\2MX\7example\3net\0", 16), &r), ERR_OK);
+	assert_string_equal(r.name, "mx.example.net");
+	assert_int_equal(dns_parse_record(DNS_PTR, str_n("\2m\n\7example\0", 12), &r), ERR_SYNTAX);
+	assert_int_equal(dns_parse_record(DNS_PTR, str_n("\4<m>.\0", 6), &r), ERR_SYNTAX);
+	assert_int_equal(dns_parse_record(DNS_PTR, STR_EMPTY, &r), ERR_SYNTAX);
+}
+
+static void
+test_text_records(void **state)
+{
+	char data[2 * 256];
+	struct dns_record r;
+
+	(void)state;
+	assert_int_equal(dns_parse_record(DNS_TXT, str_n("\3see\0\5 here", 11), &r), ERR_OK);
+	assert_string_equal(r.name, "see here");
+	assert_int_equal(dns_parse_record(DNS_TXT, str_n("\4a\r\n\xff", 5), &r), ERR_OK);
+	assert_string_equal(r.name, "a???");
+	assert_int_equal(dns_parse_record(DNS_TXT, str_n("\4see", 4), &r), ERR_SYNTAX);
+	assert_int_equal(dns_parse_record(DNS_TXT, STR_EMPTY, &r), ERR_OK);
+	memset(data, 'a', sizeof data);
+	data[0] = data[256] = (char)255;
+	assert_int_equal(dns_parse_record(DNS_TXT, str_n(data, sizeof data), &r), ERR_OK);
+	assert_int_equal(strlen(r.name), 255);
 }
 
 static void
@@ -198,6 +222,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_records),
 		cmocka_unit_test(test_mail_records),
+		cmocka_unit_test(test_text_records),
 		cmocka_unit_test(test_long_names),
 		cmocka_unit_test(test_silent_server),
 		cmocka_unit_test(test_options),

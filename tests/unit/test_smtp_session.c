@@ -167,7 +167,8 @@ test_content(void **state)
 	assert_string_equal(buf_z(&fakes.rcpts), "known@ok.org\nknown2+t@ok.org\n");
 	assert_int_equal(fakes.sender.n, 0);
 	assert_true(str_starts(buf_str(&fakes.body),
-		STR("Received: from c ([192.0.2.1])\r\n\tby mx.ok.org with ESMTPA id "
+		STR("Authentication-Results: mx.ok.org;\r\n\tauth=pass smtp.auth=anna\r\n"
+		    "Received: from c ([192.0.2.1])\r\n\tby mx.ok.org with ESMTPA id "
 		    "0123456789abcdef;\r\n\t")));
 	assert_true(str_ends(buf_str(&fakes.body),
 		STR("\r\nFrom: me@ok.org\r\nDate: d\r\nMessage-ID: <1@x>\r\n\r\n.a\r\nb\r\n")));
