@@ -10,6 +10,7 @@ auth_ldap_libauth_a_SOURCES = \
 	auth-ldap/backend/salt.c auth-ldap/backend/salt.h \
 	auth-ldap/backend/trace.c auth-ldap/backend/trace.h \
 	auth-ldap/backend/user.c auth-ldap/backend/user.h \
+	auth-ldap/front/aliases.c auth-ldap/front/aliases.h \
 	auth-ldap/front/expand.c auth-ldap/front/expand.h \
 	auth-ldap/front/expand_impl.h auth-ldap/front/expand_items.c \
 	auth-ldap/server/fake_keys.c auth-ldap/server/fake_keys.h \

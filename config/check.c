@@ -443,6 +443,8 @@ settings_cross_check(const struct settings *s, struct buf *err_out)
 		c.failed = true;
 	if (settings_check_smtp(s, err_out) != ERR_OK)
 		c.failed = true;
+	if (settings_check_aliases(s, err_out) != ERR_OK)
+		c.failed = true;
 	for (size_t i = 0; i < s->listens_count; i++)
 		check_listen(s, &s->listens[i], &c);
 	for (size_t i = 0; i < s->directories_count; i++) {

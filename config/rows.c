@@ -44,6 +44,7 @@
 #define ROW_TLS_POLICY(...)  ROW(struct settings_tls_policy, __VA_ARGS__)
 #define ROW_DNSBL(...)	     ROW(struct settings_dnsbl, __VA_ARGS__)
 #define ROW_DNSWL(...)	     ROW(struct settings_dnswl, __VA_ARGS__)
+#define ROW_ALIAS(...)	     ROW(struct settings_alias, __VA_ARGS__)
 #define ROW_LISTEN(...)	     ROW(struct settings_listen, __VA_ARGS__)
 
 static const struct setting_row rows_global[] = { SETTINGS_GLOBAL(ROW_GLOBAL) };
@@ -58,6 +59,7 @@ static const struct setting_row rows_relay[] = { SETTINGS_RELAY(ROW_RELAY) };
 static const struct setting_row rows_tls_policy[] = { SETTINGS_TLS_POLICY(ROW_TLS_POLICY) };
 static const struct setting_row rows_dnsbl[] = { SETTINGS_DNSBL(ROW_DNSBL) };
 static const struct setting_row rows_dnswl[] = { SETTINGS_DNSWL(ROW_DNSWL) };
+static const struct setting_row rows_alias[] = { SETTINGS_ALIAS(ROW_ALIAS) };
 static const struct setting_row rows_listen[] = { SETTINGS_LISTEN(ROW_LISTEN) };
 
 #define SECTION(section, SECTION)                          \

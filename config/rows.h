@@ -93,6 +93,9 @@ settings_check_relay(const struct settings *s, struct buf *err_out);
 /* The part of it for the checks of smtp that ask the DNS. */
 MUST_USE enum err
 settings_check_smtp(const struct settings *s, struct buf *err_out);
+/* The part of it for the alias sections. */
+MUST_USE enum err
+settings_check_aliases(const struct settings *s, struct buf *err_out);
 struct settings *
 settings_new(void);
 

@@ -206,6 +206,11 @@
 		"\"*:143\", \"127.0.0.1:143\", \"[::1]:143\", \"unix:/path\"") \
 	X(tls, STRING, "none", 1, 16, 0, "none, starttls (on offer) or implicit (from the start)")
 
+/* alias "root" { to = { "it@example.org" } } */
+#define SETTINGS_ALIAS(X)                                                      \
+	X(to, LIST, "", 1, 1000, ROLE_AUTH,                                    \
+		"Addresses that get the mail to the address, or to the local part in every domain of ours, that the section is named after; before the directory is asked. One without a domain gets the domain of that address")
+
 /* X(section, SECTION): the sections without a name; GLOBAL stands outside any. */
 #define SETTINGS_SECTIONS(S) \
 	S(log, LOG)          \
@@ -229,6 +234,7 @@
 	X(dnsbl, dnsbls)              \
 	X(dnswl, dnswls)              \
 	X(tls_policy, tls_policies)   \
+	X(alias, aliases)             \
 	X(listen, listens)
 
 #endif

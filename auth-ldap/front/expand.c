@@ -5,6 +5,7 @@
  * asked at once. Invariants: no address and no reference is looked at twice, so loops end; depth
  * and size have limits; one failing answer makes the whole expansion temporary, because a part of a
  * group is never an answer. */
+#include "auth-ldap/front/aliases.h"
 #include "auth-ldap/front/expand_impl.h"
 
 #include <stdlib.h>
@@ -242,6 +243,7 @@ unknown_address(struct item *i)
 		if (item_name(i, &n) &&
 			(i->kind == ITEM_WHO || expansion_mark(x, 'a', 0, n.address))) {
 			i->backend = 0;
+			i->no_alias = false;
 			item_todo(i);
 			return;
 		}
@@ -254,6 +256,59 @@ unknown_address(struct item *i)
 		catchall_ask(i, n.domain);
 	else
 		end_unknown(i);
+}
+
+/* ---- aliases of the settings ---- */
+
+static void
+take_alias(struct item *i, const struct settings_alias *alias, const struct name *n)
+{
+	struct expansion *x = i->x;
+	x->known |= i->kind == ITEM_FIRST;
+	trace_addf(x->context.trace, "%.*s: alias \"%.*s\" of the settings", STR_FMT(i->text),
+		STR_FMT(alias->title));
+	for (size_t k = 0; k < alias->to.n && x->err == ERR_OK; k++) {
+		struct buf to;
+		buf_init(&to, 2 * NAME_MAX_BYTES);
+		alias_target(alias->to.v[k], n, &to);
+		struct auth_member m = { .kind = MEMBER_ADDRESS, .value = buf_str(&to) };
+		take_member(i, &m, false);
+		buf_fini(&to);
+	}
+}
+
+/* The domain is ours. */
+static void
+take_alias_here(struct item *i)
+{
+	struct name n;
+	if (item_name(i, &n))
+		take_alias(i, i->alias, &n);
+}
+
+/* Before the backends. False: they are to be asked; with i->alias set about the domain. */
+static bool
+by_alias(struct item *i, const struct name *n)
+{
+	struct expansion *x = i->x;
+	bool needs_domain;
+	if (x->kind != EXPAND_ALIAS || i->kind == ITEM_CATCHALL || i->no_alias || i->alias != NULL)
+		return false;
+	i->alias = alias_find(x->b->settings, n, &needs_domain);
+	if (i->alias == NULL || needs_domain)
+		return false;
+	take_alias(i, i->alias, n);
+	return true;
+}
+
+/* No backend knows the domain: then the address is one like any other. */
+static void
+alias_not_here(struct item *i)
+{
+	i->alias = NULL;
+	i->no_alias = true;
+	i->backend = 0;
+	item_todo(i);
 }
 
 /* ---- questions ---- */
@@ -272,7 +327,10 @@ on_answer(void *arg, const struct auth_answer *a)
 	if (a->err == ERR_OK) {
 		if (i->kind == ITEM_CATCHALL)
 			catchall_done(i, true);
-		take(i, a);
+		if (i->alias != NULL)
+			take_alias_here(i);
+		else
+			take(i, a);
 	} else if (a->err == ERR_NOTFOUND && i->kind == ITEM_REF) {
 		expansion_left_out(x, LVL_DEBUG, i->text, "no such member");
 	} else if (a->err == ERR_NOTFOUND) {
@@ -296,6 +354,8 @@ item_ask_kind(const struct item *i)
 	};
 	if (i->kind == ITEM_CATCHALL)
 		return ASK_CATCHALL;
+	if (i->alias != NULL)
+		return ASK_DOMAIN;
 	return i->kind == ITEM_FIRST ? first[i->x->kind] : ASK_MEMBERS;
 }
 
@@ -324,11 +384,13 @@ next_address(struct expansion *x)
 	struct item *i = CONTAINER_OF(x->todo.next, struct item, link);
 	struct name n;
 	list_remove(&i->link);
-	if (!item_name(i, &n))
+	if (!item_name(i, &n) || by_alias(i, &n))
 		return;
 	i->backend = backends_next(x->b, i->backend, n.domain);
 	if (i->backend < x->b->n)
 		ask(i, &n);
+	else if (i->alias != NULL)
+		alias_not_here(i);
 	else
 		unknown_address(i);
 }

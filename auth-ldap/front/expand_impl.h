@@ -24,6 +24,8 @@ struct item {
 	struct list link; /* x->todo or x->asked, x->todo_refs or x->asked_refs, or a catch-all's */
 	struct expansion *x;
 	struct backend_request *request;
+	const struct settings_alias *alias; /* of the settings: is its domain ours? */
+	bool no_alias;			    /* none of the settings counts */
 	enum item_kind kind;
 	unsigned depth;
 	size_t backend; /* ITEM_REF: whose; otherwise: who is asked */

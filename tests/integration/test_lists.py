@@ -71,6 +71,9 @@ smtp {{
 	postmaster = "{ANNA}"
 	relay_networks = {{ "127.0.0.2/32" }}
 }}
+alias "root" {{ to = {{ "{BEN}", "mei.zhang" }} }}
+alias "cron" {{ to = {{ "root" }} }}
+alias "press@example.org" {{ to = {{ "cron" }} }}
 listen "mx" {{ protocol = smtp address = {{ "127.0.0.1:{outside}" }} tls = none }}
 listen "inside" {{ protocol = smtp address = {{ "127.0.0.2:{inside}" }} tls = none }}
 """)
@@ -222,3 +225,28 @@ def test_srs_of_others_is_refused(lists, address):
     with mx(lists) as c:
         code, text = answer(c, "", address)
     assert code == 550, text
+
+
+@pytest.mark.parametrize("address,want", [
+    ("root@example.org", [BEN, MEI]), ("Root+disk@example.org", [BEN, MEI]),
+    ("root@example.com", [BEN, "mei.zhang@example.com"]), ("cron@example.org", [BEN, MEI]),
+    ("press@example.org", [BEN, MEI])])
+def test_aliases_of_the_settings(lists, address, want):
+    assert sorted(lists.command("lookup", "alias", address).stdout.strip().split(",")) == want
+
+
+def test_alias_counts_in_domains_of_ours_only(lists):
+    assert lists.command("lookup", "alias", "root@far.example.net", check=False).returncode != 0
+    with mx(lists) as c:
+        assert answer(c, PARTNER, "root@far.example.net")[0] == 550
+        assert answer(c, PARTNER, "root@example.org")[0] == 250
+        assert answer(c, PARTNER, "rooty@example.org")[0] == 550
+
+
+def test_mail_to_root(lists):
+    """What cron does."""
+    s = uuid.uuid4().hex
+    assert Sendmail(lists).run("-FCronDaemon", "-i", "-B8BITMIME", "-oem", "root",
+                               text=f"To: root\nSubject: {s}\n\nx\n".encode()) == (0, "")
+    assert b"From: \"CronDaemon\" <" in arrived(lists, BEN, s)
+    arrived(lists, MEI, s)

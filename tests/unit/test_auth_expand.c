@@ -14,11 +14,16 @@
 #include "core/base/rand.h"
 #include "core/base/xalloc.h"
 
+#define TEXT(z)                        \
+	{                              \
+		"" z "", sizeof(z) - 1 \
+	}
+
 /* ---- fake backends ---- */
 
-/* key: "a anna@x" (an address), "r ref", "c domain" (catch-all), "s address" (sender), "p group".
- * members: "u:anna@x a:other@x f:final@y r:ref E: U:" or "!temp", "!denied", "!limit", "!never".
- * owner: of a group. */
+/* key: "a anna@x" (an address), "d domain", "r ref", "c domain" (catch-all), "s address" (sender),
+ * "p group". members: "u:anna@x a:other@x f:final@y r:ref E: U:" or "!temp", "!denied", "!limit",
+ * "!never". owner: of a group. */
 struct row {
 	const char *key, *members, *owner;
 };
@@ -210,6 +215,10 @@ fake_ask(struct backend *b, const struct auth_question *q, auth_fn fn, void *arg
 	struct str what = q->name->address;
 	if (q->kind == ASK_POST)
 		kind = 'p';
+	if (q->kind == ASK_DOMAIN) {
+		kind = 'd';
+		what = q->name->domain;
+	}
 	if (q->other.n > 0 && q->kind == ASK_MEMBERS) {
 		kind = 'r';
 		what = q->other;
@@ -820,6 +829,81 @@ test_trace(void **state)
 	fake_fini(&f);
 }
 
+/* ---- aliases of the settings ---- */
+
+static const struct row rows_aliases[] = {
+	{ "d x", "", NULL },
+	{ "d broken", "!temp", NULL },
+	{ "a it@x", "u:ina@x", NULL },
+	{ "a ina@x", "u:ina@x", NULL },
+	{ "a press@x", "u:directory@x", NULL },
+	{ "a root@far", "u:directory@x", NULL },
+	{ "a many@x", "a:root@x u:anna@x", NULL },
+};
+static struct str to_root[] = { TEXT("it"), TEXT("Guard@Away") };
+static struct str to_cron[] = { TEXT("root") };
+static struct str to_press[] = { TEXT("agency@press.example") };
+static struct str to_ping[] = { TEXT("pong") };
+static struct str to_pong[] = { TEXT("ping@x") };
+static struct settings_alias some_aliases[] = {
+	{ TEXT("Root"), { to_root, 2 } },
+	{ TEXT("cron"), { to_cron, 1 } },
+	{ TEXT("press@X"), { to_press, 1 } },
+	{ TEXT("ping"), { to_ping, 1 } },
+	{ TEXT("pong"), { to_pong, 1 } },
+};
+
+static void
+test_settings_aliases(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *key, *want;
+		enum err err;
+	} cases[] = {
+		{ "root@x", "Guard@Away,ina@x", ERR_OK },
+		{ "ROOT@x", "Guard@Away,ina@x", ERR_OK },
+		{ "root+disk@x", "Guard@Away,ina@x", ERR_OK },
+		{ "cron@x", "Guard@Away,ina@x", ERR_OK },
+		{ "many@x", "Guard@Away,anna@x,ina@x", ERR_OK },
+		{ "press@x", "agency@press.example", ERR_OK }, /* before the directory */
+		{ "press@y", "", ERR_NOTFOUND },
+		{ "root@y", "", ERR_NOTFOUND },	       /* not ours */
+		{ "root@far", "directory@x", ERR_OK }, /* … and known all the same */
+		{ "root@broken", "", ERR_TEMP },       /* nobody can say */
+		{ "ping@x", "", ERR_NOTFOUND },	       /* a circle */
+		{ "it@x", "ina@x", ERR_OK },
+	};
+	for (enum order order = FIRST_FIRST; order <= ANY; order++)
+		for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+			struct fake f, g;
+			struct outcome o;
+			struct buf got;
+			fake_init(&g, NULL, 0); /* knows nothing and is asked first */
+			fake_init(&f, rows_aliases, ARRAY_LEN(rows_aliases));
+			f.order = order;
+			struct backend *v[] = { &g.base, &f.base };
+			struct backends b = {
+				.loop = the_loop, .settings = the_settings, .v = v, .n = 2
+			};
+			the_settings->aliases = some_aliases;
+			the_settings->aliases_count = ARRAY_LEN(some_aliases);
+			outcome_init(&o);
+			buf_init(&got, 4096);
+			run(&b, EXPAND_ALIAS, cases[i].key, "", &o);
+			sorted(buf_str(&o.value), &got);
+			if (o.err != cases[i].err || !str_eq(buf_str(&got), str_of(cases[i].want)))
+				fail_msg("%s: %s \"%.*s\"", cases[i].key, err_name(o.err),
+					STR_FMT(buf_str(&got)));
+			the_settings->aliases_count = 0;
+			the_settings->aliases = NULL;
+			buf_fini(&got);
+			outcome_fini(&o);
+			fake_fini(&f);
+			fake_fini(&g);
+		}
+}
+
 static int
 setup(void **state)
 {
@@ -855,6 +939,7 @@ main(void)
 		cmocka_unit_test(test_cancel_anywhere),
 		cmocka_unit_test(test_failure_cancels_the_rest),
 		cmocka_unit_test(test_trace),
+		cmocka_unit_test(test_settings_aliases),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }
