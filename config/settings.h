@@ -78,76 +78,76 @@ struct settings_dnsbl {
 struct settings_dnswl {
 	struct str title;
 	SETTINGS_DNSWL(SETTINGS_FIELD)
-	struct settings_alias {
-		struct str title;
-		SETTINGS_ALIAS(SETTINGS_FIELD)
-	};
-	struct settings_listen {
-		struct str title;
-		SETTINGS_LISTEN(SETTINGS_FIELD)
-	};
+};
+struct settings_alias {
+	struct str title;
+	SETTINGS_ALIAS(SETTINGS_FIELD)
+};
+struct settings_listen {
+	struct str title;
+	SETTINGS_LISTEN(SETTINGS_FIELD)
+};
 
 #define SETTINGS_MEMBER(section, SECTION) struct settings_##section section;
-	struct settings {
-		SETTINGS_GLOBAL(SETTINGS_FIELD)
-		SETTINGS_SECTIONS(SETTINGS_MEMBER)
-		struct settings_directory *directories;
-		size_t directories_count;
-		struct settings_passwd_file *passwd_files;
-		size_t passwd_files_count;
-		struct settings_pam *pams;
-		size_t pams_count;
-		struct settings_sql *sqls;
-		size_t sqls_count;
-		struct settings_relay *relays;
-		size_t relays_count;
-		struct settings_tls_policy *tls_policies;
-		size_t tls_policies_count;
-		struct settings_dnsbl *dnsbls;
-		size_t dnsbls_count;
-		struct settings_dnswl *dnswls;
-		size_t dnswls_count;
-		struct settings_alias *aliases;
-		size_t aliases_count;
-		struct settings_listen *listens;
-		size_t listens_count;
-		struct setting_source *sources; /* what the file said; config/ only */
-		struct arena *memory;		/* all of the above */
-	};
+struct settings {
+	SETTINGS_GLOBAL(SETTINGS_FIELD)
+	SETTINGS_SECTIONS(SETTINGS_MEMBER)
+	struct settings_directory *directories;
+	size_t directories_count;
+	struct settings_passwd_file *passwd_files;
+	size_t passwd_files_count;
+	struct settings_pam *pams;
+	size_t pams_count;
+	struct settings_sql *sqls;
+	size_t sqls_count;
+	struct settings_relay *relays;
+	size_t relays_count;
+	struct settings_tls_policy *tls_policies;
+	size_t tls_policies_count;
+	struct settings_dnsbl *dnsbls;
+	size_t dnsbls_count;
+	struct settings_dnswl *dnswls;
+	size_t dnswls_count;
+	struct settings_alias *aliases;
+	size_t aliases_count;
+	struct settings_listen *listens;
+	size_t listens_count;
+	struct setting_source *sources; /* what the file said; config/ only */
+	struct arena *memory;		/* all of the above */
+};
 
-	/* Read a configuration file. On failure err_out gets "file:line: what is wrong" lines.
-	 * read_files: also read what FILE and SECRET settings name, and refuse secrets, and a
-	 * configuration file, that others can read; else those values stay empty.
-	 * ERR_SYNTAX, ERR_LIMIT, ERR_DENIED, ERR_NOTFOUND (no such file), ERR_TEMP. */
-	MUST_USE enum err
-	settings_load(
-		const char *path, bool read_files, struct settings **out, struct buf *err_out);
-	/* Sections whose questions go to the helper processes: passwd_file, pam, sql. */
-	size_t
-	settings_worker_sections(const struct settings *s);
-	/* Does smtp ask the DNS anything, so that the role resolver runs? */
-	bool
-	settings_smtp_asks_dns(const struct settings *s);
-	/* All defaults: for tests. */
-	struct settings *
-	settings_defaults(void);
-	/* NULL is allowed. Secrets are wiped. */
-	void
-	settings_free(struct settings *s);
+/* Read a configuration file. On failure err_out gets "file:line: what is wrong" lines.
+ * read_files: also read what FILE and SECRET settings name, and refuse secrets, and a
+ * configuration file, that others can read; else those values stay empty.
+ * ERR_SYNTAX, ERR_LIMIT, ERR_DENIED, ERR_NOTFOUND (no such file), ERR_TEMP. */
+MUST_USE enum err
+settings_load(const char *path, bool read_files, struct settings **out, struct buf *err_out);
+/* Sections whose questions go to the helper processes: passwd_file, pam, sql. */
+size_t
+settings_worker_sections(const struct settings *s);
+/* Does smtp ask the DNS anything, so that the role resolver runs? */
+bool
+settings_smtp_asks_dns(const struct settings *s);
+/* All defaults: for tests. */
+struct settings *
+settings_defaults(void);
+/* NULL is allowed. Secrets are wiped. */
+void
+settings_free(struct settings *s);
 
-	/* What one role gets: rows whose roles hold the bit, in a form that settings_unpack reads
-	 * (over the control socket; never on disk). */
-	void
-	settings_pack(const struct settings *s, unsigned role, struct buf *out);
-	MUST_USE enum err
-	settings_unpack(struct str packed, struct settings **out);
+/* What one role gets: rows whose roles hold the bit, in a form that settings_unpack reads
+ * (over the control socket; never on disk). */
+void
+settings_pack(const struct settings *s, unsigned role, struct buf *out);
+MUST_USE enum err
+settings_unpack(struct str packed, struct settings **out);
 
-	/* `postroom config`: every setting as it is, or only what differs from its default. Secrets
-	 * are shown as their file. */
-	void
-	settings_print(const struct settings *s, bool only_changed, struct buf *out);
-	/* The rows as mdoc, for postroom.conf(5). */
-	void
-	settings_manual(struct buf *out);
+/* `postroom config`: every setting as it is, or only what differs from its default. Secrets
+ * are shown as their file. */
+void
+settings_print(const struct settings *s, bool only_changed, struct buf *out);
+/* The rows as mdoc, for postroom.conf(5). */
+void
+settings_manual(struct buf *out);
 
 #endif
