@@ -13,9 +13,23 @@
 #include "core/master/client.h"
 #include "core/master/commands.h"
 
-enum { FIELDS_MAX = 10, FIELD_MAX_BYTES = 64 * 1024 };
+enum { FIELDS_MAX = 13, FIELD_MAX_BYTES = 64 * 1024 };
 
-enum { F_ID = 1, F_STATE, F_SIZE, F_RECEIVED, F_NEXT, F_SENDER, F_SID, F_RCPTS, F_OPEN, F_MESSAGE };
+enum {
+	F_ID = 1,
+	F_STATE,
+	F_SIZE,
+	F_RECEIVED,
+	F_NEXT,
+	F_SENDER,
+	F_SID,
+	F_RCPTS,
+	F_OPEN,
+	F_HOP,
+	F_HOP_NEXT,
+	F_HOP_REPLY,
+	F_MESSAGE
+};
 enum { F_ADDRESS = 1, F_ORIG, F_RSTATE, F_ATTEMPTS, F_RNEXT, F_REPLY, F_RCPT };
 
 struct listing {
@@ -65,6 +79,28 @@ print_more(struct listing *l)
 		(void)printf("    ... and %" PRIu64 " more\n", l->rcpts_open - l->rcpts_shown);
 }
 
+/* The line of a destination that the message stands in. */
+static void
+hop_text(struct listing *l)
+{
+	const struct str *f = l->field;
+	uint64_t next = number(f[F_HOP_NEXT]);
+
+	if (f[F_HOP].n == 0)
+		return;
+	(void)printf("    in line for ");
+	print_clean(f[F_HOP]);
+	if (next != 0) {
+		(void)printf(", which is left alone until ");
+		print_time(next);
+	}
+	if (f[F_HOP_REPLY].n != 0) {
+		(void)printf(": ");
+		print_clean(f[F_HOP_REPLY]);
+	}
+	(void)printf("\n");
+}
+
 static void
 message_text(struct listing *l)
 {
@@ -82,6 +118,7 @@ message_text(struct listing *l)
 	}
 	(void)printf(", %" PRIu64 " of %" PRIu64 " recipients open\n", number(f[F_OPEN]),
 		number(f[F_RCPTS]));
+	hop_text(l);
 }
 
 static void
@@ -167,6 +204,13 @@ message_json(const struct listing *l)
 	json_string("sender", f[F_SENDER]);
 	(void)putchar(',');
 	json_string("session", f[F_SID]);
+	if (f[F_HOP].n != 0) {
+		(void)putchar(',');
+		json_string("destination", f[F_HOP]);
+		json_time("destination_next", number(f[F_HOP_NEXT]));
+		(void)putchar(',');
+		json_string("destination_reply", f[F_HOP_REPLY]);
+	}
 	(void)printf(",\"recipients_total\":%" PRIu64 ",\"recipients_open\":%" PRIu64
 		     ",\"recipients\":[",
 		number(f[F_RCPTS]), number(f[F_OPEN]));

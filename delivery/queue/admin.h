@@ -8,11 +8,13 @@
  * (core/master/client.h): one request a connection,
  *   LIST | SHOW id | HOLD id | RELEASE id | RETRY id | DELETE id | FLUSH
  * with fields separated by tabs. LIST and SHOW answer with lines of
- *   MESSAGE id state size received_ms next_ms sender sid recipients open
+ *   MESSAGE id state size received_ms next_ms sender sid recipients open hop hop_ms hop_reply
  *   RCPT address original state attempts next_ms reply
  * each message's recipients behind it: with LIST the first ADMIN_RCPTS_SHOWN that are open (neither
  * delivered nor reported), with SHOW all of them. Times are wall-clock milliseconds, 0: now or
- * unknown. A message's state: waiting, ready, active, held; a recipient's: new (the directory was
+ * unknown. hop is a destination whose line the message stands in (then next_ms is the end of its
+ * lifetime at the latest), hop_ms when that is tried again if it rests, hop_reply why. A message's
+ * state: waiting, ready, active, held; a recipient's: new (the directory was
  * not asked with success yet), waiting, delivered, failed, reported. The last line is OK and a text
  * (LIST, FLUSH: how many), NOTFOUND: no such message, DENY: not in this state, TEMP, SYNTAX.
  *

@@ -74,6 +74,36 @@ send_line(struct admin_conn *c, struct buf *b)
 	buf_fini(b);
 }
 
+struct first_hop {
+	const struct hop *hop; /* one that rests, if any does */
+};
+
+static void
+note_hop(void *arg, const struct hop *p)
+{
+	struct first_hop *f = arg;
+
+	if (f->hop == NULL || (hop_rests_ms(f->hop) == 0 && hop_rests_ms(p) != 0))
+		f->hop = p;
+}
+
+static void
+add_hop(struct buf *b, const struct message *m)
+{
+	struct first_hop f = { NULL };
+	int64_t rests;
+
+	hop_waits_each(&m->waits, note_hop, &f);
+	if (f.hop == NULL) {
+		buf_addz(b, "\t\t0\t");
+		return;
+	}
+	add_text(b, hop_route(f.hop).n != 0 ? hop_route(f.hop) : hop_section(f.hop));
+	rests = hop_rests_ms(f.hop);
+	add_number(b, rests != 0 ? (uint64_t)(clock_wall_ms() + rests) : 0);
+	add_text(b, hop_reply(f.hop));
+}
+
 static void
 send_message(struct admin_conn *c, const struct message *m)
 {
@@ -96,6 +126,7 @@ send_message(struct admin_conn *c, const struct message *m)
 	add_text(&b, r->sid);
 	add_number(&b, count);
 	add_number(&b, open);
+	add_hop(&b, m);
 	send_line(c, &b);
 }
 
@@ -177,7 +208,7 @@ send_unreadable(struct admin_conn *c, struct str id, enum err e)
 	if (n == NULL)
 		return;
 	buf_init(&b, LINE_MAX_BYTES);
-	buf_addf(&b, "MESSAGE\t%.*s\t%s\t0\t0\t0\t\t\t0\t0", STR_FMT(id),
+	buf_addf(&b, "MESSAGE\t%.*s\t%s\t0\t0\t0\t\t\t0\t0\t\t0\t", STR_FMT(id),
 		message_state_name(CONTAINER_OF(n, struct message, node)->state));
 	send_line(c, &b);
 	send_rcpt(c, STR_EMPTY, STR_EMPTY, "new", 0, 0, str_of(err_name(e)));

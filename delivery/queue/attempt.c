@@ -324,6 +324,25 @@ expanded_put(void *arg, enum err e)
 	deliver_begin(a);
 }
 
+/* Nothing is ours: an address stands for itself. */
+static void
+expand_null(struct attempt *a, uint32_t i)
+{
+	struct str address = a->r.origs[i].address, domain = a->q->o.default_domain;
+	struct buf b;
+
+	buf_init(&b, 4096);
+	buf_add(&b, address);
+	if (str_chr(address, '@') == address.n && domain.n != 0)
+		buf_addf(&b, "@%.*s", STR_FMT(domain));
+	if (buf_check(&b) == ERR_OK)
+		address = buf_str(&b);
+	a->r.origs[i].expanded = true;
+	owed_expanded(&a->r.origs[i], 1, false);
+	(void)add_final(a, address, i, 1);
+	buf_fini(&b);
+}
+
 static void
 expand_more(struct attempt *a)
 {
@@ -335,6 +354,10 @@ expand_more(struct attempt *a)
 		if (a->r.origs[i].expanded || a->r.origs[i].next_ms > now)
 			continue;
 		a->dirty = true;
+		if (router_null_client(a->q->router)) {
+			expand_null(a, i);
+			continue;
+		}
 		a->expand_running++;
 		x->a = a;
 		x->orig = i;

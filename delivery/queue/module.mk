@@ -53,6 +53,14 @@ check_PROGRAMS += tests/unit/test_queue_flow
 tests_unit_test_queue_flow_SOURCES = tests/unit/test_queue_flow.c tests/unit/queue_case.h
 tests_unit_test_queue_flow_LDADD = $(LIBQUEUE) $(LIBRELAY) $(LIBSPOOL) $(LIBMAIL) $(ICU_LIBS) $(LIBAUTHCLIENT) $(LMDB_LIBS) $(CMOCKA_LIBS)
 
+check_PROGRAMS += tests/unit/test_queue_hop
+tests_unit_test_queue_hop_SOURCES = tests/unit/test_queue_hop.c
+tests_unit_test_queue_hop_LDADD = $(LIBQUEUE) $(LIBEVENT) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_queue_relay
+tests_unit_test_queue_relay_SOURCES = tests/unit/test_queue_relay.c tests/unit/queue_case.h
+tests_unit_test_queue_relay_LDADD = $(LIBQUEUE) $(LIBRELAY) $(LIBSPOOL) $(LIBMAIL) $(ICU_LIBS) $(LIBCONFIG) $(CONFUSE_LIBS) $(LIBAUTHCLIENT) $(LMDB_LIBS) $(CMOCKA_LIBS)
+
 check_PROGRAMS += tests/unit/test_queue_admin
 tests_unit_test_queue_admin_SOURCES = tests/unit/test_queue_admin.c tests/unit/queue_case.h
 tests_unit_test_queue_admin_LDADD = $(LIBQUEUE) $(LIBRELAY) $(LIBSPOOL) $(LIBMAIL) $(ICU_LIBS) $(LIBAUTHCLIENT) $(LMDB_LIBS) $(CMOCKA_LIBS)

@@ -667,11 +667,13 @@ queue_close(struct queue *q)
 	if (q->state != NULL)
 		state_close(q->state);
 	loop_task_cancel(&q->task);
+	/* A place that one leaves calls another: nothing may follow from that any more. */
+	for (n = hmap_next(&q->messages, NULL); n != NULL; n = hmap_next(&q->messages, n))
+		CONTAINER_OF(n, struct message, node)->state = MESSAGE_HELD;
 	n = hmap_next(&q->messages, NULL);
 	while (n != NULL) {
 		struct message *m = CONTAINER_OF(n, struct message, node);
 		n = hmap_next(&q->messages, n);
-		m->state = MESSAGE_HELD; /* nothing follows from a place that it leaves */
 		(void)hop_waits_drop(&m->waits);
 		free(m);
 	}

@@ -388,7 +388,7 @@ find_known(struct router *r, struct str address, struct str sender, struct route
 	*out = answer_local;
 	if (!router_enabled(r))
 		return ERR_OK;
-	if (r->s->outbound.null_client) {
+	if (router_null_client(r)) {
 		x = section_named(r->s, r->s->outbound.smarthost);
 		*out = x == NULL || str_rchr(address, '@') == address.n
 			       ? answer_bad
@@ -470,6 +470,12 @@ bool
 router_enabled(const struct router *r)
 {
 	return r->s != NULL && r->s->outbound.enabled;
+}
+
+bool
+router_null_client(const struct router *r)
+{
+	return router_enabled(r) && r->s->outbound.null_client;
 }
 
 void

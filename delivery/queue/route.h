@@ -50,6 +50,10 @@ router_free(struct router *r);
 bool
 router_enabled(const struct router *r);
 
+/* Is everything another server's, so that no address stands for others here? */
+bool
+router_null_client(const struct router *r);
+
 /* sender: the envelope's, "" for <>. ERR_OK: *out says it at once, its strings live until the next
  * call of anything here; ERR_AGAIN: fn is called once, from the loop, unless *request is cancelled.
  */

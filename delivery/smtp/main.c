@@ -223,6 +223,7 @@ options_of(struct smtp_role *r, const struct settings *s)
 		.relay_networks = r->relay_networks,
 		.relay_networks_count = s->smtp.relay_networks.n,
 		.outbound = s->outbound.enabled,
+		.null_client = s->outbound.null_client,
 		.proxy_networks = r->proxy_networks,
 		.proxy_networks_count = s->smtp.proxy_networks.n,
 		.xclient_networks = r->xclient_networks,

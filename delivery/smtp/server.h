@@ -71,7 +71,8 @@ struct smtp_options {
 	bool local_everybody;
 	const struct cidr *relay_networks; /* may use an mx listener as users do */
 	size_t relay_networks_count;
-	bool outbound; /* users and these networks may send to domains that are not ours */
+	bool outbound;	  /* users and these networks may send to domains that are not ours */
+	bool null_client; /* no domain is ours, and the directory is not asked about recipients */
 	const struct cidr *proxy_networks; /* connections begin with a PROXY header (proxy.h) */
 	size_t proxy_networks_count;
 	int64_t proxy_timeout_ms;	     /* … within this */

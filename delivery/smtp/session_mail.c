@@ -374,7 +374,8 @@ return_address(const struct smtp_session *s)
 void
 session_ask_recipient(struct smtp_session *s)
 {
-	enum smtp_reply r = return_address(s);
+	/* A null client has nothing of its own, and asks no directory. */
+	enum smtp_reply r = s->server->o.null_client ? foreign_allowed(s) : return_address(s);
 
 	if (r == REPLY_OK) {
 		ask_recipient(s);

@@ -45,7 +45,8 @@ struct conn {
 };
 
 static struct {
-	char dir[64], lmtp[100], map[100];
+	char dir[64], lmtp[100], map[100], relay[100];
+	struct settings *settings; /* with a relay at relay; NULL: there is none */
 	struct loop *loop;
 	struct queue *queue;
 	struct admin *admin;
@@ -85,6 +86,15 @@ directory_answer(struct str request)
 		{ "alias-large out@example.org", "OK anna@example.org,friend@elsewhere.example" },
 		{ "alias-large loop@example.org", "PERM nested too deep" },
 		{ "alias-large empty@example.org", "OK ," },
+		{ "transport moved@example.org", "OK smtp:[other.example.org]:2525" },
+		{ "transport self@example.org", "OK smtp:[MAIL.example.org]" },
+		{ "transport self2@example.org", "OK smtp:[mail.example.org]:2525" },
+		{ "transport odd@example.org", "OK uucp:somewhere" },
+		{ "transport evil@example.org", "OK smtp:[a b]" },
+		{ "transport stays@example.org", "OK local:" },
+		{ "transport gone@example.org", "OK error:moved away" },
+		{ "transport bare@example.org", "OK relay:" },
+		{ "transport away@example.org", "TEMP no" },
 	};
 	if (T.map_down)
 		return "TEMP directory away";
@@ -344,7 +354,9 @@ queue_begin(int64_t lifetime_ms)
 		.postmaster = T.postmaster != NULL ? str_of(T.postmaster) : STR_EMPTY,
 		.bounce_size_max = 2000,
 		.slots_ahead = 4,
-		.map_bytes = 1024 * 1024 };
+		.map_bytes = 1024 * 1024,
+		.relay_path = T.settings != NULL ? T.relay : NULL,
+		.settings = T.settings };
 	const char *text = "";
 
 	assert_int_equal(queue_open(T.loop, pool_new(T.loop, 4), &o, &T.queue, &text), ERR_OK);
@@ -488,6 +500,7 @@ setup(void **state)
 	assert_non_null(mkdtemp(T.dir));
 	(void)snprintf(T.lmtp, sizeof(T.lmtp), "unix:%s/lmtp", T.dir);
 	(void)snprintf(T.map, sizeof(T.map), "unix:%s/directory", T.dir);
+	(void)snprintf(T.relay, sizeof(T.relay), "%s/relay", T.dir);
 	T.loop = loop_new();
 	T.rcpts_max = 64;
 	list_init(&T.conns);
