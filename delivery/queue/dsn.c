@@ -99,7 +99,7 @@ add_references(const struct dsn *d, struct buf *out)
 	buf_init(&id, MSGID_MAX);
 	header_unfold(&id, f.value);
 	if (str_starts(buf_str(&id), STR("<")) && str_ends(buf_str(&id), STR(">")) &&
-		!str_has_nul(buf_str(&id)))
+		!str_has_nul(buf_str(&id)) && !str_has_8bit(buf_str(&id)))
 		buf_addf(out, "References: %.*s\r\n", STR_FMT(buf_str(&id)));
 	buf_fini(&id);
 }

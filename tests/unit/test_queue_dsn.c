@@ -304,6 +304,52 @@ test_statuses(void **state)
 	}
 }
 
+/* Whatever the message holds, the report's own header is ours alone, its lines end with CR LF, and
+ * it has its three parts. */
+static void
+test_hostile_content(void **state)
+{
+	static const struct str table[] = {
+		STR(""),
+		STR("\r\n"),
+		STR("no field at all"),
+		STR("Subject:\r\nMessage-ID:\r\n\r\n"),
+		STR("Subject: =?utf-8?q?x=0D=0AEvil:_1?=\r\n\r\n"),
+		STR("Subject: =?utf-8?b?////?= \xff\xfe\0\x01\r\n\r\n"),
+		STR("Subject: =?iso-2022-jp?b?GyRC?= =?x?q?=?=\r\n\r\n"),
+		STR("Message-ID: <a@b>\r\n Evil: 1\r\n\r\n"),
+		STR("Message-ID: <\xe4@b>\r\n\r\n"),
+		STR("Message-ID: <a\0b@c>\r\n\r\n"),
+		STR("Message-ID: >a<\r\n\r\n"),
+		STR("\r\n--=_0123456789abcdef--\r\n\r\nSubject: body\r\n"),
+	};
+	(void)state;
+	for (size_t i = 0; i < 2 * ARRAY_LEN(table); i++) {
+		struct dsn d = sample();
+		struct str all, head, line, rest;
+		unsigned flags = 0, parts = 0;
+		struct buf b;
+		buf_init(&b, 65536);
+		d.content = table[i / 2];
+		d.whole = i % 2 != 0;
+		assert_int_equal(dsn_build(&d, false, &b, &flags), ERR_OK);
+		all = buf_str(&b);
+		head = rest = str_sub(all, 0, str_find(all, STR("\r\n\r\n")));
+		assert_false(str_has_8bit(head) || str_has_nul(head));
+		assert_int_equal(str_find(head, STR("\nEvil:")), head.n);
+		while (rest.n != 0) {
+			(void)str_cut(rest, '\n', &line, &rest);
+			assert_true(line.n < 998);
+		}
+		for (rest = all; str_find(rest, STR("\n--=_fedcba9876543210")) < rest.n; parts++)
+			rest = str_from(rest, str_find(rest, STR("\n--=_fedcba9876543210")) + 1);
+		assert_int_equal(parts, 4);
+		for (size_t k = 1; k < all.n; k++)
+			assert_true(all.p[k] != '\n' || all.p[k - 1] == '\r');
+		buf_fini(&b);
+	}
+}
+
 /* The other server by its name, else by its address. */
 static void
 test_remote(void **state)
@@ -634,6 +680,7 @@ main(void)
 		cmocka_unit_test(test_xtext),
 		cmocka_unit_test(test_subjects),
 		cmocka_unit_test(test_statuses),
+		cmocka_unit_test(test_hostile_content),
 		cmocka_unit_test(test_remote),
 		cmocka_unit_test(test_header_of),
 		cmocka_unit_test(test_matrix),
