@@ -118,6 +118,7 @@ def test_down_and_up_again(make_instance):
     for s in subjects:
         arrived(i, BEN, s)
     i.wait_log(r"ev=relay\.job .*Connection refused")
+    until(lambda: "in line for hop" in i.command("queue", "list").stdout, "nobody stands in line", i)
     shown = i.command("queue", "list").stdout
     assert shown.count("@far.example.com") == 8
     tries = i.log_text().count("ev=relay.job")
@@ -126,6 +127,25 @@ def test_down_and_up_again(make_instance):
         until(lambda: sum(len(received(p, s)) for s in subjects) == 8, "not everything came", i)
         assert [received(p, s) for s in subjects] == [[f"r{n}@far.example.com"] for n in range(8)]
     assert tries <= 8
+
+
+def test_sections_and_a_server_that_hangs(make_instance):
+    """Each mail by its section; a server that says nothing holds up neither mailboxes nor the other servers."""
+    with Peer() as partner, Peer() as own, Peer(what={"MAIL": Peer.HANG}) as slow:
+        i = make_instance(
+            QUEUE + outbound() +
+            f'relay "partner" {{ host = "{partner.route}" domains = {{ ".example.com" }} }}\n'
+            f'relay "slow" {{ host = "{slow.route}" domains = {{ "slow.example.com" }} }}\n'
+            f'relay "own" {{ host = "{own.route}" sender_domains = {{ "example.org" }} }}\n')
+        for n in range(8):
+            send(i, [f"r{n}@slow.example.com"])
+        subject = send(i, ["x@slow.example.com", "y@partner.example.com", "z@else.example.net", BEN])
+        arrived(i, BEN, subject)
+        until(lambda: received(partner, subject) and received(own, subject), "others wait", i)
+        assert received(partner, subject) == ["y@partner.example.com"]
+        assert received(own, subject) == ["z@else.example.net"]
+        until(lambda: i.command("queue", "list").stdout.count("in line for slow") == 4, "nobody stands in line", i)
+        assert len(slow.connections) == 5 and slow.messages == []
 
 
 def test_relay_dies_on_the_way(make_instance):
