@@ -13,6 +13,7 @@ static const struct {
 	{ { "MAIL", 4 }, LMTP_MAIL },
 	{ { "RCPT", 4 }, LMTP_RCPT },
 	{ { "DATA", 4 }, LMTP_DATA },
+	{ { "BDAT", 4 }, LMTP_BDAT },
 	{ { "RSET", 4 }, LMTP_RSET },
 	{ { "NOOP", 4 }, LMTP_NOOP },
 	{ { "QUIT", 4 }, LMTP_QUIT },
@@ -242,6 +243,18 @@ parse_mail_rcpt(struct str arg, struct str keyword, struct lmtp_command *out)
 	return parse_params(arg, out);
 }
 
+static enum err
+parse_bdat(struct lmtp_command *out)
+{
+	struct str size, rest;
+
+	out->last = str_cut(out->arg, ' ', &size, &rest);
+	if (str_to_u64(size, INT64_MAX, &out->chunk) != ERR_OK ||
+		(out->last && !str_ieq(str_trim(rest), STR("LAST"))))
+		return ERR_SYNTAX;
+	return ERR_OK;
+}
+
 static bool
 printable(struct str s)
 {
@@ -259,6 +272,8 @@ lmtp_command_parse(struct str line, struct lmtp_command *out)
 	struct str verb, arg;
 
 	out->verb = LMTP_UNKNOWN;
+	out->chunk = 0;
+	out->last = false;
 	out->path_len = 0;
 	out->utf8 = false;
 	out->path[0] = '\0';
@@ -280,6 +295,8 @@ lmtp_command_parse(struct str line, struct lmtp_command *out)
 		return parse_mail_rcpt(arg, STR("FROM:"), out);
 	case LMTP_RCPT:
 		return parse_mail_rcpt(arg, STR("TO:"), out);
+	case LMTP_BDAT:
+		return parse_bdat(out);
 	case LMTP_DATA:
 	case LMTP_RSET:
 	case LMTP_QUIT:

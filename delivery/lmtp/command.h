@@ -10,6 +10,7 @@ enum lmtp_verb {
 	LMTP_MAIL,
 	LMTP_RCPT,
 	LMTP_DATA,
+	LMTP_BDAT, /* RFC 3030 2 */
 	LMTP_RSET,
 	LMTP_NOOP,
 	LMTP_QUIT,
@@ -33,6 +34,8 @@ struct lmtp_command {
 	struct str arg; /* LHLO: the name; VRFY: what was asked; NOOP: anything */
 	/* MAIL and RCPT: the address without "<", ">" and source route; quotes that the local
 	 * part does not need are gone. Empty: "<>". */
+	uint64_t chunk; /* BDAT: octets */
+	bool last;	/* BDAT */
 	char path[LMTP_PATH_MAX + 1];
 	size_t path_len;
 	bool utf8; /* the path is beyond ASCII: only after SMTPUTF8 (RFC 6531) */

@@ -36,7 +36,10 @@ lmtp_transaction_reset(struct session *s)
 	s->targets = NULL;
 	s->targets_count = s->targets_said = 0;
 	s->rcpts_count = s->rcpts_accepted = s->rcpts_pending = 0;
-	s->mail = s->smtputf8 = false;
+	s->mail = s->smtputf8 = s->binary = false;
+	s->bdat = s->chunk_last = false;
+	s->chunk_left = 0;
+	s->chunk_refused = NULL;
 	s->sender[0] = '\0';
 }
 
@@ -104,7 +107,9 @@ command_lhlo(struct session *s, const struct lmtp_command *c)
 		STR_FMT(s->server->hostname));
 	if (s->peer.is_unix && s->peer.uid == s->server->queue_uid)
 		lmtp_reply(s, "250-XDELIVERYID");
-	stream_writef(s->stream, "250-8BITMIME\r\n250-SMTPUTF8\r\n250 SIZE %llu\r\n",
+	stream_writef(s->stream,
+		"250-8BITMIME\r\n250-BINARYMIME\r\n250-CHUNKING\r\n"
+		"250-SMTPUTF8\r\n250 SIZE %llu\r\n",
 		(unsigned long long)s->server->message_max_bytes);
 	return true;
 }
@@ -150,6 +155,8 @@ command_run(struct session *s, struct str line)
 		return lmtp_command_rcpt(s, &c);
 	case LMTP_DATA:
 		return lmtp_command_data(s);
+	case LMTP_BDAT:
+		return lmtp_command_bdat(s, &c);
 	case LMTP_RSET:
 		lmtp_transaction_reset(s);
 		lmtp_reply(s, "250 2.0.0 OK");

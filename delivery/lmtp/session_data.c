@@ -54,21 +54,60 @@ body_put_trace(struct session *s)
 	buf_fini(&b);
 }
 
-bool
-lmtp_command_data(struct session *s)
+static const char *
+data_objection(const struct session *s)
 {
 	if (!s->mail)
-		return lmtp_refuse(s, "503 5.5.1 MAIL first");
-	if (s->rcpts_accepted == 0)
-		return lmtp_refuse(s, "503 5.5.1 No valid recipients");
-	s->state = SESSION_DATA;
+		return "503 5.5.1 MAIL first";
+	return s->rcpts_accepted == 0 ? "503 5.5.1 No valid recipients" : NULL;
+}
+
+static void
+body_begin(struct session *s)
+{
 	s->body_result = ERR_OK;
 	s->body = body_new(rcpt_of(s->rcpts.next)->home, s->server->message_max_bytes + 4096);
 	body_on_room(s->body, body_room, s);
+	if (s->binary)
+		body_textual(s->body);
 	body_put_trace(s);
+}
+
+bool
+lmtp_command_data(struct session *s)
+{
+	const char *objection = data_objection(s);
+
+	/* RFC 3030 2 and 3 */
+	if (objection == NULL && s->bdat)
+		objection = "503 5.5.1 The message comes with BDAT";
+	if (objection == NULL && s->binary)
+		objection = "503 5.5.1 Binary messages come with BDAT only";
+	if (objection != NULL)
+		return lmtp_refuse(s, objection);
+	s->state = SESSION_DATA;
+	body_begin(s);
 	dot_init(&s->dot);
 	lmtp_reply(s, "354 Go ahead");
 	return true;
+}
+
+bool
+lmtp_command_bdat(struct session *s, const struct lmtp_command *c)
+{
+	/* The octets follow whatever the answer is. */
+	if (s->chunk_refused == NULL)
+		s->chunk_refused = data_objection(s);
+	if (s->chunk_refused == NULL && s->body == NULL)
+		body_begin(s);
+	s->bdat = true;
+	s->chunk_left = c->chunk;
+	s->chunk_last = c->last;
+	s->state = SESSION_DATA;
+	if (c->chunk != 0)
+		return true;
+	lmtp_data_next(s); /* no octet will come that leads there */
+	return false;
 }
 
 static const char *
@@ -194,13 +233,57 @@ deliver_start(struct session *s)
 	free(to);
 }
 
+/* All octets of a chunk came. s may be gone. */
+static void
+chunk_end(struct session *s)
+{
+	const char *refused = s->chunk_refused;
+
+	s->state = SESSION_COMMAND;
+	if (refused != NULL) {
+		/* Without MAIL there is nothing that a RSET would end. */
+		if (!s->mail)
+			lmtp_transaction_reset(s);
+		if (lmtp_refuse(s, refused))
+			stream_read_again(s->stream);
+		return;
+	}
+	if (!s->chunk_last) {
+		lmtp_reply(s, "250 2.0.0 Go on");
+		stream_read_again(s->stream);
+		return;
+	}
+	body_on_room(s->body, NULL, NULL);
+	stream_set_reading(s->stream, true);
+	deliver_start(s);
+}
+
+static void
+chunk_next(struct session *s)
+{
+	struct buf *in = stream_in(s->stream);
+	struct str bytes = buf_str(in);
+
+	if (bytes.n > s->chunk_left)
+		bytes.n = (size_t)s->chunk_left;
+	if (s->chunk_refused == NULL && bytes.n != 0)
+		body_put(s, bytes);
+	s->chunk_left -= bytes.n;
+	buf_consume(in, bytes.n);
+	if (s->chunk_left == 0)
+		chunk_end(s);
+}
+
 void
 lmtp_data_next(struct session *s)
 {
 	struct buf *in = stream_in(s->stream);
-	size_t used = dot_decode(&s->dot, buf_str(in), body_put, s);
 
-	buf_consume(in, used);
+	if (s->bdat) {
+		chunk_next(s);
+		return;
+	}
+	buf_consume(in, dot_decode(&s->dot, buf_str(in), body_put, s));
 	if (!dot_ended(&s->dot))
 		return;
 	body_on_room(s->body, NULL, NULL);

@@ -57,12 +57,17 @@ struct session {
 	/* The transaction. */
 	bool mail;
 	bool smtputf8; /* MAIL said it */
+	bool binary;   /* … BODY=BINARYMIME: BDAT only, and kept as base64 where it must be */
 	char sender[LMTP_PATH_MAX + 1];
 	struct list rcpts;
 	uint32_t rcpts_count; /* in the list: accepted, or not decided yet */
 	uint32_t rcpts_accepted;
 	uint32_t rcpts_pending;
 	struct dot_decoder dot;
+	bool bdat; /* the message comes, or came, in chunks */
+	bool chunk_last;
+	uint64_t chunk_left;
+	const char *chunk_refused; /* the reply to this chunk and those that follow; NULL: none */
 	struct body *body;
 	enum err body_result;
 	struct rcpt **targets; /* accepted ones, in order, while delivering */
@@ -113,6 +118,9 @@ lmtp_rcpt_free(struct rcpt *r);
 
 bool
 lmtp_command_data(struct session *s);
+/* False also when s must not be touched now: it is gone, or goes on later. */
+bool
+lmtp_command_bdat(struct session *s, const struct lmtp_command *c);
 /* Takes what the stream holds of the message; at its end it is delivered. s may be gone. */
 void
 lmtp_data_next(struct session *s);

@@ -192,6 +192,8 @@ lmtp_rcpt_objection(const struct session *s, const struct lmtp_command *c, struc
 	*id_out = STR_EMPTY;
 	if (!s->mail)
 		return "503 5.5.1 MAIL first";
+	if (s->bdat)
+		return "503 5.5.1 The message has begun";
 	if (c->utf8 && !s->smtputf8)
 		return needs_utf8;
 	if (s->rcpts_count >= s->server->recipients_max)
@@ -257,8 +259,9 @@ mail_params(struct session *s, const struct lmtp_command *c, const char **line_o
 				return false;
 			}
 		} else if (str_ieq(p->key, STR("BODY"))) {
+			s->binary = str_ieq(p->value, STR("BINARYMIME"));
 			if (!str_ieq(p->value, STR("7BIT")) &&
-				!str_ieq(p->value, STR("8BITMIME"))) {
+				!str_ieq(p->value, STR("8BITMIME")) && !s->binary) {
 				*line_out = "501 5.5.4 Bad BODY";
 				return false;
 			}
@@ -284,7 +287,7 @@ lmtp_command_mail(struct session *s, const struct lmtp_command *c)
 	if (s->mail)
 		return lmtp_refuse(s, "503 5.5.1 Sender already given");
 	if (!mail_params(s, c, &line)) {
-		s->smtputf8 = false;
+		s->smtputf8 = s->binary = false;
 		return lmtp_refuse(s, line);
 	}
 	s->mail = true;

@@ -95,6 +95,7 @@ attempt_local(struct attempt *a)
 	a->job = (struct client_job){ .sender = record_sender(&a->r, &a->r.rcpts[a->job_index[0]]),
 		.qid = a->r.id,
 		.eight_bit = (a->r.flags & SPOOL_8BITMIME) != 0,
+		.binary = (a->r.flags & SPOOL_BINARY) != 0,
 		.smtputf8 = (a->r.flags & SPOOL_SMTPUTF8) != 0,
 		.body_len = a->sm->body_len,
 		.body_crc = a->sm->fixed.body_crc,

@@ -37,12 +37,14 @@ struct client {
 	struct loop_timer timer;
 	struct reply reply;
 	bool has_xdeliveryid, has_8bitmime, has_size, has_pipelining, has_smtputf8;
+	bool has_chunking, has_binarymime;
 	bool used; /* a transaction went well on this connection */
 	struct client_job *job;
 	size_t at;
 	size_t accepted;
 	bool mail_refused;
 	uint64_t sent;
+	unsigned chunks; /* BDAT: replies that are due, but for the last chunk's */
 	uint32_t crc;
 	char last; /* byte sent: where a line begins */
 	bool bol;
@@ -149,8 +151,15 @@ needs_utf8(const struct client_job *j)
 	return needs;
 }
 
+static void
+leave_out(struct client *c, size_t i, const struct reply *r)
+{
+	c->job->rcpts[i].left_out = true;
+	give_result(c, i, r);
+}
+
 /* False: nobody of this transaction can be had from this server, and everybody has heard so. RFC
- * 6531 3.5, where one recipient's address costs the others nothing. */
+ * 3030 3; RFC 6531 3.5, where one recipient's address costs the others nothing. */
 static bool
 takes_message(struct client *c)
 {
@@ -159,6 +168,12 @@ takes_message(struct client *c)
 	size_t left = 0;
 	struct reply r;
 
+	if (j->binary && (!c->has_chunking || !c->has_binarymime)) {
+		reply_set(&r, 554, "5.6.3", "the server takes no binary messages");
+		for (size_t i = 0; i < j->rcpts_count; i++)
+			leave_out(c, i, &r);
+		return false;
+	}
 	if (c->has_smtputf8)
 		return true;
 	reply_set(&r, all ? 554 : 553, "5.6.7", "the server takes no addresses beyond ASCII");
@@ -167,8 +182,7 @@ takes_message(struct client *c)
 			left++;
 			continue;
 		}
-		j->rcpts[i].left_out = true;
-		give_result(c, i, &r);
+		leave_out(c, i, &r);
 	}
 	return left != 0;
 }
@@ -183,7 +197,9 @@ send_envelope(struct client *c)
 	stream_writef(c->stream, "MAIL FROM:<%.*s>", STR_FMT(j->sender));
 	if (c->has_size)
 		stream_writef(c->stream, " SIZE=%llu", (unsigned long long)j->body_len);
-	if (c->has_8bitmime && j->eight_bit)
+	if (j->binary)
+		stream_write(c->stream, STR(" BODY=BINARYMIME"));
+	else if (c->has_8bitmime && j->eight_bit)
 		stream_write(c->stream, STR(" BODY=8BITMIME"));
 	if (c->has_smtputf8 && needs_utf8(j))
 		stream_write(c->stream, STR(" SMTPUTF8"));
@@ -196,7 +212,9 @@ send_envelope(struct client *c)
 			stream_writef(c->stream, " XDELIVERYID=%s", j->rcpts[i].delivery_id);
 		stream_write(c->stream, STR("\r\n"));
 	}
-	stream_write(c->stream, STR("DATA\r\n"));
+	/* BDAT has no go-ahead: it waits until somebody was accepted. */
+	if (!j->binary)
+		stream_write(c->stream, STR("DATA\r\n"));
 }
 
 static void
@@ -250,12 +268,32 @@ body_end(struct client *c)
 		client_fail(c, ERR_CORRUPT, "the message fails its checksum");
 		return;
 	}
-	stream_write(c->stream, c->bol ? STR(".\r\n") : STR("\r\n.\r\n"));
+	if (!c->job->binary)
+		stream_write(c->stream, c->bol ? STR(".\r\n") : STR("\r\n.\r\n"));
+	else if (c->job->body_len == 0)
+		stream_write(c->stream, STR("BDAT 0 LAST\r\n"));
 	c->state = CLIENT_RESULTS;
 	c->at = 0;
 	while (c->at < c->job->rcpts_count && c->job->rcpts[c->at].answered)
 		c->at++;
 	wait_reply(c);
+}
+
+/* The last chunk, which makes the others a message, only when the sum of all is right. False: c is
+ * gone. */
+static bool
+send_chunk(struct client *c, struct str bytes)
+{
+	bool last = c->sent == c->job->body_len;
+
+	if (last && c->crc != c->job->body_crc) {
+		client_fail(c, ERR_CORRUPT, "the message fails its checksum");
+		return false;
+	}
+	stream_writef(c->stream, "BDAT %zu%s\r\n", bytes.n, last ? " LAST" : "");
+	stream_write(c->stream, bytes);
+	c->chunks += last ? 0 : 1;
+	return true;
 }
 
 /* Sends until the stream is full; c may be gone afterwards. */
@@ -280,7 +318,10 @@ body_send(struct client *c)
 		}
 		c->crc = crc32c(c->crc, str_n(chunk, n));
 		c->sent += n;
-		send_stuffed(c, str_n(chunk, n));
+		if (!j->binary)
+			send_stuffed(c, str_n(chunk, n));
+		else if (!send_chunk(c, str_n(chunk, n)))
+			return;
 	}
 	body_end(c);
 }
@@ -290,6 +331,7 @@ body_begin(struct client *c)
 {
 	c->state = CLIENT_BODY;
 	c->sent = 0;
+	c->chunks = 0;
 	c->crc = 0;
 	c->bol = true;
 	c->last = '\n';
@@ -308,6 +350,10 @@ got_lhlo_line(struct client *c, struct str line)
 		c->has_xdeliveryid = true;
 	else if (str_ieq(keyword, STR("8BITMIME")))
 		c->has_8bitmime = true;
+	else if (str_ieq(keyword, STR("CHUNKING")))
+		c->has_chunking = true;
+	else if (str_ieq(keyword, STR("BINARYMIME")))
+		c->has_binarymime = true;
 	else if (str_ieq(keyword, STR("SMTPUTF8")))
 		c->has_smtputf8 = true;
 	else if (str_ieq(keyword, STR("SIZE")))
@@ -323,6 +369,35 @@ rcpt_awaited(struct client *c)
 	return c->at < c->job->rcpts_count;
 }
 
+/* c may be gone afterwards. */
+static void
+rcpts_done(struct client *c)
+{
+	if (c->job->binary && c->accepted != 0) {
+		body_begin(c);
+		return;
+	}
+	if (c->job->binary)
+		end_early(c);
+	else
+		c->state = CLIENT_DATA;
+	wait_reply(c);
+}
+
+/* Of a chunk that was not the last: what is refused once is refused whole. RFC 3030 2 */
+static void
+got_chunk(struct client *c)
+{
+	c->chunks--;
+	if (reply_is(&c->reply, 2)) {
+		wait_reply(c);
+		return;
+	}
+	for (size_t i = 0; i < c->job->rcpts_count; i++)
+		give_result(c, i, &c->reply);
+	client_fail(c, ERR_TEMP, c->reply.text);
+}
+
 static void
 got_rcpt(struct client *c)
 {
@@ -334,8 +409,9 @@ got_rcpt(struct client *c)
 		give_result(c, c->at, &c->reply);
 	c->at++;
 	if (!rcpt_awaited(c))
-		c->state = CLIENT_DATA;
-	wait_reply(c);
+		rcpts_done(c);
+	else
+		wait_reply(c);
 }
 
 static void
@@ -433,12 +509,18 @@ got_reply(struct client *c)
 	case CLIENT_DATA:
 		got_data(c);
 		return;
+	case CLIENT_BODY:
 	case CLIENT_RESULTS:
+		if (c->chunks != 0) {
+			got_chunk(c);
+			return;
+		}
+		if (c->state == CLIENT_BODY)
+			break;
 		got_result(c);
 		return;
 	case CLIENT_CONNECTING:
 	case CLIENT_IDLE:
-	case CLIENT_BODY:
 	case CLIENT_QUIT:
 		break;
 	}

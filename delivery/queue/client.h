@@ -31,6 +31,7 @@ struct client_job {
 	struct str sender;
 	struct str qid; /* for logs of the client */
 	bool eight_bit;
+	bool binary;   /* only BDAT can carry it */
 	bool smtputf8; /* the message needs it; what the addresses need is seen here */
 	uint64_t body_len;
 	uint32_t body_crc; /* CRC32C; the message is not delivered when it differs */

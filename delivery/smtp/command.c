@@ -79,6 +79,8 @@ mail_parameter(struct str word, struct smtp_cmd *out)
 			out->body = BODY_7BIT;
 		else if (str_ieq(value, STR("8BITMIME")))
 			out->body = BODY_8BITMIME;
+		else if (str_ieq(value, STR("BINARYMIME")))
+			out->body = BODY_BINARYMIME;
 		else
 			return REPLY_BAD_PARAMETER;
 		return REPLY_OK;

@@ -27,7 +27,7 @@ struct smtp_path {
 	char ascii[256];
 };
 
-enum smtp_body { BODY_NONE, BODY_7BIT, BODY_8BITMIME };
+enum smtp_body { BODY_NONE, BODY_7BIT, BODY_8BITMIME, BODY_BINARYMIME };
 
 struct smtp_cmd {
 	enum smtp_verb verb;

@@ -2,10 +2,35 @@
  * the result does not depend on how the bytes were cut. */
 #include "delivery/smtp/dots.h"
 
+enum { LINE_OCTETS_MAX = 998 };
+
 void
 dots_init(struct dots *d, bool raw)
 {
 	*d = (struct dots){ .state = DOTS_START, .raw = raw };
+}
+
+void
+dots_init_binary(struct dots *d)
+{
+	*d = (struct dots){ .state = DOTS_START, .raw = true, .binary = true };
+}
+
+/* Is it lines still? RFC 5321 4.5.3.1.6 */
+static void
+look(struct dots *d, struct str in)
+{
+	for (size_t i = 0; i < in.n && !d->odd; i++) {
+		char c = in.p[i];
+		if (d->state == DOTS_CR && c == '\n') {
+			d->state = DOTS_START;
+			d->line = 0;
+			continue;
+		}
+		d->odd = d->state == DOTS_CR || c == '\n' || c == '\0' ||
+			 (c != '\r' && ++d->line > LINE_OCTETS_MAX);
+		d->state = c == '\r' ? DOTS_CR : DOTS_TEXT;
+	}
 }
 
 static void
@@ -73,6 +98,11 @@ dots_feed(struct dots *d, struct str in, struct buf *out)
 {
 	size_t i = 0, lf = 0;
 
+	if (d->binary) {
+		look(d, in);
+		buf_add(out, in);
+		return in.n;
+	}
 	while (i < in.n && d->state != DOTS_END) {
 		size_t run;
 		if (d->state != DOTS_TEXT) {
@@ -100,7 +130,9 @@ dots_feed(struct dots *d, struct str in, struct buf *out)
 void
 dots_finish(struct dots *d, struct buf *out)
 {
-	if (d->state == DOTS_CR)
+	if (d->binary)
+		d->odd |= d->state != DOTS_START;
+	else if (d->state == DOTS_CR)
 		bare_newline(d, out);
 	else if (d->state == DOTS_TEXT)
 		buf_add(out, STR("\r\n"));

@@ -17,18 +17,24 @@ enum dots_state {
 
 struct dots {
 	enum dots_state state;
-	bool raw;  /* BDAT: dots are text */
-	bool bare; /* a bare CR or LF was seen (and made CR LF) */
+	bool raw;    /* BDAT: dots are text */
+	bool bare;   /* a bare CR or LF was seen (and made CR LF) */
+	bool binary; /* nothing is changed; RFC 3030 3 */
+	bool odd;    /* binary: not only lines of at most 998 octets without NUL */
+	unsigned line;
 };
 
 void
 dots_init(struct dots *d, bool raw);
+/* For BDAT of BODY=BINARYMIME. */
+void
+dots_init_binary(struct dots *d);
 /* Decode in, append to out (at most twice as many bytes, and 2). Returns the bytes of in that
  * belong to the message: less than in.n only at DOTS_END. */
 size_t
 dots_feed(struct dots *d, struct str in, struct buf *out);
 /* The end of the last BDAT chunk: what is pending is added, and a last line without an end gets
- * one. */
+ * one, unless binary. */
 void
 dots_finish(struct dots *d, struct buf *out);
 

@@ -68,6 +68,11 @@ tests_unit_test_smtp_checks_SOURCES = tests/unit/test_smtp_checks.c \
 	tests/unit/smtp_fakes.c tests/unit/smtp_fakes.h
 tests_unit_test_smtp_checks_LDADD = $(tests_unit_test_smtp_session_LDADD)
 
+check_PROGRAMS += tests/unit/test_smtp_binary
+tests_unit_test_smtp_binary_SOURCES = tests/unit/test_smtp_binary.c \
+	tests/unit/smtp_fakes.c tests/unit/smtp_fakes.h
+tests_unit_test_smtp_binary_LDADD = $(tests_unit_test_smtp_session_LDADD)
+
 FUZZ_TARGETS += tests/fuzz/fuzz_smtp_session
 tests_fuzz_fuzz_smtp_session_SOURCES = tests/fuzz/fuzz_smtp_session.c \
 	tests/unit/smtp_fakes.c tests/unit/smtp_fakes.h

@@ -75,6 +75,7 @@
 	X(TLS_ACTIVE, 503, "5.5.1", "TLS is active already", "sequence")                           \
 	X(NO_LOGIN, 503, "5.5.1", "Authentication is not enabled here", "no login here")           \
 	X(AUTH_AGAIN, 503, "5.5.1", "Already authenticated", "sequence")                           \
+	X(BINARY_NEEDS_BDAT, 503, "5.5.1", "Binary messages come with BDAT only", "binary")        \
 	X(BDAT_BROKEN, 503, "5.5.1", "A chunk of this message was refused, send RSET", "sequence") \
 	X(AUTH_MECHANISM, 504, "5.5.4", "Authentication mechanism is not available", "mechanism")  \
 	X(HELO_NOT_FULL, 504, "5.5.2", "Greet with a full domain name or an address literal",      \

@@ -163,7 +163,7 @@ hello(struct smtp_session *s, const struct smtp_cmd *c)
 		stream_writef(s->stream, "250-XORIGIN %.*s\r\n", STR_FMT(o->local_domain));
 	session_xclient_offer(s);
 	stream_writef(s->stream, "250-LIMITS RCPTMAX=%u\r\n", o->recipients_max);
-	stream_write(s->stream, STR("250-8BITMIME\r\n250-SMTPUTF8\r\n250-DSN\r\n"
+	stream_write(s->stream, STR("250-8BITMIME\r\n250-BINARYMIME\r\n250-SMTPUTF8\r\n250-DSN\r\n"
 				    "250-ENHANCEDSTATUSCODES\r\n250 CHUNKING\r\n"));
 }
 

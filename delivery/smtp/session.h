@@ -48,6 +48,7 @@ struct smtp_tx {
 	unsigned rcpts_refused;
 	bool declared_8bit;
 	bool smtputf8; /* MAIL had SMTPUTF8 */
+	bool binary;   /* BODY=BINARYMIME */
 	int64_t begun_ms;
 	/* content */
 	struct spool_writer *writer;

@@ -71,6 +71,8 @@ message_flags(const struct smtp_tx *tx)
 		flags |= SPOOL_8BITMIME;
 	if (tx->smtputf8 && tx->has_8bit)
 		flags |= SPOOL_SMTPUTF8;
+	if (tx->binary && tx->dots.odd)
+		flags |= SPOOL_BINARY;
 	return flags;
 }
 
@@ -226,6 +228,34 @@ on_header(struct smtp_session *s, struct str header)
 	buf_fini(&out);
 }
 
+/* A binary message's body may be anything, its header is lines. RFC 3030 3, RFC 2045 2.9 */
+static enum smtp_reply
+lines_only(struct str header)
+{
+	if (str_has_nul(header))
+		return REPLY_HAS_NUL;
+	for (size_t i = 0; i < header.n; i++) {
+		bool lf_follows = i + 1 < header.n && header.p[i + 1] == '\n';
+		if ((header.p[i] == '\r' && !lf_follows) ||
+			(header.p[i] == '\n' && (i == 0 || header.p[i - 1] != '\r')))
+			return REPLY_BARE_NEWLINE;
+	}
+	return header.n == 0 || str_ends(header, STR("\r\n")) ? REPLY_OK : REPLY_BAD_HEADER;
+}
+
+/* It is whole. */
+static void
+take_header(struct smtp_session *s, struct str header)
+{
+	enum smtp_reply r = s->tx.binary ? lines_only(header) : REPLY_OK;
+
+	s->tx.header_done = true;
+	if (r == REPLY_OK)
+		on_header(s, header);
+	else
+		reject(s, r);
+}
+
 /* Decoded bytes while the header has not ended. */
 static void
 feed_header(struct smtp_session *s, struct str clean)
@@ -241,8 +271,7 @@ feed_header(struct smtp_session *s, struct str clean)
 			reject(s, REPLY_HEADER_TOO_LARGE);
 		return;
 	}
-	tx->header_done = true;
-	on_header(s, str_sub(buf_str(&tx->header), 0, end));
+	take_header(s, str_sub(buf_str(&tx->header), 0, end));
 	if (tx->reject == REPLY_OK) {
 		spool_write(tx->writer, str_from(buf_str(&tx->header), end));
 		spool_write(tx->writer, str_from(clean, fit));
@@ -261,7 +290,7 @@ feed(struct smtp_session *s, struct str clean)
 		reject(s, REPLY_TOO_LARGE);
 	if (tx->dots.bare && !s->policy->normalise_newline && !session_trusted(s))
 		reject(s, REPLY_BARE_NEWLINE);
-	if (str_has_nul(clean))
+	if (!tx->binary && str_has_nul(clean))
 		reject(s, REPLY_HAS_NUL);
 	tx->has_8bit = tx->has_8bit || str_has_8bit(clean);
 	if (tx->reject != REPLY_OK)
@@ -281,10 +310,8 @@ content_end(struct smtp_session *s)
 	struct smtp_tx *tx = &s->tx;
 
 	tx->ended = true;
-	if (tx->reject == REPLY_OK && !tx->header_done) {
-		tx->header_done = true;
-		on_header(s, buf_str(&tx->header));
-	}
+	if (tx->reject == REPLY_OK && !tx->header_done)
+		take_header(s, buf_str(&tx->header));
 	conclude(s);
 }
 
@@ -435,6 +462,8 @@ session_data(struct smtp_session *s)
 
 	if (r == REPLY_OK && s->tx.content)
 		r = REPLY_BAD_SEQUENCE; /* after BDAT: RFC 3030 2 */
+	if (r == REPLY_OK && s->tx.binary)
+		r = REPLY_BINARY_NEEDS_BDAT; /* RFC 3030 3 */
 	if (r != REPLY_OK) {
 		session_reply(s, r, "cmd", STR("DATA"));
 		return;
@@ -454,8 +483,12 @@ session_bdat(struct smtp_session *s, const struct smtp_cmd *c)
 	tx->chunk_last = c->last;
 	if (tx->broken)
 		tx->reject = REPLY_BDAT_BROKEN;
-	if (!tx->content || r != REPLY_OK)
-		dots_init(&tx->dots, true);
+	if (!tx->content || r != REPLY_OK) {
+		if (tx->binary)
+			dots_init_binary(&tx->dots);
+		else
+			dots_init(&tx->dots, true);
+	}
 	if (r != REPLY_OK) {
 		reject(s, tx->broken ? REPLY_BDAT_BROKEN : r);
 		session_set_state(s, SMTP_BDAT);

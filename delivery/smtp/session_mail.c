@@ -50,6 +50,7 @@ begin(struct smtp_session *s, const struct smtp_cmd *c)
 		(size_t)o->recipients_max * 2 * ADDRESS_MAX + 8 * o->header_max + ARENA_EXTRA);
 	tx->declared_8bit = c->body == BODY_8BITMIME;
 	tx->smtputf8 = c->smtputf8;
+	tx->binary = c->body == BODY_BINARYMIME;
 	tx->begun_ms = loop_now_ms(s->server->peers.loop);
 	buf_init(&tx->header, o->header_max);
 }

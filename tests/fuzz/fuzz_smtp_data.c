@@ -36,6 +36,27 @@ dots_alike(struct str in)
 	buf_fini(&b);
 }
 
+/* Binary octets stay, and what is odd among them does not depend on cuts. */
+static void
+binary_alike(struct str in)
+{
+	struct dots whole, bytes;
+	struct buf a;
+
+	buf_init(&a, 1 << 20);
+	dots_init_binary(&whole);
+	dots_init_binary(&bytes);
+	assert(dots_feed(&whole, in, &a) == in.n && str_eq(buf_str(&a), in));
+	buf_reset(&a);
+	for (size_t i = 0; i < in.n; i++)
+		assert(dots_feed(&bytes, str_sub(in, i, 1), &a) == 1);
+	dots_finish(&whole, &a);
+	dots_finish(&bytes, &a);
+	assert(str_eq(buf_str(&a), in) && whole.odd == bytes.odd);
+	assert(whole.odd || in.n == 0 || str_ends(in, STR("\r\n")));
+	buf_fini(&a);
+}
+
 static void
 header_any(struct str in, bool submission)
 {
@@ -66,6 +87,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct str in = str_n(data, size);
 
 	dots_alike(in);
+	binary_alike(in);
 	header_any(in, true);
 	header_any(in, false);
 	return 0;

@@ -285,6 +285,7 @@ struct spool_writer {
 	struct loop_task task;
 	struct buf body;
 	uint64_t bytes;
+	unsigned flags;
 	spool_commit_fn fn;
 	void *arg;
 	bool drained;
@@ -323,6 +324,7 @@ writer_step(struct loop_task *t)
 	}
 	if (fakes.commit_result == ERR_OK) {
 		fakes.commits++;
+		fakes.flags = w->flags;
 		buf_reset(&fakes.body);
 		buf_add(&fakes.body, buf_str(&w->body));
 	} else {
@@ -449,7 +451,7 @@ spool_commit(struct spool_writer *w, const struct spool_envelope *e, spool_commi
 	for (size_t i = 0; i < e->rcpts_count; i++)
 		buf_addf(
 			&fakes.wishes, "%u %.*s\n", e->rcpts[i].notify, STR_FMT(e->rcpts[i].orcpt));
-	fakes.flags = e->flags;
+	w->flags = e->flags;
 	for (size_t i = 0; i < e->rcpts_count && fakes.commit_result == ERR_OK; i++) {
 		buf_add(&fakes.rcpts, e->rcpts[i].address);
 		buf_addc(&fakes.rcpts, '\n');

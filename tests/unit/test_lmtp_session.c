@@ -44,7 +44,7 @@ static struct {
 	struct cidr network;
 	struct deliver *deliver;
 	unsigned delivers, forgotten;
-	bool hold_lookups, body_slow, body_fails;
+	bool hold_lookups, body_slow, body_fails, textual;
 	struct lookup {
 		userdb_fn fn;
 		void *arg;
@@ -102,6 +102,13 @@ body_new(struct home *h, uint64_t max_bytes)
 	b->slow = T.body_slow;
 	T.body = b;
 	return b;
+}
+
+void
+body_textual(struct body *b)
+{
+	assert_int_equal(b->bytes.n, 0);
+	T.textual = true;
 }
 
 void
@@ -369,7 +376,7 @@ test_one_message(void **state)
 	expect("220 *\n");
 	say("LHLO client.example\r\n");
 	expect("250-mail.example.org\n250-PIPELINING\n250-ENHANCEDSTATUSCODES\n250-8BITMIME\n"
-	       "250-SMTPUTF8\n250 SIZE 100000\n");
+	       "250-BINARYMIME\n250-CHUNKING\n250-SMTPUTF8\n250 SIZE 100000\n");
 	say("MAIL FROM:<x@example.net> BODY=8BITMIME SIZE=30\r\n");
 	expect("250 2.1.0 OK\n");
 	say("RCPT TO:<anna@example.org>\r\n");
@@ -411,7 +418,8 @@ test_pipelined_order(void **state)
 	T.hold_lookups = false;
 	turn(3);
 	turn(3);
-	expect("220 *\n250-*\n250-*\n250-*\n250-*\n250-*\n250 *\n250 2.1.0 OK\n250 2.1.5 OK\n"
+	expect("220 *\n250-*\n250-*\n250-*\n250-*\n250-*\n250-*\n250-*\n250 *\n250 2.1.0 OK\n250 "
+	       "2.1.5 OK\n"
 	       "550 5.1.1 *\n555 5.5.4 *\n250 2.1.5 OK\n451 4.4.3 *\n451 4.3.5 *\n250 2.1.5 OK\n"
 	       "354 *\n");
 	assert_int_equal(T.deliver->count, 3);
@@ -521,12 +529,12 @@ test_refusals(void **state)
 		{ "MAIL FROM:<a@b>\r\n", "503 5.5.1 *\n" },
 		{ "EHLO c\r\n", "500 5.5.1 *\n" },
 		{ "LHLO\r\n", "501 5.5.2 *\n" },
-		{ "LHLO c\r\n", "250-*\n250-*\n250-*\n250-*\n250-*\n250 *\n" },
+		{ "LHLO c\r\n", "250-*\n250-*\n250-*\n250-*\n250-*\n250-*\n250-*\n250 *\n" },
 		{ "RCPT TO:<anna@example.org>\r\n", "503 5.5.1 *\n" },
 		{ "DATA\r\n", "503 5.5.1 *\n" },
 		{ "MAIL FROM:<a@b> SIZE=100001\r\n", "552 5.3.4 *\n" },
 		{ "MAIL FROM:<a@b> SIZE=x\r\n", "501 5.5.4 *\n" },
-		{ "MAIL FROM:<a@b> BODY=BINARYMIME\r\n", "501 5.5.4 *\n" },
+		{ "MAIL FROM:<a@b> BODY=BINARY\r\n", "501 5.5.4 *\n" },
 		{ "MAIL FROM:<a@b> SMTPUTF8=1\r\n", "555 5.5.4 *\n" },
 		{ "MAIL FROM:<\xc3\xa4@b>\r\n", "553 5.6.7 *\n" },
 		{ "MAIL FROM:<\xe4@b> SMTPUTF8\r\n", "501 5.5.2 *\n" },
@@ -577,7 +585,8 @@ test_delivery_ids(void **state)
 	    "RCPT TO:<ben@example.org> xdeliveryid=0000018f00000000.q.1\r\nDATA\r\nx\r\n.\r\n");
 	turn(2);
 	turn(2);
-	expect("220 *\n250-*\n250-*\n250-*\n250-XDELIVERYID\n250-*\n250-*\n250 *\n250 *\n250 2.1.5 "
+	expect("220 *\n250-*\n250-*\n250-*\n250-XDELIVERYID\n250-*\n250-*\n250-*\n250-*\n250 "
+	       "*\n250 *\n250 2.1.5 "
 	       "OK\n"
 	       "501 5.5.4 *\n250 2.1.5 OK\n354 *\n");
 	assert_string_equal(T.deliver->ids[0], "0000018f00000000.q.0");
@@ -600,7 +609,7 @@ test_networks(void **state)
 	start(false, 77, "127.0.0.1");
 	expect("220 *\n");
 	say("LHLO c\r\n"); /* no XDELIVERYID over TCP, whoever it is */
-	expect("250-*\n250-*\n250-*\n250-8BITMIME\n250-*\n250 *\n");
+	expect("250-*\n250-*\n250-*\n250-8BITMIME\n250-*\n250-*\n250-*\n250 *\n");
 }
 
 static void
@@ -790,6 +799,68 @@ test_recipients_put_off(void **state)
 	expect("354*\r\n");
 }
 
+/* BDAT: octets as they are, in any pieces; nothing in them is a command or an end. RFC 3030 */
+static void
+test_chunks(void **state)
+{
+	static const char *const bad[] = { "BDAT\r\n", "BDAT x\r\n", "BDAT 1 LATE\r\n",
+		"BDAT -1\r\n", "BDAT 99999999999999999999\r\n" };
+
+	(void)state;
+	start(true, 1000, "");
+	say("LHLO c\r\n");
+	buf_reset(&T.got);
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		say(bad[i]);
+		expect("501 5.5.2 *\n");
+	}
+	/* the octets are not commands, whatever the answer is */
+	say("BDAT 0 LAST\r\nNOOP\r\n");
+	expect("503 5.5.1 MAIL*\n250 *\n");
+	say("BDAT 6\r\nQUIT\r\nNOOP\r\n");
+	expect("503 5.5.1 MAIL*\n250 *\n");
+	say("MAIL FROM:<> BODY=BINARYMIME\r\nBDAT 3\r\nabcRCPT TO:<anna@example.org>\r\n"
+	    "BDAT 3 LAST\r\nabcDATA\r\nRSET\r\n");
+	expect("250 *\n503 5.5.1 No valid*\n503 5.5.1 The message*\n503 5.5.1 No valid*\n"
+	       "503 *\n250 *\n");
+
+	say("MAIL FROM:<> BODY=BINARYMIME\r\nRCPT TO:<anna@example.org>\r\n"
+	    "RCPT TO:<ben@example.org>\r\nDATA\r\n");
+	expect("250 *\n250 *\n250 *\n503 5.5.1 Binary*\n");
+	say("BDAT 12\r\na: b\r\n\r\nx\r");
+	expect("");
+	say("\r.RCPT TO:<cleo@example.org>\r\nDATA\r\nBDAT 0\r\n");
+	expect("250 2.0.0 *\n503 5.5.1 The message has*\n503 5.5.1 The message comes*\n250 2.0.0 "
+	       "*\n");
+	assert_null(T.deliver);
+	say("BDAT 7\r\n\r\n.\r\ny\nBDAT 0 LAST\r\nNOOP\r\n");
+	expect("250 2.0.0 *\n");
+	assert_true(T.textual);
+	assert_non_null(T.deliver);
+	assert_true(
+		str_ends(buf_str(&T.deliver->bytes), STR("\r\na: b\r\n\r\nx\r\r.\r\n.\r\ny\n")));
+	delivered(1, ERR_OK);
+	delivered(0, ERR_QUOTA);
+	turn(2);
+	expect("552 *\n250 2.0.0 *\n250 *\n");
+
+	/* without BINARYMIME, and the whole in one go */
+	T.textual = false;
+	say("MAIL FROM:<>\r\nRCPT TO:<anna@example.org>\r\nBDAT 3 LAST\r\na\r\nNOOP\r\n");
+	expect("250 *\n250 *\n");
+	assert_false(T.textual);
+	assert_true(str_ends(buf_str(&T.deliver->bytes), STR("\r\na\r\n")));
+	delivered(0, ERR_OK);
+	turn(2);
+	expect("250 2.0.0 *\n250 *\n");
+	/* the client leaves in the middle of a chunk */
+	say("MAIL FROM:<>\r\nRCPT TO:<anna@example.org>\r\nBDAT 9 LAST\r\nabc");
+	(void)shutdown(T.fd, SHUT_WR);
+	turn(3);
+	assert_null(T.deliver);
+	assert_true(T.server.sessions_count == 0);
+}
+
 int
 main(void)
 {
@@ -801,6 +872,7 @@ main(void)
 		T_(test_tag_names_a_mailbox),
 		T_(test_byte_by_byte),
 		T_(test_refusals),
+		T_(test_chunks),
 		T_(test_delivery_ids),
 		T_(test_networks),
 		T_(test_connections_max),

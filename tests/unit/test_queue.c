@@ -297,6 +297,7 @@ struct server {
 	struct buf data;	   /* as sent, still dotted */
 	struct buf said;
 	bool in_data;
+	size_t chunk; /* octets of it to come */
 	unsigned connections;
 };
 
@@ -329,8 +330,17 @@ server_read(struct stream *stream, void *arg)
 		struct str line = str_sub(buf_str(in), 0, lf + 1);
 		bool end = str_eq(line, STR(".\r\n"));
 		const char *reply = NULL;
+		if (s->chunk != 0) {
+			size_t n = in->n < s->chunk ? in->n : s->chunk;
+			buf_add(&s->data, str_sub(buf_str(in), 0, n));
+			buf_consume(in, n);
+			s->chunk -= n;
+			continue;
+		}
 		if (lf == in->n)
 			return;
+		if (str_starts(line, STR("BDAT ")))
+			s->chunk = (size_t)strtoul(line.p + 5, NULL, 10);
 		if (s->in_data && !end)
 			buf_add(&s->data, line);
 		else
@@ -421,7 +431,7 @@ on_job_end(void *arg, enum err how, const char *text)
 }
 
 static const char *rcpt_names[3] = { "a@x.org", "b@x.org", "c@x.org" };
-static bool needs_utf8;
+static bool needs_utf8, is_binary;
 
 static void
 transact(struct clients *c, struct transaction *t, struct loop *l, struct str body, bool bad_sum)
@@ -436,6 +446,7 @@ transact(struct clients *c, struct transaction *t, struct loop *l, struct str bo
 	t->job = (struct client_job){ .sender = STR("s@x.org"),
 		.eight_bit = true,
 		.smtputf8 = needs_utf8,
+		.binary = is_binary,
 		.body_len = body.n,
 		.body_crc = crc32c(0, body) ^ (bad_sum ? 1U : 0U),
 		.read = body_at,
@@ -499,6 +510,57 @@ check_utf8(struct clients *c, struct server *s, struct loop *l)
 	assert_true(str_find(buf_str(&s->said), STR("MAIL")) == s->said.n);
 	needs_utf8 = false;
 	rcpt_names[1] = "b@x.org";
+	clients_close_idle(c);
+}
+
+/* BINARYMIME: chunks, the last of them only when the sum is right; not at all to a server without.
+ */
+static void
+check_binary(struct clients *c, struct server *s, struct loop *l)
+{
+	static const char *const offers[] = { "(connect)", "220 hi\r\n", "LHLO",
+		"250-hi\r\n250-CHUNKING\r\n250 BINARYMIME\r\n", "RCPT TO:<b", "550 5.1.1 no\r\n",
+		"BDAT 8 LAST", "250 a\r\n451 4.2.0 c\r\n", NULL };
+	static const char *const none[] = { "(connect)", "220 hi\r\n", "LHLO",
+		"250-hi\r\n250-CHUNKING\r\n250 BINARYMIME\r\n", "RCPT", "450 4.1.1 later\r\n",
+		NULL };
+	static const char *const lacks[] = { "(connect)", "220 hi\r\n", "LHLO",
+		"250-hi\r\n250 CHUNKING\r\n", NULL };
+	struct transaction t;
+
+	is_binary = true;
+	s->script = offers;
+	buf_reset(&s->said);
+	buf_reset(&s->data);
+	transact(c, &t, l, STR("a\r.\nb\0c\r"), false);
+	assert_int_equal(t.how, ERR_OK);
+	assert_int_equal(t.codes[0], 250);
+	assert_int_equal(t.codes[1], 550);
+	assert_int_equal(t.codes[2], 451);
+	assert_true(str_find(buf_str(&s->said), STR("MAIL FROM:<s@x.org> BODY=BINARYMIME\r\n")) <
+		    s->said.n);
+	assert_true(str_find(buf_str(&s->said), STR("DATA")) == s->said.n);
+	assert_true(str_eq(buf_str(&s->data), STR("a\r.\nb\0c\r")));
+	/* a wrong sum: no last chunk, and the connection is gone */
+	buf_reset(&s->said);
+	transact(c, &t, l, STR("a\rb"), true);
+	assert_int_equal(t.how, ERR_CORRUPT);
+	assert_true(str_find(buf_str(&s->said), STR("BDAT")) == s->said.n);
+	server_close(s);
+	s->script = none;
+	transact(c, &t, l, STR("a\rb"), false);
+	assert_int_equal(t.how, ERR_OK);
+	assert_int_equal(t.codes[2], 450);
+	assert_true(str_find(buf_str(&s->said), STR("BDAT")) == s->said.n);
+	clients_close_idle(c);
+	s->script = lacks;
+	buf_reset(&s->said);
+	transact(c, &t, l, STR("a\rb"), false);
+	assert_int_equal(t.how, ERR_OK);
+	for (size_t i = 0; i < 3; i++)
+		assert_int_equal(t.codes[i], 554);
+	assert_true(str_find(buf_str(&s->said), STR("MAIL")) == s->said.n);
+	is_binary = false;
 	server_close(s);
 }
 
@@ -597,6 +659,7 @@ test_client(void **state)
 	assert_int_equal(t.how, ERR_TEMP);
 	server_close(&s);
 	check_utf8(c, &s, b.loop);
+	check_binary(c, &s, b.loop);
 	listener_free(s.listener);
 	transact(c, &t, b.loop, STR("x\r\n"), false); /* nobody there */
 	assert_int_equal(t.how, ERR_TEMP);

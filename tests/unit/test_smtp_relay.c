@@ -859,7 +859,7 @@ test_bad_commands(void **state)
 		{ STR("MAIL FROM:<\"a\\@else.org>\r\n"), "501" },
 		{ STR("MAIL FROM:<a@else.org>x\r\n"), "501" },
 		{ STR("MAIL FROM:<a@else.org> SMTPUTF8=1\r\n"), "501" },
-		{ STR("MAIL FROM:<a@else.org> BODY=BINARYMIME\r\n"), "555" },
+		{ STR("MAIL FROM:<a@else.org> BODY=BINARYMIME BODY=7BIT\r\n"), "501" },
 		{ STR("MAIL FROM:<a@else.org> RET=BODY\r\n"), "501" },
 		{ STR("MAIL TO:<a@else.org>\r\n"), "501" },
 	};
