@@ -3,6 +3,7 @@
  * (but for an ORCPT in UTF-8, until smtp_orcpt_ascii), so that it can stand in other servers'
  * commands as it is. */
 #include "core/base/xalloc.h"
+#include "core/mail/idn.h"
 #include "delivery/smtp/command.h"
 
 static int
@@ -75,6 +76,39 @@ unitext_valid(struct str s)
 	return s.n > 0 && str_is_utf8(s);
 }
 
+/* The octets of xtext that smtp_xtext_valid took. */
+static void
+xtext_decode(struct str s, struct buf *out)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		if (s.p[i] != '+') {
+			buf_addc(out, s.p[i]);
+			continue;
+		}
+		buf_addc(out, (char)(hex_value(s.p[i + 1]) << 4 | hex_value(s.p[i + 2])));
+		i += 2;
+	}
+}
+
+/* xtext of an address in UTF-8, as Postfix writes it, under rfc822. */
+static bool
+utf8_xtext_valid(struct str s)
+{
+	struct buf b;
+	bool valid;
+
+	if (!smtp_xtext_valid(s, false))
+		return false;
+	buf_init(&b, SPOOL_ORCPT_MAX);
+	xtext_decode(s, &b);
+	valid = str_has_8bit(buf_str(&b)) && str_is_utf8(buf_str(&b)) &&
+		!idn_has_controls(buf_str(&b));
+	for (size_t i = 0; valid && i < b.n; i++)
+		valid = (unsigned char)buf_str(&b).p[i] >= 32 && buf_str(&b).p[i] != 127;
+	buf_fini(&b);
+	return valid;
+}
+
 /* "rfc822;Otto@example.net", RFC 3461 4.2. */
 static enum smtp_reply
 orcpt(struct str value, struct str *out)
@@ -84,7 +118,7 @@ orcpt(struct str value, struct str *out)
 	if (out->n != 0 || value.n > SPOOL_ORCPT_MAX || !str_cut(value, ';', &type, &address) ||
 		type.n == 0)
 		return REPLY_BAD_SYNTAX;
-	if (!smtp_xtext_valid(address, true) &&
+	if (!smtp_xtext_valid(address, true) && !utf8_xtext_valid(address) &&
 		!(str_ieq(type, STR("utf-8")) && str_has_8bit(address) && unitext_valid(address)))
 		return REPLY_BAD_SYNTAX;
 	for (size_t i = 0; i < type.n; i++) {
@@ -95,8 +129,15 @@ orcpt(struct str value, struct str *out)
 	return REPLY_OK;
 }
 
-void
-smtp_orcpt_ascii(struct str in, struct buf *out)
+/* What xtext or a command could not hold, and what begins such an escape itself. RFC 6533 3 */
+static bool
+stands_for_itself(unsigned char c)
+{
+	return c > 32 && c < 127 && c != '+' && c != '=' && c != '\\';
+}
+
+static void
+add_unicode(struct str in, bool escape_all, struct buf *out)
 {
 	while (in.n != 0) {
 		unsigned char first = (unsigned char)in.p[0];
@@ -104,12 +145,30 @@ smtp_orcpt_ascii(struct str in, struct buf *out)
 		uint32_t c = first & (n == 1 ? 0x7fU : 0xffU >> (n + 1));
 		for (size_t i = 1; i < n && i < in.n; i++)
 			c = c << 6 | ((unsigned char)in.p[i] & 0x3f);
-		if (n == 1)
+		if (n == 1 && (!escape_all || stands_for_itself(first)))
 			buf_addc(out, in.p[0]);
 		else
 			buf_addf(out, "\\x{%X}", (unsigned)c);
 		in = str_from(in, n);
 	}
+}
+
+void
+smtp_orcpt_ascii(struct str in, struct buf *out)
+{
+	struct str type, address;
+	struct buf b;
+
+	if (!str_cut(in, ';', &type, &address) || smtp_xtext_valid(address, true) ||
+		!smtp_xtext_valid(address, false)) {
+		add_unicode(in, false, out);
+		return;
+	}
+	buf_init(&b, SPOOL_ORCPT_MAX);
+	xtext_decode(address, &b);
+	buf_addz(out, "utf-8;");
+	add_unicode(buf_str(&b), true, out);
+	buf_fini(&b);
 }
 
 enum smtp_reply

@@ -167,6 +167,11 @@ test_wishes(void **state)
 		{ "ORCPT=utf-8;\xc3\xa4@example.org", REPLY_OK, 0, "utf-8;\xc3\xa4@example.org" },
 		{ "ORCPT=rfc822;\xc3\xa4@example.org", REPLY_BAD_SYNTAX, 0, NULL },
 		{ "ORCPT=utf-8;\xe4@example.org", REPLY_BAD_SYNTAX, 0, NULL },
+		/* as Postfix writes it */
+		{ "ORCPT=rfc822;+C3+A4@example.org", REPLY_OK, 0, "rfc822;+C3+A4@example.org" },
+		{ "ORCPT=rfc822;+E4@example.org", REPLY_BAD_SYNTAX, 0, NULL },
+		{ "ORCPT=rfc822;+C3+A4+0A@example.org", REPLY_BAD_SYNTAX, 0, NULL },
+		{ "ORCPT=rfc822;+C2+85@example.org", REPLY_BAD_SYNTAX, 0, NULL },
 		{ "ORCPT=utf-8;\xc3\xa4+@example.org", REPLY_BAD_SYNTAX, 0, NULL },
 		{ "NOTIFY=NEVER,SUCCESS", REPLY_BAD_SYNTAX, 0, NULL },
 		{ "NOTIFY=FAILURE,NEVER", REPLY_BAD_SYNTAX, 0, NULL },
@@ -216,6 +221,12 @@ test_wishes(void **state)
 	buf_reset(&b);
 	smtp_orcpt_ascii(STR("utf-8;\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80+2B@example.org"), &b);
 	assert_string_equal(buf_z(&b), "utf-8;\\x{E4}\\x{20AC}\\x{1F600}+2B@example.org");
+	buf_reset(&b);
+	smtp_orcpt_ascii(STR("rfc822;+C3+A4+2B+3D+20\\b@example.org"), &b);
+	assert_string_equal(buf_z(&b), "utf-8;\\x{E4}\\x{2B}\\x{3D}\\x{20}\\x{5C}b@example.org");
+	buf_reset(&b);
+	smtp_orcpt_ascii(STR("rfc822;a+2Bb@example.org"), &b);
+	assert_string_equal(buf_z(&b), "rfc822;a+2Bb@example.org");
 	for (size_t n = 99; n <= 101; n++) {
 		buf_reset(&b);
 		buf_addf(&b, "MAIL FROM:<a@example.org> ENVID=%0*d", (int)n, 0);
