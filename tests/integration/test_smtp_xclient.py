@@ -51,7 +51,7 @@ def test_client_is_the_one_named(mx, tls):
     assert code == 0, text
     assert "XCLIENT NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT" in text
     head = arrived(mx, BEN, subject).split(b"\r\n\r\n", 1)[0]
-    assert b"([" + address.encode() + b"])" in head and b"127.0.0.1" not in head
+    assert b"[" + address.encode() + b"])\r\n" in head and b"127.0.0.1" not in head
     mx.wait_log(rf"ev=smtp\.xclient .*by=127\.0\.0\.1 peer={address} ")
 
 
