@@ -82,7 +82,7 @@ struct smtp_session {
 	char sid[RAND_ID_SIZE];
 	enum smtp_state state;
 	bool tls;
-	bool named;	     /* from one of smtp.relay_networks, on an mx listener */
+	bool named;	     /* one of smtp.relay_networks on an mx listener; a local one */
 	bool may_xclient;    /* from one of smtp.xclient_networks */
 	char first_addr[64]; /* who connected, whatever XCLIENT said later */
 	bool eof;	     /* the client sends no more */
@@ -104,14 +104,12 @@ struct smtp_session {
 	enum smtp_reply auth_late; /* answers the next line of an exchange that is over */
 	struct lookup *lookup;
 	struct posting *posting;
-	struct str asked;      /* address the lookup is about, in the arena */
-	unsigned asked_notify; /* what RCPT said with it */
-	struct str asked_orcpt;
-	bool asked_postmaster; /* … which stands in for an unknown postmaster */
+	struct str asked, asked_orcpt; /* address the lookup is about, in the arena */
+	unsigned asked_notify;	       /* what RCPT said with it */
+	bool asked_postmaster;	       /* … which stands in for an unknown postmaster */
 	struct spool_waiter slot_waiter;
-	bool waiting_slot;
+	bool waiting_slot, committing;
 	int64_t slot_deadline_ms;
-	bool committing;
 	struct smtp_tx tx;
 };
 

@@ -123,8 +123,8 @@ struct selected {
 	uint64_t told_modseq;
 	uint64_t told_max; /* the largest MODSEQ told by the running command */
 	bool tell_highest; /* HIGHESTMODSEQ is due when it ends */
-	/* Not 0: flags that changed after it were not told, the view's modseq is not the client's:
-	 * with NOTIFY. */
+	/* NOTIFY; not 0: what changed after it was not told, the view's modseq is not the client's.
+	 */
 	uint64_t held_modseq;
 	struct uidset made;  /* by the running command, in this mailbox; with NOTIFY */
 	struct uidset saved; /* "$": UIDs; those expunged since are left out when it is used */
