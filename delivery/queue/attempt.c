@@ -480,8 +480,8 @@ watch_due(struct attempt *a)
 			next = c->next_ms;
 	}
 	loop_timer_stop(&a->due);
-	if (next == INT64_MAX || a->q->stopping)
-		return;
+	if (next == INT64_MAX || a->q->stopping || a->routing != 0)
+		return; /* an answer of the router leads on by itself */
 	wait = next - clock_wall_ms();
 	loop_timer_start(&a->due, wait < 1 ? 1 : wait > DUE_MAX_MS ? DUE_MAX_MS : wait);
 }

@@ -627,8 +627,7 @@ queue_open(struct loop *l, struct pool *p, const struct queue_options *o, struct
 	q->expander = expander_new(l, o->directory_address, o->default_domain);
 	if (o->relay_path != NULL)
 		q->relay = relay_client_new(l, o->relay_path);
-	q->router = router_new(
-		l, o->directory_address, o->hostname, q->relay != NULL ? o->settings : NULL);
+	q->router = router_new(l, o->directory_address, o->hostname, o->settings);
 	h = hops_options(q);
 	q->hops = hops_new(l, &h);
 	e = open_spool(q, err_out);

@@ -57,6 +57,10 @@ static const struct route_answer answer_later = { .kind = ROUTE_LATER,
 	.code = 451,
 	.status = "4.4.3",
 	.text = "The directory cannot say where this address leads" };
+static const struct route_answer answer_off = { .kind = ROUTE_LATER,
+	.code = 451,
+	.status = "4.3.5",
+	.text = "Mail to other servers is switched off here (outbound.enabled)" };
 static const struct route_answer answer_transport = { .kind = ROUTE_LATER,
 	.code = 451,
 	.status = "4.3.5",
@@ -352,12 +356,15 @@ on_domain(void *arg, enum err e, struct str value)
 	q->lookup = NULL;
 	if (e == ERR_OK || e == ERR_NOTFOUND)
 		domain_learn(q->r, domain_of(address), e == ERR_OK);
-	if (e == ERR_OK && ask_transport(q))
+	if (e == ERR_OK && router_enabled(q->r) && ask_transport(q))
 		return;
 	if (e == ERR_OK)
 		a = answer_local;
 	else if (e == ERR_NOTFOUND)
-		a = foreign_route(q->r, address, buf_str(&q->sender));
+		a = router_enabled(q->r) ? foreign_route(q->r, address, buf_str(&q->sender))
+					 : answer_off;
+	else if (!router_enabled(q->r))
+		a = answer_local; /* lmtp asks for itself */
 	finish(q, &a);
 }
 
@@ -386,7 +393,7 @@ find_known(struct router *r, struct str address, struct str sender, struct route
 	const struct domain *d;
 
 	*out = answer_local;
-	if (!router_enabled(r))
+	if (r->s == NULL)
 		return ERR_OK;
 	if (router_null_client(r)) {
 		x = section_named(r->s, r->s->outbound.smarthost);
@@ -402,10 +409,10 @@ find_known(struct router *r, struct str address, struct str sender, struct route
 		return ERR_OK;
 	}
 	d = domain_known(r, domain);
-	if (d == NULL || (d->ours && r->s->outbound.transports))
+	if (d == NULL || (d->ours && router_enabled(r) && r->s->outbound.transports))
 		return ERR_AGAIN;
 	if (!d->ours)
-		*out = foreign_route(r, address, sender);
+		*out = router_enabled(r) ? foreign_route(r, address, sender) : answer_off;
 	return ERR_OK;
 }
 

@@ -36,8 +36,9 @@ struct route_answer {
 /* a and its strings die when this returns. */
 typedef void (*route_fn)(void *arg, const struct route_answer *a);
 
-/* s: lives as long as the router, or until router_set; NULL, or outbound.enabled = no: everything
- * is local, and nobody is asked. hostname: ours; a route there is a loop. Strings are copied. */
+/* s: lives as long as the router, or until router_set; NULL: everything is local, and nobody is
+ * asked. With outbound.enabled = no what is not ours (taken when it was on) is ROUTE_LATER.
+ * hostname: ours; a route there is a loop. Strings are copied. */
 struct router *
 router_new(struct loop *l, struct str directory_address, struct str hostname,
 	const struct settings *s);

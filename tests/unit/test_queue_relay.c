@@ -618,6 +618,36 @@ test_stop(void **state)
 	assert_int_equal(given("x@slow.example"), 2);
 }
 
+/* Switched off with mail to other servers in the queue: it waits, and is not taken for ours. */
+static void
+test_switched_off(void **state)
+{
+	(void)state;
+	R.how = ERR_TEMP;
+	submit("anna@example.org", "x@far.example", "x\r\n");
+	while (R.count < 1)
+		turn(5);
+	R.how = ERR_OK;
+	T.settings->outbound.enabled = false;
+	again(60000);
+	assert_int_equal(queue_flush(T.queue), 1);
+	submit("", "ben@example.org", "x\r\n");
+	while (delivered_to("ben@example.org", NULL) < 1)
+		turn(5);
+	turn(100);
+	assert_int_equal(T.queue->messages.n, 1);
+	assert_int_equal(R.count, 1);
+	assert_int_equal(T.deliveries_count, 1);
+	/* mailboxes need no directory of ours */
+	T.map_down = true;
+	expect_route("ben@else.org", "", "local");
+	T.map_down = false;
+	T.settings->outbound.enabled = true;
+	again(60000);
+	until(queue_empty);
+	assert_int_equal(R.taken, 1);
+}
+
 /* Nothing is ours: no aliases, no mailboxes, and the directory is not asked. */
 static void
 test_null_client(void **state)
@@ -658,6 +688,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_corrupt, setup_relay, teardown_relay),
 		cmocka_unit_test_setup_teardown(test_expiry_in_line, setup_relay, teardown_relay),
 		cmocka_unit_test_setup_teardown(test_stop, setup_relay, teardown_relay),
+		cmocka_unit_test_setup_teardown(test_switched_off, setup_relay, teardown_relay),
 		cmocka_unit_test_setup_teardown(test_null_client, setup_relay, teardown_relay),
 	};
 
