@@ -15,14 +15,15 @@ from collections import Counter
 
 import pytest
 
+from harness.dns import Dns
 from harness.lossy import LossySink
 from harness.ports import free_ports
 from harness.traffic import Traffic
 
 pytestmark = pytest.mark.waits
 
-ROLES = ("smtp", "queue", "relay", "lmtp", "imap", "auth", "gate")
-KILLS = int(os.environ.get("POSTROOM_KILLS", "7"))
+ROLES = ("smtp", "queue", "relay", "lmtp", "imap", "auth", "gate", "resolver")
+KILLS = int(os.environ.get("POSTROOM_KILLS", "6"))
 MESSAGES = int(os.environ.get("POSTROOM_KILL_MESSAGES", "500"))
 PACE = 0.5  # seconds between two kills, on the average
 
@@ -32,7 +33,9 @@ DURABLE = 3
 
 SETTINGS = """restart_wait_max = 1s
 smtp {{ postmaster = "anna.berg@example.org" errors_per_minute = 0 connections_per_minute = 0 messages_per_minute = 0
-	recipients_per_minute = 0 user_messages_per_minute = 0 user_recipients_per_minute = 0 }}
+	recipients_per_minute = 0 user_messages_per_minute = 0 user_recipients_per_minute = 0
+	sender_known = refuse dns_failure = defer }}
+dns_servers = {{ "{dns}" }}
 listen "mx" {{ protocol = smtp address = {{ "127.0.0.1:{mx}" }} tls = none }}
 outbound {{ enabled = yes smarthost = "sink" rest_min = 200ms rest_max = 500ms }}
 relay "sink" {{ host = "[127.0.0.1]:{sink}" tls = none }}
@@ -129,12 +132,12 @@ def wait_remote(i, t, sink, timeout=60):
         time.sleep(0.3)
 
 
-def test_nothing_acknowledged_is_lost_or_doubled(make_instance):
+def test_nothing_acknowledged_is_lost_or_doubled(make_instance, work):
     seed = int(os.environ.get("POSTROOM_SEED", "0")) or random.SystemRandom().randrange(1 << 32)
     print(f"POSTROOM_SEED={seed}")
     (mx,) = free_ports(1)
-    with LossySink(seed) as sink:
-        i = make_instance(settings=SETTINGS.format(mx=mx, sink=sink.port))
+    with LossySink(seed) as sink, Dns(work / "dns", ["far.example.net. 1 IN A 127.0.0.1"], zones=("example.net",)) as dns:
+        i = make_instance(settings=SETTINGS.format(mx=mx, sink=sink.port, dns=dns.server))
         t = Traffic(i, seed, mx_port=mx, remote=REMOTE)
         killer = Killer(i, seed)
         under_way(i, t, killer)
