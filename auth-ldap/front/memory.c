@@ -384,7 +384,9 @@ memory_ask(struct memory *m, struct backends *b, const struct memory_question *q
 		buf_fini(&key);
 		return;
 	}
-	if (q->kind == MEMORY_LOGIN) {
+	/* where nothing is remembered, nothing is looked for by it; zeros are no proof of anything
+	 */
+	if (q->kind == MEMORY_LOGIN && m->settings->auth.cache_size != 0) {
 		cache_proof(STR_EMPTY, q->password, digest);
 		cache_proof(buf_str(&key), str_n(digest, sizeof digest), proof);
 	}

@@ -212,7 +212,7 @@ memory_keep(struct flight *x, const struct auth_answer *a)
 	bool repeated = false;
 	int64_t now = m->now_ms();
 	int64_t keep = m->settings->auth.cache_negative_ttl;
-	if (!memory_is_of(m, x->b))
+	if (!memory_is_of(m, x->b) || m->settings->auth.cache_size == 0)
 		return FROM_BACKENDS;
 	cache_expire(m->unknown, now - (keep > WRONG_KEPT_MS ? keep : WRONG_KEPT_MS));
 	if (a->err == ERR_OK) {

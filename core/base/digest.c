@@ -91,15 +91,16 @@ hmac_sha256_new(struct str key)
 }
 
 void
-hmac_sha256_of(const struct hmac_sha256 *h, struct str data, unsigned char out[DIGEST_SHA256_BYTES])
+hmac_sha256_of(struct hmac_sha256 *h, struct str data, unsigned char out[DIGEST_SHA256_BYTES])
 {
-	EVP_MAC_CTX *c = EVP_MAC_CTX_dup(h->keyed);
 	size_t n = 0;
 
-	if (c == NULL || EVP_MAC_update(c, (const unsigned char *)data.p, data.n) != 1 ||
-		EVP_MAC_final(c, out, &n, DIGEST_SHA256_BYTES) != 1 || n != DIGEST_SHA256_BYTES)
+	/* without a key it begins again with the one it has */
+	if (EVP_MAC_init(h->keyed, NULL, 0, NULL) != 1 ||
+		EVP_MAC_update(h->keyed, (const unsigned char *)data.p, data.n) != 1 ||
+		EVP_MAC_final(h->keyed, out, &n, DIGEST_SHA256_BYTES) != 1 ||
+		n != DIGEST_SHA256_BYTES)
 		hmac_missing();
-	EVP_MAC_CTX_free(c);
 }
 
 void

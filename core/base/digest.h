@@ -20,13 +20,13 @@ digest_pbkdf2(enum digest d, struct str password, struct str salt, uint32_t roun
 /* HMAC-SHA-256 where there is no going on without it: aborts when the library refuses. */
 void
 hmac_sha256(struct str key, struct str data, unsigned char out[DIGEST_SHA256_BYTES]);
-/* The same with a key that is set up once, which costs far more than a short text. */
+/* The same with a key that is set up once, which costs far more than a short text. One thread at a
+ * time. */
 struct hmac_sha256;
 struct hmac_sha256 *
 hmac_sha256_new(struct str key);
 void
-hmac_sha256_of(
-	const struct hmac_sha256 *h, struct str data, unsigned char out[DIGEST_SHA256_BYTES]);
+hmac_sha256_of(struct hmac_sha256 *h, struct str data, unsigned char out[DIGEST_SHA256_BYTES]);
 void
 hmac_sha256_free(struct hmac_sha256 *h);
 
