@@ -123,8 +123,7 @@ struct selected {
 	uint64_t told_modseq;
 	uint64_t told_max; /* the largest MODSEQ told by the running command */
 	bool tell_highest; /* HIGHESTMODSEQ is due when it ends */
-	/* NOTIFY; not 0: what changed after it was not told, the view's modseq is not the client's.
-	 */
+	/* NOTIFY; not 0: changes after it were not told, the view's modseq is not the client's */
 	uint64_t held_modseq;
 	struct uidset made;  /* by the running command, in this mailbox; with NOTIFY */
 	struct uidset saved; /* "$": UIDs; those expunged since are left out when it is used */
