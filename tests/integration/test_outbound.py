@@ -4,6 +4,7 @@ import email
 import os
 import re
 import signal
+import smtplib
 import subprocess
 import time
 import uuid
@@ -159,6 +160,32 @@ def test_relay_dies_on_the_way(make_instance):
             os.kill(pid, signal.SIGKILL)
         until(lambda: received(p, subject) == ["a@far.example.com"], "it did not come", i)
         until(lambda: subject not in i.command("queue", "list").stdout, "still queued", i)
+
+
+def test_nothing_is_lost_when_queue_and_relay_die(make_instance):
+    """At least once each, and a second time only what was on its way when one of them died."""
+    with Peer(ehlo=["PIPELINING", "8BITMIME"]) as p:
+        i = make_instance(to_hop(p.route))
+        sent, kills = [], 0
+        with i.smtp(ANNA) as c:
+            for n in range(60):
+                subject = uuid.uuid4().hex
+                try:
+                    c.sendmail(ANNA, [f"r{n}@far.example.com"],
+                               f"From: {ANNA}\r\nSubject: {subject}\r\n\r\nhello\r\n")
+                    sent.append((subject, f"r{n}@far.example.com"))
+                except (smtplib.SMTPDataError, smtplib.SMTPSenderRefused, smtplib.SMTPRecipientsRefused):
+                    c.rset()  # no acknowledgement while queue is away
+                    time.sleep(0.1)
+                if n % 15 == 9:
+                    for pid in i.pids("queue" if kills % 2 == 0 else "relay"):
+                        os.kill(pid, signal.SIGKILL)
+                    kills += 1
+        assert len(sent) >= 30
+        until(lambda: all(received(p, s) for s, _ in sent), "something is lost", i, timeout=60)
+        until(lambda: "far.example.com" not in i.command("queue", "list", check=False).stdout, "still queued", i)
+        more = sum(len(received(p, s)) - 1 for s, _ in sent)
+        assert all(set(received(p, s)) == {r} for s, r in sent) and more <= kills * 20
 
 
 def test_server_takes_few_recipients_at_once(make_instance):
