@@ -56,6 +56,8 @@
 		"Messages of one user in a minute; 0: any number")                                 \
 	X(user_recipients_per_minute, INT, 3000, 0, 10000000, ROLE_SMTP,                           \
 		"Recipients of one user in a minute; 0: any number")                               \
+	X(quota_check, BOOL, 1, 0, 1, ROLE_SMTP,                                                   \
+		"Ask lmtp at RCPT whether the mailbox has room, and refuse mail to a full one then") \
 	SETTINGS_SMTP_CHECKS(X)
 
 #endif

@@ -36,10 +36,11 @@ lmtp_transaction_reset(struct session *s)
 	s->targets = NULL;
 	s->targets_count = s->targets_said = 0;
 	s->rcpts_count = s->rcpts_accepted = s->rcpts_pending = 0;
-	s->mail = s->smtputf8 = s->binary = false;
+	s->mail = s->smtputf8 = s->binary = s->ask_room = false;
 	s->bdat = s->chunk_last = false;
 	s->chunk_left = 0;
 	s->chunk_refused = NULL;
+	s->size = 0;
 	s->sender[0] = '\0';
 }
 

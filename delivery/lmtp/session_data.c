@@ -59,6 +59,8 @@ data_objection(const struct session *s)
 {
 	if (!s->mail)
 		return "503 5.5.1 MAIL first";
+	if (s->ask_room)
+		return "503 5.5.1 XROOM only asks";
 	return s->rcpts_accepted == 0 ? "503 5.5.1 No valid recipients" : NULL;
 }
 

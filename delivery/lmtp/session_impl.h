@@ -34,7 +34,8 @@ struct rcpt {
 	bool answered; /* after the data: result is there */
 	enum err result;
 	struct home *home;
-	char *mailbox; /* that the tag names; NULL: INBOX */
+	struct home_wait wait; /* for its index, where room is asked about */
+	char *mailbox;	       /* that the tag names; NULL: INBOX */
 	char delivery_id[DELIVERY_ID_MAX + 1];
 	size_t address_len;
 	char address[]; /* NUL-ended */
@@ -58,6 +59,8 @@ struct session {
 	bool mail;
 	bool smtputf8; /* MAIL said it */
 	bool binary;   /* … BODY=BINARYMIME: BDAT only, and kept as base64 where it must be */
+	bool ask_room; /* MAIL said XROOM: recipients are asked about, nothing is delivered */
+	uint64_t size; /* SIZE of MAIL */
 	char sender[LMTP_PATH_MAX + 1];
 	struct list rcpts;
 	uint32_t rcpts_count; /* in the list: accepted, or not decided yet */

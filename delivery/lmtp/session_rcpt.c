@@ -11,6 +11,7 @@ lmtp_rcpt_free(struct rcpt *r)
 {
 	if (r->request != NULL)
 		r->session->server->lookup_cancel(r->request);
+	home_pin_cancel(&r->wait);
 	if (r->home != NULL)
 		home_unref(r->home);
 	list_remove(&r->link);
@@ -38,13 +39,16 @@ rcpt_reply(struct session *s, struct rcpt *r)
 	case ERR_EOF:
 		text = "451 4.4.3 Directory not available";
 		break;
+	case ERR_QUOTA:
+		text = s->server->full_is_temporary ? "452 4.2.2 Mailbox is full"
+						    : "552 5.2.2 Mailbox is full";
+		break;
 	case ERR_OK:
 	case ERR_SYNTAX:
 	case ERR_LIMIT:
 	case ERR_EXISTS:
 	case ERR_DENIED:
 	case ERR_CORRUPT:
-	case ERR_QUOTA:
 	case ERR_BUG:
 		text = "451 4.3.5 The user's home is not usable";
 		break;
@@ -131,6 +135,53 @@ rcpt_quota(const struct rcpt *r, struct str fields)
 	return limit;
 }
 
+/* The home is pinned. What cannot be read is no reason to refuse: the delivery will see. */
+static enum err
+rcpt_room(struct rcpt *r)
+{
+	const struct quota_use more = { .messages = 1, .bytes = r->session->size };
+	struct quota_use use;
+	struct txn *t;
+	enum err e = store_read_begin(r->home, &t);
+
+	if (e == ERR_OK) {
+		e = quota_use_get(t, &use);
+		store_read_end(t);
+	}
+	home_unpin(r->home);
+	return e == ERR_OK && quota_exceeded(home_quota(r->home), use, more) ? ERR_QUOTA : ERR_OK;
+}
+
+static void
+rcpt_has_room(struct rcpt *r, enum err room)
+{
+	rcpt_decided(r, room == ERR_OK ? RCPT_ACCEPTED : RCPT_REFUSED, room);
+}
+
+static void
+on_pinned(struct home_wait *w, enum err e)
+{
+	rcpt_has_room(w->arg, e == ERR_OK ? rcpt_room(w->arg) : ERR_OK);
+}
+
+/* Its home is known. A user without a limit costs nothing more. */
+static void
+rcpt_known(struct rcpt *r)
+{
+	const struct quota_limit limit = home_quota(r->home);
+	enum err e;
+
+	if (!r->session->ask_room || (limit.messages == 0 && limit.bytes == 0)) {
+		rcpt_decided(r, RCPT_ACCEPTED, ERR_OK);
+		return;
+	}
+	r->wait.fn = on_pinned;
+	r->wait.arg = r;
+	e = home_pin(r->home, &r->wait);
+	if (e != ERR_AGAIN)
+		rcpt_has_room(r, e == ERR_OK ? rcpt_room(r) : ERR_OK);
+}
+
 static void
 rcpt_lookup(struct rcpt *r);
 
@@ -149,7 +200,7 @@ rcpt_found(void *arg, enum err e, const struct userdb_user *u)
 		if (e == ERR_OK) {
 			user_cache_put(r->session->server->cache, str_n(r->address, r->address_len),
 				&known, loop_now_ms(r->session->server->loop));
-			rcpt_decided(r, RCPT_ACCEPTED, ERR_OK);
+			rcpt_known(r);
 			return;
 		}
 		log_event(LVL_ERROR, "lmtp.home", log_z("sid", r->session->sid),
@@ -237,7 +288,7 @@ lmtp_command_rcpt(struct session *s, const struct lmtp_command *c)
 	r->stage = RCPT_LOOKUP_WHOLE;
 	if (user_cache_get(s->server->cache, address, loop_now_ms(s->server->loop), &known) &&
 		rcpt_take_home(r, &known) == ERR_OK)
-		rcpt_decided(r, RCPT_ACCEPTED, ERR_OK);
+		rcpt_known(r);
 	else
 		rcpt_lookup(r);
 	return true;
@@ -258,6 +309,9 @@ mail_params(struct session *s, const struct lmtp_command *c, const char **line_o
 				*line_out = "552 5.3.4 Message too large";
 				return false;
 			}
+			s->size = size;
+		} else if (str_ieq(p->key, STR("XROOM")) && p->value.n == 0 && s->peer.is_unix) {
+			s->ask_room = true;
 		} else if (str_ieq(p->key, STR("BODY"))) {
 			s->binary = str_ieq(p->value, STR("BINARYMIME"));
 			if (!str_ieq(p->value, STR("7BIT")) &&
@@ -287,7 +341,7 @@ lmtp_command_mail(struct session *s, const struct lmtp_command *c)
 	if (s->mail)
 		return lmtp_refuse(s, "503 5.5.1 Sender already given");
 	if (!mail_params(s, c, &line)) {
-		s->smtputf8 = s->binary = false;
+		s->smtputf8 = s->binary = s->ask_room = false;
 		return lmtp_refuse(s, line);
 	}
 	s->mail = true;

@@ -29,6 +29,7 @@ struct smtp_role {
 	struct auth_client *auth;
 	struct socketmap *directory;
 	struct resolver_client *resolver;
+	struct room *room;
 	struct smtp_server *server;
 	struct door *doors;
 	size_t doors_count;
@@ -241,7 +242,7 @@ options_of(struct smtp_role *r, const struct settings *s)
 static enum err
 connect_peers(struct smtp_role *r, const struct settings *s)
 {
-	static const char *const names[] = { "auth", "directory", "slots", "resolver" };
+	static const char *const names[] = { "auth", "directory", "slots", "resolver", "lmtp" };
 	struct loop *l = role_loop(r->ctx);
 	enum err e = ERR_OK;
 
@@ -259,7 +260,9 @@ connect_peers(struct smtp_role *r, const struct settings *s)
 		else if (e == ERR_OK && i == 2)
 			r->spool = spool_client_new(
 				l, r->pool, buf_z(&path), (unsigned)s->queue.slots_ahead);
-		else if (e == ERR_OK && settings_smtp_asks_dns(s))
+		else if (e == ERR_OK && i == 4 && s->smtp.quota_check)
+			r->room = room_new(l, buf_str(&address));
+		else if (e == ERR_OK && i == 3 && settings_smtp_asks_dns(s))
 			r->resolver = resolver_client_new(l, buf_z(&path));
 		buf_fini(&path);
 		buf_fini(&address);
@@ -317,6 +320,7 @@ smtp_start(struct role_ctx *c)
 	peers.auth = r->auth;
 	peers.directory = r->directory;
 	peers.resolver = r->resolver;
+	peers.room = r->room;
 	r->server = smtp_server_new(&o, &peers);
 	smtp_server_on_room(r->server, update_accepting, r);
 	open_doors(r);

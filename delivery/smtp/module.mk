@@ -13,11 +13,12 @@ delivery_smtp_libsmtp_a_SOURCES = \
 	delivery/smtp/posting.c delivery/smtp/posting.h \
 	delivery/smtp/proxy.c delivery/smtp/proxy.h \
 	delivery/smtp/rates.c delivery/smtp/rates.h \
+	delivery/smtp/room.c delivery/smtp/room.h \
 	delivery/smtp/reply.c delivery/smtp/reply.h \
 	delivery/smtp/server.c delivery/smtp/server.h \
 	delivery/smtp/session.c delivery/smtp/session.h \
 	delivery/smtp/session_auth.c \
-	delivery/smtp/session_check.c \
+	delivery/smtp/session_check.c delivery/smtp/session_check.h \
 	delivery/smtp/session_data.c \
 	delivery/smtp/session_mail.c \
 	delivery/smtp/session_xclient.c \
@@ -62,6 +63,10 @@ check_PROGRAMS += tests/unit/test_smtp_xclient
 tests_unit_test_smtp_xclient_SOURCES = tests/unit/test_smtp_xclient.c \
 	tests/unit/smtp_fakes.c tests/unit/smtp_fakes.h
 tests_unit_test_smtp_xclient_LDADD = $(tests_unit_test_smtp_session_LDADD)
+
+check_PROGRAMS += tests/unit/test_smtp_room
+tests_unit_test_smtp_room_SOURCES = tests/unit/test_smtp_room.c tests/unit/scripted.h
+tests_unit_test_smtp_room_LDADD = $(LIBSMTP) $(LIBEVENT) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_smtp_checks
 tests_unit_test_smtp_checks_SOURCES = tests/unit/test_smtp_checks.c \

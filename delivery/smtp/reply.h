@@ -53,6 +53,7 @@
 	X(NO_SPACE, 452, "4.3.1", "Insufficient system storage, try again later", "no space")      \
 	X(NO_SLOT, 452, "4.3.1", "Too much mail at once, try again later", "no slot")              \
 	X(TOO_MANY_RCPTS, 452, "4.5.3", "Too many recipients", "too many recipients")              \
+	X(MAILBOX_FULL_YET, 452, "4.2.2", "Mailbox is full", "mailbox full")                       \
 	X(AUTH_TEMP, 454, "4.7.0", "Temporary authentication failure, try again later",            \
 		"auth unavailable")                                                                \
 	X(TLS_NOT_AVAILABLE, 454, "4.7.0", "TLS is not available", "no certificate")               \
@@ -112,6 +113,7 @@
 		"from not owned")                                                                  \
 	X(SENDER_HEADER_DENIED, 550, "5.7.1",                                                      \
 		"The Sender header names an address that is not yours", "sender header not owned") \
+	X(MAILBOX_FULL, 552, "5.2.2", "Mailbox is full", "mailbox full")                           \
 	X(TOO_LARGE, 552, "5.3.4", "Message exceeds the size limit", "too large")                  \
 	X(NOT_OWNER, 553, "5.7.1", "Sender address is not yours", "sender not owned")              \
 	X(NEEDS_UTF8, 553, "5.6.7", "Addresses beyond ASCII need SMTPUTF8 in MAIL",                \

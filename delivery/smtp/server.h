@@ -11,6 +11,7 @@
 #include "core/event/tls.h"
 #include "core/role/role.h"
 #include "delivery/smtp/checks.h"
+#include "delivery/smtp/room.h"
 #include "delivery/spool/spool.h"
 
 /* SMTP sessions of one worker. One state machine serves every listener; what differs is the policy
@@ -89,6 +90,7 @@ struct smtp_peers {
 	struct spool_client *spool;
 	struct auth_client *auth;
 	struct socketmap *directory;
+	struct room *room;		  /* asked about quotas; NULL: nobody */
 	struct resolver_client *resolver; /* NULL: no check asks the DNS */
 	struct tls_ctx *tls;
 };

@@ -2,6 +2,7 @@
  * the stream. Invariant: every command gets exactly one reply, in order; while somebody is being
  * asked no further input is looked at. */
 #include "delivery/smtp/session.h"
+#include "delivery/smtp/session_check.h"
 
 #include <stdio.h>
 #include <stdlib.h>

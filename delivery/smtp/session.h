@@ -46,6 +46,7 @@ struct smtp_tx {
 	struct spool_rcpt *rcpts;
 	size_t rcpts_count, rcpts_room;
 	unsigned rcpts_refused;
+	uint64_t declared_size; /* SIZE of MAIL; 0: unknown */
 	bool declared_8bit;
 	bool smtputf8; /* MAIL had SMTPUTF8 */
 	bool binary;   /* BODY=BINARYMIME */
@@ -104,6 +105,7 @@ struct smtp_session {
 	enum smtp_reply auth_late; /* answers the next line of an exchange that is over */
 	struct lookup *lookup;
 	struct posting *posting;
+	struct room_question *room;
 	struct str asked, asked_orcpt; /* address the lookup is about, in the arena */
 	unsigned asked_notify;	       /* what RCPT said with it */
 	bool asked_postmaster;	       /* … which stands in for an unknown postmaster */
@@ -206,21 +208,9 @@ session_reset(struct smtp_session *s);
 void
 session_ask_recipient(struct smtp_session *s);
 
-/* session_check.c */
-/* The client is known now. */
+/* RCPT's reply; a recipient that is taken joins the message. */
 void
-session_checks_begin(struct smtp_session *s);
-void
-session_checks_end(struct smtp_session *s);
-/* RCPT: the checks first, then the directory. */
-void
-session_check_recipient(struct smtp_session *s);
-/* "name [192.0.2.1]", "unknown [IPv6:2001:db8::1]", "[192.0.2.1]" where no name was asked about. */
-void
-session_client_text(const struct smtp_session *s, struct buf *out);
-/* Our Authentication-Results, a whole field or nothing. RFC 8601. */
-void
-session_auth_results(const struct smtp_session *s, struct buf *out);
+session_recipient_done(struct smtp_session *s, enum smtp_reply r);
 
 /* session_data.c */
 void

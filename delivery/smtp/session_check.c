@@ -2,7 +2,7 @@
  * names that Received and Authentication-Results tell. Called by session.c, session_mail.c and
  * session_data.c. Invariant: while a verdict is waited for the session is in SMTP_WAIT, and RCPT is
  * answered exactly once. */
-#include "delivery/smtp/session.h"
+#include "delivery/smtp/session_check.h"
 
 void
 session_checks_begin(struct smtp_session *s)
@@ -66,6 +66,37 @@ session_check_recipient(struct smtp_session *s)
 		session_ask_recipient(s);
 	else
 		decide(s);
+}
+
+static void
+on_room(void *arg, enum room_answer a)
+{
+	struct smtp_session *s = arg;
+	enum smtp_reply r = REPLY_RCPT_OK;
+
+	s->room = NULL;
+	session_set_state(s, SMTP_COMMAND);
+	switch (a) {
+	case ROOM_YES:
+		break;
+	case ROOM_FULL:
+		r = REPLY_MAILBOX_FULL;
+		break;
+	case ROOM_FULL_TEMP:
+		r = REPLY_MAILBOX_FULL_YET;
+		break;
+	}
+	session_recipient_done(s, r);
+}
+
+bool
+session_ask_room(struct smtp_session *s)
+{
+	if (s->server->peers.room == NULL || s->asked_postmaster)
+		return false;
+	session_set_state(s, SMTP_WAIT);
+	s->room = room_ask(s->server->peers.room, s->asked, s->tx.declared_size, on_room, s);
+	return true;
 }
 
 void

@@ -9,6 +9,7 @@
 #include "core/base/rand.h"
 #include "core/mail/date.h"
 #include "delivery/smtp/session.h"
+#include "delivery/smtp/session_check.h"
 
 enum { PIECE = 16 * 1024 };
 

@@ -10,6 +10,7 @@
 #include "core/mail/idn.h"
 #include "delivery/smtp/posting.h"
 #include "delivery/smtp/session.h"
+#include "delivery/smtp/session_check.h"
 
 enum { ADDRESS_MAX = 1024, ARENA_EXTRA = 64 * 1024 };
 
@@ -24,6 +25,8 @@ session_reset(struct smtp_session *s)
 	s->lookup = NULL;
 	posting_cancel(s->posting);
 	s->posting = NULL;
+	room_cancel(s->room);
+	s->room = NULL;
 	if (s->checks != NULL)
 		checks_forget(s->checks);
 	spool_wait_cancel(&s->slot_waiter);
@@ -48,6 +51,7 @@ begin(struct smtp_session *s, const struct smtp_cmd *c)
 	session_reset(s);
 	tx->arena = arena_new(
 		(size_t)o->recipients_max * 2 * ADDRESS_MAX + 8 * o->header_max + ARENA_EXTRA);
+	tx->declared_size = c->has_size ? c->size : 0;
 	tx->declared_8bit = c->body == BODY_8BITMIME;
 	tx->smtputf8 = c->smtputf8;
 	tx->binary = c->body == BODY_BINARYMIME;
@@ -222,9 +226,11 @@ ask_postmaster(struct smtp_session *s)
 	return true;
 }
 
-static void
-recipient_done(struct smtp_session *s, enum smtp_reply r)
+void
+session_recipient_done(struct smtp_session *s, enum smtp_reply r)
 {
+	if (r == REPLY_RCPT_OK)
+		add_rcpt(s);
 	s->tx.rcpts_refused += r != REPLY_RCPT_OK;
 	session_reply(s, r, "rcpt", s->asked);
 	session_update(s);
@@ -238,13 +244,11 @@ on_posting(void *arg, enum lookup_answer a)
 
 	s->posting = NULL;
 	session_set_state(s, SMTP_COMMAND);
-	if (a == LOOKUP_YES) {
+	if (a == LOOKUP_YES)
 		r = REPLY_RCPT_OK;
-		add_rcpt(s);
-	} else if (a == LOOKUP_NO) {
+	else if (a == LOOKUP_NO)
 		r = REPLY_GROUP_CLOSED;
-	}
-	recipient_done(s, r);
+	session_recipient_done(s, r);
 }
 
 /* RFC 5321 4.5.1: whoever writes to postmaster is heard. */
@@ -296,11 +300,11 @@ on_recipient(void *arg, enum lookup_answer a)
 			return;
 		}
 		r = REPLY_RCPT_OK;
-		add_rcpt(s);
 		break;
 	case LOOKUP_YES:
+		if (session_ask_room(s))
+			return;
 		r = REPLY_RCPT_OK;
-		add_rcpt(s);
 		break;
 	case LOOKUP_NO:
 		if (ask_postmaster(s))
@@ -309,13 +313,11 @@ on_recipient(void *arg, enum lookup_answer a)
 		break;
 	case LOOKUP_FOREIGN:
 		r = foreign_allowed(s);
-		if (r == REPLY_RCPT_OK)
-			add_rcpt(s);
 		break;
 	case LOOKUP_TEMP:
 		break;
 	}
-	recipient_done(s, r);
+	session_recipient_done(s, r);
 }
 
 static void

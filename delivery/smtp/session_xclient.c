@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "delivery/smtp/session.h"
+#include "delivery/smtp/session_check.h"
 #include "delivery/smtp/xclient.h"
 
 void

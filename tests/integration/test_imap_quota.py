@@ -62,6 +62,20 @@ def test_full_for_append_copy_and_delivery(postroom):
         assert data == [b'"User quota" (STORAGE 4 4 MESSAGE 2 10)']
 
 
+def test_full_at_rcpt(postroom):
+    """smtp says so at RCPT, of this mailbox alone, and of what would not fit."""
+    with postroom.smtp("grace.lindqvist@example.org") as c:
+        c.ehlo_or_helo_if_needed()
+        # half a kilobyte is left
+        for size, want in [("SIZE=5000", 552), ("SIZE=10", 250)]:
+            assert c.mail("grace.lindqvist@example.org", [size])[0] == 250
+            code, text = c.rcpt(ADDRESS)
+            assert code == want and text.startswith(b"5.2.2" if want == 552 else b"2.1.5"), text
+            assert c.rcpt("grace.lindqvist@example.org")[0] == 250
+            c.rset()
+    postroom.wait_log('ev=smtp.refuse .*reason="mailbox full"')
+
+
 def await_quota(c, want):
     until = time.monotonic() + 10
     while True:

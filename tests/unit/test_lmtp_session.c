@@ -59,6 +59,10 @@ static struct {
 	struct buf got;
 	unsigned homes;
 	struct quota_limit quota; /* what a home was given last */
+	struct quota_use use;	  /* of every home */
+	enum err pin;		  /* ERR_AGAIN: the pin waits in waiting */
+	struct home_wait *waiting;
+	unsigned pins;
 } T;
 
 enum err
@@ -76,6 +80,69 @@ home_set_quota(struct home *h, struct quota_limit limit)
 {
 	(void)h;
 	T.quota = limit;
+}
+
+struct quota_limit
+home_quota(const struct home *h)
+{
+	(void)h;
+	return T.quota;
+}
+
+enum err
+home_pin(struct home *h, struct home_wait *w)
+{
+	(void)h;
+	T.pins += T.pin == ERR_OK;
+	if (T.pin == ERR_AGAIN) {
+		w->active = true;
+		T.waiting = w;
+	}
+	return T.pin;
+}
+
+void
+home_pin_cancel(struct home_wait *w)
+{
+	if (w->active)
+		T.waiting = NULL;
+	w->active = false;
+}
+
+void
+home_unpin(struct home *h)
+{
+	(void)h;
+	T.pins--;
+}
+
+enum err
+store_read_begin(struct home *h, struct txn **out)
+{
+	(void)h;
+	*out = NULL;
+	return ERR_OK;
+}
+
+void
+store_read_end(struct txn *t)
+{
+	(void)t;
+}
+
+enum err
+quota_use_get(struct txn *t, struct quota_use *out)
+{
+	(void)t;
+	*out = T.use;
+	return ERR_OK;
+}
+
+bool
+quota_exceeded(struct quota_limit limit, struct quota_use use, struct quota_use more)
+{
+	return (limit.messages != 0 && use.messages + more.messages > limit.messages) ||
+	       (limit.bytes != 0 && use.bytes + more.bytes > limit.bytes);
 }
 
 void
@@ -482,6 +549,52 @@ test_full_mailbox(void **state)
 	expect("452 4.2.2 *\n250 2.0.0 *\n");
 }
 
+/* XROOM: who is full is told at RCPT, nobody else asks for the index, and nothing is delivered. */
+static void
+test_room(void **state)
+{
+	(void)state;
+	start(true, 1000, "");
+	T.use = (struct quota_use){ .messages = 2, .bytes = 2000 };
+	say("LHLO c\r\n");
+	buf_reset(&T.got);
+	say("MAIL FROM:<> SIZE=48 XROOM\r\nRCPT TO:<anna@example.org>\r\nRSET\r\n"
+	    "MAIL FROM:<> SIZE=49 XROOM\r\nRCPT TO:<anna@example.org>\r\nRSET\r\n"
+	    "MAIL FROM:<> SIZE=49\r\nRCPT TO:<anna@example.org>\r\nRSET\r\n"
+	    "MAIL FROM:<> SIZE=49 XROOM\r\nRCPT TO:<ben@example.org>\r\nDATA\r\nRSET\r\n");
+	turn(2);
+	turn(2);
+	expect("250 *\n250 2.1.5 OK\n250 *\n"
+	       "250 *\n552 5.2.2 *\n250 *\n"
+	       "250 *\n250 2.1.5 OK\n250 *\n"
+	       "250 *\n250 2.1.5 OK\n503 5.5.1 *\n250 *\n");
+	assert_int_equal(T.pins, 0);
+	/* a home that must be opened, one that cannot be, one that is left meanwhile */
+	T.server.full_is_temporary = true;
+	T.pin = ERR_AGAIN;
+	say("MAIL FROM:<> SIZE=49 XROOM\r\nRCPT TO:<anna@example.org>\r\nRSET\r\n");
+	turn(2);
+	expect("250 *\n");
+	T.pins++;
+	T.waiting->active = false;
+	T.waiting->fn(T.waiting, ERR_OK);
+	turn(2);
+	expect("452 4.2.2 *\n250 *\n");
+	T.pin = ERR_TEMP;
+	say("MAIL FROM:<> SIZE=49 XROOM\r\nRCPT TO:<anna@example.org>\r\nRSET\r\n");
+	turn(2);
+	expect("250 *\n250 2.1.5 OK\n250 *\n");
+	T.pin = ERR_AGAIN;
+	say("MAIL FROM:<> SIZE=49 XROOM\r\nRCPT TO:<anna@example.org>\r\n");
+	turn(2);
+	expect("250 *\n");
+	T.waiting->active = false;
+	T.waiting->fn(T.waiting, ERR_CORRUPT);
+	turn(2);
+	expect("250 2.1.5 OK\n");
+	assert_int_equal(T.pins, 0);
+}
+
 /* One message to tagged addresses, to anna's whole one, and to whom the directory knows with his
  * tag.
  */
@@ -869,6 +982,7 @@ main(void)
 		T_(test_one_message),
 		T_(test_pipelined_order),
 		T_(test_full_mailbox),
+		T_(test_room),
 		T_(test_tag_names_a_mailbox),
 		T_(test_byte_by_byte),
 		T_(test_refusals),
