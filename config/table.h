@@ -209,7 +209,7 @@
 /* alias "root" { to = { "it@example.org" } } */
 #define SETTINGS_ALIAS(X)                                                      \
 	X(to, LIST, "", 1, 1000, ROLE_AUTH,                                    \
-		"Addresses that get the mail to the address, or to the local part in every domain of ours, that the section is named after; before the directory is asked. One without a domain gets the domain of that address")
+		"Addresses that get the mail to the address, or to the local part in every domain of ours, that the section is named after; before the directory is asked; one without a domain gets the domain of that address")
 
 /* X(section, SECTION): the sections without a name; GLOBAL stands outside any. */
 #define SETTINGS_SECTIONS(S) \
