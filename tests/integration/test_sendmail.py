@@ -249,6 +249,19 @@ def test_s_nail(postroom, sendmail, work):
     assert b"Hello from s-nail\r\n" in got
 
 
+def test_php(postroom, sendmail):
+    s = mark()
+    done = subprocess.run(
+        ["php", "-n", "-d", f"sendmail_path={sendmail.path} -t -i", "-r",
+         f'exit(mail("{BEN}", "{s}", "a\\n.\\nb", "From: {ANNA}\\r\\nBcc: {CARMEN}") ? 0 : 1);'],
+        env=sendmail.env, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    got = arrived(postroom, BEN, s)
+    assert got.split(b"\r\n\r\n", 1)[1].rstrip(b"\r\n") == b"a\r\n.\r\nb"
+    assert CARMEN.encode() not in got
+    arrived(postroom, CARMEN, s)
+
+
 @needs_root
 def test_only_named_users(make_instance):
     i = make_instance("smtp {\n\tlocal_users = { \"daemon\", \"no-such-user\" }\n"
