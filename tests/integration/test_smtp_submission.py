@@ -136,7 +136,7 @@ def test_ehlo_before_tls_offers_no_login(postroom):
         code, lines = c.command("EHLO x")
         assert code == 250
         words = [line.split(" ")[0] for line in lines[1:]]
-        assert sorted(words) == ["8BITMIME", "CHUNKING", "DSN", "ENHANCEDSTATUSCODES", "LIMITS",
+        assert sorted(words) == ["8BITMIME", "BINARYMIME", "CHUNKING", "DSN", "ENHANCEDSTATUSCODES", "LIMITS",
                                  "PIPELINING", "SIZE", "SMTPUTF8", "STARTTLS"]
 
 
