@@ -46,6 +46,10 @@ check_PROGRAMS += tests/unit/test_store_check
 tests_unit_test_store_check_SOURCES = tests/unit/test_store_check.c tests/unit/store_fixture.h
 tests_unit_test_store_check_LDADD = $(LIBSTORE_ALL) $(CMOCKA_LIBS)
 
+check_PROGRAMS += tests/unit/test_store_deliver
+tests_unit_test_store_deliver_SOURCES = tests/unit/test_store_deliver.c tests/unit/store_fixture.h
+tests_unit_test_store_deliver_LDADD = $(LIBSTORE_ALL) $(CMOCKA_LIBS)
+
 check_PROGRAMS += tests/unit/test_store_metadata
 tests_unit_test_store_metadata_SOURCES = tests/unit/test_store_metadata.c tests/unit/store_fixture.h
 tests_unit_test_store_metadata_LDADD = $(LIBSTORE_ALL) $(CMOCKA_LIBS)

@@ -359,4 +359,50 @@ fix_id(struct fix *f, const char *name)
 	return info.id;
 }
 
+/* For cmocka: *state is a struct fix. */
+UNUSED static int
+fix_setup(void **state)
+{
+	struct fix *f = xcalloc(1, sizeof *f);
+
+	fix_open(f);
+	*state = f;
+	return 0;
+}
+
+UNUSED static int
+fix_teardown(void **state)
+{
+	fix_close(*state);
+	free(*state);
+	return 0;
+}
+
+/* All mailboxes by name; "!" behind one that is only a name above others. */
+struct fix_names {
+	char all[4096];
+};
+
+UNUSED static enum err
+fix_add_name(void *arg, const struct mailbox_info *info)
+{
+	struct fix_names *n = arg;
+	size_t at = strlen(n->all);
+
+	(void)snprintf(n->all + at, sizeof n->all - at, "%s%.*s%s", at > 0 ? " " : "",
+		STR_FMT(info->name), info->noselect ? "!" : "");
+	return ERR_OK;
+}
+
+UNUSED static void
+fix_assert_names(struct fix *f, const char *want)
+{
+	struct fix_names n = { .all = "" };
+	struct txn *t = fix_read(f, f->home);
+
+	assert_int_equal(mailbox_walk(t, fix_add_name, &n), ERR_OK);
+	fix_read_end(t);
+	assert_string_equal(n.all, want);
+}
+
 #endif

@@ -1,4 +1,4 @@
-/* The store through its public calls: appending, flags, copies, mailboxes, delivery, views. */
+/* The store through its public calls: appending, flags, copies, mailboxes, views. */
 #include <fcntl.h>
 #include <stddef.h>
 #include <sys/stat.h>
@@ -16,24 +16,6 @@ static const char hello[] = "From: Ann <ann@example.org>\r\n"
 			    "X-Other: not kept\r\n"
 			    "\r\n"
 			    "Hello\r\n";
-
-static int
-setup(void **state)
-{
-	struct fix *f = xcalloc(1, sizeof *f);
-
-	fix_open(f);
-	*state = f;
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	fix_close(*state);
-	free(*state);
-	return 0;
-}
 
 static void
 test_append(void **state)
@@ -306,39 +288,13 @@ test_recent(void **state)
 	assert_int_equal(f->recent.until, 3);
 }
 
-struct names {
-	char all[4096];
-};
-
-static enum err
-add_name(void *arg, const struct mailbox_info *info)
-{
-	struct names *n = arg;
-	size_t at = strlen(n->all);
-
-	(void)snprintf(n->all + at, sizeof n->all - at, "%s%.*s%s", at > 0 ? " " : "",
-		STR_FMT(info->name), info->noselect ? "!" : "");
-	return ERR_OK;
-}
-
-static void
-assert_names(struct fix *f, const char *want)
-{
-	struct names n = { .all = "" };
-	struct txn *t = fix_read(f, f->home);
-
-	assert_int_equal(mailbox_walk(t, add_name, &n), ERR_OK);
-	fix_read_end(t);
-	assert_string_equal(n.all, want);
-}
-
 static void
 test_mailboxes(void **state)
 {
 	struct fix *f = *state;
 	struct mailbox_info info;
 
-	assert_names(f, "INBOX Archive Drafts Junk Sent Trash");
+	fix_assert_names(f, "INBOX Archive Drafts Junk Sent Trash");
 	assert_int_equal(fix_find(f, "Junk", &info), ERR_OK);
 	assert_int_equal(info.special_use, USE_JUNK);
 	for (const char *const *p =
@@ -346,16 +302,16 @@ test_mailboxes(void **state)
 		*p != NULL; p++)
 		assert_int_equal(fix_delete(f, *p), ERR_OK);
 	assert_int_equal(fix_create(f, "a/b/c"), ERR_OK);
-	assert_names(f, "INBOX Trash a! a/b! a/b/c");
+	fix_assert_names(f, "INBOX Trash a! a/b! a/b/c");
 	assert_int_equal(fix_create(f, "a/b/c"), ERR_EXISTS);
 	assert_int_equal(fix_create(f, "a/b"), ERR_OK);
 	uint32_t validity = f->mailbox.uidvalidity;
 
-	assert_names(f, "INBOX Trash a! a/b a/b/c");
+	fix_assert_names(f, "INBOX Trash a! a/b a/b/c");
 	assert_int_equal(fix_append(f, "a", 0, NULL, hello), ERR_DENIED);
 	assert_int_equal(fix_append(f, "a/b", 0, NULL, hello), ERR_OK);
 	assert_int_equal(fix_delete(f, "a/b"), ERR_OK);
-	assert_names(f, "INBOX Trash a! a/b! a/b/c");
+	fix_assert_names(f, "INBOX Trash a! a/b! a/b/c");
 	assert_int_equal(fix_delete(f, "a/b"), ERR_DENIED);
 	assert_int_equal(fix_delete(f, "INBOX"), ERR_DENIED);
 	assert_int_equal(fix_create(f, "a/b"), ERR_OK);
@@ -363,20 +319,20 @@ test_mailboxes(void **state)
 	assert_int_equal(fix_find(f, "a/b", &info), ERR_OK);
 	assert_int_equal(info.messages, 0);
 	assert_int_equal(fix_rename(f, "a/b", "x/y"), ERR_OK);
-	assert_names(f, "INBOX Trash x! x/y x/y/c");
+	fix_assert_names(f, "INBOX Trash x! x/y x/y/c");
 	assert_int_equal(fix_rename(f, "x/y", "x/z"), ERR_OK);
-	assert_names(f, "INBOX Trash x! x/z x/z/c");
+	fix_assert_names(f, "INBOX Trash x! x/z x/z/c");
 	assert_int_equal(fix_rename(f, "x", "x/z/q"), ERR_DENIED);
 	assert_int_equal(fix_rename(f, "x/z", "Trash"), ERR_EXISTS);
 	assert_int_equal(fix_rename(f, "nope", "other"), ERR_NOTFOUND);
 	assert_int_equal(fix_delete(f, "x/z/c"), ERR_OK);
 	assert_int_equal(fix_delete(f, "x/z"), ERR_OK);
-	assert_names(f, "INBOX Trash");
+	fix_assert_names(f, "INBOX Trash");
 	assert_int_equal(fix_create(f, "INBOX/sub"), ERR_OK);
 	assert_int_equal(fix_append(f, "INBOX", FLAG_SEEN, "$K", hello), ERR_OK);
 	assert_int_equal(fix_append(f, "INBOX", 0, NULL, hello), ERR_OK);
 	assert_int_equal(fix_rename(f, "INBOX", "old/mail"), ERR_OK);
-	assert_names(f, "INBOX INBOX/sub Trash old! old/mail");
+	fix_assert_names(f, "INBOX INBOX/sub Trash old! old/mail");
 	assert_int_equal(fix_find(f, "old/mail", &info), ERR_OK);
 	assert_int_equal(info.messages, 2);
 	assert_int_equal(info.unseen, 1);
@@ -404,14 +360,14 @@ test_rename_limits(void **state)
 static enum err
 add_subscribed(void *arg, struct str name)
 {
-	return add_name(arg, &(struct mailbox_info){ .name = name });
+	return fix_add_name(arg, &(struct mailbox_info){ .name = name });
 }
 
 static void
 test_subscribe(void **state)
 {
 	struct fix *f = *state;
-	struct names n = { .all = "" };
+	struct fix_names n = { .all = "" };
 
 	(void)store_subscribe(f->home, STR("gone/later"), true, fix_on_mailbox, f);
 	assert_int_equal(fix_wait(f), ERR_OK);
@@ -470,189 +426,6 @@ test_names(void **state)
 	buf_init(&out, 4096);
 	assert_int_equal(mailbox_name_check(str_n("a\0b", 3), &out), ERR_SYNTAX);
 	buf_fini(&out);
-}
-
-struct delivered {
-	struct fix *f;
-	enum err e[8];
-	size_t calls;
-};
-
-static void
-on_deliver(void *arg, size_t index, enum err e, size_t left)
-{
-	struct delivered *d = arg;
-
-	d->e[index] = e;
-	d->calls++;
-	if (left == 0)
-		fix_done(d->f, ERR_OK);
-}
-
-static void
-test_deliver(void **state)
-{
-	struct fix *f = *state;
-	struct home *homes[3];
-	struct deliver_rcpt rcpt[5];
-	struct delivered d = { .f = f };
-	struct mailbox_info info;
-	struct stat st;
-	char path[128], file[BLOB_PATH_MAX];
-
-	for (int i = 0; i < 3; i++) {
-		(void)snprintf(path, sizeof path, "%s/u/bob%d", f->dir, i);
-		assert_int_equal(home_get(f->store, str_of(path), &homes[i]), ERR_OK);
-	}
-	for (int i = 0; i < 4; i++)
-		rcpt[i] = (struct deliver_rcpt){ .home = homes[i % 3],
-			.mailbox = i == 3 ? STR("Junk") : STR_EMPTY,
-			.delivery_id = i == 0 ? STR("0000019b00000000-q1-0") : STR_EMPTY };
-	rcpt[4] = (struct deliver_rcpt){ .home = homes[0], .delivery_id = STR("bad") };
-	for (int round = 0; round < 2; round++) {
-		d.calls = 0;
-		struct deliver_batch b = {
-			.body = fix_body(homes[0], STR("Subject: x\r\n\r\nbody\r\n")),
-			.rcpt = rcpt,
-			.count = 5,
-		};
-
-		(void)store_deliver(f->store, &b, on_deliver, &d);
-		(void)fix_wait(f);
-		assert_int_equal(d.calls, 5);
-		for (int i = 0; i < 4; i++)
-			assert_int_equal(d.e[i], ERR_OK);
-		assert_int_equal(d.e[4], ERR_SYNTAX);
-	}
-	/* The first had a delivery id: once. The others twice. */
-	struct txn *t = fix_read(f, homes[0]);
-	struct entry entry;
-
-	assert_int_equal(mailbox_find(t, STR("INBOX"), &info), ERR_OK);
-	assert_int_equal(info.messages, 1);
-	assert_int_equal(entry_get(t, info.id, 1, &entry), ERR_OK);
-	assert_int_equal(mailbox_find(t, STR("Junk"), &info), ERR_OK);
-	assert_int_equal(info.messages, 2);
-	fix_read_end(t);
-	assert_int_equal(blob_path(home_path(homes[0]).p, entry.msg, file), ERR_OK);
-	assert_int_equal(stat(file, &st), 0);
-	assert_int_equal(st.st_nlink, 4);
-	t = fix_read(f, homes[1]);
-	assert_int_equal(mailbox_find(t, STR("INBOX"), &info), ERR_OK);
-	assert_int_equal(info.messages, 2);
-	fix_read_end(t);
-	for (int i = 0; i < 3; i++)
-		home_unref(homes[i]);
-}
-
-/* A message to the mailbox that a sender named. */
-static void
-deliver_to(struct fix *f, const char *mailbox, uint32_t create_below)
-{
-	struct delivered d = { .f = f };
-	const struct deliver_rcpt rcpt = { .home = f->home,
-		.mailbox = str_of(mailbox),
-		.by_sender = true,
-		.create_below = create_below };
-
-	(void)store_deliver(f->store,
-		&(struct deliver_batch){
-			.body = fix_body(f->home, str_of(hello)), .rcpt = &rcpt, .count = 1 },
-		on_deliver, &d);
-	(void)fix_wait(f);
-	assert_int_equal(d.e[0], ERR_OK);
-}
-
-static void
-assert_delivered(struct fix *f, const char *mailbox, unsigned messages)
-{
-	struct mailbox_info info;
-
-	assert_int_equal(fix_find(f, mailbox, &info), ERR_OK);
-	assert_int_equal(info.messages, messages);
-}
-
-/* What a sender names is a mailbox of the user's, or INBOX. */
-static void
-test_deliver_by_sender(void **state)
-{
-	static const char *const inbox[] = { "", "..", "../x", "a/../../x", "/", "//", "/a", "a//b",
-		".", "a\tb", "\xff", "inbox", "none", "Sent", "Trash", "Trash/gone", "Drafts/x",
-		"holder" };
-	static const char *const not_made[] = { "%", "a*", "a\\b", "a\"", "#x", "~x", "a/~b",
-		"Sent/x", "Trash/x/y" };
-	char longest[MAILBOX_NAME_MAX + 2];
-	struct fix *f = *state;
-	unsigned n = 0;
-
-	assert_int_equal(fix_delete(f, "Archive"), ERR_OK);
-	assert_int_equal(fix_create(f, "Trash/gone"), ERR_OK);
-	assert_int_equal(fix_create(f, "holder/lists"), ERR_OK);
-	for (size_t i = 0; i < ARRAY_LEN(inbox); i++) {
-		deliver_to(f, inbox[i], 0);
-		assert_delivered(f, "INBOX", ++n);
-	}
-	for (size_t i = 0; i < ARRAY_LEN(not_made); i++) {
-		deliver_to(f, not_made[i], 100);
-		assert_delivered(f, "INBOX", ++n);
-	}
-	memset(longest, 'x', sizeof longest);
-	longest[sizeof longest - 1] = '\0';
-	deliver_to(f, longest, 100);
-	assert_delivered(f, "INBOX", ++n);
-	assert_names(f, "INBOX Drafts Junk Sent Trash Trash/gone holder! holder/lists");
-	deliver_to(f, "Junk", 0);
-	assert_delivered(f, "Junk", 1);
-	deliver_to(f, "holder/lists", 0);
-	assert_delivered(f, "holder/lists", 1);
-	/* made, with what is above; one that is only a name becomes a mailbox */
-	deliver_to(f, "new/one/", 100);
-	deliver_to(f, "new/one", 100);
-	assert_delivered(f, "new/one", 2);
-	deliver_to(f, "holder", 100);
-	assert_delivered(f, "holder", 1);
-	assert_names(f, "INBOX Drafts Junk Sent Trash Trash/gone holder holder/lists new! new/one");
-	struct txn *t = fix_read(f, f->home);
-
-	assert_true(subscribed_has(t, STR("new/one")));
-	assert_false(subscribed_has(t, STR("holder/lists")));
-	fix_read_end(t);
-	/* 10 names are there */
-	deliver_to(f, "more", 10);
-	assert_delivered(f, "INBOX", ++n);
-	deliver_to(f, "more", 11);
-	assert_delivered(f, "more", 1);
-	assert_delivered(f, "INBOX", n);
-}
-
-/* Delivery ids are kept for ten days: later deliveries drop the older ones. */
-static void
-test_delivered_trim(void **state)
-{
-	struct fix *f = *state;
-	struct delivered d = { .f = f };
-	uint64_t rows, now = (uint64_t)clock_wall_ms();
-	const uint64_t day = 24 * 3600 * 1000;
-	const uint64_t times[] = { now - 12 * day, now - 11 * day, now - 9 * day, now, now };
-	char id[64];
-
-	for (size_t i = 0; i < ARRAY_LEN(times); i++) {
-		(void)snprintf(id, sizeof id, "%016llx-q%zu", (unsigned long long)times[i], i);
-		const struct deliver_rcpt rcpt = { .home = f->home, .delivery_id = str_of(id) };
-
-		(void)store_deliver(f->store,
-			&(struct deliver_batch){ .body = fix_body(f->home, str_of(hello)),
-				.rcpt = &rcpt,
-				.count = 1 },
-			on_deliver, &d);
-		(void)fix_wait(f);
-		assert_int_equal(d.e[0], ERR_OK);
-	}
-	struct txn *t = fix_read(f, f->home);
-
-	assert_int_equal(kv_count(t->kv, KV_DELIVERED, &rows), ERR_OK);
-	fix_read_end(t);
-	assert_int_equal(rows, 3);
 }
 
 static void
@@ -976,28 +749,25 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_append, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_scan, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_append_large, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_flags, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_copy_move, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_recent, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_mailboxes, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_rename_limits, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_subscribe, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_append, fix_setup, fix_teardown),
+		cmocka_unit_test_setup_teardown(test_scan, fix_setup, fix_teardown),
+		cmocka_unit_test_setup_teardown(test_append_large, fix_setup, fix_teardown),
+		cmocka_unit_test_setup_teardown(test_flags, fix_setup, fix_teardown),
+		cmocka_unit_test_setup_teardown(test_copy_move, fix_setup, fix_teardown),
+		cmocka_unit_test_setup_teardown(test_recent, fix_setup, fix_teardown),
+		cmocka_unit_test_setup_teardown(test_mailboxes, fix_setup, fix_teardown),
+		cmocka_unit_test_setup_teardown(test_rename_limits, fix_setup, fix_teardown),
+		cmocka_unit_test_setup_teardown(test_subscribe, fix_setup, fix_teardown),
 		cmocka_unit_test(test_names),
-		cmocka_unit_test_setup_teardown(test_deliver, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_deliver_by_sender, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_delivered_trim, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_watch_own, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_watch_looks, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_garbage, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_thread_rows, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_schema, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_sweep, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_bounded, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_resting, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_home_paths, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_watch_own, fix_setup, fix_teardown),
+		cmocka_unit_test_setup_teardown(test_watch_looks, fix_setup, fix_teardown),
+		cmocka_unit_test_setup_teardown(test_garbage, fix_setup, fix_teardown),
+		cmocka_unit_test_setup_teardown(test_thread_rows, fix_setup, fix_teardown),
+		cmocka_unit_test_setup_teardown(test_schema, fix_setup, fix_teardown),
+		cmocka_unit_test_setup_teardown(test_sweep, fix_setup, fix_teardown),
+		cmocka_unit_test_setup_teardown(test_bounded, fix_setup, fix_teardown),
+		cmocka_unit_test_setup_teardown(test_resting, fix_setup, fix_teardown),
+		cmocka_unit_test_setup_teardown(test_home_paths, fix_setup, fix_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -110,24 +110,6 @@ assert_clean(struct fix *f)
 	fix_start(f);
 }
 
-static int
-setup(void **state)
-{
-	struct fix *f = xcalloc(1, sizeof *f);
-
-	fix_open(f);
-	*state = f;
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	fix_close(*state);
-	free(*state);
-	return 0;
-}
-
 static void
 test_versions(void **state)
 {
@@ -261,10 +243,10 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_versions, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_limits, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_with_their_mailbox, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_use, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_versions, fix_setup, fix_teardown),
+		cmocka_unit_test_setup_teardown(test_limits, fix_setup, fix_teardown),
+		cmocka_unit_test_setup_teardown(test_with_their_mailbox, fix_setup, fix_teardown),
+		cmocka_unit_test_setup_teardown(test_use, fix_setup, fix_teardown),
 	};
 
 	return cmocka_run_group_tests_name("store_metadata", tests, NULL, NULL);
