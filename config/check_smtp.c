@@ -44,6 +44,7 @@ settings_check_smtp(const struct settings *s, struct buf *err_out)
 	check_word(s->smtp.client_confirmed, modes, "client_confirmed", &c);
 	check_word(s->smtp.helo_known, modes, "helo_known", &c);
 	check_word(s->smtp.sender_known, modes, "sender_known", &c);
+	check_word(s->smtp.recipient_known, modes, "recipient_known", &c);
 	check_word(s->smtp.dnsbl_action, modes, "dnsbl_action", &c);
 	check_word(s->smtp.dns_failure, failures, "dns_failure", &c);
 	for (size_t i = 0; i < s->smtp.check_exempt_networks.n; i++)
@@ -65,7 +66,7 @@ bool
 settings_smtp_asks_dns(const struct settings *s)
 {
 	const struct str modes[] = { s->smtp.client_ptr, s->smtp.client_confirmed,
-		s->smtp.helo_known, s->smtp.sender_known };
+		s->smtp.helo_known, s->smtp.sender_known, s->smtp.recipient_known };
 
 	for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++)
 		if (!str_eq(modes[i], STR("off")))

@@ -128,6 +128,14 @@ settings_worker_sections(const struct settings *s);
 /* Does smtp ask the DNS anything, so that the role resolver runs? */
 bool
 settings_smtp_asks_dns(const struct settings *s);
+/* The section that takes mail to a domain that is not ours: the one whose domains fit best, else
+ * the one whose sender_domains do, else outbound.smarthost. NULL: none, so that MX records lead
+ * on. sender_domain: of the envelope sender, "" for <>. */
+const struct settings_relay *
+settings_relay_for(const struct settings *s, struct str domain, struct str sender_domain);
+/* NULL: there is none. */
+const struct settings_relay *
+settings_relay_named(const struct settings *s, struct str title);
 /* All defaults: for tests. */
 struct settings *
 settings_defaults(void);

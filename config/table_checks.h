@@ -11,12 +11,14 @@
 		"The name that other servers greet with must be in the DNS: off, log, defer or refuse") \
 	X(sender_known, STRING, "off", 1, 8, ROLE_SMTP,                                            \
 		"Domains of senders must be in the DNS and take mail (MX or address, no null MX): off, log, defer or refuse") \
+	X(recipient_known, STRING, "off", 1, 8, ROLE_SMTP,                                         \
+		"Domains that users and smtp.relay_networks send to must be in the DNS and take mail, where MX records lead there: off, log, defer or refuse") \
 	X(dnsbl_action, STRING, "refuse", 1, 8, ROLE_SMTP,                                         \
 		"What becomes of mail of a client whose weights in dnsbl sections, less those in dnswl sections, reach smtp.dnsbl_threshold: off, log, defer or refuse") \
 	X(dnsbl_threshold, INT, 1, 1, 10000, ROLE_SMTP, "Sum of weights from which on a client is unwanted") \
 	X(dns_failure, STRING, "pass", 1, 8, ROLE_SMTP,                                            \
 		"When the DNS does not answer for a check that defers or refuses: pass (as if all were well) or defer (450); lists that do not answer count 0 in any case") \
-	X(check_timeout, TIME, 5000, 100, 60000, ROLE_SMTP, "Longest wait for what the DNS says of a client, a greeting, a domain") \
+	X(check_timeout, TIME, 5000, 100, 60000, ROLE_SMTP, "Longest wait for what the DNS says of a client, a greeting, a domain; and for all of a message's recipients together where it does not answer") \
 	X(check_exempt_networks, LIST, "", 0, 256, ROLE_SMTP,                                      \
 		"Networks whose clients are looked up, but not refused by these checks")
 

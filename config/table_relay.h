@@ -13,7 +13,7 @@
 	X(rest_min, TIME, 60000, 100, 86400000, ROLE_QUEUE,                                        \
 		"A destination that cannot be reached is left alone for this long, then twice as long each time; its messages wait") \
 	X(rest_max, TIME, 3600000, 100, 86400000, ROLE_QUEUE, "… at most")                         \
-	X(smarthost, STRING, "", 0, 255, ROLE_QUEUE,                                               \
+	X(smarthost, STRING, "", 0, 255, ROLE_QUEUE | ROLE_SMTP,                                   \
 		"Title of the relay section that takes all mail to other servers that no other section takes; empty: by MX records") \
 	X(transports, BOOL, 1, 0, 1, ROLE_QUEUE,                                                   \
 		"Ask the directory which server has an address's mailbox (mailHost, transport_result)") \
@@ -53,11 +53,11 @@
 
 /* relay "provider" { host = "[smtp.example.net]:587" … } */
 #define SETTINGS_RELAY(X)                                                                          \
-	X(host, STRING, "", 0, 300, ROLE_RELAY | ROLE_QUEUE,                                       \
+	X(host, STRING, "", 0, 300, ROLE_RELAY | ROLE_QUEUE | ROLE_SMTP,                           \
 		"Where it sends to, as [smtp.example.net]:587, or without brackets where MX records lead on; empty: to the route that uses this section") \
-	X(domains, LIST, "", 0, 1000, ROLE_QUEUE,                                                  \
+	X(domains, LIST, "", 0, 1000, ROLE_QUEUE | ROLE_SMTP,                                      \
 		"Mail to these domains goes here: example.net, .example.net for what lies below, * for all") \
-	X(sender_domains, LIST, "", 0, 1000, ROLE_QUEUE,                                           \
+	X(sender_domains, LIST, "", 0, 1000, ROLE_QUEUE | ROLE_SMTP,                               \
 		"Mail from these domains goes here, where no section has the recipient's domain")  \
 	X(username, STRING, "", 0, 255, ROLE_RELAY, "Login name there; empty: no login")           \
 	X(password, SECRET, "", 0, 4096, ROLE_RELAY, "File with the password")                     \

@@ -80,59 +80,6 @@ domain_of(struct str address)
 
 /* ---- settings ---- */
 
-/* How well pattern fits: 0 not at all, else the longer the better. "*" is every domain. */
-static size_t
-fit(struct str pattern, struct str domain)
-{
-	if (str_ieq(pattern, domain))
-		return SIZE_MAX;
-	if (str_eq(pattern, STR("*")))
-		return 1;
-	return pattern.n > 1 && pattern.p[0] == '.' && domain.n > pattern.n &&
-			       str_ieq(str_from(domain, domain.n - pattern.n), pattern)
-		       ? pattern.n
-		       : 0;
-}
-
-static size_t
-best_fit(const struct str_list *l, struct str domain)
-{
-	size_t best = 0;
-
-	for (size_t i = 0; i < l->n; i++) {
-		size_t n = fit(l->v[i], domain);
-		best = n > best ? n : best;
-	}
-	return best;
-}
-
-/* The section whose domains, or sender_domains, fit best. */
-static const struct settings_relay *
-section_for(const struct settings *s, struct str domain, bool sender)
-{
-	const struct settings_relay *best = NULL;
-	size_t most = 0;
-
-	for (size_t i = 0; domain.n != 0 && i < s->relays_count; i++) {
-		const struct settings_relay *x = &s->relays[i];
-		size_t n = best_fit(sender ? &x->sender_domains : &x->domains, domain);
-		if (n > most) {
-			most = n;
-			best = x;
-		}
-	}
-	return best;
-}
-
-static const struct settings_relay *
-section_named(const struct settings *s, struct str title)
-{
-	for (size_t i = 0; title.n != 0 && i < s->relays_count; i++)
-		if (str_eq(s->relays[i].title, title))
-			return &s->relays[i];
-	return NULL;
-}
-
 static bool
 domain_valid(struct str d)
 {
@@ -205,12 +152,8 @@ static struct route_answer
 foreign_route(const struct router *r, struct str address, struct str sender)
 {
 	struct str domain = domain_of(address);
-	const struct settings_relay *x = section_for(r->s, domain, false);
+	const struct settings_relay *x = settings_relay_for(r->s, domain, domain_of(sender));
 
-	if (x == NULL && str_rchr(sender, '@') < sender.n)
-		x = section_for(r->s, domain_of(sender), true);
-	if (x == NULL)
-		x = section_named(r->s, r->s->outbound.smarthost);
 	if (x != NULL)
 		return section_route(r, x, domain);
 	if (domain.n > 2 && domain.p[0] == '[' && domain.p[domain.n - 1] == ']')
@@ -396,7 +339,7 @@ find_known(struct router *r, struct str address, struct str sender, struct route
 	if (r->s == NULL)
 		return ERR_OK;
 	if (router_null_client(r)) {
-		x = section_named(r->s, r->s->outbound.smarthost);
+		x = settings_relay_named(r->s, r->s->outbound.smarthost);
 		*out = x == NULL || str_rchr(address, '@') == address.n
 			       ? answer_bad
 			       : section_route(r, x, domain);

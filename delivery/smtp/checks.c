@@ -7,7 +7,6 @@
 
 #include "core/base/log.h"
 #include "core/base/xalloc.h"
-#include "core/mail/idn.h"
 #include "delivery/smtp/domain.h"
 
 enum { DETAIL_MAX = 512 };
@@ -160,17 +159,6 @@ checks_free(struct checks *c)
 	free(c);
 }
 
-/* In A-labels; STR_EMPTY: nothing that the DNS could know. */
-static struct str
-dns_name(struct str name, struct buf *out)
-{
-	if (name.n > 0 && name.p[name.n - 1] == '.')
-		name.n--;
-	if (name.n == 0 || name.p[0] == '[' || idn_domain(out, name) != ERR_OK)
-		return STR_EMPTY;
-	return buf_str(out);
-}
-
 static void
 ask(struct checks *c, struct asked *a, struct str said, enum check_mode mode)
 {
@@ -178,7 +166,7 @@ ask(struct checks *c, struct asked *a, struct str said, enum check_mode mode)
 	struct str name;
 
 	buf_init(&b, sizeof a->name - 1);
-	name = dns_name(said, &b);
+	name = domain_name(said, &b);
 	if (!str_eq(name, str_of(a->name))) {
 		domain_cancel(a->query);
 		a->query = NULL;

@@ -13,6 +13,7 @@ enum check_mode { CHECK_OFF, CHECK_LOG, CHECK_DEFER, CHECK_REFUSE };
 
 struct check_options {
 	enum check_mode client_ptr, client_confirmed, helo_known, sender_known;
+	enum check_mode recipient_known; /* of those who may relay: session_check.h, not here */
 	enum check_mode dnsbl;
 	int dnsbl_threshold;
 	bool failure_defers; /* a check that the DNS does not answer: 450; else it passes */

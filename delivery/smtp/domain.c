@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "core/base/xalloc.h"
+#include "core/mail/idn.h"
 
 enum { ASKED = 3 };
 
@@ -63,6 +64,16 @@ on_answer(void *arg, const struct resolver_answer *a)
 
 	domain_cancel(d);
 	fn(to, s);
+}
+
+struct str
+domain_name(struct str said, struct buf *out)
+{
+	if (said.n > 0 && said.p[said.n - 1] == '.')
+		said.n--;
+	if (said.n == 0 || said.p[0] == '[' || idn_domain(out, said) != ERR_OK)
+		return STR_EMPTY;
+	return buf_str(out);
 }
 
 struct domain *

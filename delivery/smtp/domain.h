@@ -14,7 +14,12 @@ enum domain_state {
 };
 typedef void (*domain_fn)(void *arg, enum domain_state s);
 
-/* name: ASCII, no literal. fn is called once, from the loop, after timeout_ms at the latest. */
+/* The name that is asked about, in A-labels, in out (255 octets); STR_EMPTY: said is a literal, or
+ * nothing that the DNS could know. */
+struct str
+domain_name(struct str said, struct buf *out);
+/* name: as domain_name gives it. fn is called once, from the loop, after timeout_ms at the latest.
+ */
 struct domain *
 domain_ask(struct resolver_client *r, struct str name, int64_t timeout_ms, domain_fn fn, void *arg);
 /* fn will not be called. NULL is allowed. */

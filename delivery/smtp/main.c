@@ -170,6 +170,7 @@ checks_of(struct smtp_role *r, const struct settings *s)
 		.client_confirmed = check_mode_of(s->smtp.client_confirmed),
 		.helo_known = check_mode_of(s->smtp.helo_known),
 		.sender_known = check_mode_of(s->smtp.sender_known),
+		.recipient_known = check_mode_of(s->smtp.recipient_known),
 		.dnsbl = check_mode_of(s->smtp.dnsbl_action),
 		.dnsbl_threshold = (int)s->smtp.dnsbl_threshold,
 		.failure_defers = str_eq(s->smtp.dns_failure, STR("defer")),

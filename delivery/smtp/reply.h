@@ -4,7 +4,8 @@
 #include "core/base/buf.h"
 
 /* Every reply that smtp gives, once: X(name, code, enhanced status, text, reason for the log).
- * Positive replies have no reason. RFC 5321 4.2, RFC 3463, RFC 5248, RFC 4954 6, RFC 3207 4. */
+ * Positive replies have no reason. RFC 5321 4.2, RFC 3463, RFC 5248, RFC 4954 6, RFC 3207 4, RFC
+ * 7505 4. */
 #define SMTP_REPLIES(X)                                                                            \
 	X(OK, 250, "2.0.0", "Ok", "")                                                              \
 	X(FLUSHED, 250, "2.0.0", "Flushed", "")                                                    \
@@ -42,6 +43,10 @@
 		"sender domain unknown")                                                           \
 	X(SENDER_NULL_MX_YET, 450, "4.7.27", "The sender's domain takes no mail (null MX)",        \
 		"sender null mx")                                                                  \
+	X(RCPT_DOMAIN_UNKNOWN_YET, 450, "4.1.2",                                                   \
+		"The recipient's domain has neither MX nor address", "recipient domain unknown")   \
+	X(RCPT_NULL_MX_YET, 450, "4.1.10", "The recipient's domain takes no mail (null MX)",       \
+		"recipient null mx")                                                               \
 	X(LISTED_YET, 450, "4.7.1", "Your address is on a block list", "dnsbl")                    \
 	X(DNS_FAILED, 450, "4.4.3", "The DNS does not answer for a check of this message",         \
 		"dns unavailable")                                                                 \
@@ -102,6 +107,8 @@
 	X(SENDER_NULL_MX, 550, "5.7.27", "The sender's domain takes no mail (null MX)",            \
 		"sender null mx")                                                                  \
 	X(UNKNOWN_RCPT, 550, "5.1.1", "No such user here", "unknown recipient")                    \
+	X(RCPT_DOMAIN_UNKNOWN, 550, "5.1.2", "The recipient's domain has neither MX nor address",  \
+		"recipient domain unknown")                                                        \
 	X(NOT_FORWARDED, 550, "5.1.1", "This return address is not one of ours, or too old",       \
 		"srs address")                                                                     \
 	X(GROUP_CLOSED, 550, "5.7.2", "You may not write to this list", "group closed to sender")  \
@@ -134,7 +141,9 @@
 	X(HAS_NUL, 554, "5.6.0", "Message holds NUL bytes", "nul")                                 \
 	X(BARE_NEWLINE, 554, "5.6.0", "Message holds bare CR or LF", "bare newline")               \
 	X(NO_VALID_RCPTS, 554, "5.5.1", "No valid recipients", "no recipients")                    \
-	X(BAD_PARAMETER, 555, "5.5.4", "Parameter not recognised or not implemented", "parameter")
+	X(BAD_PARAMETER, 555, "5.5.4", "Parameter not recognised or not implemented", "parameter") \
+	X(RCPT_NULL_MX, 556, "5.1.10", "The recipient's domain takes no mail (null MX)",           \
+		"recipient null mx")
 
 #define SMTP_REPLY_NAME(name, code, status, text, reason) REPLY_##name,
 enum smtp_reply { SMTP_REPLIES(SMTP_REPLY_NAME) REPLY_COUNT };

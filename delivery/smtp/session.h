@@ -46,6 +46,7 @@ struct smtp_tx {
 	struct spool_rcpt *rcpts;
 	size_t rcpts_count, rcpts_room;
 	unsigned rcpts_refused;
+	int64_t dns_lost_ms;	/* waited for answers about recipients' domains that never came */
 	uint64_t declared_size; /* SIZE of MAIL; 0: unknown */
 	bool declared_8bit;
 	bool smtputf8; /* MAIL had SMTPUTF8 */
@@ -106,6 +107,8 @@ struct smtp_session {
 	struct lookup *lookup;
 	struct posting *posting;
 	struct room_question *room;
+	struct domain *rcpt_domain;    /* … of which the DNS is asked */
+	int64_t rcpt_domain_ms;	       /* … since then */
 	struct str asked, asked_orcpt; /* address the lookup is about, in the arena */
 	unsigned asked_notify;	       /* what RCPT said with it */
 	bool asked_postmaster;	       /* … which stands in for an unknown postmaster */

@@ -4,6 +4,8 @@
  * answered exactly once. */
 #include "delivery/smtp/session_check.h"
 
+#include "delivery/smtp/domain.h"
+
 void
 session_checks_begin(struct smtp_session *s)
 {
@@ -97,6 +99,99 @@ session_ask_room(struct smtp_session *s)
 	session_set_state(s, SMTP_WAIT);
 	s->room = room_ask(s->server->peers.room, s->asked, s->tx.declared_size, on_room, s);
 	return true;
+}
+
+/* REPLY_RCPT_OK: it is taken. */
+static enum smtp_reply
+domain_reply(const struct check_options *o, enum domain_state d)
+{
+	bool null = d == DOMAIN_NULL_MX;
+
+	if (d == DOMAIN_FOUND || o->recipient_known == CHECK_LOG)
+		return REPLY_RCPT_OK;
+	if (d == DOMAIN_TEMP)
+		return o->failure_defers ? REPLY_DNS_FAILED : REPLY_RCPT_OK;
+	if (o->recipient_known == CHECK_DEFER)
+		return null ? REPLY_RCPT_NULL_MX_YET : REPLY_RCPT_DOMAIN_UNKNOWN_YET;
+	return null ? REPLY_RCPT_NULL_MX : REPLY_RCPT_DOMAIN_UNKNOWN;
+}
+
+static struct str
+asked_domain(const struct smtp_session *s)
+{
+	return str_from(s->asked, str_rchr(s->asked, '@') + 1);
+}
+
+static void
+domain_done(struct smtp_session *s, enum domain_state d)
+{
+	enum smtp_reply r = domain_reply(&s->server->o.checks, d);
+	enum smtp_reply found =
+		d == DOMAIN_NULL_MX ? REPLY_RCPT_NULL_MX : REPLY_RCPT_DOMAIN_UNKNOWN;
+
+	if (d != DOMAIN_FOUND)
+		log_event(LVL_INFO, "smtp.check", log_z("sid", s->sid),
+			log_s("user", buf_str(&s->user)), log_z("peer", s->peer.addr),
+			log_z("check", "recipient domain"), log_s("value", asked_domain(s)),
+			log_z("reason",
+				d == DOMAIN_TEMP ? "no answer" : smtp_reply_row(found)->reason),
+			log_z("res", r == REPLY_RCPT_OK		     ? "pass"
+				     : smtp_reply_row(r)->code < 500 ? "defer"
+								     : "refuse"));
+	session_recipient_done(s, r);
+}
+
+static void
+on_rcpt_domain(void *arg, enum domain_state d)
+{
+	struct smtp_session *s = arg;
+
+	s->rcpt_domain = NULL;
+	session_set_state(s, SMTP_COMMAND);
+	if (d == DOMAIN_TEMP)
+		s->tx.dns_lost_ms += loop_now_ms(s->server->peers.loop) - s->rcpt_domain_ms;
+	domain_done(s, d);
+}
+
+/* Is it one of those whose MX is asked when the mail goes out? */
+static bool
+asks_domain(const struct smtp_session *s)
+{
+	const struct smtp_options *o = &s->server->o;
+	struct str sender = str_from(s->tx.sender, str_rchr(s->tx.sender, '@') + 1);
+	const struct settings_relay *x;
+
+	if (o->checks.recipient_known == CHECK_OFF || s->server->peers.resolver == NULL ||
+		s->asked_postmaster)
+		return false;
+	for (size_t i = 0; i < o->checks.exempt_count; i++)
+		if (cidr_contains(&o->checks.exempt[i], str_of(s->peer.addr)))
+			return false;
+	x = settings_relay_for(o->settings, asked_domain(s), sender);
+	return x == NULL || x->host.n == 0;
+}
+
+bool
+session_ask_domain(struct smtp_session *s)
+{
+	int64_t left = s->server->o.checks.timeout_ms - s->tx.dns_lost_ms;
+	struct buf b;
+	struct str name;
+
+	if (!asks_domain(s))
+		return false;
+	buf_init(&b, 255);
+	name = domain_name(asked_domain(s), &b);
+	if (name.n > 0 && left > 0) {
+		session_set_state(s, SMTP_WAIT);
+		s->rcpt_domain_ms = loop_now_ms(s->server->peers.loop);
+		s->rcpt_domain =
+			domain_ask(s->server->peers.resolver, name, left, on_rcpt_domain, s);
+	}
+	buf_fini(&b);
+	if (name.n > 0 && left <= 0)
+		domain_done(s, DOMAIN_TEMP);
+	return name.n > 0;
 }
 
 void

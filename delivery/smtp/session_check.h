@@ -17,6 +17,11 @@ session_check_recipient(struct smtp_session *s);
  * asked. */
 bool
 session_ask_room(struct smtp_session *s);
+/* RCPT's domain (s->asked) is another's, and the client may relay: does it exist, and take mail?
+ * Only where its MX is the way: no relay section with a host takes its mail. Ends in
+ * session_recipient_done. False: nobody is asked. */
+bool
+session_ask_domain(struct smtp_session *s);
 /* "name [192.0.2.1]", "unknown [IPv6:2001:db8::1]", "[192.0.2.1]" where no name was asked about. */
 void
 session_client_text(const struct smtp_session *s, struct buf *out);

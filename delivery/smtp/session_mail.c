@@ -8,6 +8,7 @@
 #include "core/base/xalloc.h"
 #include "core/mail/srs.h"
 #include "core/mail/idn.h"
+#include "delivery/smtp/domain.h"
 #include "delivery/smtp/posting.h"
 #include "delivery/smtp/session.h"
 #include "delivery/smtp/session_check.h"
@@ -27,6 +28,8 @@ session_reset(struct smtp_session *s)
 	s->posting = NULL;
 	room_cancel(s->room);
 	s->room = NULL;
+	domain_cancel(s->rcpt_domain);
+	s->rcpt_domain = NULL;
 	if (s->checks != NULL)
 		checks_forget(s->checks);
 	spool_wait_cancel(&s->slot_waiter);
@@ -313,6 +316,8 @@ on_recipient(void *arg, enum lookup_answer a)
 		break;
 	case LOOKUP_FOREIGN:
 		r = foreign_allowed(s);
+		if (r == REPLY_RCPT_OK && session_ask_domain(s))
+			return;
 		break;
 	case LOOKUP_TEMP:
 		break;

@@ -12,6 +12,7 @@ import pytest
 from harness.dns import Dns
 from harness.instance import Instance, free_ports
 from harness.rawsmtp import Raw
+from test_sendmail import Sendmail
 from test_smtp_submission import arrived
 
 ANNA = "anna.berg@example.org"
@@ -217,6 +218,35 @@ def test_silent_dns(work, slapd, certs, silent, failure, want):
             assert time.monotonic() - begun < 20
 
 
+def test_recipients_elsewhere(work, slapd, certs, dns):
+    """A user's, a network's and a local program's recipients have their domains looked up; a route's are not."""
+    i = Instance(work / "recipients", slapd, certs, settings=f"""
+dns_servers = {{ "{dns.server}" }}
+smtp {{ recipient_known = refuse check_timeout = 20s }}
+outbound {{ enabled = yes }}
+relay "hop" {{ host = "[127.0.0.1]:9" domains = {{ ".inside.example.net" }} }}
+""")
+    with i:
+        start = len(i.log_text())
+        with Raw(i) as c:
+            c.command("EHLO client.example.org")
+            c.starttls()
+            assert c.login(ANNA)[0] == 235
+            assert c.code(f"MAIL FROM:<{ANNA}>") == "250 2.1.0"
+            for to, want in [("a@good.example.net", "250 2.1.5"), ("a@address.example.net", "250 2.1.5"),
+                             ("a@typo.example.net", "550 5.1.2"), ("a@null.example.net", "556 5.1.10"),
+                             ("a@one.loop.example.net", "250 2.1.5"), ("a@host.inside.example.net", "250 2.1.5"),
+                             (BEN, "250 2.1.5"), ("nobody@example.org", "550 5.1.1")]:
+                assert c.code(f"RCPT TO:<{to}>") == want, to
+        for value, reason, res in [("typo", "recipient domain unknown", "refuse"),
+                                   ("null", "recipient null mx", "refuse"), ("one.loop", "no answer", "pass")]:
+            i.wait_log(rf'ev=smtp\.check .*user={ANNA} .*check="recipient domain" value={value}\.example\.net '
+                       rf'reason="{reason}" res={res}', start=start)
+        i.wait_log(r'ev=smtp\.refuse .*code=556 status=5\.1\.10 reason="recipient null mx"', start=start)
+        code, said = Sendmail(i).run("-i", "a@typo.example.net", text=b"Subject: s\n\nx\n")
+        assert code != 0 and "550 5.1.2" in said
+
+
 def test_no_resolver_where_nothing_asks(work, slapd, certs):
     i = Instance(work / "none", slapd, certs)
     with i:
@@ -225,6 +255,7 @@ def test_no_resolver_where_nothing_asks(work, slapd, certs):
 
 @pytest.mark.parametrize("line,why", [
     ('smtp { client_ptr = maybe }', "smtp.client_ptr: there is no maybe"),
+    ('smtp { recipient_known = yes }', "smtp.recipient_known: there is no yes"),
     ('smtp { dns_failure = refuse }', "smtp.dns_failure: there is no refuse"),
     ('smtp { check_exempt_networks = { "x" } }', 'smtp.check_exempt_networks: "x" is no network'),
     ('dnsbl "zen" { }', 'dnsbl "zen": "zen" is no zone'),

@@ -1,4 +1,5 @@
-/* delivery/smtp: the checks of strangers that ask the DNS, each alone and together. */
+/* delivery/smtp: the checks that ask the DNS, of strangers and of those who may relay, each alone
+ * and together. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -37,9 +38,11 @@ static const struct fake_record dns[] = {
 	{ "odd.org", DNS_MX, RESOLVER_FOUND, "" },
 	{ "odd.org", DNS_MX, RESOLVER_FOUND, "mx.else.org" },
 	{ "temp.org", DNS_MX, RESOLVER_TEMP, "" },
+	{ "late.org", DNS_MX, RESOLVER_TEMP, "" }, /* the directory has no fault for it */
 	{ "half.org", DNS_MX, RESOLVER_TEMP, "" },
 	{ "half.org", DNS_A, RESOLVER_FOUND, "203.0.113.22" },
 	{ "empty.org", DNS_MX, RESOLVER_NONE, "" },
+	{ "xn--bcher-kva.org", DNS_MX, RESOLVER_FOUND, "mx.else.org" },
 	/* lists */
 	{ "9.113.0.203.white.list", DNS_A, RESOLVER_FOUND, "127.0.3.1" },
 	{ "10.113.0.203.white.list", DNS_A, RESOLVER_FOUND, "127.0.3.0" },
@@ -519,6 +522,270 @@ test_trace(void **state)
 	}
 }
 
+/* Recipients elsewhere. */
+
+#define LOGIN "AUTH PLAIN AGFubmEAZ29vZA==\r\n"
+
+static void
+rcpt_only(struct smtp_options *o)
+{
+	sender_only(o);
+	o->checks.sender_known = CHECK_OFF;
+	o->checks.recipient_known = CHECK_REFUSE;
+	o->outbound = true;
+	o->mx_login = true;
+}
+
+static void
+rcpt_off(struct smtp_options *o)
+{
+	all_on(o);
+	o->outbound = true;
+}
+
+static void
+rcpt_refuse_defer(struct smtp_options *o)
+{
+	rcpt_only(o);
+	o->checks.failure_defers = true;
+}
+
+static void
+rcpt_deferred(struct smtp_options *o)
+{
+	rcpt_refuse_defer(o);
+	o->checks.recipient_known = CHECK_DEFER;
+}
+
+static void
+rcpt_log(struct smtp_options *o)
+{
+	rcpt_refuse_defer(o);
+	o->checks.recipient_known = CHECK_LOG;
+}
+
+static void
+rcpt_no_outbound(struct smtp_options *o)
+{
+	rcpt_only(o);
+	o->outbound = false;
+}
+
+static void
+rcpt_exempt(struct smtp_options *o)
+{
+	static const struct cidr ours = { .addr = { 192, 0, 2, 0 }, .bits = 24 };
+
+	rcpt_only(o);
+	o->checks.exempt = &ours;
+}
+
+static void
+rcpt_null_client(struct smtp_options *o)
+{
+	rcpt_only(o);
+	o->null_client = true;
+}
+
+static struct settings *
+add_sections(struct smtp_options *o)
+{
+	static const struct str domains[] = { { "nobody.org", 10 }, { ".below.org", 10 } };
+	static const struct str senders[] = { { "far.org", 7 } };
+	static struct settings_relay relays[2];
+	static struct settings s;
+
+	rcpt_only(o);
+	s = *o->settings;
+	relays[0].title = STR("one");
+	relays[0].host = relays[1].host = STR("[hop.else.org]");
+	relays[0].domains =
+		(struct str_list){ .v = (struct str *)(uintptr_t)domains, .n = ARRAY_LEN(domains) };
+	relays[1].title = STR("two");
+	relays[1].sender_domains =
+		(struct str_list){ .v = (struct str *)(uintptr_t)senders, .n = ARRAY_LEN(senders) };
+	s.relays = relays;
+	s.relays_count = ARRAY_LEN(relays);
+	s.outbound.smarthost = STR_EMPTY;
+	o->settings = &s;
+	return &s;
+}
+
+static void
+rcpt_sections(struct smtp_options *o)
+{
+	add_sections(o);
+}
+
+/* They only say how to send. */
+static void
+rcpt_sections_mx(struct smtp_options *o)
+{
+	struct settings *s = add_sections(o);
+
+	s->relays[0].host = s->relays[1].host = STR_EMPTY;
+}
+
+static void
+rcpt_smarthost(struct smtp_options *o)
+{
+	add_sections(o)->outbound.smarthost = STR("two");
+}
+
+static const struct {
+	void (*options)(struct smtp_options *o);
+	bool login;
+	const char *client, *sender, *rcpt, *want;
+	unsigned asked;
+} rcpt_table[] = {
+	{ rcpt_only, false, "192.0.2.9", "a@b.org", "a@else.org", "250 2.1.5", 3 },
+	{ rcpt_only, false, "192.0.2.9", "", "a@ELSE.org", "250 2.1.5", 3 },
+	{ rcpt_only, false, "192.0.2.9", "a@b.org", "a@plain.org", "250 2.1.5", 3 },
+	{ rcpt_only, false, "192.0.2.9", "a@b.org", "a@six.org", "250 2.1.5", 3 },
+	{ rcpt_only, false, "192.0.2.9", "a@b.org", "a@odd.org", "250 2.1.5", 3 },
+	{ rcpt_only, false, "192.0.2.9", "a@b.org", "a@half.org", "250 2.1.5", 3 },
+	{ rcpt_only, false, "192.0.2.9", "a@b.org", "a@nobody.org", "550 5.1.2 The recip", 3 },
+	{ rcpt_only, false, "192.0.2.9", "a@b.org", "a@empty.org", "550 5.1.2 The recip", 3 },
+	{ rcpt_only, false, "192.0.2.9", "a@b.org", "postmaster@nobody.org", "550 5.1.2", 3 },
+	{ rcpt_only, false, "192.0.2.9", "a@b.org", "a@null.org", "556 5.1.10 The recip", 3 },
+	{ rcpt_only, false, "192.0.2.9", "a@b.org", "a@late.org", "250 2.1.5", 3 },
+	{ rcpt_only, true, "203.0.113.13", "me@ok.org", "a@else.org", "250 2.1.5", 3 },
+	{ rcpt_only, true, "203.0.113.13", "me@ok.org", "a@nobody.org", "550 5.1.2", 3 },
+	{ rcpt_only, true, "203.0.113.13", "me@ok.org", "a@null.org", "556 5.1.10", 3 },
+	{ rcpt_deferred, false, "192.0.2.9", "a@b.org", "a@nobody.org", "450 4.1.2", 3 },
+	{ rcpt_deferred, false, "192.0.2.9", "a@b.org", "a@null.org", "450 4.1.10", 3 },
+	{ rcpt_deferred, false, "192.0.2.9", "a@b.org", "a@late.org", "450 4.4.3 The DNS", 3 },
+	{ rcpt_deferred, false, "192.0.2.9", "a@b.org", "a@half.org", "250 2.1.5", 3 },
+	{ rcpt_refuse_defer, false, "192.0.2.9", "a@b.org", "a@nobody.org", "550 5.1.2", 3 },
+	{ rcpt_refuse_defer, false, "192.0.2.9", "a@b.org", "a@late.org", "450 4.4.3", 3 },
+	{ rcpt_log, false, "192.0.2.9", "a@b.org", "a@nobody.org", "250 2.1.5", 3 },
+	{ rcpt_log, false, "192.0.2.9", "a@b.org", "a@null.org", "250 2.1.5", 3 },
+	{ rcpt_log, false, "192.0.2.9", "a@b.org", "a@late.org", "250 2.1.5", 3 },
+	/* who is not asked about */
+	{ rcpt_only, false, "192.0.2.9", "a@b.org", "a@[203.0.113.13]", "250 2.1.5", 0 },
+	{ rcpt_only, false, "192.0.2.9", "a@b.org", "known@ok.org", "250 2.1.5", 0 },
+	{ rcpt_only, false, "192.0.2.9", "a@b.org", "nobody@ok.org", "550 5.1.1", 0 },
+	{ rcpt_only, false, "192.0.2.9", "a@b.org", "a@temp.org", "451 4.4.3", 0 },
+	{ rcpt_only, false, "203.0.113.13", "a@b.org", "a@nobody.org", "550 5.7.1 Relaying", 0 },
+	{ rcpt_no_outbound, false, "192.0.2.9", "a@b.org", "a@nobody.org", "550 5.7.1 Rel", 0 },
+	{ rcpt_off, false, "192.0.2.9", "a@b.org", "a@nobody.org", "250 2.1.5", 0 },
+	{ rcpt_exempt, false, "192.0.2.9", "a@b.org", "a@nobody.org", "250 2.1.5", 0 },
+	{ rcpt_null_client, false, "192.0.2.9", "a@b.org", "a@nobody.org", "250 2.1.5", 0 },
+	{ rcpt_smarthost, false, "192.0.2.9", "a@b.org", "a@null.org", "250 2.1.5", 0 },
+	{ rcpt_sections, false, "192.0.2.9", "a@b.org", "a@NOBODY.org", "250 2.1.5", 0 },
+	{ rcpt_sections, false, "192.0.2.9", "a@b.org", "a@x.below.org", "250 2.1.5", 0 },
+	{ rcpt_sections, false, "192.0.2.9", "a@far.org", "a@null.org", "250 2.1.5", 0 },
+	{ rcpt_sections, false, "192.0.2.9", "a@b.org", "a@below.org", "550 5.1.2", 3 },
+	{ rcpt_sections, false, "192.0.2.9", "", "a@null.org", "556 5.1.10", 3 },
+	{ rcpt_sections_mx, false, "192.0.2.9", "a@b.org", "a@nobody.org", "550 5.1.2", 3 },
+	{ rcpt_sections_mx, false, "192.0.2.9", "a@far.org", "a@null.org", "556 5.1.10", 3 },
+};
+
+static void
+test_recipients(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rcpt_table); i++) {
+		bool login = rcpt_table[i].login;
+		struct buf in;
+		struct str got;
+		buf_init(&in, 4096);
+		buf_addf(&in, "EHLO c\r\n%sMAIL FROM:<%s>\r\nRCPT TO:<%s>\r\nQUIT\r\n",
+			login ? LOGIN : "", rcpt_table[i].sender, rcpt_table[i].rcpt);
+		start(rcpt_table[i].options, rcpt_table[i].client);
+		fakes_send(buf_str(&in), 0);
+		fakes_end();
+		got = reply(login ? 4 : 3);
+		if (!str_starts(got, str_of(rcpt_table[i].want)) ||
+			fakes.dns_asked != rcpt_table[i].asked)
+			fail_msg("row %zu: %s\ngot %.*s, asked %u\nwant %s", i, rcpt_table[i].rcpt,
+				STR_FMT(got), fakes.dns_asked, rcpt_table[i].want);
+		assert_true(str_starts(reply(login ? 5 : 4), STR("221")));
+		buf_fini(&in);
+		fakes_stop();
+	}
+}
+
+/* Each recipient has its own answer, in order; the good ones get the message. In UTF-8 as well. */
+static void
+test_many_recipients(void **state)
+{
+	(void)state;
+	start(rcpt_only, "192.0.2.9");
+	fakes_send(STR("EHLO c\r\nMAIL FROM:<a@b.org> SMTPUTF8\r\nRCPT TO:<a@nobody.org>\r\n"
+		       "RCPT TO:<a@else.org>\r\nRCPT TO:<a@null.org>\r\n"
+		       "RCPT TO:<a@b\xc3\xbc"
+		       "cher.org>\r\nRCPT TO:<a@k\xc3\xbc"
+		       "cher.org>\r\n" TEXT "QUIT\r\n"),
+		0);
+	fakes_end();
+	assert_true(str_starts(reply(3), STR("550 5.1.2")));
+	assert_true(str_starts(reply(4), STR("250 2.1.5")));
+	assert_true(str_starts(reply(5), STR("556 5.1.10")));
+	assert_true(str_starts(reply(6), STR("250 2.1.5")));
+	assert_true(str_starts(reply(7), STR("550 5.1.2")));
+	assert_true(str_starts(reply(9), STR("250 2.0.0 Ok: queued")));
+	assert_string_equal(buf_z(&fakes.rcpts), "a@else.org\na@xn--bcher-kva.org\n");
+	fakes_stop();
+}
+
+static void
+rcpt_quick(struct smtp_options *o)
+{
+	rcpt_only(o);
+	o->checks.timeout_ms = 40;
+}
+
+static void
+rcpt_quick_defer(struct smtp_options *o)
+{
+	rcpt_quick(o);
+	o->checks.failure_defers = true;
+}
+
+/* A DNS that never answers holds up a message for its time, not for each recipient's. The clock
+ * may lose a millisecond, so a second domain may be asked about. */
+static void
+test_recipients_silence(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		start_silent(i == 0 ? rcpt_quick : rcpt_quick_defer, "192.0.2.9", true);
+		fakes_send(STR("EHLO c\r\nMAIL FROM:<a@b.org>\r\nRCPT TO:<a@one.org>\r\n"
+			       "RCPT TO:<a@two.org>\r\nRCPT TO:<a@three.org>\r\n"
+			       "RCPT TO:<a@four.org>\r\nRCPT TO:<known@ok.org>\r\nQUIT\r\n"),
+			0);
+		fakes_end();
+		for (unsigned n = 3; n < 7; n++)
+			assert_true(
+				str_starts(reply(n), i == 0 ? STR("250 2.1.5") : STR("450 4.4.3")));
+		assert_true(str_starts(reply(7), STR("250 2.1.5")));
+		assert_true(str_starts(reply(8), STR("221")));
+		assert_in_range(fakes.dns_asked, 3, 6);
+		fakes_stop();
+	}
+}
+
+static void
+test_recipients_hang_up(void **state)
+{
+	static const char said[] = "EHLO c\r\nMAIL FROM:<a@b.org>\r\nRCPT TO:<a@else.org>\r\n"
+				   "RSET\r\nMAIL FROM:<a@b.org>\r\nRCPT TO:<a@plain.org>\r\n";
+
+	(void)state;
+	for (size_t n = 0; n < sizeof said; n += 7) {
+		start_silent(rcpt_quick, "192.0.2.9", n % 2 == 0);
+		fakes_send(str_n(said, n), 0);
+		fakes_end();
+		fakes_stop();
+	}
+	/* … and the server, with the question in flight */
+	start_silent(rcpt_only, "192.0.2.9", true);
+	fakes_send(str_of(said), 0);
+	assert_int_equal(fakes.dns_asked, 3);
+	fakes_stop();
+}
+
 static void
 test_filters(void **state)
 {
@@ -575,6 +842,10 @@ main(void)
 		cmocka_unit_test(test_silence),
 		cmocka_unit_test(test_silent_list),
 		cmocka_unit_test(test_hang_up),
+		cmocka_unit_test(test_recipients),
+		cmocka_unit_test(test_many_recipients),
+		cmocka_unit_test(test_recipients_silence),
+		cmocka_unit_test(test_recipients_hang_up),
 		cmocka_unit_test(test_trace),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
