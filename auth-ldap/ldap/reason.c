@@ -111,15 +111,6 @@ ppolicy_parse(struct str ber, struct ppolicy_answer *out)
 
 /* ---- texts ---- */
 
-static int
-hex_digit(int c)
-{
-	c = ascii_lower(c);
-	if (ascii_is_digit(c))
-		return c - '0';
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 unsigned
 ad_subcode(struct str diagnostic)
 {
@@ -131,8 +122,8 @@ ad_subcode(struct str diagnostic)
 	s = str_from(s, at + sizeof mark - 1);
 	unsigned code = 0;
 	size_t n = 0;
-	while (n < s.n && n < 4 && hex_digit(s.p[n]) >= 0) {
-		code = code << 4 | (unsigned)hex_digit(s.p[n]);
+	while (n < s.n && n < 4 && ascii_hex_value(s.p[n]) >= 0) {
+		code = code << 4 | (unsigned)ascii_hex_value(s.p[n]);
 		n++;
 	}
 	if (n == 0 || (n < s.n && (ascii_is_alnum(s.p[n]))))

@@ -48,15 +48,6 @@ escape_dn(struct buf *out, struct str value)
 
 /* ---- parts of a DN ---- */
 
-static int
-hex_digit(unsigned char c)
-{
-	if (ascii_is_digit(c))
-		return c - '0';
-	c = (unsigned char)ascii_lower(c);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* One attribute value at the start of dn, unescaped; the rest begins with "," ";" "+" or is
  * empty. */
 static enum err
@@ -72,8 +63,8 @@ dn_take_value(struct buf *out, struct str *dn)
 	while (s.n > 0 && (quoted ? s.p[0] != '"' : memchr(",;+", s.p[0], 3) == NULL)) {
 		bool escaped = s.p[0] == '\\';
 		if (escaped) {
-			int high = s.n > 2 ? hex_digit((unsigned char)s.p[1]) : -1;
-			int low = s.n > 2 ? hex_digit((unsigned char)s.p[2]) : -1;
+			int high = s.n > 2 ? ascii_hex_value((unsigned char)s.p[1]) : -1;
+			int low = s.n > 2 ? ascii_hex_value((unsigned char)s.p[2]) : -1;
 			if (s.n < 2)
 				return ERR_SYNTAX;
 			bool pair = high >= 0 && low >= 0;

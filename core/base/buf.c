@@ -115,6 +115,21 @@ buf_addc(struct buf *b, char c)
 }
 
 void
+buf_add_utf8(struct buf *b, uint32_t c)
+{
+	char u[4];
+	size_t n = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+	static const unsigned char lead[] = { 0, 0, 0xc0, 0xe0, 0xf0 };
+
+	for (size_t i = n - 1; i > 0; i--) {
+		u[i] = (char)(0x80 | (c & 0x3f));
+		c >>= 6;
+	}
+	u[0] = (char)(lead[n] | c);
+	buf_add(b, str_n(u, n));
+}
+
+void
 buf_addu(struct buf *b, uint64_t v)
 {
 	char tmp[20];

@@ -44,6 +44,9 @@ void
 buf_addz(struct buf *b, const char *z);
 void
 buf_addc(struct buf *b, char c);
+/* A character as UTF-8; at most 0x10ffff. */
+void
+buf_add_utf8(struct buf *b, uint32_t c);
 void
 buf_addu(struct buf *b, uint64_t v);
 void

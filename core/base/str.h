@@ -48,6 +48,15 @@ ascii_is_alnum(int c)
 {
 	return ascii_is_digit(c) || ascii_is_alpha(c);
 }
+/* 0 to 15, of either case; -1: no hexadecimal digit. */
+static inline int
+ascii_hex_value(int c)
+{
+	if (ascii_is_digit(c))
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
 static inline bool
 ascii_is_space(int c)
 {

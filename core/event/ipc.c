@@ -408,6 +408,28 @@ ipc_send_blocking(int fd, uint32_t type, struct str payload, const int *fds, siz
 }
 
 enum err
+ipc_connect(const char *path, int *fd_out)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	size_t n = strlen(path);
+	int fd, saved;
+
+	if (n >= sizeof sa.sun_path)
+		return ERR_LIMIT;
+	memcpy(sa.sun_path, path, n);
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd >= 0 && connect(fd, (const struct sockaddr *)&sa, sizeof sa) == 0) {
+		*fd_out = fd;
+		return ERR_OK;
+	}
+	saved = errno;
+	if (fd >= 0)
+		(void)close(fd);
+	errno = saved;
+	return ERR_TEMP;
+}
+
+enum err
 ipc_pair(int fds_out[2])
 {
 	return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds_out) == 0

@@ -41,6 +41,10 @@ MUST_USE enum err
 ipc_recv_blocking(int fd, uint32_t *type_out, struct buf *payload_out, int *fds, size_t *fds_count);
 MUST_USE enum err
 ipc_send_blocking(int fd, uint32_t type, struct str payload, const int *fds, size_t fds_count);
+/* A socket connected to the one at path, close-on-exec, non-blocking. Never waits: a full backlog
+ * is a failure like others. ERR_TEMP, with errno; ERR_LIMIT: the path is too long. */
+MUST_USE enum err
+ipc_connect(const char *path, int *fd_out);
 /* A pair of connected SEQPACKET sockets, close-on-exec, non-blocking. */
 MUST_USE enum err
 ipc_pair(int fds_out[2]);

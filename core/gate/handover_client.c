@@ -4,8 +4,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "core/base/clock.h"
@@ -25,7 +23,7 @@ enum {
 
 struct worker {
 	struct handover_client *client;
-	struct sockaddr_un address;
+	char path[108]; /* as long as sun_path */
 	unsigned number;
 	struct ipc *ipc; /* NULL: away */
 	struct loop_timer retry;
@@ -186,14 +184,14 @@ static const struct ipc_ops IPC_OPS = { .on_message = on_message, .on_end = on_e
 static void
 worker_connect(struct worker *w)
 {
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd >= 0 && connect(fd, (const struct sockaddr *)&w->address, sizeof(w->address)) == 0) {
+	int fd;
+
+	if (ipc_connect(w->path, &fd) == ERR_OK) {
 		w->ipc = ipc_new(w->client->loop, fd, &IPC_OPS, w);
 		return;
 	}
 	int failure = errno;
-	if (fd >= 0)
-		close(fd);
+
 	if (w->backoff_ms == BACKOFF_MAX_MS)
 		log_event(LVL_WARN, "handover.worker_away", log_n("worker", w->number),
 			log_n("errno", failure));
@@ -220,11 +218,10 @@ handover_client_new(struct loop *l, const char *path, unsigned workers)
 		w->client = c;
 		w->number = i;
 		w->backoff_ms = BACKOFF_MIN_MS;
-		w->address.sun_family = AF_UNIX;
 		list_init(&w->offers);
 		loop_timer_init(&w->retry, l, on_retry, w);
 		/* A path that is cut never connects, and the log says so. */
-		snprintf(w->address.sun_path, sizeof(w->address.sun_path), "%s%u", path, i);
+		snprintf(w->path, sizeof(w->path), "%s%u", path, i);
 		worker_connect(w);
 	}
 	return c;

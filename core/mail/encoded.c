@@ -56,8 +56,8 @@ decode_text(struct buf *out, const struct word *w)
 		return;
 	}
 	for (size_t i = 0; i < s.n; i++) {
-		int hi = s.p[i] == '=' && s.n - i > 2 ? token_hex_value(s.p[i + 1]) : -1;
-		int lo = hi >= 0 ? token_hex_value(s.p[i + 2]) : -1;
+		int hi = s.p[i] == '=' && s.n - i > 2 ? ascii_hex_value(s.p[i + 1]) : -1;
+		int lo = hi >= 0 ? ascii_hex_value(s.p[i + 2]) : -1;
 
 		if (lo >= 0)
 			i += 2;

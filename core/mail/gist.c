@@ -85,27 +85,6 @@ gist_init(struct gist *g, struct buf *out, unsigned max_chars, bool keep_quotes)
 	};
 }
 
-static void
-add_utf8(struct buf *out, uint32_t cp)
-{
-	if (cp < 0x80) {
-		buf_addc(out, (char)cp);
-		return;
-	}
-	if (cp < 0x800) {
-		buf_addc(out, (char)(0xc0 | cp >> 6));
-	} else {
-		if (cp < 0x10000) {
-			buf_addc(out, (char)(0xe0 | cp >> 12));
-		} else {
-			buf_addc(out, (char)(0xf0 | cp >> 18));
-			buf_addc(out, (char)(0x80 | (cp >> 12 & 0x3f)));
-		}
-		buf_addc(out, (char)(0x80 | (cp >> 6 & 0x3f)));
-	}
-	buf_addc(out, (char)(0x80 | (cp & 0x3f)));
-}
-
 /* There is no room for cp: what it belongs to goes too. */
 static void
 fill_up(struct gist *g, bool belongs)
@@ -147,7 +126,7 @@ put(struct gist *g, uint32_t cp)
 	}
 	if (!belongs)
 		g->cluster = g->out->n;
-	add_utf8(g->out, cp);
+	buf_add_utf8(g->out, cp);
 	g->chars++;
 	g->joined = cp == 0x200d;
 }

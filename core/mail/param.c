@@ -191,8 +191,8 @@ decode_extended(struct buf *out, struct str value)
 	}
 	buf_init(&raw, text.n + 1);
 	for (size_t i = 0; i < text.n; i++) {
-		int hi = text.p[i] == '%' && text.n - i > 2 ? token_hex_value(text.p[i + 1]) : -1;
-		int lo = hi >= 0 ? token_hex_value(text.p[i + 2]) : -1;
+		int hi = text.p[i] == '%' && text.n - i > 2 ? ascii_hex_value(text.p[i + 1]) : -1;
+		int lo = hi >= 0 ? ascii_hex_value(text.p[i + 2]) : -1;
 
 		if (lo >= 0) {
 			buf_addc(&raw, (char)(hi * 16 + lo));

@@ -66,16 +66,6 @@ token_is_atext(unsigned char c)
 	       (c != 0 && strchr("!#$%&'*+-/=?^_`{|}~", c) != NULL);
 }
 
-int
-token_hex_value(char c)
-{
-	if (ascii_is_digit((unsigned char)c))
-		return c - '0';
-	int l = ascii_lower((unsigned char)c);
-
-	return l >= 'a' && l <= 'f' ? l - 'a' + 10 : -1;
-}
-
 struct str
 token_atom(struct str *in, bool dots)
 {

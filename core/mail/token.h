@@ -10,9 +10,6 @@
 /* May c be in an atom? 8-bit octets may. RFC 5322 3.2.3, RFC 6532 3.2. */
 bool
 token_is_atext(unsigned char c);
-/* 0 to 15; -1: no hex digit. */
-int
-token_hex_value(char c);
 
 /* Comments (nested, escapes) and white space. */
 void

@@ -135,7 +135,7 @@ qp_space(struct transfer *t, struct buf *out, char c)
 static bool
 qp_escape(struct transfer *t, struct buf *out, char c)
 {
-	int v = token_hex_value(c);
+	int v = ascii_hex_value(c);
 
 	if (t->count == QP_EQUALS && v >= 0) {
 		t->hex = c;
@@ -143,7 +143,7 @@ qp_escape(struct transfer *t, struct buf *out, char c)
 		return true;
 	}
 	if (t->count == QP_HEX && v >= 0) {
-		buf_addc(out, (char)(token_hex_value(t->hex) * 16 + v));
+		buf_addc(out, (char)(ascii_hex_value(t->hex) * 16 + v));
 		t->count = QP_TEXT;
 		return true;
 	}

@@ -18,26 +18,6 @@ is_direct(uint32_t c)
 	return c >= 0x20 && c <= 0x7e;
 }
 
-static void
-add_char(struct buf *out, uint32_t c)
-{
-	if (c < 0x80) {
-		buf_addc(out, (char)c);
-	} else if (c < 0x800) {
-		buf_addc(out, (char)(0xc0 | c >> 6));
-		buf_addc(out, (char)(0x80 | (c & 0x3f)));
-	} else if (c < 0x10000) {
-		buf_addc(out, (char)(0xe0 | c >> 12));
-		buf_addc(out, (char)(0x80 | (c >> 6 & 0x3f)));
-		buf_addc(out, (char)(0x80 | (c & 0x3f)));
-	} else {
-		buf_addc(out, (char)(0xf0 | c >> 18));
-		buf_addc(out, (char)(0x80 | (c >> 12 & 0x3f)));
-		buf_addc(out, (char)(0x80 | (c >> 6 & 0x3f)));
-		buf_addc(out, (char)(0x80 | (c & 0x3f)));
-	}
-}
-
 /* One UTF-16 unit; *high: the first half of a pair that is waiting. */
 static enum err
 add_unit(struct buf *out, uint32_t unit, uint32_t *high)
@@ -47,7 +27,7 @@ add_unit(struct buf *out, uint32_t unit, uint32_t *high)
 	if ((*high != 0) != low_half)
 		return ERR_SYNTAX;
 	if (low_half) {
-		add_char(out, 0x10000 + ((*high & 0x3ff) << 10) + (unit & 0x3ff));
+		buf_add_utf8(out, 0x10000 + ((*high & 0x3ff) << 10) + (unit & 0x3ff));
 		*high = 0;
 		return ERR_OK;
 	}
@@ -57,7 +37,7 @@ add_unit(struct buf *out, uint32_t unit, uint32_t *high)
 	}
 	if (is_direct(unit) || unit == 0)
 		return ERR_SYNTAX;
-	add_char(out, unit);
+	buf_add_utf8(out, unit);
 	return ERR_OK;
 }
 

@@ -237,20 +237,11 @@ scheme_split(struct str stored, struct str default_scheme, const struct scheme *
 	return *scheme_out != NULL ? ERR_OK : ERR_SYNTAX;
 }
 
-static int
-hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c = (char)ascii_lower((unsigned char)c);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static enum err
 hex_decode(struct buf *out, struct str in)
 {
 	for (size_t i = 0; i + 1 < in.n; i += 2) {
-		int high = hex_value(in.p[i]), low = hex_value(in.p[i + 1]);
+		int high = ascii_hex_value(in.p[i]), low = ascii_hex_value(in.p[i + 1]);
 		if (high < 0 || low < 0)
 			return ERR_SYNTAX;
 		buf_addc(out, (char)(high * 16 + low));

@@ -8,35 +8,6 @@
 
 enum { MSGID_MAX = 900 };
 
-static int
-hex_value(int c)
-{
-	if (ascii_is_digit(c))
-		return c - '0';
-	c = ascii_lower(c);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-static void
-add_utf8(struct buf *out, uint32_t c)
-{
-	if (c < 0x80) {
-		buf_addc(out, (char)c);
-	} else if (c < 0x800) {
-		buf_addc(out, (char)(0xc0 | c >> 6));
-		buf_addc(out, (char)(0x80 | (c & 0x3f)));
-	} else if (c < 0x10000) {
-		buf_addc(out, (char)(0xe0 | c >> 12));
-		buf_addc(out, (char)(0x80 | (c >> 6 & 0x3f)));
-		buf_addc(out, (char)(0x80 | (c & 0x3f)));
-	} else {
-		buf_addc(out, (char)(0xf0 | c >> 18));
-		buf_addc(out, (char)(0x80 | (c >> 12 & 0x3f)));
-		buf_addc(out, (char)(0x80 | (c >> 6 & 0x3f)));
-		buf_addc(out, (char)(0x80 | (c & 0x3f)));
-	}
-}
-
 /* "\x{E4}" at the front of s: its length, or 0. Controls and what is no character stay as they
  * are. */
 static size_t
@@ -47,8 +18,8 @@ embedded(struct str s, uint32_t *c_out)
 
 	if (!str_starts(s, STR("\\x{")))
 		return 0;
-	while (n < s.n && n < 9 && hex_value(s.p[n]) >= 0)
-		c = c * 16 + (uint32_t)hex_value(s.p[n++]);
+	while (n < s.n && n < 9 && ascii_hex_value(s.p[n]) >= 0)
+		c = c * 16 + (uint32_t)ascii_hex_value(s.p[n++]);
 	if (n == 3 || n >= s.n || s.p[n] != '}')
 		return 0;
 	if (c < 32 || (c >= 0x7f && c < 0xa0) || (c >= 0xd800 && c < 0xe000) || c > 0x10ffff)
@@ -61,12 +32,12 @@ void
 dsn_xtext(struct str in, bool utf8, struct buf *out)
 {
 	while (in.n != 0) {
-		int high = in.n > 2 && in.p[0] == '+' ? hex_value(in.p[1]) : -1;
-		int low = high >= 0 ? hex_value(in.p[2]) : -1;
+		int high = in.n > 2 && in.p[0] == '+' ? ascii_hex_value(in.p[1]) : -1;
+		int low = high >= 0 ? ascii_hex_value(in.p[2]) : -1;
 		uint32_t c = 0;
 		size_t n = utf8 ? embedded(in, &c) : 0;
 		if (n != 0) {
-			add_utf8(out, c);
+			buf_add_utf8(out, c);
 		} else if (low >= 0) {
 			c = (uint32_t)(high * 16 + low);
 			buf_addc(out, c < 32 || c > 126 ? '?' : (char)c);

@@ -3,8 +3,6 @@
  * inside relay_submit; what relay says about a job that is not known (cancelled) is ignored. */
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "core/base/log.h"
@@ -168,22 +166,13 @@ static const struct ipc_ops channel_ops = { .on_message = on_message, .on_end = 
 static enum err
 client_connect(struct relay_client *c)
 {
-	struct sockaddr_un sa = { .sun_family = AF_UNIX };
-	size_t n = strlen(c->path);
-	int fd = -1;
+	int fd;
 
 	if (c->ipc != NULL)
 		return ERR_OK;
 	if (loop_now_ms(c->loop) < c->not_before_ms)
 		return ERR_TEMP;
-	if (n < sizeof(sa.sun_path)) {
-		memcpy(sa.sun_path, c->path, n);
-		fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	}
-	/* A unix connect never stays in progress: it is done, or the backlog is full (EAGAIN). */
-	if (fd < 0 || connect(fd, (struct sockaddr *)&sa, sizeof(sa)) != 0) {
-		if (fd >= 0)
-			(void)close(fd);
+	if (ipc_connect(c->path, &fd) != ERR_OK) {
 		c->not_before_ms = loop_now_ms(c->loop) + c->backoff_ms;
 		c->backoff_ms =
 			c->backoff_ms * 2 < BACKOFF_MAX_MS ? c->backoff_ms * 2 : BACKOFF_MAX_MS;

@@ -2,8 +2,6 @@
  * unless it was cancelled, never inside resolver_ask, and no later than its own timer says; answers
  * to what is not known any more are ignored. */
 #include <stdlib.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "core/base/hmap.h"
@@ -125,21 +123,13 @@ static const struct ipc_ops channel_ops = { .on_message = on_message, .on_end = 
 static enum err
 client_connect(struct resolver_client *c)
 {
-	struct sockaddr_un sa = { .sun_family = AF_UNIX };
-	size_t n = strlen(c->path);
-	int fd = -1;
+	int fd;
 
 	if (c->ipc != NULL)
 		return ERR_OK;
 	if (loop_now_ms(c->loop) < c->not_before_ms)
 		return ERR_TEMP;
-	if (n < sizeof(sa.sun_path)) {
-		memcpy(sa.sun_path, c->path, n);
-		fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	}
-	if (fd < 0 || connect(fd, (struct sockaddr *)&sa, sizeof(sa)) != 0) {
-		if (fd >= 0)
-			(void)close(fd);
+	if (ipc_connect(c->path, &fd) != ERR_OK) {
 		back_off(c);
 		return ERR_TEMP;
 	}

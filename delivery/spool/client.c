@@ -6,8 +6,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "core/base/log.h"
@@ -171,18 +169,9 @@ static const struct ipc_ops channel_ops = { .on_message = on_message, .on_end = 
 static void
 client_connect(struct spool_client *c)
 {
-	struct sockaddr_un sa = { .sun_family = AF_UNIX };
-	size_t n = strlen(c->path);
-	int fd = -1;
+	int fd;
 
-	if (n < sizeof(sa.sun_path)) {
-		memcpy(sa.sun_path, c->path, n);
-		fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	}
-	/* A unix connect never stays in progress: it is done, or the backlog is full (EAGAIN). */
-	if (fd < 0 || connect(fd, (struct sockaddr *)&sa, sizeof(sa)) != 0) {
-		if (fd >= 0)
-			close(fd);
+	if (ipc_connect(c->path, &fd) != ERR_OK) {
 		retry_later(c);
 		return;
 	}

@@ -2,15 +2,6 @@
  * decoded is decoded once, piece by piece, after the pieces were told apart. */
 #include "imap/grammar/url.h"
 
-static int
-hex_digit(int c)
-{
-	if (ascii_is_digit(c))
-		return c - '0';
-	c = ascii_lower(c);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* "%20" and its kind; NUL has no place in a URL. */
 static enum err
 decode(struct str in, struct arena *a, struct str *out)
@@ -24,8 +15,8 @@ decode(struct str in, struct arena *a, struct str *out)
 		int c = (unsigned char)in.p[i];
 
 		if (c == '%') {
-			int hi = in.n - i > 2 ? hex_digit(in.p[i + 1]) : -1;
-			int lo = hi >= 0 ? hex_digit(in.p[i + 2]) : -1;
+			int hi = in.n - i > 2 ? ascii_hex_value(in.p[i + 1]) : -1;
+			int lo = hi >= 0 ? ascii_hex_value(in.p[i + 2]) : -1;
 
 			if (lo < 0)
 				return ERR_SYNTAX;
