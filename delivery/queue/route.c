@@ -174,6 +174,15 @@ is_route(struct str v)
 	return v.n != 0 && v.n <= RELAY_ROUTE_MAX;
 }
 
+/* Delivery here, in Postfix's words. Another server's LMTP is not: the mail would lie in a mailbox
+ * where nobody looks. */
+static bool
+is_here(struct str kind, struct str hop)
+{
+	return str_eq(kind, STR("local")) || str_eq(kind, STR("virtual")) ||
+	       (str_eq(kind, STR("lmtp")) && (hop.n == 0 || str_starts(hop, STR("unix:"))));
+}
+
 /* The map's "smtp:[host]:port", "smtp:host", "relay:host", "local:", "error:text". */
 static struct route_answer
 transport_route(struct router *r, struct str value, struct str address)
@@ -186,8 +195,7 @@ transport_route(struct router *r, struct str value, struct str address)
 	} else if (!str_cut(value, ':', &kind, &hop)) {
 		return answer_transport;
 	}
-	if (str_eq(kind, STR("local")) || str_eq(kind, STR("virtual")) ||
-		str_eq(kind, STR("lmtp")) || value.n == 0 || str_eq(value, STR(":")))
+	if (is_here(kind, hop) || str_eq(value, STR(":")))
 		return answer_local;
 	if (str_eq(kind, STR("error"))) {
 		buf_reset(&r->text);

@@ -92,6 +92,8 @@ directory_answer(struct str request)
 		{ "transport odd@example.org", "OK uucp:somewhere" },
 		{ "transport evil@example.org", "OK smtp:[a b]" },
 		{ "transport stays@example.org", "OK local:" },
+		{ "transport stays2@example.org", "OK lmtp:unix:private/lmtp" },
+		{ "transport lmtp@example.org", "OK lmtp:inet:mx2.example.org:24" },
 		{ "transport gone@example.org", "OK error:moved away" },
 		{ "transport bare@example.org", "OK relay:" },
 		{ "transport away@example.org", "TEMP no" },

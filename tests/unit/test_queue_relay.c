@@ -301,6 +301,8 @@ test_routes(void **state)
 		{ "odd@example.org", "", "||4.3.5" },
 		{ "evil@example.org", "", "||4.3.5" },
 		{ "stays@example.org", "", "local" },
+		{ "stays2@example.org", "", "local" },
+		{ "lmtp@example.org", "", "||4.3.5" },
 		{ "gone@example.org", "", "||5.7.1" },
 		{ "bare@example.org", "", "example.org||" },
 		{ "away@example.org", "", "||4.4.3" },
