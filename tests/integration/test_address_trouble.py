@@ -123,8 +123,13 @@ def test_clients_that_do_not_wait(work, directory):
             t.start()
         for t in threads:
             t.join()
+        # a directory that was asked too much at once may be a temporary failure for a while, never less than everybody
+        end = time.monotonic() + 30
         with a.directory(timeout=60) as m:
-            assert m.addresses("all@example.org", "alias-large") == everybody()
+            while (said := m.lookup("alias-large", "all@example.org"))[0] == "TEMP":
+                assert time.monotonic() < end, said
+                time.sleep(0.2)
+        assert (said[0], sorted(said[1].split(","))) == ("OK", everybody())
 
 
 def test_an_end_in_the_middle(work, directory):
