@@ -16,7 +16,7 @@ check_PROGRAMS += tests/unit/test_lmtp_command tests/unit/test_lmtp_session
 tests_unit_test_lmtp_command_SOURCES = tests/unit/test_lmtp_command.c
 tests_unit_test_lmtp_command_LDADD = $(LIBLMTP) $(LIBMAIL) $(LIBBASE) $(ICU_LIBS) $(CMOCKA_LIBS)
 # With a store of its own, so that it decides when and in what order deliveries end.
-tests_unit_test_lmtp_session_SOURCES = tests/unit/test_lmtp_session.c core/store/quota_parse.c
+tests_unit_test_lmtp_session_SOURCES = tests/unit/test_lmtp_session.c tests/unit/lmtp_case.h core/store/quota_parse.c
 tests_unit_test_lmtp_session_LDADD = $(LIBLMTP) $(LIBAUTHCLIENT) $(LIBMAIL) $(LIBEVENT) $(ICU_LIBS) $(CMOCKA_LIBS)
 
 FUZZ_TARGETS += tests/fuzz/fuzz_lmtp

@@ -55,12 +55,12 @@ tests_unit_test_smtp_relay_SOURCES = tests/unit/test_smtp_relay.c \
 tests_unit_test_smtp_relay_LDADD = $(tests_unit_test_smtp_session_LDADD)
 
 check_PROGRAMS += tests/unit/test_smtp_utf8
-tests_unit_test_smtp_utf8_SOURCES = tests/unit/test_smtp_utf8.c \
+tests_unit_test_smtp_utf8_SOURCES = tests/unit/test_smtp_utf8.c tests/unit/smtp_say.h \
 	tests/unit/smtp_fakes.c tests/unit/smtp_fakes.h
 tests_unit_test_smtp_utf8_LDADD = $(tests_unit_test_smtp_session_LDADD)
 
 check_PROGRAMS += tests/unit/test_smtp_xclient
-tests_unit_test_smtp_xclient_SOURCES = tests/unit/test_smtp_xclient.c \
+tests_unit_test_smtp_xclient_SOURCES = tests/unit/test_smtp_xclient.c tests/unit/smtp_say.h \
 	tests/unit/smtp_fakes.c tests/unit/smtp_fakes.h
 tests_unit_test_smtp_xclient_LDADD = $(tests_unit_test_smtp_session_LDADD)
 
@@ -74,7 +74,7 @@ tests_unit_test_smtp_checks_SOURCES = tests/unit/test_smtp_checks.c \
 tests_unit_test_smtp_checks_LDADD = $(tests_unit_test_smtp_session_LDADD)
 
 check_PROGRAMS += tests/unit/test_smtp_binary
-tests_unit_test_smtp_binary_SOURCES = tests/unit/test_smtp_binary.c \
+tests_unit_test_smtp_binary_SOURCES = tests/unit/test_smtp_binary.c tests/unit/smtp_say.h \
 	tests/unit/smtp_fakes.c tests/unit/smtp_fakes.h
 tests_unit_test_smtp_binary_LDADD = $(tests_unit_test_smtp_session_LDADD)
 

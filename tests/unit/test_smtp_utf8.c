@@ -6,7 +6,7 @@
 #include <cmocka.h>
 
 #include "core/base/xalloc.h"
-#include "tests/unit/smtp_fakes.h"
+#include "tests/unit/smtp_say.h"
 
 #define AUML	 "\xc3\xa4"
 #define NFD_AUML "a\xcc\x88"
@@ -43,37 +43,6 @@ teardown(void **state)
 	(void)state;
 	fakes_stop();
 	return 0;
-}
-
-/* The last line of what came back, without its end. */
-static struct str
-last_line(void)
-{
-	struct str out = buf_str(&fakes.output);
-	size_t at;
-
-	out.n -= out.n > 1 ? 2 : 0;
-	at = str_rchr(out, '\n');
-	return at < out.n ? str_from(out, at + 1) : out;
-}
-
-/* Sends what; the last line of what comes back begins with want. */
-static void
-say(const char *what, const char *want)
-{
-	struct str out;
-
-	buf_reset(&fakes.output);
-	fakes_send(str_of(what), 0);
-	for (int i = 0; i < 2000 && fakes.client >= 0; i++) { /* a loaded machine takes longer */
-		out = last_line();
-		if (str_starts(out, str_of(want)))
-			return;
-		fakes_run(5);
-	}
-	out = last_line();
-	if (!str_starts(out, str_of(want)))
-		fail_msg("%s\ngot  %.*s\nwant %s", what, STR_FMT(out), want);
 }
 
 static bool

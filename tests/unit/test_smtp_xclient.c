@@ -7,7 +7,7 @@
 
 #include "core/base/xalloc.h"
 #include "delivery/smtp/xclient.h"
-#include "tests/unit/smtp_fakes.h"
+#include "tests/unit/smtp_say.h"
 
 #define PROXY  "198.51.100.7"
 #define LONG64 "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
@@ -108,34 +108,6 @@ start(void (*o)(struct smtp_options *o), const char *from)
 {
 	fakes_start(o);
 	fakes_connect_mx(from);
-}
-
-/* The last line of what came back, without its end. */
-static struct str
-last_line(void)
-{
-	struct str out = buf_str(&fakes.output);
-	size_t at;
-
-	out.n -= out.n > 1 ? 2 : 0;
-	at = str_rchr(out, '\n');
-	return at < out.n ? str_from(out, at + 1) : out;
-}
-
-/* Sends what; the last line of what comes back begins with want. */
-static void
-say(const char *what, const char *want)
-{
-	buf_reset(&fakes.output);
-	fakes_send(str_of(what), 0);
-	for (int i = 0; i < 2000; i++) { /* a loaded machine takes longer */
-		if (str_starts(last_line(), str_of(want)))
-			return;
-		if (fakes.client < 0)
-			break;
-		fakes_run(5);
-	}
-	fail_msg("%s\ngot  %.*s\nwant %s", what, STR_FMT(last_line()), want);
 }
 
 static bool
