@@ -160,17 +160,26 @@ domains_next(struct expand_request *r);
 static void
 senders(struct expand_request *r);
 
+/* The directory's word on r->domain. False: it had none, and r is gone. */
+static bool
+learnt(struct expand_request *r, enum err e, struct str value)
+{
+	r->lookup = NULL;
+	if (e != ERR_OK && e != ERR_NOTFOUND) {
+		finish(r, e == ERR_DENIED ? ERR_DENIED : ERR_TEMP, value);
+		return false;
+	}
+	domain_learn(r->x, r->domain, e == ERR_OK);
+	return true;
+}
+
 static void
 domain_answer(void *arg, enum err e, struct str value)
 {
 	struct expand_request *r = arg;
 
-	r->lookup = NULL;
-	if (e != ERR_OK && e != ERR_NOTFOUND) {
-		finish(r, e == ERR_DENIED ? ERR_DENIED : ERR_TEMP, value);
+	if (!learnt(r, e, value))
 		return;
-	}
-	domain_learn(r->x, r->domain, e == ERR_OK);
 	r->finals[r->at++].local = e == ERR_OK;
 	domains_next(r);
 }
@@ -254,12 +263,8 @@ sender_answer(void *arg, enum err e, struct str value)
 {
 	struct expand_request *r = arg;
 
-	r->lookup = NULL;
-	if (e != ERR_OK && e != ERR_NOTFOUND) {
-		finish(r, e == ERR_DENIED ? ERR_DENIED : ERR_TEMP, value);
+	if (!learnt(r, e, value))
 		return;
-	}
-	domain_learn(r->x, r->domain, e == ERR_OK);
 	sender_known(r, e == ERR_OK);
 }
 
