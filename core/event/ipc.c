@@ -480,3 +480,11 @@ ipc_get_u64(struct str *in, uint64_t *out)
 	*in = str_from(*in, 8);
 	return ERR_OK;
 }
+
+enum err
+ipc_get_number(struct str *in, uint64_t max, uint64_t *out)
+{
+	enum err e = ipc_get_u64(in, out);
+
+	return e == ERR_OK && *out > max ? ERR_SYNTAX : e;
+}

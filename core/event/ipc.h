@@ -59,5 +59,8 @@ MUST_USE enum err
 ipc_get_str(struct str *in, struct str *out);
 MUST_USE enum err
 ipc_get_u64(struct str *in, uint64_t *out);
+/* At most max, else ERR_SYNTAX. */
+MUST_USE enum err
+ipc_get_number(struct str *in, uint64_t max, uint64_t *out);
 
 #endif

@@ -108,15 +108,6 @@ relay_request_encode(const struct relay_request *r, struct buf *out)
 	return buf_check(out);
 }
 
-/* A number up to max. */
-static enum err
-get_number(struct str *in, uint64_t max, uint64_t *out)
-{
-	enum err e = ipc_get_u64(in, out);
-
-	return e == ERR_OK && *out > max ? ERR_SYNTAX : e;
-}
-
 static enum err
 get_rcpts(struct str *in, struct relay_request *out)
 {
@@ -127,7 +118,7 @@ get_rcpts(struct str *in, struct relay_request *out)
 		uint64_t notify = 0;
 		e = ipc_get_str(in, &r->address);
 		if (e == ERR_OK)
-			e = get_number(in, UINT8_MAX, &notify);
+			e = ipc_get_number(in, UINT8_MAX, &notify);
 		if (e == ERR_OK)
 			e = ipc_get_str(in, &r->orcpt);
 		r->notify = (unsigned)notify;
@@ -150,15 +141,15 @@ relay_request_decode(struct str in, struct arena *a, struct relay_request *out)
 	if (e == ERR_OK)
 		e = ipc_get_str(&in, &out->sender);
 	if (e == ERR_OK)
-		e = get_number(&in, UINT8_MAX, &flags);
+		e = ipc_get_number(&in, UINT8_MAX, &flags);
 	if (e == ERR_OK)
 		e = ipc_get_u64(&in, &out->body_off);
 	if (e == ERR_OK)
 		e = ipc_get_u64(&in, &out->body_len);
 	if (e == ERR_OK)
-		e = get_number(&in, UINT32_MAX, &crc);
+		e = ipc_get_number(&in, UINT32_MAX, &crc);
 	if (e == ERR_OK)
-		e = get_number(&in, RELAY_RET_HDRS, &ret);
+		e = ipc_get_number(&in, RELAY_RET_HDRS, &ret);
 	if (e == ERR_OK)
 		e = ipc_get_str(&in, &out->envid);
 	if (e == ERR_OK)
@@ -166,7 +157,7 @@ relay_request_decode(struct str in, struct arena *a, struct relay_request *out)
 	if (e == ERR_OK)
 		e = ipc_get_str(&in, &out->section);
 	if (e == ERR_OK)
-		e = get_number(&in, RELAY_RCPTS_MAX, &count);
+		e = ipc_get_number(&in, RELAY_RCPTS_MAX, &count);
 	if (e != ERR_OK)
 		return e;
 	out->flags = (unsigned)flags;
@@ -215,9 +206,9 @@ relay_result_decode(struct str in, struct relay_result *out)
 	*out = (struct relay_result){ 0 };
 	e = ipc_get_u64(&in, &out->id);
 	if (e == ERR_OK)
-		e = get_number(&in, UINT32_MAX, &index);
+		e = ipc_get_number(&in, UINT32_MAX, &index);
 	if (e == ERR_OK)
-		e = get_number(&in, 599, &code);
+		e = ipc_get_number(&in, 599, &code);
 	if (e == ERR_OK)
 		e = ipc_get_str(&in, &out->status);
 	if (e == ERR_OK)
@@ -227,7 +218,7 @@ relay_result_decode(struct str in, struct relay_result *out)
 	if (e == ERR_OK)
 		e = ipc_get_str(&in, &out->address);
 	if (e == ERR_OK)
-		e = get_number(&in, 1, &passed);
+		e = ipc_get_number(&in, 1, &passed);
 	if (e != ERR_OK)
 		return e;
 	out->index = (uint32_t)index;
@@ -278,9 +269,9 @@ relay_end_decode(struct str in, struct relay_end *out)
 	*out = (struct relay_end){ 0 };
 	e = ipc_get_u64(&in, &out->id);
 	if (e == ERR_OK)
-		e = get_number(&in, ERR_BUG, &how);
+		e = ipc_get_number(&in, ERR_BUG, &how);
 	if (e == ERR_OK)
-		e = get_number(&in, 599, &code);
+		e = ipc_get_number(&in, 599, &code);
 	if (e == ERR_OK)
 		e = ipc_get_str(&in, &out->status);
 	if (e == ERR_OK)

@@ -133,15 +133,6 @@ resolver_answer_encode(const struct resolver_answer *a, struct buf *out)
 	return buf_check(out);
 }
 
-/* A number up to max. */
-static enum err
-get_number(struct str *in, uint64_t max, uint64_t *out)
-{
-	enum err e = ipc_get_u64(in, out);
-
-	return e == ERR_OK && *out > max ? ERR_SYNTAX : e;
-}
-
 static enum err
 get_records(struct str *in, struct resolver_answer *out)
 {
@@ -150,7 +141,7 @@ get_records(struct str *in, struct resolver_answer *out)
 	for (size_t i = 0; e == ERR_OK && i < out->count; i++) {
 		struct resolver_record *r = &out->records[i];
 		uint64_t preference = 0;
-		e = get_number(in, UINT16_MAX, &preference);
+		e = ipc_get_number(in, UINT16_MAX, &preference);
 		if (e == ERR_OK)
 			e = ipc_get_str(in, &r->text);
 		r->preference = (uint16_t)preference;
@@ -169,15 +160,15 @@ resolver_answer_decode(struct str in, struct resolver_answer *out)
 	*out = (struct resolver_answer){ 0 };
 	e = ipc_get_u64(&in, &out->id);
 	if (e == ERR_OK)
-		e = get_number(&in, UINT16_MAX, &type);
+		e = ipc_get_number(&in, UINT16_MAX, &type);
 	if (e == ERR_OK)
-		e = get_number(&in, RESOLVER_TEMP, &state);
+		e = ipc_get_number(&in, RESOLVER_TEMP, &state);
 	if (e == ERR_OK)
-		e = get_number(&in, 1, &secure);
+		e = ipc_get_number(&in, 1, &secure);
 	if (e == ERR_OK)
-		e = get_number(&in, UINT32_MAX, &ttl);
+		e = ipc_get_number(&in, UINT32_MAX, &ttl);
 	if (e == ERR_OK)
-		e = get_number(&in, RESOLVER_RECORDS_MAX, &count);
+		e = ipc_get_number(&in, RESOLVER_RECORDS_MAX, &count);
 	if (e != ERR_OK)
 		return ERR_SYNTAX;
 	out->type = (enum dns_type)type;
