@@ -94,6 +94,7 @@ void
 answer_set(struct answer *a, unsigned code, const char *status, const char *text)
 {
 	answer_init(a);
+	a->own = true;
 	a->code = code;
 	(void)snprintf(a->status, sizeof a->status, "%s", status);
 	text_add(a, str_of(text));

@@ -14,6 +14,7 @@ struct answer {
 	size_t text_len;
 	unsigned lines;
 	bool open; /* lines came, the last one is still missing */
+	bool own;  /* made here: no server said it */
 };
 
 void

@@ -157,13 +157,13 @@ on_result(void *arg, size_t i, const struct answer *a, bool passed)
 		.code = a->code,
 		.status = str_of(a->status),
 		.text = answer_text(a),
-		.host = conn_host(j->conn),
-		.address = conn_address(j->conn),
+		.host = a->own ? STR_EMPTY : conn_host(j->conn),
+		.address = a->own ? STR_EMPTY : conn_address(j->conn),
 		.dsn_passed = passed };
 
 	j->answered[place] = true;
 	log_event(LVL_INFO, "relay.rcpt", log_s("qid", j->request.qid),
-		log_s("to", j->request.rcpts[place].address), log_s("host", r.host),
+		log_s("to", j->request.rcpts[place].address), log_s("host", conn_host(j->conn)),
 		log_n("code", a->code), log_s("status", r.status), log_s("reply", r.text));
 	j->ops->on_result(j->arg, &r);
 }

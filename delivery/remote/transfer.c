@@ -36,12 +36,24 @@ give_accepted(struct dialog *d, const struct answer *a)
 			give_result(d, i, a);
 }
 
+/* Our own word: the server was not asked. It names the server, which the report does not else. */
 static void
-refuse_all(struct dialog *d, unsigned code, const char *status, const char *text)
+own_answer(const struct dialog *d, struct answer *a, unsigned code, const char *status,
+	const char *what)
+{
+	char text[RELAY_NAME_MAX + 128];
+
+	(void)snprintf(text, sizeof text, "the server%s%s %s", d->peer[0] != '\0' ? " " : "",
+		d->peer, what);
+	answer_set(a, code, status, text);
+}
+
+static void
+refuse_all(struct dialog *d, unsigned code, const char *status, const char *what)
 {
 	struct answer a;
 
-	answer_set(&a, code, status, text);
+	own_answer(d, &a, code, status, what);
 	give_all(d, &a);
 }
 
@@ -83,17 +95,17 @@ takes_message(struct dialog *d)
 	struct answer a;
 
 	if (d->size_max != 0 && r->body_len > d->size_max) {
-		refuse_all(d, 552, "5.3.4", "the server does not take messages of this size");
+		refuse_all(d, 552, "5.3.4", "does not take messages of this size (SIZE)");
 		return false;
 	}
 	if ((r->flags & RELAY_BINARY) != 0 &&
 		(~d->ext & (unsigned)(EXT_CHUNKING | EXT_BINARYMIME)) != 0) {
-		refuse_all(d, 554, "5.6.3", "the message is binary, the server does not take that");
+		refuse_all(d, 554, "5.6.3", "does not take binary messages (no BINARYMIME)");
 		return false;
 	}
 	if ((d->ext & EXT_SMTPUTF8) != 0)
 		return true;
-	answer_set(&a, 553, "5.6.7", "the server does not take addresses beyond ASCII");
+	own_answer(d, &a, 553, "5.6.7", "does not take addresses beyond ASCII (no SMTPUTF8)");
 	if (str_has_8bit(r->sender)) {
 		give_all(d, &a);
 		return false;
@@ -236,12 +248,12 @@ beyond_server(struct dialog *d)
 	struct answer a;
 
 	if (needs_utf8)
-		text = "the header is beyond ASCII, and the server does not take that";
+		text = "does not take headers beyond ASCII (no SMTPUTF8)";
 	else if (d->lines.seen_8bit && (d->ext & EXT_8BITMIME) == 0)
-		text = "the message has 8-bit octets, and the server does not take them";
+		text = "does not take 8-bit octets (no 8BITMIME)";
 	if (text == NULL)
 		return false;
-	answer_set(&a, 554, needs_utf8 ? "5.6.9" : "5.6.3", text);
+	own_answer(d, &a, 554, needs_utf8 ? "5.6.9" : "5.6.3", text);
 	give_accepted(d, &a);
 	/* there is no way out of DATA but the end of the connection */
 	if (!d->bdat) {
@@ -347,8 +359,10 @@ refuse_rcpt(struct dialog *d)
 {
 	struct answer a = d->answer;
 
-	if (d->accepted_count != 0 && a.code == 552)
+	if (d->accepted_count != 0 && a.code == 552) {
 		answer_set(&a, 452, "4.5.3", d->answer.text);
+		a.own = false; /* the words are the server's */
+	}
 	give_result(d, d->at, &a);
 }
 

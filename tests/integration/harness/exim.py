@@ -6,9 +6,10 @@
     e.inject(sender, [recipient], text); e.deliver()
 
 Its package conflicts with Postfix's, so build-aux/install-packages unpacks it below build-aux; the
-user that it wants exists in a passwd file of its own (libnss-wrapper). Whoever logged in may send,
-and everybody to its `domains`; what it accepts stays in its queue until deliver(), which sends it to
-`route`, a host and port. Needs root, as Exim does.
+user that it wants exists in a passwd file of its own (libnss-wrapper). Whoever logged in may send, so
+may who connects from `networks`, and everybody to its `domains`; what it accepts stays in its queue
+until deliver(), which sends it to `route`, a host and port, and what is for taken@ one of its domains
+to nowhere. `options` are more lines of its main section. Needs root, as Exim does.
 """
 import os
 import re
@@ -43,19 +44,31 @@ queue_only
 log_selector = +smtp_protocol_error +tls_cipher
 acl_smtp_rcpt = check_rcpt
 domainlist local_domains = {domains}
+hostlist relay_hosts = {networks}
+{options}
 
 begin acl
 check_rcpt:
   accept authenticated = *
   accept domains = +local_domains
+  accept hosts = +relay_hosts
   deny message = relaying is for users
 
 begin routers
+taken:
+  driver = accept
+  domains = +local_domains
+  local_parts = taken
+  transport = nowhere
 {router}
 begin transports
 out:
   driver = smtp
   port = {route_port}
+nowhere:
+  driver = appendfile
+  file = /dev/null
+  user = Debian-exim
 
 begin authenticators
 {authenticators}
@@ -87,7 +100,7 @@ AUTHENTICATOR = """\
 
 class Exim:
     def __init__(self, directory, certs, auth_socket, mechanisms=("PLAIN", "LOGIN"), address="127.0.0.1", port=None,
-                 domains="", route=None):
+                 domains="", route=None, networks="", options=""):
         if not EXIM.exists():
             raise RuntimeError(f"{EXIM} is not there: run build-aux/install-packages test")
         self.dir = Path(directory)
@@ -104,7 +117,8 @@ class Exim:
         self.conf = self.dir / "exim.conf"
         self.conf.write_text(CONFIG.format(
             exim=EXIM, dir=self.dir, address=address, port=self.port, domains=domains,
-            router=(ROUTE.format(host=route[0]) if route else "") + STAYS, route_port=route[1] if route else 25, cert=certs.cert, key=self._key(certs),
+            networks=networks, options=options, cert=certs.cert, key=self._key(certs),
+            router=(ROUTE.format(host=route[0]) if route else "") + STAYS, route_port=route[1] if route else 25,
             authenticators="".join(
                 AUTHENTICATOR.format(name=m.lower().replace("-", "_"), mechanism=m,
                                      socket=auth_socket) for m in mechanisms)))
