@@ -490,8 +490,9 @@ plan(struct job *j)
 	if (route_parse(route, &j->route) != ERR_OK)
 		return ERR_SYNTAX;
 	j->plan = route_tls_plan(j->s, j->section, &j->route);
-	(void)snprintf(
-		j->key, sizeof j->key, "%.*s|%.*s", STR_FMT(route), STR_FMT(j->request.section));
+	/* What older settings asked of TLS is no connection for a job of newer ones. */
+	(void)snprintf(j->key, sizeof j->key, "%p|%.*s|%.*s", (const void *)j->s, STR_FMT(route),
+		STR_FMT(j->request.section));
 	if (j->section == NULL || j->section->host.n == 0 || j->section->username.n == 0)
 		return ERR_OK;
 	for (size_t i = 0; i < j->section->sasl_mechanisms.n; i++)

@@ -256,6 +256,26 @@ def test_stop_waits_for_jobs_and_reload_keeps_them(tmp_path):
             assert done.end.how == "ok" and len(p.messages) == 1, done.text
 
 
+def test_kept_connection_is_none_of_older_settings(tmp_path):
+    """A connection that was in use at a reload asks no less of TLS than the new settings do."""
+    with Relay(tmp_path / "r", 'outbound { connect_timeout = 5s }\nrelay "x" { tls = may }\n') as r:
+        def reload(line):
+            if len(p.messages) == 1:
+                r.conf.write_text(r.conf.read_text().replace("tls = may", "tls = encrypt"))
+                r.process.send_signal(signal.SIGHUP)
+                deadline = time.monotonic() + 30
+                while "ev=relay.reload" not in r.log_text() and time.monotonic() < deadline:
+                    time.sleep(0.02)
+            return b"250 2.0.0 taken\r\n"
+
+        with Peer(what={".": reload}) as p:
+            assert r.job(p.route, TEXT, ["a@example.net"], section="x").end.how == "ok"
+            assert "ev=relay.reload" in r.log_text()
+            done = r.job(p.route, TEXT, ["a@example.net"], section="x")
+            assert (done.end.how, done.end.status) == ("temp", "4.7.4"), done.text
+            assert len(p.messages) == 1 and len(p.connections) == 2
+
+
 def test_smarthost_login(tmp_path, certs):
     secret = tmp_path / "secret"
     secret.write_text("pass word\n")
