@@ -99,16 +99,14 @@ literal_route(const struct router *r, struct str domain)
 {
 	const struct str_list *l = &r->s->outbound.refused_networks;
 	struct str inner = str_sub(domain, 1, domain.n - 2);
+	struct cidr net;
 
 	if (str_istarts(inner, STR("IPv6:")))
 		inner = str_from(inner, 5);
-	for (size_t i = 0; i < inner.n; i++) {
-		int c = (unsigned char)inner.p[i];
-		if (!ascii_is_alnum(c) && c != '.' && c != ':')
-			return answer_bad;
-	}
+	/* A name in brackets would be looked up later, and lead wherever its DNS says. */
+	if (str_chr(inner, '/') < inner.n || cidr_parse(inner, &net) != ERR_OK)
+		return answer_bad;
 	for (size_t i = 0; i < l->n; i++) {
-		struct cidr net;
 		if (cidr_parse(l->v[i], &net) == ERR_OK && cidr_contains(&net, inner))
 			return answer_refused;
 	}

@@ -294,6 +294,12 @@ test_routes(void **state)
 		{ "x@[IPv6:::1]", "", "||5.4.4" },
 		{ "x@[IPv6:::ffff:127.0.0.1]", "", "||5.4.4" },
 		{ "x@[192.0.2.1]:25]", "", "||5.1.2" },
+		/* what only the DNS can say is no address, and might lead to us */
+		{ "x@[localhost]", "", "||5.1.2" },
+		{ "x@[far.example]", "", "||5.1.2" },
+		{ "x@[127.1]", "", "||5.1.2" },
+		{ "x@[IPv6:localhost]", "", "||5.1.2" },
+		{ "x@[192.0.2.1/32]", "", "||5.1.2" },
 		/* mailHost */
 		{ "moved@example.org", "", "[other.example.org]:2525||" },
 		{ "self@example.org", "", "||5.4.6" },
