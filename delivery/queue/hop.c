@@ -323,11 +323,19 @@ hop_called(const struct hop_waits *w, const struct hop *p)
 void
 hop_waits_release(struct hop_waits *w)
 {
+	struct list called;
+
+	/* Set aside first: a place given back may call another of these, which is still wanted. */
+	list_init(&called);
 	LIST_FOREACH (l, &w->list) {
+		if (!CONTAINER_OF(l, struct wait, in_owner)->called)
+			continue;
+		list_remove(l);
+		list_push_back(&called, l);
+	}
+	LIST_FOREACH (l, &called) {
 		struct wait *x = CONTAINER_OF(l, struct wait, in_owner);
 		struct hop *p = x->hop;
-		if (!x->called)
-			continue;
 		wait_free(x);
 		place_free(p);
 	}

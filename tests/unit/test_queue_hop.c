@@ -175,6 +175,30 @@ test_release(void **state)
 	leave(q, HOP_NOTHING, 0);
 }
 
+/* A place given back may be the only one for another line of the same owner: it keeps that. */
+static void
+test_release_calls_itself(void **state)
+{
+	struct hop *p, *q;
+
+	(void)state;
+	T.o.start = T.o.max = T.o.jobs_max = 1;
+	hops_set(T.hops, &T.o);
+	p = hop("a");
+	q = hop("b");
+	assert_true(enter(p, 0));
+	assert_false(enter(q, 1));
+	assert_false(enter(p, 1));
+	leave(p, HOP_NOTHING, 0);
+	assert_true(hop_called(&T.owners[1].waits, q));
+	hop_waits_release(&T.owners[1].waits);
+	assert_false(hop_called(&T.owners[1].waits, q));
+	assert_true(hop_called(&T.owners[1].waits, p));
+	assert_int_equal(hops_jobs(T.hops), 1);
+	assert_true(enter(p, 1));
+	leave(p, HOP_NOTHING, 0);
+}
+
 static void
 test_rest(void **state)
 {
@@ -309,6 +333,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_keys, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_line_and_growth, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_release, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_release_calls_itself, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_rest, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_failure_among_successes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_turns, setup, teardown),
