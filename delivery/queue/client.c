@@ -687,13 +687,17 @@ clients_submit(struct clients *all, struct client_job *j)
 void
 clients_cancel(struct client_job *j)
 {
+	struct clients *all;
+
 	if (j->client == NULL) {
 		list_remove(&j->link);
 		return;
 	}
+	all = j->client->all;
 	j->client->job = NULL;
 	client_free(j->client);
 	j->client = NULL;
+	clients_pump(all); /* its connection's place is free for a job that waits */
 }
 
 void

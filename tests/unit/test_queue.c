@@ -434,7 +434,7 @@ static const char *rcpt_names[3] = { "a@x.org", "b@x.org", "c@x.org" };
 static bool needs_utf8, is_binary;
 
 static void
-transact(struct clients *c, struct transaction *t, struct loop *l, struct str body, bool bad_sum)
+submit(struct clients *c, struct transaction *t, struct loop *l, struct str body, bool bad_sum)
 {
 	memset(t, 0, sizeof(*t));
 	t->loop = l;
@@ -456,8 +456,30 @@ transact(struct clients *c, struct transaction *t, struct loop *l, struct str bo
 		.on_end = on_job_end,
 		.arg = t };
 	clients_submit(c, &t->job);
+}
+
+static void
+transact(struct clients *c, struct transaction *t, struct loop *l, struct str body, bool bad_sum)
+{
+	submit(c, t, l, body, bad_sum);
 	loop_run(l);
 	assert_true(t->over);
+}
+
+/* The place of a transaction that is cut is the next job's, also where there is no other. */
+static void
+check_cancel(struct clients *c, struct loop *l)
+{
+	struct transaction cut, next;
+
+	submit(c, &cut, l, STR("x\r\n"), false);
+	submit(c, &next, l, STR("x\r\n"), false);
+	clients_cancel(&cut.job);
+	loop_run(l);
+	assert_false(cut.over);
+	assert_true(next.over);
+	assert_int_equal(next.how, ERR_OK);
+	assert_int_equal(next.codes[0], 451);
 }
 
 /* SMTPUTF8 is said where it is needed; a server without it gets the recipients that do not need it.
@@ -646,6 +668,8 @@ test_client(void **state)
 	for (size_t i = 0; i < 3; i++)
 		assert_int_equal(t.codes[i], 451);
 	assert_int_equal(s.connections, 3);
+	check_cancel(c, b.loop);
+	server_close(&s);
 
 	s.script = breaks;
 	transact(c, &t, b.loop, STR("x\r\n"), false);
