@@ -1,6 +1,7 @@
 """postroom-relay against servers that behave, and servers that do not: each stage hangs, hangs up, floods or
 talks nonsense, and queue hears one clear word for each recipient."""
 import hashlib
+import os
 import re
 import signal
 import socket
@@ -12,7 +13,7 @@ import pytest
 
 from harness.authd import Authd
 from harness.dns import Dns, SignedZone
-from harness.ports import free_port
+from harness.ports import free_port, free_ports
 from harness.exim import Exim
 from harness.instance import directory_section
 from harness.postfix import Postfix
@@ -90,13 +91,16 @@ def test_damaged_message_is_not_delivered(relay):
             assert (done.end.how, done.rcpts, p.messages) == ("corrupt", {}, [])
 
 
+def badly(how):
+    return {"hang": Peer.HANG, "close": Peer.CLOSE, "garbage": b"\x00\xff garbage\r\n",
+            "endless line": Endless(b"220 " + b"x" * 5000), "endless reply": Endless(b"250-x\r\n" * 100),
+            "421": b"421 4.3.2 bye\r\n"}[how]
+
+
 @pytest.mark.parametrize("stage", ["CONNECT", "EHLO", "MAIL", "RCPT", "DATA", ".", "STARTTLS"])
 @pytest.mark.parametrize("how", ["hang", "close", "garbage", "endless line", "endless reply", "421"])
 def test_hostile(relay, stage, how):
-    what = {"hang": Peer.HANG, "close": Peer.CLOSE, "garbage": b"\x00\xff garbage\r\n",
-            "endless line": Endless(b"220 " + b"x" * 5000), "endless reply": Endless(b"250-x\r\n" * 100),
-            "421": b"421 4.3.2 bye\r\n"}[how]
-    with Peer(ehlo=["STARTTLS"] if stage == "STARTTLS" else [], what={stage: what}) as p:
+    with Peer(ehlo=["STARTTLS"] if stage == "STARTTLS" else [], what={stage: badly(how)}) as p:
         before = time.monotonic()
         done = relay.job(p.route, TEXT, ["a@example.net", "b@example.net"])
         assert time.monotonic() - before < 10
@@ -107,6 +111,65 @@ def test_hostile(relay, stage, how):
             assert done.end.address == "127.0.0.1"
         # nobody is offered the message again behind queue's back
         assert len(p.messages) <= 1
+
+
+@pytest.fixture(scope="module")
+def hurried(tmp_path_factory, certs):
+    """Sections "s0" to "s2", whose hosts tests put where their peer listens: on a port each."""
+    d = tmp_path_factory.mktemp("hurried")
+    (d / "secret").write_text("pass word\n")
+    (d / "secret").chmod(0o600)
+    ports = free_ports(3)
+    with Relay(d, FAST % f'tls_ca = "{certs.ca}" idle_timeout = 200ms' + "".join(
+            f'relay "s{n}" {{ host = "[127.0.0.1]:{port}" username = "us" password = "{d / "secret"}" tls = encrypt }}\n'
+            for n, port in enumerate(ports))) as r:
+        r.ports = ports
+        yield r
+
+
+@pytest.mark.parametrize("how", ["hang", "close", "garbage", "endless line", "endless reply", "421"])
+@pytest.mark.parametrize("stage", ["EHLO", "AUTH", "BDAT"])
+def test_hostile_inside_tls(hurried, certs, stage, how):
+    """The second EHLO, the login, and a chunk."""
+    greeted = []
+
+    def ehlo(line):
+        greeted.append(line)
+        return b"250-mx.example.net\r\n250 STARTTLS\r\n" if len(greeted) % 2 else badly(how)
+    n = ["EHLO", "AUTH", "BDAT"].index(stage)
+    with Peer(ehlo=["STARTTLS", "AUTH PLAIN", "CHUNKING", "PIPELINING"], tls=server_tls(certs.cert, certs.key),
+              address=("127.0.0.1", hurried.ports[n]), what={stage: ehlo if stage == "EHLO" else badly(how)}) as p:
+        done = hurried.job("", TEXT + b"x" * 300000, ["a@example.net"], section=f"s{n}")
+        assert done.end.how == "temp" and done.end.code // 100 == 4 and not done.rcpts, done.text
+        assert p.messages == [] and len(p.connections) <= 2
+        assert any(c.startswith(b"MAIL") for c in p.commands) == (stage == "BDAT")
+
+
+@pytest.mark.parametrize("how", ["hang", "close", "garbage", "endless line", "endless reply", "421"])
+@pytest.mark.parametrize("stage", ["RSET", "QUIT"])
+def test_hostile_at_the_end(hurried, stage, how):
+    """Between messages, and at good-bye: what was taken stays taken, and the connection ends."""
+    with Peer(ehlo=["PIPELINING"], what={stage: badly(how), "RCPT": lambda line:
+                                         b"550 5.1.1 no\r\n" if b"<b@" in line else b"250 2.1.5 ok\r\n"}) as p:
+        done = hurried.job(p.route, TEXT, ["a@example.net"])
+        assert (done.rcpts[0].code, done.end.how) == (250, "ok"), done.text
+        done = hurried.job(p.route, TEXT, ["b@example.net"])  # leaves a RSET behind
+        assert (done.rcpts[0].code, done.end.how) == (550, "ok"), done.text
+        done = hurried.job(p.route, TEXT, ["c@example.net"])
+        assert (done.rcpts[0].code, done.end.how) == (250, "ok"), done.text
+        assert len(p.messages) == 2
+        end = time.monotonic() + 30
+        while sockets_to(hurried.pid, p.port):
+            assert time.monotonic() < end, "the connection was kept"
+            time.sleep(0.05)
+
+
+def sockets_to(pid, port):
+    """Of this process, connected to this port of ours."""
+    mine = {os.readlink(f"/proc/{pid}/fd/{n}") for n in os.listdir(f"/proc/{pid}/fd") if os.path.lexists(f"/proc/{pid}/fd/{n}")}
+    with open("/proc/net/tcp") as f:
+        rows = [line.split() for line in f.readlines()[1:]]
+    return [r for r in rows if r[2].endswith(f":{port:04X}") and f"socket:[{r[9]}]" in mine]
 
 
 def test_trickle(relay):
