@@ -4,6 +4,7 @@ core_event_libevent_a_SOURCES = \
 	core/event/counts.c core/event/counts.h \
 	core/event/deflate.c core/event/deflate.h \
 	core/event/ipc.c core/event/ipc.h \
+	core/event/ipc_client.c core/event/ipc_client.h \
 	core/event/listener.c core/event/listener.h \
 	core/event/loop.c core/event/loop.h \
 	core/event/outq.c core/event/outq.h \

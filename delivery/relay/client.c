@@ -7,17 +7,13 @@
 
 #include "core/base/log.h"
 #include "core/base/xalloc.h"
-#include "core/event/ipc.h"
+#include "core/event/ipc_client.h"
 #include "delivery/relay/relay.h"
 
-enum { BACKOFF_MIN_MS = 50, BACKOFF_MAX_MS = 5000, QUEUED_MAX = 1024 };
+enum { QUEUED_MAX = 1024 };
 
 struct relay_client {
-	struct loop *loop;
-	char *path;
-	struct ipc *ipc; /* NULL: not connected */
-	int64_t backoff_ms;
-	int64_t not_before_ms; /* the next try to connect */
+	struct ipc_client channel;
 	uint64_t next_id;
 	struct list jobs;
 	size_t jobs_count;
@@ -51,10 +47,7 @@ channel_lost(struct relay_client *c, enum err why)
 
 	log_event(LVL_WARN, "relay.channel_lost", log_e("err", why),
 		log_n("jobs", (int64_t)c->jobs_count));
-	ipc_free(c->ipc);
-	c->ipc = NULL;
-	c->not_before_ms = loop_now_ms(c->loop) + c->backoff_ms;
-	c->backoff_ms = c->backoff_ms * 2 < BACKOFF_MAX_MS ? c->backoff_ms * 2 : BACKOFF_MAX_MS;
+	ipc_client_lost(&c->channel);
 	/* jobs that a callback submits go into the new list */
 	list_init(&now);
 	while (!list_empty(&c->jobs)) {
@@ -149,7 +142,7 @@ on_message(void *arg, struct ipc *ipc, uint32_t type, struct str payload, const 
 		return;
 	c->freed = NULL;
 	if (e == ERR_OK)
-		c->backoff_ms = BACKOFF_MIN_MS;
+		ipc_client_works(&c->channel);
 	else
 		channel_lost(c, e);
 }
@@ -163,33 +156,12 @@ on_end(void *arg, struct ipc *ipc, enum err why)
 
 static const struct ipc_ops channel_ops = { .on_message = on_message, .on_end = on_end };
 
-static enum err
-client_connect(struct relay_client *c)
-{
-	int fd;
-
-	if (c->ipc != NULL)
-		return ERR_OK;
-	if (loop_now_ms(c->loop) < c->not_before_ms)
-		return ERR_TEMP;
-	if (ipc_connect(c->path, &fd) != ERR_OK) {
-		c->not_before_ms = loop_now_ms(c->loop) + c->backoff_ms;
-		c->backoff_ms =
-			c->backoff_ms * 2 < BACKOFF_MAX_MS ? c->backoff_ms * 2 : BACKOFF_MAX_MS;
-		return ERR_TEMP;
-	}
-	c->ipc = ipc_new(c->loop, fd, &channel_ops, c);
-	return ERR_OK;
-}
-
 struct relay_client *
 relay_client_new(struct loop *l, const char *path)
 {
 	struct relay_client *c = xcalloc(1, sizeof(*c));
 
-	c->loop = l;
-	c->path = xstrdup(path);
-	c->backoff_ms = BACKOFF_MIN_MS;
+	ipc_client_init(&c->channel, l, path);
 	c->next_id = 1;
 	list_init(&c->jobs);
 	return c;
@@ -202,10 +174,9 @@ relay_client_free(struct relay_client *c)
 		return;
 	if (c->freed != NULL)
 		*c->freed = true;
-	ipc_free(c->ipc);
+	ipc_client_fini(&c->channel);
 	LIST_FOREACH (l, &c->jobs)
 		list_remove(l);
-	free(c->path);
 	free(c);
 }
 
@@ -213,9 +184,9 @@ enum err
 relay_submit(struct relay_client *c, struct relay_job *j, int fd)
 {
 	struct buf b;
-	enum err e = client_connect(c);
+	enum err e = ipc_client_open(&c->channel, &channel_ops, c);
 
-	if (e == ERR_OK && ipc_queued(c->ipc) >= QUEUED_MAX)
+	if (e == ERR_OK && ipc_queued(c->channel.ipc) >= QUEUED_MAX)
 		e = ERR_TEMP;
 	if (e != ERR_OK) {
 		(void)close(fd);
@@ -227,7 +198,7 @@ relay_submit(struct relay_client *c, struct relay_job *j, int fd)
 	if (e != ERR_OK) {
 		(void)close(fd);
 	} else {
-		e = ipc_send(c->ipc, RELAY_MSG_JOB, buf_str(&b), &fd, 1);
+		e = ipc_send(c->channel.ipc, RELAY_MSG_JOB, buf_str(&b), &fd, 1);
 		/* the end of the channel is on its way to on_end */
 		if (e == ERR_EOF)
 			e = ERR_TEMP;
@@ -247,11 +218,11 @@ send_cancel(struct relay_client *c, const struct relay_job *j)
 	struct buf b;
 	enum err e;
 
-	if (c->ipc == NULL)
+	if (c->channel.ipc == NULL)
 		return;
 	buf_init(&b, 64);
 	ipc_put_u64(&b, j->request.id);
-	e = ipc_send(c->ipc, RELAY_MSG_CANCEL, buf_str(&b), NULL, 0);
+	e = ipc_send(c->channel.ipc, RELAY_MSG_CANCEL, buf_str(&b), NULL, 0);
 	buf_fini(&b);
 	(void)e; /* a lost word: results are ignored, or waited for, all the same */
 }

@@ -7,17 +7,13 @@
 #include "core/base/hmap.h"
 #include "core/base/log.h"
 #include "core/base/xalloc.h"
-#include "core/event/ipc.h"
+#include "core/event/ipc_client.h"
 #include "delivery/resolver/resolver.h"
 
-enum { BACKOFF_MIN_MS = 50, BACKOFF_MAX_MS = 5000, QUEUED_MAX = 2048 };
+enum { QUEUED_MAX = 2048 };
 
 struct resolver_client {
-	struct loop *loop;
-	char *path;
-	struct ipc *ipc; /* NULL: not connected */
-	int64_t backoff_ms;
-	int64_t not_before_ms; /* the next try to connect */
+	struct ipc_client channel;
 	uint64_t next_id;
 	struct hmap queries; /* that were asked, by id */
 };
@@ -71,22 +67,13 @@ find(const struct resolver_client *c, uint64_t id)
 	return n != NULL ? CONTAINER_OF(n, struct resolver_query, node) : NULL;
 }
 
-static void
-back_off(struct resolver_client *c)
-{
-	c->not_before_ms = loop_now_ms(c->loop) + c->backoff_ms;
-	c->backoff_ms = c->backoff_ms * 2 < BACKOFF_MAX_MS ? c->backoff_ms * 2 : BACKOFF_MAX_MS;
-}
-
 /* Whoever still waits has the answer at the loop's next turn. */
 static void
 channel_lost(struct resolver_client *c, enum err why)
 {
 	log_event(LVL_WARN, "smtp.resolver_lost", log_e("err", why),
 		log_n("questions", (int64_t)c->queries.n));
-	ipc_free(c->ipc);
-	c->ipc = NULL;
-	back_off(c);
+	ipc_client_lost(&c->channel);
 	for (struct hmap_node *n = hmap_next(&c->queries, NULL); n != NULL;
 		n = hmap_next(&c->queries, n))
 		loop_timer_start(&CONTAINER_OF(n, struct resolver_query, node)->timer, 0);
@@ -106,7 +93,7 @@ on_message(void *arg, struct ipc *ipc UNUSED, uint32_t type, struct str payload,
 		channel_lost(c, ERR_SYNTAX);
 		return;
 	}
-	c->backoff_ms = BACKOFF_MIN_MS;
+	ipc_client_works(&c->channel);
 	q = find(c, a.id);
 	if (q != NULL && q->type == a.type)
 		answer(q, &a);
@@ -120,31 +107,12 @@ on_end(void *arg, struct ipc *ipc UNUSED, enum err why)
 
 static const struct ipc_ops channel_ops = { .on_message = on_message, .on_end = on_end };
 
-static enum err
-client_connect(struct resolver_client *c)
-{
-	int fd;
-
-	if (c->ipc != NULL)
-		return ERR_OK;
-	if (loop_now_ms(c->loop) < c->not_before_ms)
-		return ERR_TEMP;
-	if (ipc_connect(c->path, &fd) != ERR_OK) {
-		back_off(c);
-		return ERR_TEMP;
-	}
-	c->ipc = ipc_new(c->loop, fd, &channel_ops, c);
-	return ERR_OK;
-}
-
 struct resolver_client *
 resolver_client_new(struct loop *l, const char *path)
 {
 	struct resolver_client *c = xcalloc(1, sizeof(*c));
 
-	c->loop = l;
-	c->path = xstrdup(path);
-	c->backoff_ms = BACKOFF_MIN_MS;
+	ipc_client_init(&c->channel, l, path);
 	c->next_id = 1;
 	hmap_init(&c->queries);
 	return c;
@@ -155,9 +123,8 @@ resolver_client_free(struct resolver_client *c)
 {
 	if (c == NULL)
 		return;
-	ipc_free(c->ipc);
+	ipc_client_fini(&c->channel);
 	hmap_fini(&c->queries);
-	free(c->path);
 	free(c);
 }
 
@@ -172,11 +139,11 @@ send_question(struct resolver_query *q, struct str name)
 	buf_init(&b, 1024);
 	e = resolver_question_encode(&ask, &b);
 	if (e == ERR_OK) {
-		e = client_connect(c);
-		if (e == ERR_OK && ipc_queued(c->ipc) >= QUEUED_MAX)
+		e = ipc_client_open(&c->channel, &channel_ops, c);
+		if (e == ERR_OK && ipc_queued(c->channel.ipc) >= QUEUED_MAX)
 			e = ERR_TEMP;
 		if (e == ERR_OK)
-			e = ipc_send(c->ipc, RESOLVER_MSG_ASK, buf_str(&b), NULL, 0);
+			e = ipc_send(c->channel.ipc, RESOLVER_MSG_ASK, buf_str(&b), NULL, 0);
 		if (e != ERR_OK)
 			e = ERR_TEMP;
 	}
@@ -197,7 +164,7 @@ resolver_ask(struct resolver_client *c, struct str name, enum dns_type type, int
 	q->otherwise = RESOLVER_TEMP;
 	q->fn = fn;
 	q->arg = arg;
-	loop_timer_init(&q->timer, c->loop, on_timer, q);
+	loop_timer_init(&q->timer, c->channel.loop, on_timer, q);
 	e = send_question(q, name);
 	if (e == ERR_LIMIT)
 		q->otherwise = RESOLVER_NO_NAME;
