@@ -14,16 +14,6 @@
 enum {
 	REPLY_MAX = 16 * 1024 * 1024,
 	MEMORY_MAX = 32 * 1024 * 1024,
-	DOMAIN_CACHE = 32,
-	DOMAIN_CACHE_MS = 10000,
-	DOMAIN_MAX = 255,
-};
-
-struct domain {
-	char name[DOMAIN_MAX + 1];
-	size_t len;
-	bool local;
-	int64_t asked_ms;
 };
 
 struct expander {
@@ -32,8 +22,7 @@ struct expander {
 	char *default_domain;
 	char *srs_domain, *srs_secrets;
 	struct list requests;
-	struct domain domains[DOMAIN_CACHE]; /* what the directory said lately */
-	unsigned domain_next;
+	struct domains *domains; /* borrowed */
 };
 
 struct final {
@@ -128,33 +117,6 @@ add_final(struct expand_request *r, struct str address)
 	return ERR_OK;
 }
 
-static struct domain *
-domain_known(struct expander *x, struct str name)
-{
-	int64_t now = loop_now_ms(x->loop);
-
-	for (size_t i = 0; i < DOMAIN_CACHE; i++) {
-		struct domain *d = &x->domains[i];
-		if (d->len != 0 && now - d->asked_ms < DOMAIN_CACHE_MS &&
-			str_ieq(str_n(d->name, d->len), name))
-			return d;
-	}
-	return NULL;
-}
-
-static void
-domain_learn(struct expander *x, struct str name, bool local)
-{
-	struct domain *d = &x->domains[x->domain_next++ % DOMAIN_CACHE];
-
-	if (name.n > DOMAIN_MAX)
-		return;
-	memcpy(d->name, name.p, name.n);
-	d->len = name.n;
-	d->local = local;
-	d->asked_ms = loop_now_ms(x->loop);
-}
-
 static void
 domains_next(struct expand_request *r);
 static void
@@ -162,25 +124,26 @@ senders(struct expand_request *r);
 
 /* The directory's word on r->domain. False: it had none, and r is gone. */
 static bool
-learnt(struct expand_request *r, enum err e, struct str value)
+learnt(struct expand_request *r, enum err e, struct str value, bool *local_out)
 {
+	enum domain_is is = domains_learn(r->x->domains, r->domain, e);
+
 	r->lookup = NULL;
-	if (e != ERR_OK && e != ERR_NOTFOUND) {
-		finish(r, e == ERR_DENIED ? ERR_DENIED : ERR_TEMP, value);
-		return false;
-	}
-	domain_learn(r->x, r->domain, e == ERR_OK);
-	return true;
+	*local_out = is == DOMAIN_OURS;
+	if (is == DOMAIN_UNKNOWN)
+		finish(r, ERR_TEMP, value);
+	return is != DOMAIN_UNKNOWN;
 }
 
 static void
 domain_answer(void *arg, enum err e, struct str value)
 {
 	struct expand_request *r = arg;
+	bool local;
 
-	if (!learnt(r, e, value))
+	if (!learnt(r, e, value, &local))
 		return;
-	r->finals[r->at++].local = e == ERR_OK;
+	r->finals[r->at++].local = local;
 	domains_next(r);
 }
 
@@ -191,15 +154,15 @@ domains_next(struct expand_request *r)
 	for (; r->at < r->count; r->at++) {
 		struct expand_final *f = &r->finals[r->at];
 		size_t at = str_rchr(f->address, '@');
-		struct domain *d;
+		enum domain_is is;
 		r->domain = str_from(f->address, at + 1);
 		if (at == f->address.n) {
 			f->local = true; /* a name of our own, without a domain */
 			continue;
 		}
-		d = domain_known(r->x, r->domain);
-		if (d != NULL) {
-			f->local = d->local;
+		is = domains_known(r->x->domains, r->domain);
+		if (is != DOMAIN_UNKNOWN) {
+			f->local = is == DOMAIN_OURS;
 			continue;
 		}
 		r->lookup = socketmap_lookup(r->x->map, STR("domain"), r->domain, domain_answer, r);
@@ -262,10 +225,10 @@ static void
 sender_answer(void *arg, enum err e, struct str value)
 {
 	struct expand_request *r = arg;
+	bool local;
 
-	if (!learnt(r, e, value))
-		return;
-	sender_known(r, e == ERR_OK);
+	if (learnt(r, e, value, &local))
+		sender_known(r, local);
 }
 
 static bool
@@ -282,7 +245,7 @@ senders(struct expand_request *r)
 {
 	const struct srs srs = srs_of(r->x);
 	size_t at = str_rchr(r->sender, '@');
-	const struct domain *d;
+	enum domain_is is;
 
 	for (size_t i = 0; i < r->count && r->owner.n > 0; i++) {
 		set_sender(&r->finals[i], r->owner);
@@ -294,9 +257,9 @@ senders(struct expand_request *r)
 		return;
 	}
 	r->domain = str_from(r->sender, at + 1);
-	d = domain_known(r->x, r->domain);
-	if (d != NULL) {
-		sender_known(r, d->local);
+	is = domains_known(r->x->domains, r->domain);
+	if (is != DOMAIN_UNKNOWN) {
+		sender_known(r, is == DOMAIN_OURS);
 		return;
 	}
 	r->lookup = socketmap_lookup(r->x->map, STR("domain"), r->domain, sender_answer, r);
@@ -430,11 +393,12 @@ expand_cancel(struct expand_request *r)
 }
 
 struct expander *
-expander_new(struct loop *l, struct str address, struct str default_domain)
+expander_new(struct loop *l, struct str address, struct str default_domain, struct domains *d)
 {
 	struct expander *x = xcalloc(1, sizeof(*x));
 
 	x->loop = l;
+	x->domains = d;
 	x->map = socketmap_new(l, address, REPLY_MAX);
 	x->default_domain = str_dup(default_domain);
 	x->srs_domain = str_dup(STR_EMPTY);

@@ -4,6 +4,7 @@
 #include "core/authclient/socketmap.h"
 #include "core/base/arena.h"
 #include "core/base/buf.h"
+#include "delivery/queue/domains.h"
 
 /* From the address that a message was sent to to those that it is delivered to: aliases and groups
  * by the directory's map "alias-large" (which follows them to the end), by "domain" whether the
@@ -19,9 +20,9 @@
 struct expander;
 
 /* address: "unix:/run/postroom/directory". default_domain: for addresses without one; such an
- * address is ours in any case. */
+ * address is ours in any case. d is borrowed. */
 struct expander *
-expander_new(struct loop *l, struct str address, struct str default_domain);
+expander_new(struct loop *l, struct str address, struct str default_domain, struct domains *d);
 /* Expansions that run are dropped without a call. */
 void
 expander_free(struct expander *x);

@@ -5,6 +5,7 @@ delivery_queue_libqueue_a_SOURCES = \
 	delivery/queue/attempt.c delivery/queue/attempt_impl.h \
 	delivery/queue/attempt_local.c delivery/queue/attempt_relay.c \
 	delivery/queue/client.c delivery/queue/client.h \
+	delivery/queue/domains.c delivery/queue/domains.h \
 	delivery/queue/dsn.c delivery/queue/dsn.h \
 	delivery/queue/dsn_text.c \
 	delivery/queue/expand.c delivery/queue/expand.h \

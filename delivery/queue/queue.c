@@ -624,10 +624,11 @@ queue_open(struct loop *l, struct pool *p, const struct queue_options *o, struct
 	loop_timer_init(&q->finished_timer, l, finished_flush, q);
 	loop_task_init(&q->task, l, start_ready, q);
 	q->clients = clients_new(l, &co);
-	q->expander = expander_new(l, o->directory_address, o->default_domain);
+	q->domains = domains_new(l);
+	q->expander = expander_new(l, o->directory_address, o->default_domain, q->domains);
 	if (o->relay_path != NULL)
 		q->relay = relay_client_new(l, o->relay_path);
-	q->router = router_new(l, o->directory_address, o->hostname, o->settings);
+	q->router = router_new(l, o->directory_address, o->hostname, o->settings, q->domains);
 	h = hops_options(q);
 	q->hops = hops_new(l, &h);
 	e = open_spool(q, err_out);
@@ -657,6 +658,7 @@ queue_close(struct queue *q)
 	clients_free(q->clients);
 	expander_free(q->expander);
 	router_free(q->router);
+	domains_free(q->domains);
 	relay_client_free(q->relay);
 	loop_timer_stop(&q->timer);
 	loop_timer_stop(&q->finished_timer);

@@ -64,6 +64,7 @@ struct queue {
 	struct state *state;
 	struct spool_server *spool;
 	struct clients *clients;
+	struct domains *domains;
 	struct expander *expander;
 	struct hmap messages;
 	struct message **heap;

@@ -8,27 +8,18 @@
 #include "core/authclient/socketmap.h"
 #include "core/base/buf.h"
 #include "core/base/cidr.h"
-#include "core/base/hmap.h"
 #include "core/base/xalloc.h"
 #include "delivery/relay/relay.h"
 
-enum { DOMAINS = 1024, DOMAIN_MS = 10000, DOMAIN_MAX = 255, REPLY_MAX = 65536 };
-
-/* What the directory said of a domain; the newest of those that fall on one place. */
-struct domain {
-	char name[DOMAIN_MAX + 1];
-	bool ours;
-	int64_t asked_ms; /* 0: empty */
-};
+enum { DOMAIN_MAX = 255, REPLY_MAX = 65536 };
 
 struct router {
-	struct loop *loop;
 	struct socketmap *map;
 	const struct settings *s;
 	char *hostname;
 	struct list requests;
-	struct domain *domains;
-	struct buf text; /* of the answer that was given last */
+	struct domains *domains; /* borrowed */
+	struct buf text;	 /* of the answer that was given last */
 };
 
 struct route_request {
@@ -219,38 +210,6 @@ transport_route(struct router *r, struct str value, struct str address)
 
 /* ---- the directory ---- */
 
-static struct domain *
-domain_place(struct router *r, struct str name)
-{
-	char lower[DOMAIN_MAX];
-
-	for (size_t i = 0; i < name.n; i++)
-		lower[i] = (char)ascii_lower((unsigned char)name.p[i]);
-	return &r->domains[hash_bytes(str_n(lower, name.n)) % DOMAINS];
-}
-
-static const struct domain *
-domain_known(struct router *r, struct str name)
-{
-	const struct domain *d = domain_place(r, name);
-
-	return d->asked_ms != 0 && loop_now_ms(r->loop) - d->asked_ms < DOMAIN_MS &&
-			       str_ieq(str_of(d->name), name)
-		       ? d
-		       : NULL;
-}
-
-static void
-domain_learn(struct router *r, struct str name, bool ours)
-{
-	struct domain *d = domain_place(r, name);
-
-	memcpy(d->name, name.p, name.n);
-	d->name[name.n] = '\0';
-	d->ours = ours;
-	d->asked_ms = loop_now_ms(r->loop) > 0 ? loop_now_ms(r->loop) : 1;
-}
-
 static void
 request_free(struct route_request *q)
 {
@@ -303,17 +262,21 @@ on_domain(void *arg, enum err e, struct str value)
 
 	(void)value;
 	q->lookup = NULL;
-	if (e == ERR_OK || e == ERR_NOTFOUND)
-		domain_learn(q->r, domain_of(address), e == ERR_OK);
-	if (e == ERR_OK && router_enabled(q->r) && ask_transport(q))
-		return;
-	if (e == ERR_OK)
+	switch (domains_learn(q->r->domains, domain_of(address), e)) {
+	case DOMAIN_OURS:
+		if (router_enabled(q->r) && ask_transport(q))
+			return;
 		a = answer_local;
-	else if (e == ERR_NOTFOUND)
+		break;
+	case DOMAIN_OTHERS:
 		a = router_enabled(q->r) ? foreign_route(q->r, address, buf_str(&q->sender))
 					 : answer_off;
-	else if (!router_enabled(q->r))
-		a = answer_local; /* lmtp asks for itself */
+		break;
+	case DOMAIN_UNKNOWN:
+		if (!router_enabled(q->r))
+			a = answer_local; /* lmtp asks for itself */
+		break;
+	}
 	finish(q, &a);
 }
 
@@ -339,7 +302,7 @@ find_known(struct router *r, struct str address, struct str sender, struct route
 {
 	struct str domain = domain_of(address);
 	const struct settings_relay *x;
-	const struct domain *d;
+	enum domain_is is;
 
 	*out = answer_local;
 	if (r->s == NULL)
@@ -357,10 +320,11 @@ find_known(struct router *r, struct str address, struct str sender, struct route
 		*out = answer_bad;
 		return ERR_OK;
 	}
-	d = domain_known(r, domain);
-	if (d == NULL || (d->ours && router_enabled(r) && r->s->outbound.transports))
+	is = domains_known(r->domains, domain);
+	if (is == DOMAIN_UNKNOWN ||
+		(is == DOMAIN_OURS && router_enabled(r) && r->s->outbound.transports))
 		return ERR_AGAIN;
-	if (!d->ours)
+	if (is == DOMAIN_OTHERS)
 		*out = router_enabled(r) ? foreign_route(r, address, sender) : answer_off;
 	return ERR_OK;
 }
@@ -371,20 +335,20 @@ route_find(struct router *r, struct str address, struct str sender, struct route
 {
 	enum err e = find_known(r, address, sender, out);
 	struct route_request *q;
-	const struct domain *d;
+	bool known;
 
 	*request = NULL;
 	if (e != ERR_AGAIN)
 		return e;
 	q = request_new(r, address, sender, fn, arg);
-	d = domain_known(r, domain_of(address));
-	if (d != NULL)
+	known = domains_known(r->domains, domain_of(address)) != DOMAIN_UNKNOWN;
+	if (known)
 		(void)ask_transport(q);
 	else
 		q->lookup =
 			socketmap_lookup(r->map, STR("domain"), domain_of(address), on_domain, q);
 	if (q->lookup == NULL) { /* no key of a map: the directory has no such address */
-		*out = d != NULL ? answer_local : answer_bad;
+		*out = known ? answer_local : answer_bad;
 		request_free(q);
 		return ERR_OK;
 	}
@@ -401,16 +365,15 @@ route_cancel(struct route_request *q)
 /* ---- the router ---- */
 
 struct router *
-router_new(
-	struct loop *l, struct str directory_address, struct str hostname, const struct settings *s)
+router_new(struct loop *l, struct str directory_address, struct str hostname,
+	const struct settings *s, struct domains *d)
 {
 	struct router *r = xcalloc(1, sizeof(*r));
 
-	r->loop = l;
 	r->s = s;
+	r->domains = d;
 	r->map = socketmap_new(l, directory_address, REPLY_MAX);
 	r->hostname = str_dup(hostname);
-	r->domains = xcalloc(DOMAINS, sizeof(*r->domains));
 	list_init(&r->requests);
 	buf_init(&r->text, 4096);
 	return r;
@@ -441,7 +404,6 @@ router_free(struct router *r)
 		request_free(CONTAINER_OF(l, struct route_request, link));
 	socketmap_free(r->map);
 	buf_fini(&r->text);
-	free(r->domains);
 	free(r->hostname);
 	free(r);
 }

@@ -3,6 +3,7 @@
 
 #include "config/settings.h"
 #include "core/event/loop.h"
+#include "delivery/queue/domains.h"
 
 /* Where one recipient's mail goes now: into a mailbox here, to another server, or nowhere. In this
  * order:
@@ -17,7 +18,7 @@
  *   user@[192.0.2.1]            that address, unless outbound.refused_networks has it
  *   anything else               the domain's MX
  *
- * What the directory says of a domain is believed for ten seconds. */
+ * What the directory says of a domain is believed as domains.h says. */
 struct router;
 struct route_request;
 
@@ -38,10 +39,10 @@ typedef void (*route_fn)(void *arg, const struct route_answer *a);
 
 /* s: lives as long as the router, or until router_set; NULL: everything is local, and nobody is
  * asked. With outbound.enabled = no what is not ours (taken when it was on) is ROUTE_LATER.
- * hostname: ours; a route there is a loop. Strings are copied. */
+ * hostname: ours; a route there is a loop. Strings are copied; d is borrowed. */
 struct router *
 router_new(struct loop *l, struct str directory_address, struct str hostname,
-	const struct settings *s);
+	const struct settings *s, struct domains *d);
 void
 router_set(struct router *r, const struct settings *s);
 /* Requests are dropped without a call. */

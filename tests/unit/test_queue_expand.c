@@ -17,7 +17,9 @@
 #define SECRET "a secret of the tests"
 
 static struct loop *the_loop;
+static struct domains *the_domains;
 static bool owners_away, domains_away;
+static enum err domains_say = ERR_TEMP; /* when they are away */
 
 /* ---- the directory ---- */
 
@@ -79,9 +81,10 @@ socketmap_lookup(struct socketmap *s, struct str map, struct str key, socketmap_
 			r->result = ERR_OK;
 			r->value = rows[i].value;
 		}
-	if ((owners_away && str_eq(map, STR("owner"))) ||
-		(domains_away && str_eq(map, STR("domain"))))
+	if (owners_away && str_eq(map, STR("owner")))
 		r->result = ERR_TEMP;
+	if (domains_away && str_eq(map, STR("domain")))
+		r->result = domains_say;
 	loop_task_init(&r->task, the_loop, answer, r);
 	loop_task_queue(&r->task);
 	return r;
@@ -131,7 +134,8 @@ setup(void **state)
 	the_loop = loop_new();
 	buf_init(&got, 65536);
 	owners_away = domains_away = false;
-	*state = expander_new(the_loop, STR("unix:/x"), STR("ours.example"));
+	the_domains = domains_new(the_loop);
+	*state = expander_new(the_loop, STR("unix:/x"), STR("ours.example"), the_domains);
 	return 0;
 }
 
@@ -139,6 +143,7 @@ static int
 teardown(void **state)
 {
 	expander_free(*state);
+	domains_free(the_domains);
 	buf_fini(&got);
 	loop_free(the_loop);
 	return 0;
@@ -261,6 +266,47 @@ test_srs_back(void **state)
 	assert_true(str_ends(buf_str(&got), STR("@srs.example far\n")));
 }
 
+/* The memory of domains: any spelling, long names too, and never that nobody could say. */
+static void
+test_domains(void **state)
+{
+	char longest[257], name[32];
+	unsigned known = 0;
+
+	memset(longest, 'x', sizeof longest);
+	assert_int_equal(domains_known(the_domains, STR("a.example")), DOMAIN_UNKNOWN);
+	assert_int_equal(domains_learn(the_domains, STR("A.example"), ERR_OK), DOMAIN_OURS);
+	assert_int_equal(domains_known(the_domains, STR("a.EXAMPLE")), DOMAIN_OURS);
+	assert_int_equal(domains_known(the_domains, STR("a.exampl")), DOMAIN_UNKNOWN);
+	assert_int_equal(domains_learn(the_domains, STR("a.example"), ERR_TEMP), DOMAIN_UNKNOWN);
+	assert_int_equal(domains_learn(the_domains, STR("a.example"), ERR_DENIED), DOMAIN_UNKNOWN);
+	assert_int_equal(domains_known(the_domains, STR("a.example")), DOMAIN_OURS);
+	assert_int_equal(domains_learn(the_domains, STR("a.example"), ERR_NOTFOUND), DOMAIN_OTHERS);
+	assert_int_equal(domains_known(the_domains, STR("a.example")), DOMAIN_OTHERS);
+	for (size_t n = 254; n <= 257; n++) {
+		assert_int_equal(
+			domains_learn(the_domains, str_n(longest, n), ERR_OK), DOMAIN_OURS);
+		assert_int_equal(domains_known(the_domains, str_n(longest, n)),
+			n <= 255 ? DOMAIN_OURS : DOMAIN_UNKNOWN);
+	}
+	assert_int_equal(domains_learn(the_domains, STR_EMPTY, ERR_OK), DOMAIN_OURS);
+	assert_int_equal(domains_known(the_domains, STR_EMPTY), DOMAIN_UNKNOWN);
+	for (int i = 0; i < 10000; i++) {
+		(void)snprintf(name, sizeof name, "d%d.example", i);
+		(void)domains_learn(the_domains, str_of(name), ERR_NOTFOUND);
+	}
+	for (int i = 0; i < 10000; i++) {
+		(void)snprintf(name, sizeof name, "d%d.example", i);
+		known += domains_known(the_domains, str_of(name)) == DOMAIN_OTHERS;
+	}
+	assert_in_range(known, 500, 1024);
+	/* a refusal of that question says nothing about who is written to */
+	domains_away = true;
+	domains_say = ERR_DENIED;
+	assert_true(str_starts(str_of(expand(*state, "x@fourth.example", "")), STR("temp")));
+	domains_say = ERR_TEMP;
+}
+
 int
 main(void)
 {
@@ -268,6 +314,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_owner, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_srs_there, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_srs_back, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_domains, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
