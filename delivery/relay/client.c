@@ -17,7 +17,8 @@ struct relay_client {
 	uint64_t next_id;
 	struct list jobs;
 	size_t jobs_count;
-	bool *freed; /* set while callbacks run */
+	bool calling; /* a callback runs … */
+	bool freed;   /* … and has freed us: to be done after it */
 };
 
 static struct relay_job *
@@ -38,11 +39,21 @@ drop_job(struct relay_client *c, struct relay_job *j)
 	c->jobs_count--;
 }
 
+/* Callbacks are over. False: one of them freed c, and it is gone. */
+static bool
+called(struct relay_client *c)
+{
+	c->calling = false;
+	if (!c->freed)
+		return true;
+	free(c);
+	return false;
+}
+
 /* The channel is over: all jobs end. c may be gone afterwards. */
 static void
 channel_lost(struct relay_client *c, enum err why)
 {
-	bool freed = false;
 	struct list now;
 
 	log_event(LVL_WARN, "relay.channel_lost", log_e("err", why),
@@ -55,7 +66,8 @@ channel_lost(struct relay_client *c, enum err why)
 		list_remove(l);
 		list_push_back(&now, l);
 	}
-	while (!freed && !list_empty(&now)) {
+	c->calling = true;
+	while (!c->freed && !list_empty(&now)) {
 		struct relay_job *j = CONTAINER_OF(now.next, struct relay_job, link);
 		const struct relay_end e = { .id = j->request.id,
 			.how = ERR_EOF,
@@ -63,14 +75,12 @@ channel_lost(struct relay_client *c, enum err why)
 			.status = STR("4.3.0"),
 			.text = STR("relay went away") };
 		drop_job(c, j);
-		c->freed = &freed;
 		j->on_end(j, &e);
-		if (!freed)
-			c->freed = NULL;
 	}
 	/* freed: the rest is forgotten, as relay_client_free says */
 	LIST_FOREACH (l, &now)
 		list_remove(l);
+	(void)called(c);
 }
 
 static enum err
@@ -128,19 +138,17 @@ on_message(void *arg, struct ipc *ipc, uint32_t type, struct str payload, const 
 {
 	struct relay_client *c = arg;
 	enum err e = ERR_SYNTAX;
-	bool freed = false;
 
 	(void)ipc;
 	for (size_t i = 0; i < fds_count; i++)
 		(void)close(fds[i]);
-	c->freed = &freed;
+	c->calling = true;
 	if (type == RELAY_MSG_RCPT)
 		e = on_result(c, payload);
 	else if (type == RELAY_MSG_END)
 		e = on_job_end(c, payload);
-	if (freed)
+	if (!called(c))
 		return;
-	c->freed = NULL;
 	if (e == ERR_OK)
 		ipc_client_works(&c->channel);
 	else
@@ -172,12 +180,12 @@ relay_client_free(struct relay_client *c)
 {
 	if (c == NULL)
 		return;
-	if (c->freed != NULL)
-		*c->freed = true;
 	ipc_client_fini(&c->channel);
 	LIST_FOREACH (l, &c->jobs)
 		list_remove(l);
-	free(c);
+	c->freed = true;
+	if (!c->calling)
+		free(c);
 }
 
 enum err
