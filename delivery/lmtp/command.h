@@ -20,7 +20,7 @@ enum lmtp_verb {
 
 enum {
 	LMTP_LINE_MAX = 4096,
-	LMTP_PATH_MAX = 320, /* 64 + "@" + 255 */
+	LMTP_PATH_MAX = 512, /* what smtp takes: 256 + "@" + 255 */
 	LMTP_PARAMS_MAX = 16,
 };
 

@@ -26,8 +26,11 @@ lmtp_transaction_reset(struct session *s)
 {
 	LIST_FOREACH (l, &s->rcpts)
 		lmtp_rcpt_free(rcpt_of(l));
-	if (s->body != NULL)
+	if (s->body != NULL) {
+		/* it may have stopped the reading, and will not say when it has room */
+		stream_set_reading(s->stream, true);
 		body_free(s->body);
+	}
 	if (s->deliver != NULL)
 		store_deliver_forget(s->deliver);
 	free(s->targets);

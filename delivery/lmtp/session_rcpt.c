@@ -342,6 +342,7 @@ lmtp_command_mail(struct session *s, const struct lmtp_command *c)
 		return lmtp_refuse(s, "503 5.5.1 Sender already given");
 	if (!mail_params(s, c, &line)) {
 		s->smtputf8 = s->binary = s->ask_room = false;
+		s->size = 0;
 		return lmtp_refuse(s, line);
 	}
 	s->mail = true;

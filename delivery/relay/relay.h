@@ -25,10 +25,10 @@ enum relay_msg {
 };
 
 enum {
-	RELAY_RCPTS_MAX = 100, /* what every server takes, RFC 5321 4.5.3.1.8 */
-	RELAY_ADDRESS_MAX = 320,
-	RELAY_ORCPT_MAX = 500, /* RFC 3461 4.2 */
-	RELAY_ENVID_MAX = 100, /* RFC 3461 4.4 */
+	RELAY_RCPTS_MAX = 100,	 /* what every server takes, RFC 5321 4.5.3.1.8 */
+	RELAY_ADDRESS_MAX = 512, /* what smtp takes: 256 + "@" + 255 */
+	RELAY_ORCPT_MAX = 500,	 /* RFC 3461 4.2 */
+	RELAY_ENVID_MAX = 100,	 /* RFC 3461 4.4 */
 	RELAY_ROUTE_MAX = 300,
 	RELAY_NAME_MAX = 255,
 	RELAY_TEXT_MAX = 480,

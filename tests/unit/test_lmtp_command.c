@@ -99,7 +99,7 @@ test_command_limits(void **state)
 	(void)state;
 	buf_init(&b, 65536);
 	buf_addz(&b, "RCPT TO:<");
-	for (int i = 0; i < 400; i++)
+	for (int i = 0; i < LMTP_PATH_MAX; i++)
 		buf_addc(&b, 'a');
 	buf_addz(&b, "@example.org>");
 	assert_int_equal(lmtp_command_parse(buf_str(&b), &c), ERR_LIMIT);

@@ -397,6 +397,62 @@ test_back_pressure(void **state)
 	delivered(0, ERR_OK);
 }
 
+/* … and the message is given up before there is room: the session goes on. */
+static void
+test_back_pressure_and_reset(void **state)
+{
+	(void)state;
+	start(true, 1000, "");
+	T.body_slow = true;
+	say("LHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<anna@example.org>\r\nBDAT 3\r\nabcRSET\r\n");
+	turn(2);
+	assert_null(T.body);
+	buf_reset(&T.got);
+	say("NOOP\r\n");
+	expect("250 *\n");
+}
+
+/* What smtp takes arrives: a list's sender and a recipient as long as they may be. */
+static void
+test_long_addresses(void **state)
+{
+	struct buf b;
+
+	(void)state;
+	start(true, 1000, "");
+	say("LHLO c\r\n");
+	buf_reset(&T.got);
+	buf_init(&b, 8192);
+	buf_addz(&b, "MAIL FROM:<");
+	for (int i = 0; i < 256; i++)
+		buf_addc(&b, 'a');
+	buf_addc(&b, '@');
+	for (int i = 0; i < 50; i++)
+		buf_addz(&b, "abcd.");
+	buf_addz(&b, "final>\r\nRCPT TO:<anna+");
+	for (int i = 0; i < 251; i++)
+		buf_addc(&b, 't');
+	buf_addz(&b, "@example.org>\r\n");
+	say(buf_z(&b));
+	turn(2);
+	expect("250 *\n250 *\n");
+	buf_fini(&b);
+}
+
+/* The SIZE of a MAIL that was refused is not that of the next. */
+static void
+test_size_of_refused_mail(void **state)
+{
+	(void)state;
+	start(true, 1000, "");
+	T.use = (struct quota_use){ .messages = 1, .bytes = 100 };
+	say("LHLO c\r\nMAIL FROM:<> SIZE=9999 WHAT=1\r\n");
+	say("MAIL FROM:<> XROOM\r\nRCPT TO:<anna@example.org>\r\n");
+	turn(2);
+	assert_true(str_ends(buf_str(&T.got),
+		STR("555 5.5.4 Parameter not known\r\n250 2.1.0 OK\r\n250 2.1.5 OK\r\n")));
+}
+
 static void
 test_client_leaves(void **state)
 {
@@ -559,6 +615,9 @@ main(void)
 		T_(test_too_large_and_broken_disk),
 		T_(test_users_are_remembered),
 		T_(test_back_pressure),
+		T_(test_back_pressure_and_reset),
+		T_(test_long_addresses),
+		T_(test_size_of_refused_mail),
 		T_(test_client_leaves),
 		T_(test_half_close),
 		T_(test_timeout),
