@@ -1,6 +1,8 @@
 /* Messages that no entry names any more, and mailboxes that were deleted. The index forgets a
  * message by a row in garbage; ten minutes later its file is unlinked, then its rows go. Scheduled
- * by commit.c and by opening a home, so that what a dead process left behind is found. */
+ * by commit.c and by opening a home, so that what a dead process left behind is found. Invariant: a
+ * round looks at a few thousand rows at most and the next goes on behind them, so however much was
+ * expunged, the loop is not held up; what a walk has passed and left makes another walk. */
 #include <stdlib.h>
 
 #include "core/base/clock.h"
@@ -15,6 +17,7 @@ enum {
 	GRACE_MS = 10 * 60 * 1000,
 	SLACK_MS = 1000,
 	IDS_MAX = 1000,	    /* messages a round */
+	ROWS_MAX = 4096,    /* looked at by a round */
 	ENTRIES_MAX = 8192, /* of a dying mailbox a round */
 };
 
@@ -45,6 +48,7 @@ sweep_end(struct sweep *s, bool again, bool now)
 	struct home *h = s->home;
 
 	/* What was made meanwhile may have come after this round looked. */
+	h->garbage_left |= h->garbage_again || s->more;
 	now |= h->garbage_again_now;
 	again |= h->garbage_again || now;
 	h->garbage_busy = h->garbage_again = h->garbage_again_now = false;
@@ -153,6 +157,9 @@ sweep_done(struct update *u, enum err e)
 	if (e == ERR_OK && s->n > 0)
 		log_event(LVL_INFO, "store.garbage", log_z("home", s->home->path),
 			log_n("messages", (int64_t)s->n));
+	/* what should have gone is still there */
+	if (e != ERR_OK)
+		s->home->garbage_at = 0;
 	sweep_end(s, s->more || s->now || e != ERR_OK, s->now && e == ERR_OK);
 }
 
@@ -179,31 +186,53 @@ unlink_done(struct pool_job *j)
 	home_submit(s->home, &s->update);
 }
 
+/* Garbage that is old enough, from where the round before stopped. */
 static enum err
-collect(struct sweep *s, struct txn *t)
+collect_ids(struct sweep *s, struct txn *t)
 {
+	struct home *h = s->home;
 	struct kv_cursor *c;
-	struct mailbox_row row;
+	struct key k;
 	struct str key, v;
 	int64_t since, now = clock_wall_ms();
 	enum err e = kv_cursor_open(t->kv, KV_GARBAGE, &c);
 
 	if (e != ERR_OK)
 		return e;
-	for (e = kv_cursor_seek(c, STR("\x00"), &key, &v); e == ERR_OK;
-		e = kv_cursor_next(c, &key, &v)) {
+	h->garbage_left &= h->garbage_at != 0;
+	e = kv_cursor_seek(
+		c, h->garbage_at != 0 ? key_id(&k, h->garbage_at) : STR("\x00"), &key, &v);
+	for (size_t rows = 0; e == ERR_OK; e = kv_cursor_next(c, &key, &v), rows++) {
 		if (key.n != 8 || v.n != 8)
 			continue;
-		memcpy(&since, v.p, sizeof since);
-		if (s->n == IDS_MAX || now - (int64_t)le64toh((uint64_t)since) < grace_ms) {
-			s->more = true;
-			s->full |= s->n == IDS_MAX;
-			continue;
+		if (s->n == IDS_MAX || rows >= ROWS_MAX) {
+			s->full = true;
+			h->garbage_at = be64_at(key, 0);
+			break;
 		}
-		s->ids[s->n++] = be64_at(key, 0);
+		memcpy(&since, v.p, sizeof since);
+		if (now - (int64_t)le64toh((uint64_t)since) < grace_ms)
+			h->garbage_left = true;
+		else
+			s->ids[s->n++] = be64_at(key, 0);
 	}
 	kv_cursor_close(c);
-	if (e != ERR_EOF || (e = kv_cursor_open(t->kv, KV_MAILBOX, &c)) != ERR_OK)
+	if (e == ERR_EOF) {
+		h->garbage_at = 0;
+		s->more |= h->garbage_left;
+	}
+	return e == ERR_EOF ? ERR_OK : e;
+}
+
+static enum err
+collect(struct sweep *s, struct txn *t)
+{
+	struct kv_cursor *c;
+	struct mailbox_row row;
+	struct str key, v;
+	enum err e = collect_ids(s, t);
+
+	if (e != ERR_OK || (e = kv_cursor_open(t->kv, KV_MAILBOX, &c)) != ERR_OK)
 		return e;
 	for (e = kv_cursor_seek(c, STR("\x00"), &key, &v); e == ERR_OK && s->dying == 0;
 		e = kv_cursor_next(c, &key, &v))
@@ -231,7 +260,9 @@ sweep_pinned(struct home_wait *w, enum err e)
 		store_read_end(t);
 	}
 	if (e != ERR_OK || (s->n == 0 && s->dying == 0)) {
-		sweep_end(s, e == ERR_AGAIN || s->more, e == ERR_AGAIN);
+		bool now = e == ERR_AGAIN || (e == ERR_OK && s->full);
+
+		sweep_end(s, now || s->more, now);
 		return;
 	}
 	s->update.run = sweep_run;
@@ -274,6 +305,7 @@ void
 garbage_schedule(struct home *h)
 {
 	h->garbage_again |= h->garbage_busy;
+	h->garbage_left |= h->garbage_at != 0;
 	if (!loop_timer_active(&h->garbage_timer) && !h->garbage_busy)
 		loop_timer_start(&h->garbage_timer, grace_ms + SLACK_MS);
 }

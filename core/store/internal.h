@@ -114,6 +114,8 @@ struct home {
 	/* garbage.c */
 	struct loop_timer garbage_timer;
 	bool garbage_busy, garbage_again, garbage_again_now;
+	bool garbage_left;   /* a walk over its rows passed some that stay */
+	uint64_t garbage_at; /* where that walk goes on; 0: at the beginning */
 };
 
 /* home.c */

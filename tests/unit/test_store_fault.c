@@ -263,7 +263,7 @@ test_part_written(void **state)
 	fix_close(&f);
 }
 
-/* Garbage rows of messages whose files are gone already. */
+/* Garbage rows of messages whose files are gone already; their ids are even. */
 static void
 plant_garbage(struct home *h, unsigned n)
 {
@@ -274,7 +274,24 @@ plant_garbage(struct home *h, unsigned n)
 	assert_int_equal(kv_write_begin(h->kv, &t), ERR_OK);
 	for (unsigned i = 1; i <= n; i++)
 		assert_int_equal(
-			kv_put(t, KV_GARBAGE, key_id(&k, i), str_n(since, sizeof since)), ERR_OK);
+			kv_put(t, KV_GARBAGE, key_id(&k, 2 * i), str_n(since, sizeof since)),
+			ERR_OK);
+	assert_int_equal(kv_commit(t), ERR_OK);
+}
+
+/* The same from the place `from` on, made this moment. */
+static void
+plant_young(struct home *h, unsigned from, unsigned n, unsigned odd)
+{
+	uint64_t since = htole64((uint64_t)clock_wall_ms());
+	struct kv_txn *t;
+	struct key k;
+
+	assert_int_equal(kv_write_begin(h->kv, &t), ERR_OK);
+	for (unsigned i = from; i < from + n; i++)
+		assert_int_equal(
+			kv_put(t, KV_GARBAGE, key_id(&k, 2 * i + odd), str_n(&since, sizeof since)),
+			ERR_OK);
 	assert_int_equal(kv_commit(t), ERR_OK);
 }
 
@@ -315,6 +332,41 @@ test_much_garbage(void **state)
 	while (f.home->garbage_busy)
 		fix_sleep(&f, 1);
 	assert_true(loop_timer_active(&f.home->garbage_timer));
+	home_unpin(f.home);
+	fix_close(&f);
+}
+
+/* More rows than a round looks at, most of them too young: a round goes on where the one before
+ * stopped, the old ones behind the young are found, and the young are looked at again later. */
+static void
+test_garbage_in_pieces(void **state)
+{
+	enum { OLD = 1500, YOUNG = 9000 };
+	struct fix f;
+
+	(void)state;
+	fix_open(&f);
+	assert_int_equal(fix_pin(&f, f.home), ERR_OK);
+	plant_garbage(f.home, OLD + YOUNG + OLD);
+	plant_young(f.home, OLD + 1, YOUNG, 0);
+	garbage_schedule_now(f.home);
+	for (int i = 0; i < 3000 && garbage_rows(&f) > YOUNG; i++)
+		fix_sleep(&f, 10);
+	assert_int_equal(garbage_rows(&f), YOUNG);
+	while (f.home->garbage_busy || f.home->garbage_at != 0)
+		fix_sleep(&f, 1);
+	assert_true(loop_timer_active(&f.home->garbage_timer));
+	/* what is made while a walk is on its way lies before or behind the place it has reached */
+	plant_garbage(f.home, OLD);
+	garbage_schedule_now(f.home);
+	while (f.home->garbage_at == 0)
+		fix_sleep(&f, 0);
+	plant_young(f.home, 1, 1, 1);
+	garbage_schedule(f.home);
+	while (f.home->garbage_busy || f.home->garbage_at != 0)
+		fix_sleep(&f, 1);
+	assert_true(loop_timer_active(&f.home->garbage_timer));
+	assert_int_equal(garbage_rows(&f), YOUNG + 1);
 	home_unpin(f.home);
 	fix_close(&f);
 }
@@ -720,6 +772,7 @@ main(void)
 		cmocka_unit_test(test_id_taken),
 		cmocka_unit_test(test_part_written),
 		cmocka_unit_test(test_much_garbage),
+		cmocka_unit_test(test_garbage_in_pieces),
 		cmocka_unit_test(test_walk_open_home),
 		cmocka_unit_test(test_body_waits),
 #if STORE_FAULTS
