@@ -25,6 +25,8 @@ struct search_prepared {
 	bool kept;  /* the field is in the index */
 	bool plain; /* plain holds the text in capitals: it is ASCII */
 	struct str capitals;
+	uint64_t answered_msg; /* a message that the pool looked into; 0: none */
+	bool found;	       /* in that one */
 };
 
 enum cost { COST_ENTRY, COST_RECORD, COST_FILE };
@@ -142,6 +144,12 @@ prepare_text(struct search_node *n, struct str charset, struct arena *a)
 	return e;
 }
 
+static bool
+looks_into_text(const struct search_node *n)
+{
+	return n->kind == SEARCH_HEADER || n->kind == SEARCH_BODY || n->kind == SEARCH_TEXT;
+}
+
 static enum err
 prepare(struct search_node *n, const struct matcher_options *o, struct arena *a)
 {
@@ -153,7 +161,7 @@ prepare(struct search_node *n, const struct matcher_options *o, struct arena *a)
 		n->flag = objectid_parse(n->text, OBJECT_EMAIL, &n->size);
 	if (n->kind == SEARCH_THREADID)
 		n->flag = objectid_parse(n->text, OBJECT_THREAD, &n->size);
-	if (n->kind == SEARCH_HEADER || n->kind == SEARCH_BODY || n->kind == SEARCH_TEXT)
+	if (looks_into_text(n))
 		return prepare_text(n, o->charset, a);
 	for (struct search_node *c = n->first; c != NULL; c = c->next) {
 		enum err e = prepare(c, o, a);
@@ -176,11 +184,22 @@ unprepare(struct search_node *n)
 		unprepare(c);
 }
 
+static size_t
+count_texts(const struct search_node *n)
+{
+	size_t count = looks_into_text(n);
+
+	for (const struct search_node *c = n->first; c != NULL; c = c->next)
+		count += count_texts(c);
+	return count;
+}
+
 enum err
 matcher_init(struct matcher *m, struct search_node *root, const struct matcher_options *o,
 	struct home *h, struct arena *a)
 {
 	*m = (struct matcher){ .root = root, .home = h, .saved = o->saved, .now_sec = o->now_sec };
+	m->texts = count_texts(root);
 	buf_init(&m->file_buf, READ_BYTES + 1);
 	if (o->charset.n != 0 && !charset_known(o->charset))
 		return ERR_NOTFOUND;
@@ -339,16 +358,14 @@ ask_aside(struct target *t, const struct search_node *n, struct mime *mime)
 static enum err
 match_aside(struct target *t, const struct search_node *n, bool *out)
 {
-	const struct matcher *m = t->m;
 	struct mime mime;
 
 	if (t->err != ERR_OK)
 		return t->err;
-	for (size_t i = 0; i < m->answers_count; i++)
-		if (m->answers[i].node == n) {
-			*out = m->answers[i].found;
-			return ERR_OK;
-		}
+	if (n->prepared->answered_msg == t->entry->msg) {
+		*out = n->prepared->found;
+		return ERR_OK;
+	}
 	if (n->kind == SEARCH_HEADER) {
 		(void)ask_aside(t, n, NULL);
 		return t->err;
@@ -360,11 +377,11 @@ match_aside(struct target *t, const struct search_node *n, bool *out)
 	return t->err;
 }
 
+/* Do the keys together have more to read than the loop bears at once? */
 static bool
-goes_aside(const struct target *t)
+goes_aside(const struct target *t, uint64_t size)
 {
-	return t->m->pool != NULL && t->entry->size > READ_BYTES &&
-	       t->m->answers_count < MATCHER_ANSWERS_MAX;
+	return t->m->pool != NULL && size > READ_BYTES / t->m->texts;
 }
 
 /* What was asked about the entry before this one, or about it. */
@@ -373,9 +390,6 @@ take_aside(struct matcher *m, uint64_t msg)
 {
 	bool found = false;
 
-	if (m->answers_msg != msg)
-		m->answers_count = 0;
-	m->answers_msg = msg;
 	if (m->aside == NULL)
 		return ERR_OK;
 	if (!aside_is_done(m->aside))
@@ -386,11 +400,12 @@ take_aside(struct matcher *m, uint64_t msg)
 	m->aside = NULL;
 	if (e != ERR_OK || m->aside_msg != msg)
 		return m->aside_msg == msg ? e : ERR_OK;
-	if (m->aside_node == NULL)
+	if (m->aside_node == NULL) {
 		m->warm_msg = msg;
-	else
-		m->answers[m->answers_count++] =
-			(struct matcher_answer){ .node = m->aside_node, .found = found };
+	} else {
+		m->aside_node->prepared->answered_msg = msg;
+		m->aside_node->prepared->found = found;
+	}
 	return ERR_OK;
 }
 
@@ -541,17 +556,19 @@ match_kept(const struct search_node *n, struct str run)
 static bool
 match_header(struct target *t, const struct search_node *n)
 {
+	bool kept = n->prepared->kept, found = false;
+	uint64_t size = t->entry->size;
 	struct str run;
 
-	if (n->prepared->kept) {
+	if (kept) {
 		if (!need_record(t) || failed(t, message_fields(t->msg, &run)))
 			return false;
-		return match_kept(n, run);
+		size = run.n;
 	}
-	bool found = false;
-
-	if (goes_aside(t))
+	if (goes_aside(t, size))
 		return match_aside(t, n, &found) == ERR_OK && found;
+	if (kept)
+		return match_kept(n, run);
 	if (!need_file(t))
 		return false;
 	return search_header(&n->prepared->key, t->file, n->field);
@@ -562,7 +579,7 @@ match_body(struct target *t, const struct search_node *n)
 {
 	bool found = false;
 
-	if (goes_aside(t))
+	if (goes_aside(t, t->entry->size))
 		return match_aside(t, n, &found) == ERR_OK && found;
 	if (!need_mime(t))
 		return false;

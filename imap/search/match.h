@@ -6,8 +6,6 @@
 #include "core/store/uidset.h"
 #include "imap/grammar/args_search.h"
 
-enum { MATCHER_ANSWERS_MAX = 32 };
-
 /* SEARCH's tree against one message. What a key needs is loaded when it is first asked for: the
  * entry is there, the record comes from the index, the text from the message's file. */
 struct matcher {
@@ -24,12 +22,8 @@ struct matcher {
 	void *arg;
 	struct aside *aside; /* the one under way */
 	const struct search_node *aside_node;
-	uint64_t aside_msg, warm_msg, answers_msg;
-	struct matcher_answer {
-		const struct search_node *node;
-		bool found;
-	} answers[MATCHER_ANSWERS_MAX]; /* about answers_msg */
-	size_t answers_count;
+	uint64_t aside_msg, warm_msg;
+	size_t texts; /* keys that look into texts: each may have to read all of it */
 };
 
 struct matcher_options {
@@ -47,8 +41,9 @@ matcher_init(struct matcher *m, struct search_node *root, const struct matcher_o
 	struct home *h, struct arena *a);
 void
 matcher_fini(struct matcher *m);
-/* Texts that would hold up the loop go to p, and matcher_run is ERR_BUSY then: fn is called from
- * the loop when it is worth asking again for the same entry. Without a pool all is done here. */
+/* Texts that would hold up the loop, all the keys that look into them together, go to p, and
+ * matcher_run is ERR_BUSY then: fn is called from the loop when it is worth asking again for the
+ * same entry. Without a pool all is done here. */
 void
 matcher_use_pool(struct matcher *m, struct pool *p, void (*fn)(void *arg), void *arg);
 

@@ -3,6 +3,7 @@
 #include "imap/search/result.h"
 
 #include "core/base/clock.h"
+#include "core/store/since.h"
 #include "imap/session/write.h"
 
 enum { LOOK_EVERY = 512 };
@@ -59,8 +60,13 @@ save_span(const struct search_result *r, uint64_t from, uint64_t to, struct uids
 	size_t range = 0;
 
 	if (r->order != NULL) {
+		struct uidbits bits = { .n = 0 };
+
+		/* in no order: a set of ranges would move half of itself for each */
 		for (uint64_t i = from; i < to; i++)
-			uidset_add(out, r->order[i], r->order[i]);
+			uidbits_add(&bits, r->order[i], r->order[i]);
+		uidbits_select(&bits, 1, UINT32_MAX, out);
+		uidbits_fini(&bits);
 		return;
 	}
 	uint32_t uid = from < to ? ascending_at(r, from, &range) : 0;

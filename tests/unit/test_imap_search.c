@@ -582,6 +582,9 @@ esort(void **state)
 	SILENT(c, "* ESEARCH");
 	EXPECT(c, "OK", "SORT (REVERSE ARRIVAL) UTF-8 $");
 	SAID(c, "* SORT 4 5 6\r\n");
+	EXPECT(c, "OK", "SORT RETURN (SAVE PARTIAL 2:4) (ARRIVAL) UTF-8 ALL");
+	EXPECT(c, "OK", "SEARCH $");
+	SAID(c, "* SEARCH 1 2 6\r\n");
 	EXPECT(c, "OK", "SORT (ARRIVAL) UTF-8 MODSEQ 1");
 	SAID(c, "* SORT 3 2 1 6 5 4 (MODSEQ ");
 }
@@ -663,6 +666,52 @@ test_large_texts(void **state)
 	free(body);
 }
 
+/* Keys that each read a text that is not large are together as long as one large text: others are
+ * answered in between. */
+static void
+test_many_keys_for_texts(void **state)
+{
+	enum { BODY = 60000, KEYS = 300 };
+	static const char *const fields[] = { "BODY", "TEXT", "SUBJECT", "X-FAR" };
+	char *body = xmalloc(BODY + 1);
+	struct client *other;
+	struct buf keys;
+
+	(void)state;
+	memset(body, 'y', BODY);
+	for (size_t i = 77; i < BODY; i += 78)
+		body[i] = '\n';
+	body[BODY] = '\0';
+	EXPECT(c, "OK", "APPEND INBOX {%zu+}\r\nSubject: a\r\nX-Far: b\r\n\r\n%s",
+		strlen("Subject: a\r\nX-Far: b\r\n\r\n") + BODY, body);
+	EXPECT(c, "OK", "APPEND INBOX {%zu+}\r\nSubject: no7 %s\r\nX-Far: no8\r\n\r\nno9\r\n",
+		strlen("Subject: no7 \r\nX-Far: no8\r\n\r\nno9\r\n") + 70,
+		"0123456789"
+		"012345678901234567890123456789012345678901234567890123456789");
+	EXPECT(c, "OK", "SELECT INBOX");
+	for (size_t f = 0; f < ARRAY_LEN(fields); f++) {
+		buf_init(&keys, 64 * 1024);
+		for (int i = 0; i < KEYS; i++)
+			buf_addf(&keys, " NOT %s%s no%d", f == 3 ? "HEADER " : "", fields[f], i);
+		EXPECT(c, "OK", "SEARCH%.*s", STR_FMT(buf_str(&keys)));
+		SAID(c, "* SEARCH 1\r\n");
+		if (f == 0) {
+			other = second();
+			buf_reset(&c->in);
+			client_sendz(c, "many SEARCH");
+			client_send(c, buf_str(&keys));
+			client_sendz(c, "\r\n");
+			EXPECT(other, "OK", "NOOP");
+			assert_false(client_has_line(buf_str(&c->in), "many "));
+			assert_true(client_await(c, "many OK", false, CLIENT_WAIT_MS));
+			SAID(c, "* SEARCH 1\r\n");
+			client_free(other);
+		}
+		buf_fini(&keys);
+	}
+	free(body);
+}
+
 /* It is answered from bitmaps of 4,096 UIDs each. */
 static void
 test_unseen_of_many(void **state)
@@ -722,6 +771,7 @@ main(void)
 		TEST(esort),
 		TEST(i18nlevel),
 		TEST(test_large_texts),
+		TEST(test_many_keys_for_texts),
 		cmocka_unit_test(test_every_capability_was_tested),
 	};
 
