@@ -132,6 +132,10 @@ check_PROGRAMS += tests/unit/test_imap_recall
 tests_unit_test_imap_recall_SOURCES = tests/unit/test_imap_recall.c tests/unit/imap_client.h tests/unit/imap_case.h
 tests_unit_test_imap_recall_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(CMOCKA_LIBS)
 
+check_PROGRAMS += tests/unit/test_imap_fault
+tests_unit_test_imap_fault_SOURCES = tests/unit/test_imap_fault.c tests/unit/imap_client.h tests/unit/imap_case.h
+tests_unit_test_imap_fault_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(CMOCKA_LIBS)
+
 check_PROGRAMS += tests/unit/test_imap_mailbox
 tests_unit_test_imap_mailbox_SOURCES = tests/unit/test_imap_mailbox.c tests/unit/imap_client.h tests/unit/imap_case.h
 tests_unit_test_imap_mailbox_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(CMOCKA_LIBS)

@@ -1,5 +1,6 @@
 /* FETCH: which messages, \Seen, and row by row (row.c), in steps. Called by step.c through the
- * table. \Seen is set first, by one update, so that every row can say the flags as they are.
+ * table. \Seen is set first, by one update, so that every row can say the flags as they are; when
+ * that fails (no space) the messages are given all the same.
  * RFC 3501 6.4.5, 7.4.2; RFC 7162 3.1.4; RFC 3516, RFC 8474, RFC 8514, RFC 8970, RFC 9394. */
 #include "core/base/clock.h"
 #include "imap/session/commands.h"
@@ -94,7 +95,10 @@ on_marked(void *arg, enum err e, const struct flags_result *r)
 	struct fetch_state *st = c->state;
 
 	c->op = NULL;
-	c->op_err = e;
+	/* where nothing can be written mail can be read all the same; without a mailbox it cannot
+	 */
+	if (e == ERR_NOTFOUND)
+		c->op_err = e;
 	if (e == ERR_OK && r->changed.n != 0) {
 		uidset_copy(&st->seen, &r->changed);
 		uidset_copy(&s->sel.told, &r->changed);

@@ -42,7 +42,8 @@ on_claimed(void *arg, enum err e, const struct recent_result *r)
 	struct select_state *st = arg;
 
 	st->c->op = NULL;
-	st->c->op_err = e;
+	/* where nothing can be written the mailbox can be read all the same: what is new is
+	 * \Recent once more */
 	if (e == ERR_OK) {
 		st->recent_from = r->from;
 		st->recent_until = r->until;
@@ -151,6 +152,7 @@ look(struct imap_session *s, struct cmd *c, struct select_state *st)
 		e = ERR_NOTFOUND;
 	if (e == ERR_OK && !st->read_only && !st->claimed && m.recent_from < m.uidnext) {
 		st->claimed = true;
+		st->recent_from = st->recent_until = m.recent_from;
 		c->op = store_claim_recent(s->home, m.id, on_claimed, st);
 		e = ERR_BUSY;
 	} else if (e == ERR_OK) {

@@ -183,6 +183,23 @@ command_sync(struct imap_session *s)
 	return s->dead ? GO_WAIT : command_finish(s);
 }
 
+/* The home cannot be opened, so the command does not even begin; yet its NO means what it always
+ * means: RFC 3501 6.3.1, RFC 5182 2.1. */
+static enum go
+command_cannot_begin(struct imap_session *s, struct cmd *c, enum err e)
+{
+	bool selects = c->def->run == run_select || c->def->run == run_examine;
+
+	if (selects && s->sel.view != NULL) {
+		buf_addz(session_out(s), "* OK [CLOSED] Previous mailbox closed\r\n");
+		session_deselect(s);
+	}
+	if (c->def->run == run_search && (c->a.search.want & RETURN_SAVE) != 0)
+		uidset_reset(&s->sel.saved);
+	(void)cmd_fail(s, c, e);
+	return command_finish(s);
+}
+
 static enum go
 command_run(struct imap_session *s)
 {
@@ -196,10 +213,9 @@ command_run(struct imap_session *s)
 
 		if (e == ERR_AGAIN)
 			return GO_WAIT;
-		if (e != ERR_OK && c->def->run != run_append) {
-			(void)cmd_fail(s, c, e);
-			return command_finish(s);
-		}
+		/* after its beginning a SELECT may still take back what it said */
+		if (e != ERR_OK && c->def->run != run_append)
+			return command_cannot_begin(s, c, e);
 		/* its message is on its way and must not be taken for commands */
 		c->pin_err = e;
 	}
