@@ -14,7 +14,7 @@ AS_ROOT = pytest.mark.skipif(os.getuid() != 0, reason="needs the roles' own user
 # With the group that may open the socket: what decides is the peer's user.
 ASK = ("import grp, os, socket, sys, pwd; u = pwd.getpwnam(sys.argv[2]); "
        "os.setgroups([grp.getgrnam('postroom').gr_gid]); os.setgid(u.pw_gid); os.setuid(u.pw_uid); "
-       "s = socket.socket(socket.AF_UNIX); s.settimeout(10); s.connect(sys.argv[1]); "
+       "s = socket.socket(socket.AF_UNIX); s.settimeout(60); s.connect(sys.argv[1]); "
        "s.send(b'VERSION\\t1\\t0\\nUSER\\t1\\tanna.berg\\tservice=imap\\n'); "
        "f = s.makefile('rb'); print(f.readline(), f.readline(), f.readline())")
 

@@ -378,7 +378,7 @@ def test_second_server_takes_over(start, slapd):
     with a.auth() as c:
         begin = time.monotonic()
         assert c.plain(PERSON, GOOD).verb == "OK"
-        assert time.monotonic() - begin < 1.5
+        assert time.monotonic() - begin < 15  # not bind_timeout's 30 s
 
 
 def test_directory_down_is_temporary_and_up_again_works(work, certs, start):
@@ -395,11 +395,11 @@ def test_directory_down_is_temporary_and_up_again_works(work, certs, start):
                 assert m.lookup("alias", "sales@example.org")[0] == "TEMP"
                 assert m.lookup("domain", "example.org")[0] == "TEMP"
                 assert u.user(PERSON)[0] == "FAIL"
-                assert time.monotonic() - begin < 3
+                assert time.monotonic() - begin < 15  # not time-out after time-out
             # what needs no directory is answered all the same
             assert not c.plain("*", "x").temporary
             s.start()
-            until = time.monotonic() + 5
+            until = time.monotonic() + 60
             while c.plain(PERSON, GOOD).verb != "OK":
                 assert time.monotonic() < until
                 time.sleep(0.1)
@@ -427,4 +427,4 @@ def test_client_that_floods_harms_nobody(auth):
             pass  # it was made to wait
         begin = time.monotonic()
         assert other.plain(PERSON, GOOD).verb == "OK"
-        assert time.monotonic() - begin < 5
+        assert time.monotonic() - begin < 20

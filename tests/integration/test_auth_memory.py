@@ -76,7 +76,7 @@ def test_a_changed_password_works_at_once_and_the_old_one_stops(start, own_slapd
         begin = time.monotonic()
         own_slapd.set_password("olga.sokolova", "newer")
         while c.plain("olga.sokolova", ldap.password_of("olga.sokolova")).verb == "OK":
-            assert time.monotonic() - begin < 3
+            assert time.monotonic() - begin < 60
             time.sleep(0.05)
         assert time.monotonic() - begin > 0.5
         assert c.plain("olga.sokolova", "newer").verb == "OK"
@@ -99,7 +99,7 @@ userPassword: late
 """)
         begin = time.monotonic()
         while c.plain("late.comer", "late").verb != "OK":
-            assert time.monotonic() - begin < 3
+            assert time.monotonic() - begin < 60
             time.sleep(0.05)
         time.sleep(max(0, begin + 1.1 - time.monotonic()))
         assert u.user("late.comer@example.org", service="lmtp")[0] == "USER"
@@ -128,7 +128,7 @@ def test_equal_logins_are_one_bind(start, slapd):
 
 
 def test_the_same_wrong_password_is_asked_about_once(start, slapd):
-    a = start(wrong_password_ttl="1500ms")
+    a = start(wrong_password_ttl="1m")
     with a.auth() as c:
         before = binds(slapd, "marco.bianchi")
         for _ in range(30):
@@ -139,10 +139,17 @@ def test_the_same_wrong_password_is_asked_about_once(start, slapd):
         assert c.plain("marco.bianchi", "of-the-year-before").verb == "FAIL"
         assert c.plain("marco.bianchi", ldap.password_of("marco.bianchi")).verb == "OK"
         assert binds(slapd, "marco.bianchi") - before == 3
-        time.sleep(1.6)
+
+
+def test_a_wrong_password_is_not_remembered_for_ever(start, slapd):
+    a = start(wrong_password_ttl="500ms")
+    with a.auth() as c:
         assert c.plain("marco.bianchi", "of-last-year").verb == "FAIL"
-        assert c.plain("marco.bianchi", "of-last-year").verb == "FAIL"
-        assert binds(slapd, "marco.bianchi") - before == 4
+        before, begin = binds(slapd, "marco.bianchi"), time.monotonic()
+        while binds(slapd, "marco.bianchi") == before:
+            assert time.monotonic() - begin < 60
+            time.sleep(0.1)
+            assert c.plain("marco.bianchi", "of-last-year").verb == "FAIL"
 
 
 def test_nobody_can_tell_what_is_remembered(start):
@@ -180,10 +187,13 @@ def test_outage_by_default_resolves_addresses_and_lets_nobody_in(start, own_slap
 
 
 def test_outage_lets_known_users_in_when_allowed(start, own_slapd):
-    a = start(directory_section(own_slapd), cache_login_ttl="0", outage_login="3s",
+    a = start(directory_section(own_slapd), cache_login_ttl="0", outage_login="1h",
               cache_negative_ttl="0")
-    with a.auth() as c:
+    b = start(directory_section(own_slapd), cache_login_ttl="0", outage_login="1s",
+              cache_negative_ttl="0")
+    with a.auth() as c, b.auth() as soon:
         assert c.plain(PERSON, GOOD).verb == "OK"
+        assert soon.plain(PERSON, GOOD).verb == "OK"
         seen = time.monotonic()
         assert c.plain("nobody-here", "x").verb == "FAIL"
         own_slapd.stop()
@@ -192,9 +202,35 @@ def test_outage_lets_known_users_in_when_allowed(start, own_slapd):
         assert c.plain("olga.sokolova", ldap.password_of("olga.sokolova")).temporary
         assert c.plain("nobody-here", "x").temporary  # never a "no" from memory
         a.wait_log("ev=auth.outage res=ok from=memory name=anna.berg")
-        time.sleep(max(0, seen + 3.1 - time.monotonic()))
-        assert c.plain(PERSON, GOOD).temporary
+        time.sleep(max(0, seen + 1.1 - time.monotonic()))
+        assert soon.plain(PERSON, GOOD).temporary
         own_slapd.start()
+
+
+def found_in_memory(pid, needle):
+    """Where it stands in the writable memory of a process, as it is or as PLAIN has it."""
+    sent = base64.b64encode(b"\0" + PERSON.encode() + b"\0" + needle)
+    found = []
+    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", 0) as mem:
+        for line in maps:
+            where, mode, *_ = line.split()
+            if not mode.startswith("rw") or "[stack]" in line:
+                continue
+            start_at, end = (int(x, 16) for x in where.split("-"))
+            if end - start_at > 64 << 20:
+                continue  # the sanitizer's shadow
+            try:
+                mem.seek(start_at)
+                data = mem.read(end - start_at)
+            except OSError:
+                continue
+            data = data.replace(b"\x80" + bytes([len(needle)]) + needle, b"")
+            at = data.find(needle)
+            if at >= 0:
+                found.append((line, data[max(0, at - 100):at + 60]))
+            if sent in data:
+                found.append((line, sent))
+    return found
 
 
 def test_no_password_in_memory_or_log(start):
@@ -203,25 +239,9 @@ def test_no_password_in_memory_or_log(start):
     secret = "a-password-that-stands-nowhere-else"
     with a.auth() as c:
         assert c.plain(PERSON, secret).verb == "FAIL"
-        time.sleep(0.3)
         # The connection lives on, as those of gate and smtp do.
-        needle = secret.encode()
-        sent = base64.b64encode(b"\0" + PERSON.encode() + b"\0" + needle)
-        with open(f"/proc/{a.pid}/maps") as maps, open(f"/proc/{a.pid}/mem", "rb", 0) as mem:
-            for line in maps:
-                where, mode, *_ = line.split()
-                if not mode.startswith("rw") or "[stack]" in line:
-                    continue
-                start_at, end = (int(x, 16) for x in where.split("-"))
-                if end - start_at > 64 << 20:
-                    continue  # the sanitizer's shadow
-                try:
-                    mem.seek(start_at)
-                    data = mem.read(end - start_at)
-                    data = data.replace(b"\x80" + bytes([len(secret)]) + needle, b"")
-                    at = data.find(needle)
-                    assert at < 0, (line, data[at - 100:at + 60])
-                    assert sent not in data, line
-                except OSError:
-                    pass
+        until = time.monotonic() + 30  # what is wiped behind the answer
+        while found := found_in_memory(a.pid, secret.encode()):
+            assert time.monotonic() < until, found
+            time.sleep(0.3)
     assert secret not in a.log_text()

@@ -61,7 +61,7 @@ def login(a, name, password=None, **kw):
         return c.plain(name, GOOD(name) if password is None else password, **kw)
 
 
-def wait_for(condition, timeout=10):
+def wait_for(condition, timeout=60):
     until = time.monotonic() + timeout
     while not condition():
         assert time.monotonic() < until

@@ -104,7 +104,7 @@ def test_submission(all_kinds):
         with i.smtp() as c:
             c.login(user, password)
             c.sendmail(user, [USERS[0][0]], f"From: {user}\nSubject: from {title}\n\nx\n")
-    until = time.monotonic() + 15
+    until = time.monotonic() + 60
     while True:
         text = b"".join(i.wait_messages(LDAP_USER, 2)).decode()
         if all(f"Subject: from {title}" in text for _, _, title in USERS):
@@ -191,7 +191,7 @@ def test_hanging_module_holds_up_nobody_else(all_kinds):
     assert len(answers) == 8 and all("UNAVAILABLE" in a for a in answers), answers
     # the helpers that hung were ended, and others are there
     i.wait_log(r"ev=master\.died child=authworker .*signal=14")
-    until = time.monotonic() + 15
+    until = time.monotonic() + 60
     while True:
         try:
             i.imap("piet@pam.example", "right").logout()
@@ -202,14 +202,14 @@ def test_hanging_module_holds_up_nobody_else(all_kinds):
 
 def test_killed_helpers_come_back(all_kinds):
     i = all_kinds
-    until = time.monotonic() + 15
+    until = time.monotonic() + 60
     while len(before := i.pids("authworker")) < 5:
         assert time.monotonic() < until
         time.sleep(0.05)
     for pid in before:
         os.kill(pid, signal.SIGKILL)
     i.imap("frida@example.org", "file-secret").logout()
-    until = time.monotonic() + 15
+    until = time.monotonic() + 60
     while len(set(i.pids("authworker")) - set(before)) < 5:
         assert time.monotonic() < until
         time.sleep(0.05)
@@ -282,7 +282,7 @@ def test_cage_with_pam(work, slapd, certs, services):
 def test_reload_gives_helpers_what_new_sections_need(work, slapd, certs, services):
     """The cage of a passwd-file's helpers has no way out: others take their place."""
     def wait_cage(i, seccomp, without):
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while True:
             try:
                 now = {pid: status_of(pid)["Seccomp"].strip() for pid in i.pids("authworker")}

@@ -37,7 +37,7 @@ def traffic(i):
     return Traffic(i, seed, mx_port=i.mx_port)
 
 
-def wait_for(what, text, timeout=30):
+def wait_for(what, text, timeout=60):
     until = time.monotonic() + timeout
     while not what():
         assert time.monotonic() < until, text
@@ -121,7 +121,7 @@ def inject(i, role, calls, when):
     finally:
         if tracer.poll() is None:
             tracer.send_signal(signal.SIGINT)
-        tracer.wait(20)
+        tracer.wait(60)
     assert "(INJECTED)" in out.read_text(), (role, calls)
 
 

@@ -62,7 +62,7 @@ def reports(i, user, subject):
     return found
 
 
-def wait_reports(i, user, subject, count=1, timeout=30):
+def wait_reports(i, user, subject, count=1, timeout=60):
     end = time.monotonic() + timeout
     while True:
         found = reports(i, user, subject)
@@ -73,7 +73,7 @@ def wait_reports(i, user, subject, count=1, timeout=30):
         time.sleep(0.1)
 
 
-def done(i, subject, timeout=30):
+def done(i, subject, timeout=60):
     """Nothing of the message and of its reports is in the queue any more."""
     qid = re.search(rf"ev=smtp\.accept .*qid=(\w+) .*msgid=\S*{subject}", i.log_text())[1]
     sid = re.search(rf"ev=smtp\.accept sid=(\w+) qid={qid}", i.log_text())[1]
@@ -163,8 +163,8 @@ def test_notify(postroom, hop, notify):
                 seen[address] = r["Action"]
     # the notice of delay is due after a second: then nothing more may come
     qid = re.search(rf"ev=smtp\.accept .*qid=(\w+) .*msgid=\S*{subject}", postroom.log_text())[1]
-    postroom.wait_log(rf"ev=queue\.deliver .*qid={qid} rcpt={LATE} res=defer", timeout=30)
-    postroom.wait_log(rf"ev=queue\.deliver .*qid={qid} rcpt={BOX} res=ok", timeout=30)
+    postroom.wait_log(rf"ev=queue\.deliver .*qid={qid} rcpt={LATE} res=defer")
+    postroom.wait_log(rf"ev=queue\.deliver .*qid={qid} rcpt={BOX} res=ok")
     if "DELAY" not in wants:
         time.sleep(1.5)
     final = [r for m in reports(postroom, ANNA, subject) for r in fields(m)[1].values()]

@@ -39,7 +39,7 @@ def offer(cookie=b"0" * 32, request=1, version=1, pid=1, number=7, tag=b"a1"):
 def send(path, packet):
     """Sends the packet with one end of a socket pair, prints what came of both."""
     s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    s.settimeout(15)
+    s.settimeout(60)
     try:
         s.connect(path)
     except PermissionError:
@@ -52,7 +52,7 @@ def send(path, packet):
     except (ConnectionResetError, BrokenPipeError):
         reply = b""
     theirs.close()
-    ours.settimeout(15)
+    ours.settimeout(60)
     try:
         client = ours.recv(1000)
     except ConnectionResetError:

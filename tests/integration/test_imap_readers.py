@@ -18,7 +18,7 @@ def mail(k):
     return MAIL % (k, k, k)
 
 
-def until(what, timeout=15):
+def until(what, timeout=60):
     end = time.monotonic() + timeout
     while not what():
         assert time.monotonic() < end, "it did not come true"

@@ -68,7 +68,7 @@ def test_dots_and_odd_line_ends_arrive_as_sent(postroom):
 @pytest.mark.parametrize("end", [b"\n.\n", b"\r\n.\n", b"\n.\r\n", b"\r.\r", b"\r\n.\r"])
 def test_only_crlf_dot_crlf_ends_the_data(postroom, end):
     with socket.socket(socket.AF_UNIX) as s:
-        s.settimeout(5)
+        s.settimeout(60)
         s.connect(postroom.socket("lmtp"))
         f = s.makefile("rb")
         s.sendall(b"LHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<kavya.raman@example.org>\r\nDATA\r\n")
@@ -78,7 +78,7 @@ def test_only_crlf_dot_crlf_ends_the_data(postroom, end):
         s.settimeout(0.3)
         with pytest.raises(TimeoutError):
             s.recv(1)  # nothing was answered: it is all text
-        s.settimeout(5)
+        s.settimeout(60)
         s.sendall(b"\r\n.\r\nNOOP\r\n")
         f = s.makefile("rb")
         assert f.readline().startswith(b"250 2.0.0 Delivered")
@@ -210,7 +210,7 @@ def test_many_at_once(postroom):
 ])
 def test_bad_input_is_answered(postroom, line, reply):
     with socket.socket(socket.AF_UNIX) as s:
-        s.settimeout(5)
+        s.settimeout(60)
         s.connect(postroom.socket("lmtp"))
         f = s.makefile("rb")
         assert f.readline().startswith(b"220")

@@ -315,7 +315,7 @@ def test_stop_waits_for_jobs_and_reload_keeps_them(tmp_path):
             r.process.send_signal(signal.SIGHUP)
             time.sleep(0.1)
             r.process.send_signal(signal.SIGTERM)
-            done = parse(job.communicate(timeout=20)[0].decode())
+            done = parse(job.communicate(timeout=60)[0].decode())
             assert done.end.how == "ok" and len(p.messages) == 1, done.text
 
 

@@ -78,7 +78,7 @@ def test_crlf_and_no_header(postroom, sendmail):
     assert arrived(postroom, BEN, s).split(b"\r\n\r\n", 1)[1] == b"x\r\n"
     assert sendmail.run("-oi", "-FSubject " + s, BEN, text=b"only text\n") == (0, "")
     with postroom.imap(BEN) as c:
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         found = []
         while not found:
             assert time.monotonic() < until

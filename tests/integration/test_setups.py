@@ -112,7 +112,7 @@ def submit(i, sender, rcpt, subject):
                  "--auth-password", password_of(sender.split("@")[0]), "--header", f"From: {sender}")
 
 
-def in_mailbox(i, user, subject, timeout=30):
+def in_mailbox(i, user, subject, timeout=60):
     until = time.monotonic() + timeout
     while True:
         with i.imap(user) as c:
@@ -124,7 +124,7 @@ def in_mailbox(i, user, subject, timeout=30):
         time.sleep(0.1)
 
 
-def at_sink(sink, subject, i, timeout=30):
+def at_sink(sink, subject, i, timeout=60):
     until = time.monotonic() + timeout
     while True:
         for sender, rcpts, text in list(sink.messages):
@@ -266,7 +266,7 @@ def test_a_smarthost_that_is_another(setup, work, certs, accounts):
         with their_postfix(work / "stranger", port, sink.port, i.mx_port, certs, smtpd_tls_cert_file=wrong[0],
                            smtpd_tls_key_file=wrong[1], **provider_settings(accounts)) as p:
             submit(i, BEN, FAR, s)
-            i.wait_log(r"ev=queue\.deliver .*res=defer", timeout=30)
+            i.wait_log(r"ev=queue\.deliver .*res=defer")
             assert "sasl_username" not in p.log_text() and sink.messages == []
         with their_postfix(work / "himself", port, sink.port, i.mx_port, certs, **provider_settings(accounts)):
             i.command("queue", "flush")

@@ -50,7 +50,7 @@ def begin(c, sender, *rcpts):
 
 def parts(i, user, subject, *items):
     """What FETCH says of the message with this subject."""
-    i.wait_log(rf"ev=lmtp\.deliver .*rcpt={re.escape(user)} res=ok", timeout=30)
+    i.wait_log(rf"ev=lmtp\.deliver .*rcpt={re.escape(user)} res=ok")
     for _ in range(200):
         with i.imap(user) as c:
             c.select("INBOX", readonly=True)

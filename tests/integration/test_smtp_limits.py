@@ -81,7 +81,7 @@ def test_handshake_right_behind_the_header(balanced):
     tls = balanced.certs.context().wrap_bio(into, out, server_hostname="localhost")
     with pytest.raises(ssl.SSLWantReadError):
         tls.do_handshake()
-    with socket.create_connection(("127.0.0.1", balanced.submissions_port), timeout=10) as s:
+    with socket.create_connection(("127.0.0.1", balanced.submissions_port), timeout=60) as s:
         s.sendall(b"PROXY TCP4 203.0.113.9 192.0.2.1 4711 465\r\n" + out.read())
         greeting = None
         while not greeting:
@@ -137,7 +137,7 @@ def test_slow_sender(mx):
 
 def test_silent_handshake_ends(mx):
     """Who connects to the port for TLS and says nothing does not stay."""
-    with socket.create_connection(("127.0.0.1", mx.submissions_port), timeout=10) as s:
+    with socket.create_connection(("127.0.0.1", mx.submissions_port), timeout=60) as s:
         assert s.recv(1) == b""
 
 

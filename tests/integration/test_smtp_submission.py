@@ -20,7 +20,7 @@ def text(sender=ANNA, subject=None, more="", body="Hello\r\n"):
     return subject, f"From: {sender}\r\nTo: {BEN}\r\nSubject: {subject}\r\n{more}\r\n{body}"
 
 
-def arrived(i, user, subject, timeout=20):
+def arrived(i, user, subject, timeout=60):
     """The message with this subject in the user's INBOX, once it is there; exactly one."""
     until = time.monotonic() + timeout
     while True:

@@ -161,7 +161,7 @@ def test_postfix_sends(mx, work):
         with smtplib.SMTP("127.0.0.1", p.port, timeout=30) as c:
             c.ehlo()
             assert send(c, FAR, [UTF8_ANNA], subject) == [250, 250]
-        p.wait_log("status=sent", timeout=30)
+        p.wait_log("status=sent")
     got = arrived(mx, ANNA, subject).decode()
     assert "with UTF8SMTP id" in got and f"From: Jürgen <{FAR}>" in got
 

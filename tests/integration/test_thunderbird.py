@@ -52,7 +52,7 @@ class Account:
         got = ok(self.c.uid("FETCH", self.find(box, subject), "(FLAGS)"))[0]
         return set(re.search(rb"FLAGS \(([^)]*)\)", got)[1].decode().split())
 
-    def wait(self, what, timeout=15):
+    def wait(self, what, timeout=60):
         until = time.monotonic() + timeout
         while not what():
             assert time.monotonic() < until, "it never came true on the server"

@@ -143,7 +143,7 @@ class Dovecot:
             imap_port=self.imap_port, imaps_port=self.imaps_port, lmtp=self.lmtp_socket,
             auth=auth) + settings)
 
-    def start(self, timeout=20):
+    def start(self, timeout=60):
         self.process = subprocess.Popen(["/usr/sbin/dovecot", "-F", "-c", str(self.conf)],
                                         stdin=subprocess.DEVNULL)
         until = time.monotonic() + timeout
@@ -177,7 +177,7 @@ class Dovecot:
             return
         self.process.send_signal(signal.SIGTERM)
         try:
-            self.process.wait(10)
+            self.process.wait(60)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()

@@ -140,7 +140,7 @@ class Exim:
         return subprocess.run([EXIM, "-C", self.conf, *args], env=self._env(), capture_output=True,
                               text=True, timeout=30)
 
-    def start(self, timeout=20):
+    def start(self, timeout=60):
         with open(self.dir / "output", "ab") as out:
             self.process = subprocess.Popen([EXIM, "-C", self.conf, "-bdf"], env=self._env(),
                                             stdin=subprocess.DEVNULL, stdout=out, stderr=out)
@@ -160,7 +160,7 @@ class Exim:
             return
         self.process.send_signal(signal.SIGTERM)
         try:
-            self.process.wait(10)
+            self.process.wait(60)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()

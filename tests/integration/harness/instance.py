@@ -143,7 +143,7 @@ listen "lmtp" {{ protocol = lmtp address = {{ "127.0.0.1:{self.lmtp_port}" }} }}
             raise AssertionError(f"postroom {args}: {done.returncode}\n{done.stdout}{done.stderr}")
         return done
 
-    def start(self, timeout=30):
+    def start(self, timeout=60):
         exe = next(p for p in self.build.glob("**/postroom") if p.is_file())
         self.stderr = open(self.dir / "stderr", "ab")
         self.process = subprocess.Popen(
@@ -192,7 +192,7 @@ listen "lmtp" {{ protocol = lmtp address = {{ "127.0.0.1:{self.lmtp_port}" }} }}
             self.process.wait()
             self.process = None
 
-    def stop(self, timeout=25):
+    def stop(self, timeout=60):
         if self.process is None:
             return
         self.process.send_signal(signal.SIGTERM)
@@ -225,7 +225,7 @@ listen "lmtp" {{ protocol = lmtp address = {{ "127.0.0.1:{self.lmtp_port}" }} }}
     def log_text(self):
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
 
-    def wait_log(self, pattern, timeout=10, start=0):
+    def wait_log(self, pattern, timeout=60, start=0):
         """Until the log (from offset start) matches the regular expression."""
         until = time.monotonic() + timeout
         while True:
@@ -271,7 +271,7 @@ listen "lmtp" {{ protocol = lmtp address = {{ "127.0.0.1:{self.lmtp_port}" }} }}
     def lmtp(self):
         return smtplib.LMTP(self.socket("lmtp"))
 
-    def wait_messages(self, user, count, mailbox="INBOX", timeout=20, password=None):
+    def wait_messages(self, user, count, mailbox="INBOX", timeout=60, password=None):
         """The bodies in a mailbox as soon as it holds count messages."""
         until = time.monotonic() + timeout
         while True:

@@ -69,7 +69,7 @@ class MariaDb:
         if done.returncode != 0:
             raise RuntimeError(f"mariadb-install-db: {done.stdout}{done.stderr}")
 
-    def start(self, timeout=30):
+    def start(self, timeout=60):
         if self.process is not None:
             return self
         with open(self.log_path, "ab") as log:
@@ -96,7 +96,7 @@ class MariaDb:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGKILL if hard else signal.SIGTERM)
             try:
-                self.process.wait(30)
+                self.process.wait(60)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()

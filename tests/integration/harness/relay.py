@@ -45,10 +45,10 @@ class Relay:
 
     def __exit__(self, *exc):
         self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(20)
+        code = self.process.wait(60)
         self.process.stdout.close()
         self.cat.stdin.close()
-        self.cat.wait(20)
+        self.cat.wait(60)
         assert exc[0] is not None or code == 0, self.log.read_text()
 
     def start_job(self, route, message, rcpts, *options, section="", sender="anna@example.org"):

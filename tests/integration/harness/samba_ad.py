@@ -228,7 +228,7 @@ class SambaAd:
             t.extractall(self.dir)
         self.provision_seconds = time.monotonic() - begin
 
-    def start(self, timeout=30):
+    def start(self, timeout=60):
         if self.process is not None:
             return self
         log = open(self.log_path, "ab")
@@ -260,7 +260,7 @@ class SambaAd:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
-                self.process.wait(10)
+                self.process.wait(60)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()

@@ -276,7 +276,7 @@ class Thunderbird:
         except (MarionetteError, OSError) as e:
             raise AssertionError(f"{e}\n{self.story()}") from e
 
-    def wait(self, script, *args, timeout=15):
+    def wait(self, script, *args, timeout=60):
         """Until the script returns something true, which is returned."""
         until = time.monotonic() + timeout
         while True:
@@ -336,7 +336,7 @@ class Thunderbird:
         if self.marionette:
             try:
                 self.marionette.command("Marionette:Quit", flags=["eForceQuit"])
-                self.program.process.wait(10)
+                self.program.process.wait(60)
             except (MarionetteError, OSError, subprocess.TimeoutExpired):
                 pass
             self.marionette.close()

@@ -22,10 +22,10 @@ class Line:
 
     def __init__(self, address):
         if isinstance(address, tuple):
-            self.s = socket.create_connection(address, timeout=10)
+            self.s = socket.create_connection(address, timeout=60)
         else:
             self.s = socket.socket(socket.AF_UNIX)
-            self.s.settimeout(10)
+            self.s.settimeout(60)
             self.s.connect(str(address))
         self.f = self.s.makefile("rb")
 
@@ -134,7 +134,7 @@ listen "lmtp" {{ protocol = lmtp address = {{ "127.0.0.1:{self.lmtp_port}" }} }}
     def log_end(self):
         return len(self.log_text())
 
-    def wait_log(self, pattern, timeout=10, start=0):
+    def wait_log(self, pattern, timeout=60, start=0):
         until = time.monotonic() + timeout
         while True:
             m = re.search(pattern, self.log_text()[start:])
