@@ -24,6 +24,8 @@ struct report {
 	struct spool_writer *writer;
 	struct loop_timer timer;
 	unsigned tries;
+	struct buf text; /* of the report, until all of it is with the writer */
+	size_t written;
 	struct owed what;
 	int64_t now_ms;
 	uint64_t size;
@@ -48,6 +50,7 @@ report_end(struct report *p, enum err e)
 	void *arg = p->arg;
 
 	loop_timer_stop(&p->timer);
+	buf_fini(&p->text);
 	fn(arg, e, e == ERR_OK ? &record : NULL);
 	free(p);
 }
@@ -144,23 +147,38 @@ build(struct report *p, struct buf *out)
 	free(rcpts);
 }
 
+/* As much as the writer takes; its drain comes back here. */
+static void
+write_more(void *arg)
+{
+	struct report *p = arg;
+	struct spool_rcpt rcpt = { .address = p->what.to, .notify = SPOOL_NOTIFY_NEVER };
+	struct spool_envelope envelope = { .sid = p->r->sid,
+		.received_ms = p->now_ms,
+		.flags = p->flags,
+		.rcpts = &rcpt,
+		.rcpts_count = 1 };
+
+	while (p->written < p->text.n) {
+		struct str piece = str_sub(buf_str(&p->text), p->written, SPOOL_CHUNK);
+		if (spool_writer_full(p->writer))
+			return;
+		spool_write(p->writer, piece);
+		p->written += piece.n;
+	}
+	buf_fini(&p->text);
+	spool_commit(p->writer, &envelope, committed, p);
+}
+
 static void
 write_report(struct report *p)
 {
-	struct spool_rcpt rcpt = { .address = p->what.to, .notify = SPOOL_NOTIFY_NEVER };
-	struct spool_envelope envelope = { .sid = p->r->sid, .rcpts = &rcpt, .rcpts_count = 1 };
-	struct buf b;
-
 	memcpy(p->id, spool_writer_name(p->writer).p, SPOOL_NAME_LEN);
 	p->now_ms = clock_wall_ms();
-	buf_init(&b, REPORT_MAX);
-	build(p, &b);
-	p->size = b.n;
-	envelope.received_ms = p->now_ms;
-	envelope.flags = p->flags;
-	spool_write(p->writer, buf_str(&b));
-	buf_fini(&b);
-	spool_commit(p->writer, &envelope, committed, p);
+	build(p, &p->text);
+	p->size = p->text.n;
+	spool_writer_on_drain(p->writer, write_more, p);
+	write_more(p);
 }
 
 static void
@@ -192,6 +210,7 @@ report_start(struct queue *q, const struct record *r, const struct spool_message
 	p->what = *w;
 	p->fn = fn;
 	p->arg = arg;
+	buf_init(&p->text, REPORT_MAX);
 	loop_timer_init(&p->timer, q->loop, take_slot, p);
 	loop_timer_start(&p->timer, 0);
 	return p;
@@ -203,5 +222,6 @@ report_cancel(struct report *p)
 	if (p->writer != NULL)
 		spool_abort(p->writer);
 	loop_timer_stop(&p->timer);
+	buf_fini(&p->text);
 	free(p);
 }

@@ -260,7 +260,7 @@ accept_conn(int fd, const struct stream_ops *ops)
 	const struct stream_options o = { .in_max_bytes = 1024 * 1024 };
 
 	list_push_back(&T.conns, &c->link);
-	buf_init(&c->text, 1024 * 1024);
+	buf_init(&c->text, 64 * 1024 * 1024);
 	c->stream = stream_new(T.loop, fd, ops, c, &o);
 	if (ops == &lmtp_ops)
 		stream_write(c->stream, STR("220 test\r\n"));
@@ -309,12 +309,12 @@ turn_end(struct loop_timer *t)
 	loop_stop(t->arg);
 }
 
-/* Runs the loop until cond, 10 s at most. */
+/* Runs the loop until cond, 30 s at most. */
 static inline void
 until(bool (*cond)(void))
 {
 	struct loop_timer t;
-	int64_t end = clock_ms() + 10000;
+	int64_t end = clock_ms() + 30000;
 
 	loop_timer_init(&t, T.loop, turn_end, T.loop);
 	while (!cond()) {
@@ -413,6 +413,12 @@ is_committed(void)
 	return committed_ok;
 }
 
+static inline bool
+writer_has_room(void)
+{
+	return !spool_writer_full(writer);
+}
+
 /* A message, as smtp would have accepted it. rcpts: blank separated. */
 static inline void
 accept_message(const char *sender, const char *rcpts, const char *text, char id_out[17])
@@ -438,7 +444,10 @@ accept_message(const char *sender, const char *rcpts, const char *text, char id_
 	until(take_writer);
 	memcpy(id_out, spool_writer_name(writer).p, 16);
 	id_out[16] = '\0';
-	spool_write(writer, str_of(text));
+	for (rest = str_of(text); rest.n != 0; rest = str_from(rest, SPOOL_CHUNK)) {
+		until(writer_has_room);
+		spool_write(writer, str_sub(rest, 0, SPOOL_CHUNK));
+	}
 	committed_ok = false;
 	spool_commit(writer, &e, committed, NULL);
 	until(is_committed);

@@ -162,6 +162,34 @@ test_ret(void **state)
 	}
 }
 
+/* A report that is larger than what the writer takes at once: queue.bounce_size_max may be set so
+ * high, and many recipients with long replies do it too. */
+static void
+test_large(void **state)
+{
+	enum { LINES = 4500, LINE = 1900 };
+	static const char subject[] = "Subject: large\r\n\r\n";
+	char *text = xmalloc(LINES * (LINE + 2) + sizeof(subject)), *at = text;
+	const struct delivery *d;
+
+	(void)state;
+	T.queue->o.bounce_size_max = 64 * 1024 * 1024;
+	memcpy(at, subject, sizeof(subject));
+	at += sizeof(subject) - 1;
+	for (unsigned i = 0; i < LINES; i++) {
+		memset(at, 'a' + (int)(i % 26), LINE);
+		memcpy(at + LINE, "\r\n", 3);
+		at += LINE + 2;
+	}
+	T.rules[0] = (struct rule){ "ben@example.org", "550 5.1.1 No", -1 };
+	submit("anna@example.org", "ben@example.org", text);
+	until(queue_empty);
+	d = only_report("anna@example.org");
+	assert_true(strlen(d->text) > strlen(text));
+	assert_non_null(strstr(d->text, text));
+	free(text);
+}
+
 /* A report that fails is told to the postmaster, once, whatever becomes of that. */
 static void
 test_double(void **state)
@@ -261,6 +289,7 @@ main(void)
 		T_(test_one_report),
 		T_(test_expanded),
 		T_(test_ret),
+		T_(test_large),
 		T_(test_double),
 		T_(test_own_senders),
 	};
