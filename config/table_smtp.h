@@ -11,7 +11,7 @@
 	X(header_max, SIZE, 262144, 4096, 16777216, ROLE_SMTP, "Largest header")                   \
 	X(recipients_max, INT, 1000, 1, 100000, ROLE_SMTP, "Recipients of one message")            \
 	X(connections_max, INT, 2000, 1, 100000, ROLE_SMTP, "Connections of one worker")           \
-	X(connections_per_address, INT, 100, 1, 100000, ROLE_SMTP, "Connections from one address, in all workers together") \
+	X(connections_per_address, INT, 100, 1, 100000, ROLE_SMTP, "Connections from one address (IPv6: one /64), in all workers together") \
 	X(errors_max, INT, 20, 1, 1000, ROLE_SMTP, "Refused commands before the line is closed")   \
 	X(command_timeout, TIME, 300000, 1000, 3600000, ROLE_SMTP, "Wait for a command")           \
 	X(data_timeout, TIME, 180000, 1000, 3600000, ROLE_SMTP, "Wait for more of a message")      \

@@ -130,9 +130,9 @@ one_field(const struct header_context *c, const struct header_field *f, struct a
 		facts->hops++;
 	} else if (str_ieq(f->name, STR("Authentication-Results"))) {
 		*keep_out = !claims_to_be_ours(f->value, c->hostname);
-	} else if (c->complete &&
-		   (str_ieq(f->name, STR("Bcc")) || str_ieq(f->name, STR("Resent-Bcc")) ||
-			   str_ieq(f->name, STR("Return-Path")))) {
+	} else if (str_ieq(f->name, STR("Return-Path")) ||
+		   (c->complete &&
+			   (str_ieq(f->name, STR("Bcc")) || str_ieq(f->name, STR("Resent-Bcc"))))) {
 		*keep_out = false;
 	}
 	return REPLY_OK;

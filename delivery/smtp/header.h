@@ -5,10 +5,11 @@
 #include "delivery/smtp/reply.h"
 
 /* What smtp does to a message's header. Always: adds Received (RFC 5321 4.4), takes out
- * Authentication-Results that claim to be ours (RFC 8601 5). As a submission server (RFC 6409 8) it
- * also adds Date and Message-ID where they are missing, takes Bcc, Resent-Bcc and Return-Path out
- * (RFC 5322 3.6.3: the first of the three ways; RFC 5321 4.4), and finds the addresses in From and
- * Sender. Nothing else is touched: all other octets and their order stay. */
+ * Authentication-Results that claim to be ours (RFC 8601 5) and Return-Path, which the last server
+ * writes (RFC 5321 4.4). As a submission server (RFC 6409 8) it also adds Date and Message-ID where
+ * they are missing, takes Bcc and Resent-Bcc out (RFC 5322 3.6.3: the first of the three ways), and
+ * finds the addresses in From and Sender. Nothing else is touched: all other octets and their order
+ * stay. */
 struct header_context {
 	bool complete;	       /* add and take out as a submission server */
 	bool demand_from;      /* every line a field, one From that can be read; Sender too */

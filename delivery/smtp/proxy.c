@@ -22,16 +22,28 @@ enum {
 
 static const char v2_signature[12] = "\r\n\r\n\0\r\nQUIT\n";
 
+/* As everything else writes it: ::ffff:192.0.2.1, which balancers that listen on [::] say, is
+ * 192.0.2.1. */
+static bool
+address_text(int family, const char bytes[16], char out[64])
+{
+	static const char mapped[12] = { [10] = (char)0xff, [11] = (char)0xff };
+
+	if (family == AF_INET6 && memcmp(bytes, mapped, sizeof mapped) == 0)
+		return inet_ntop(AF_INET, bytes + sizeof mapped, out, 64) != NULL;
+	return inet_ntop(family, bytes, out, 64) != NULL;
+}
+
 bool
 proxy_address(int family, struct str s, char out[64])
 {
-	unsigned char bytes[16];
+	char bytes[16];
 
 	if (s.n >= 64 || str_has_nul(s))
 		return false;
 	memcpy(out, s.p, s.n);
 	out[s.n] = '\0';
-	return inet_pton(family, out, bytes) == 1 && inet_ntop(family, bytes, out, 64) != NULL;
+	return inet_pton(family, out, bytes) == 1 && address_text(family, bytes, out);
 }
 
 bool
@@ -102,8 +114,8 @@ parse_v2(struct str in, struct proxy_header *out, size_t *used_out)
 		each = 16;
 	}
 	in = str_sub(in, V2_HEAD, len);
-	if (in.n < 2 * each + 4 || inet_ntop(family, in.p, out->addr, 64) == NULL ||
-		inet_ntop(family, in.p + each, out->local_addr, 64) == NULL)
+	if (in.n < 2 * each + 4 || !address_text(family, in.p, out->addr) ||
+		!address_text(family, in.p + each, out->local_addr))
 		return ERR_SYNTAX;
 	out->port = u16_of(in.p + 2 * each);
 	out->local_port = u16_of(in.p + 2 * each + 2);

@@ -20,7 +20,8 @@ enum { PROXY_HEADER_MAX = 1024 };
 MUST_USE enum err
 proxy_parse(struct str in, struct proxy_header *out, size_t *used_out);
 
-/* An address as inet_ntop writes it; a number up to 65535. False: it is none. */
+/* An address as inet_ntop writes it, one of IPv4 inside IPv6 (::ffff:192.0.2.1) without that; a
+ * number up to 65535. False: it is none. */
 bool
 proxy_address(int family, struct str s, char out[64]);
 bool

@@ -16,19 +16,24 @@ enum {
 	/* Half of what counts holds: the other half is for connections. What finds no place is not
 	 * limited. */
 	ENTRIES_MAX = 8192,
+	/* … of which so many are kept for users: whoever comes from thousands of places must not
+	 * crowd them out. */
+	ENTRIES_OF_USERS = 2048,
 };
 
 struct entry {
 	struct hmap_node node;
 	unsigned slices[SLICES];
 	unsigned total;
+	bool of_user;
 	char key[KEY_MAX];
 };
 
 struct rates {
 	struct counts *counts;
 	struct hmap entries;
-	unsigned now; /* the slice that is being filled */
+	size_t places; /* entries that are no user's */
+	unsigned now;  /* the slice that is being filled */
 	struct loop_timer timer;
 };
 
@@ -49,6 +54,7 @@ turn(struct rates *r)
 		if (e->total > 0)
 			continue;
 		hmap_remove(&r->entries, &e->node);
+		r->places -= !e->of_user;
 		free(e);
 	}
 }
@@ -124,23 +130,34 @@ rates_over(const struct rates *r, enum rate_kind kind, struct str who, unsigned 
 	return limit != 0 && count_of(r, find(r, key), key) >= limit;
 }
 
+/* Is there a place for one more that was not counted yet? */
+static bool
+has_place(const struct rates *r, bool of_user)
+{
+	return r->entries.n < ENTRIES_MAX &&
+	       (of_user || r->places < ENTRIES_MAX - ENTRIES_OF_USERS);
+}
+
 bool
 rates_take(struct rates *r, enum rate_kind kind, struct str who, unsigned limit)
 {
 	char text[KEY_MAX];
 	struct str key = key_of(kind, who, text);
 	struct entry *e = find(r, key);
+	bool of_user = kind == RATE_USER_MESSAGES || kind == RATE_USER_RECIPIENTS;
 
 	if (limit == 0)
 		return true;
 	if (count_of(r, e, key) >= limit)
 		return false;
-	if (e == NULL && r->entries.n >= ENTRIES_MAX)
+	if (e == NULL && !has_place(r, of_user))
 		return true;
 	if (e == NULL) {
 		if (r->entries.n == 0)
 			loop_timer_start(&r->timer, SLICE_MS);
 		e = xcalloc(1, sizeof(*e));
+		e->of_user = of_user;
+		r->places += !of_user;
 		memcpy(e->key, key.p, key.n);
 		hmap_put(&r->entries, &e->node, str_n(e->key, key.n));
 	}

@@ -151,21 +151,24 @@ speaks_for_others(const struct smtp_server *v, const char *addr)
 	return in_networks(v->o.xclient_networks, v->o.xclient_networks_count, addr);
 }
 
-/* The counter of a client's address, NULL above the limit. */
+/* The counter of a client's place, NULL above the limit. */
 static struct smtp_address *
 address_enter(struct smtp_server *v, const struct peer *peer)
 {
-	struct hmap_node *n = hmap_get(&v->addresses, str_of(peer->addr));
-	struct smtp_address *a = n != NULL ? CONTAINER_OF(n, struct smtp_address, node) : NULL;
+	char place[RATE_PLACE_SIZE];
+	struct hmap_node *n;
+	struct smtp_address *a;
 
+	rates_place(peer->addr, place);
+	n = hmap_get(&v->addresses, str_of(place));
+	a = n != NULL ? CONTAINER_OF(n, struct smtp_address, node) : NULL;
 	if (!speaks_for_others(v, peer->addr) &&
 		((a != NULL && a->count >= v->o.connections_per_address) ||
-			counts_get(v->o.counts, str_of(peer->addr)) >=
-				v->o.connections_per_address))
+			counts_get(v->o.counts, str_of(place)) >= v->o.connections_per_address))
 		return NULL;
 	if (a == NULL) {
 		a = xcalloc(1, sizeof(*a));
-		memcpy(a->text, peer->addr, sizeof(a->text) - 1);
+		memcpy(a->text, place, sizeof(a->text));
 		hmap_put(&v->addresses, &a->node, str_of(a->text));
 	}
 	a->count++;
@@ -244,10 +247,12 @@ server_new_peer(struct smtp_server *v, struct smtp_session *s, const struct peer
 {
 	enum smtp_reply r = too_fast(v, peer, s->policy);
 	struct smtp_address *a;
+	char place[RATE_PLACE_SIZE];
 
 	if (r != REPLY_OK)
 		return r;
-	if (!str_eq(str_of(peer->addr), str_of(s->address->text))) {
+	rates_place(peer->addr, place);
+	if (!str_eq(str_of(place), str_of(s->address->text))) {
 		a = address_enter(v, peer);
 		if (a == NULL)
 			return REPLY_TOO_MANY_CONNECTIONS;

@@ -142,8 +142,6 @@ hello(struct smtp_session *s, const struct smtp_cmd *c)
 	session_reset(s);
 	s->esmtp = c->verb == VERB_EHLO;
 	(void)snprintf(s->helo, sizeof(s->helo), "%.*s", STR_FMT(c->arg));
-	if (s->checks != NULL)
-		checks_helo(s->checks, c->arg);
 	if (!s->esmtp) {
 		stream_writef(s->stream, "250 %.*s\r\n", STR_FMT(o->hostname));
 		return;
@@ -495,7 +493,9 @@ on_tls(struct stream *stream, void *arg)
 	log_event(LVL_INFO, "smtp.tls", log_z("sid", s->sid),
 		log_z("tls", tls_description(stream_tls(stream))),
 		log_s("certificate", buf_str(&s->subject)));
+	/* What was said in clear is forgotten, who logged in too: RFC 3207 4.2. */
 	s->helo[0] = '\0';
+	buf_reset(&s->user);
 	if (s->policy->implicit_tls)
 		session_greet(s);
 	else

@@ -79,7 +79,7 @@ struct smtp_session {
 	struct peer peer;
 	char client_name[256];	      /* that XCLIENT gave; else "" */
 	struct checks *checks;	      /* what the DNS says of a stranger; NULL: not asked */
-	struct smtp_address *address; /* counts this address's connections */
+	struct smtp_address *address; /* counts this place's connections */
 	char place[RATE_PLACE_SIZE];  /* whose events per minute */
 	char sid[RAND_ID_SIZE];
 	enum smtp_state state;
@@ -121,7 +121,7 @@ struct smtp_session {
 struct smtp_address {
 	struct hmap_node node;
 	unsigned count;
-	char text[64];
+	char text[RATE_PLACE_SIZE]; /* the place */
 };
 
 struct smtp_server {

@@ -461,6 +461,8 @@ session_data(struct smtp_session *s)
 {
 	enum smtp_reply r = content_allowed(s);
 
+	if (s->tx.broken)
+		r = REPLY_BDAT_BROKEN;
 	if (r == REPLY_OK && s->tx.content)
 		r = REPLY_BAD_SEQUENCE; /* after BDAT: RFC 3030 2 */
 	if (r == REPLY_OK && s->tx.binary)

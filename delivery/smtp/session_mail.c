@@ -168,8 +168,11 @@ session_mail(struct smtp_session *s, const struct smtp_cmd *c)
 		session_reply(s, REPLY_BAD_SENDER, "cmd", STR("MAIL"));
 		return;
 	}
-	if (s->checks != NULL)
+	/* The greeting not before: MAIL is limited per minute, EHLO is not. */
+	if (s->checks != NULL) {
+		checks_helo(s->checks, str_of(s->helo));
 		checks_sender(s->checks, c->path.domain);
+	}
 	/* <> is allowed: From is checked then, as always. */
 	if (c->path.null || !session_checks_sender(s)) {
 		session_reply(s, REPLY_SENDER_OK, "", STR_EMPTY);

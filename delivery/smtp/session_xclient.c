@@ -63,8 +63,6 @@ become(struct smtp_session *s, const struct xclient *x)
 	(void)snprintf(s->client_name, sizeof(s->client_name), "%s", x->name);
 	session_checks_end(s);
 	session_checks_begin(s);
-	if (s->checks != NULL && s->helo[0] != '\0')
-		checks_helo(s->checks, str_of(s->helo));
 	s->errors = s->failed_logins = 0;
 	session_greet(s);
 }

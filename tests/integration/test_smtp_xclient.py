@@ -1,5 +1,6 @@
 """XCLIENT from a proxy of ours: swaks says it, over TLS too; others may not."""
 import smtplib
+import ssl
 import subprocess
 import uuid
 
@@ -101,3 +102,15 @@ def test_password_for_the_one_named(mx):
     assert code == 0, text
     arrived(mx, BEN, subject)
     mx.wait_log(r"ev=smtp\.auth .*res=ok peer=203\.0\.113\.40")
+
+
+def test_login_before_starttls_is_forgotten(mx):
+    with smtplib.SMTP("127.0.0.1", mx.mx_port, timeout=60) as s:
+        assert s.ehlo("proxy.example.org")[0] == 250
+        assert s.docmd("XCLIENT", f"ADDR=203.0.113.41 LOGIN={ANNA}")[0] == 220
+        assert s.ehlo("phone.example.net")[0] == 250
+        assert s.mail(BEN)[0] == 553  # a user's rules
+        assert s.starttls(context=ssl._create_unverified_context())[0] == 220
+        assert s.ehlo("phone.example.net")[0] == 250
+        assert s.mail(BEN)[0] == 250  # anybody's: to our own users
+        assert s.rcpt("x@far.example.net")[0] == 550

@@ -349,6 +349,26 @@ test_asked(void **state)
 	}
 }
 
+/* Greetings cost nobody a question before a message comes: their number has no limit. */
+static void
+test_greetings_ask_nothing(void **state)
+{
+	struct buf b;
+
+	(void)state;
+	buf_init(&b, 65536);
+	for (int i = 0; i < 100; i++)
+		buf_addf(&b, "EHLO n%d.else.org\r\n", i);
+	start(helo_only, "203.0.113.9");
+	fakes_send(buf_str(&b), 0);
+	assert_int_equal(fakes.dns_asked, 0);
+	fakes_send(STR("MAIL FROM:<>\r\n"), 0);
+	assert_int_equal(fakes.dns_asked, 3);
+	fakes_end();
+	fakes_stop();
+	buf_fini(&b);
+}
+
 /* Each sender gets its own verdict, and no recipient slips in beside a refused one. */
 static void
 test_two_senders(void **state)
@@ -837,6 +857,7 @@ main(void)
 		cmocka_unit_test(test_filters),
 		cmocka_unit_test(test_table),
 		cmocka_unit_test(test_asked),
+		cmocka_unit_test(test_greetings_ask_nothing),
 		cmocka_unit_test(test_two_senders),
 		cmocka_unit_test(test_login),
 		cmocka_unit_test(test_silence),

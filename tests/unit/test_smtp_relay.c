@@ -6,7 +6,9 @@
 #include <cmocka.h>
 
 #include <stdio.h>
+#include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "core/base/xalloc.h"
 #include "core/mail/srs.h"
@@ -276,7 +278,7 @@ test_mx_header(void **state)
 		    "0123456789abcdef;\r\n\t")));
 	assert_true(str_ends(buf_str(&fakes.body),
 		STR("\r\nAuthentication-Results: mx.ok.org.else.org; spf=pass\r\n"
-		    "Bcc: a@b.c\r\nno field\r\nReturn-Path: <z@y>\r\nFrom: a\r\nFrom: b\r\n\r\n"
+		    "Bcc: a@b.c\r\nno field\r\nFrom: a\r\nFrom: b\r\n\r\n"
 		    ".x\r\n")));
 }
 
@@ -612,6 +614,42 @@ test_rates_of_addresses(void **state)
 }
 
 static void
+two_at_once(struct smtp_options *o)
+{
+	mx_options(o);
+	o->connections_per_address = 2;
+}
+
+/* One place may have so many connections, from whichever of its addresses they come. */
+static void
+test_connections_of_a_place(void **state)
+{
+	static const struct {
+		const char *address;
+		unsigned open; /* then */
+	} table[] = { { "2001:db8::1", 1 }, { "2001:db8::2", 2 }, { "2001:db8::3:4:5:6", 2 },
+		{ "2001:db8:0:1::1", 3 }, { OUTSIDE, 4 }, { OUTSIDE, 5 }, { OUTSIDE, 5 },
+		{ "203.0.113.10", 6 } };
+	const struct smtp_policy *mx = smtp_policy_find(STR("smtp"), LISTEN_TLS_NONE);
+	int fds[ARRAY_LEN(table)][2];
+
+	(void)state;
+	fakes_start(two_at_once);
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		struct peer peer = { .addr = "" };
+		(void)snprintf(peer.addr, sizeof(peer.addr), "%s", table[i].address);
+		assert_int_equal(
+			socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds[i]),
+			0);
+		smtp_server_accept(fakes.server, fds[i][1], &peer, mx);
+		assert_int_equal(smtp_server_count(fakes.server), table[i].open);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(table); i++)
+		(void)close(fds[i][0]);
+	fakes_stop();
+}
+
+static void
 test_rates_of_errors(void **state)
 {
 	(void)state;
@@ -665,6 +703,9 @@ test_rates(void **state)
 		(void)snprintf(who, sizeof(who), "u%d", i);
 		assert_true(rates_take(r, RATE_MESSAGES, str_of(who), 1));
 	}
+	/* who comes from thousands of places is a user with a limit all the same */
+	assert_true(rates_take(r, RATE_USER_MESSAGES, STR("anna"), 1));
+	assert_false(rates_take(r, RATE_USER_MESSAGES, STR("anna"), 1));
 	rates_free(r);
 	loop_free(l);
 	rates_place("2001:db8:1:2:3:4:5:6", place);
@@ -688,6 +729,8 @@ test_proxy_headers(void **state)
 			25 },
 		{ STR("PROXY TCP6 2001:DB8:0::9 ::1 65535 0\r\n"), ERR_OK, "2001:db8::9", 65535,
 			0 },
+		{ STR("PROXY TCP6 ::ffff:203.0.113.9 ::ffff:192.0.2.1 4711 25\r\n"), ERR_OK,
+			"203.0.113.9", 4711, 25 },
 		{ STR("PROXY UNKNOWN\r\n"), ERR_OK, "", 0, 0 },
 		{ STR("PROXY UNKNOWN a b c d e f\r\n"), ERR_OK, "", 0, 0 },
 		{ STR("PROXY TCP4 203.0.113.9 192.0.2.1 4711 65536\r\n"), ERR_SYNTAX, "", 0, 0 },
@@ -705,6 +748,9 @@ test_proxy_headers(void **state)
 		{ STR(V2 "\x21\x21\0\x24\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x09"
 			 "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\x12\x67\0\x19"),
 			ERR_OK, "2001:db8::9", 4711, 25 },
+		{ STR(V2 "\x21\x21\0\x24\0\0\0\0\0\0\0\0\0\0\xff\xff\xcb\0\x71\x09"
+			 "\0\0\0\0\0\0\0\0\0\0\xff\xff\xc0\0\x02\x01\x12\x67\0\x19"),
+			ERR_OK, "203.0.113.9", 4711, 25 },
 		{ STR(V2 "\x20\0\0\0"), ERR_OK, "", 0, 0 },
 		{ STR(V2 "\x21\x31\0\x02uu"), ERR_OK, "", 0, 0 },
 		{ STR(V2 "\x21\x11\0\x08\xcb\0\x71\x09\xc0\0\x02\x01"), ERR_SYNTAX, "", 0, 0 },
@@ -898,6 +944,7 @@ main(void)
 		cmocka_unit_test(test_early_talkers),
 		cmocka_unit_test(test_rates),
 		cmocka_unit_test(test_rates_of_addresses),
+		cmocka_unit_test(test_connections_of_a_place),
 		cmocka_unit_test(test_rates_of_errors),
 		cmocka_unit_test(test_rates_of_users),
 		cmocka_unit_test_setup_teardown(test_floods, setup, teardown),

@@ -121,6 +121,9 @@ test_sessions(void **state)
 		{ LOGIN "MAIL FROM:<me@ok.org>\r\nBDAT 6\r\nQUIT\r\nRCPT TO:<known@ok.org>\r\n"
 			"BDAT 2 LAST\r\n\r\nRSET\r\nQUIT\r\n",
 			"220 250 235 250 503 250 503 250 221", 0 },
+		{ LOGIN "MAIL FROM:<me@ok.org>\r\nBDAT 6\r\nQUIT\r\nRCPT TO:<known@ok.org>\r\n"
+			"DATA\r\nRSET\r\nQUIT\r\n",
+			"220 250 235 250 503 250 503 250 221", 0 },
 		{ LOGIN MAIL "BDAT 2\r\nFrDATA\r\nRSET\r\nQUIT\r\n",
 			"220 250 235 250 250 250 503 250 221", 0 },
 		{ "EHLO c\r\nBDAT 6\r\nQUIT\r\nNOOP\r\nQUIT\r\n", "220 250 530 250 221", 0 },

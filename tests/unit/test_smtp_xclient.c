@@ -24,6 +24,7 @@ test_parse(void **state)
 		{ "ADDR=192.0.2.1", ERR_OK, "192.0.2.1", "", "", "", 0 },
 		{ "addr=IPV6:2001:DB8:0::9 port=4711", ERR_OK, "2001:db8::9", "", "", "", 4711 },
 		{ "ADDR=2001:db8::9", ERR_OK, "2001:db8::9", "", "", "", 0 },
+		{ "ADDR=IPV6:::ffff:192.0.2.1", ERR_OK, "192.0.2.1", "", "", "", 0 },
 		{ "NAME=mx.example.net ADDR=192.0.2.1 PORT=25 PROTO=ESMTP HELO=[192.0.2.1] "
 		  "LOGIN=anna DESTADDR=192.0.2.2 DESTPORT=587",
 			ERR_OK, "192.0.2.1", "mx.example.net", "[192.0.2.1]", "anna", 25 },
