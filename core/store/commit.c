@@ -36,7 +36,7 @@ update_of(struct list *node)
 }
 
 void
-home_submit(struct home *h, struct update *u)
+home_enqueue(struct home *h, struct update *u)
 {
 	u->home = h;
 	u->queued_ms = clock_ms();
@@ -46,6 +46,12 @@ home_submit(struct home *h, struct update *u)
 		list_push_back(&h->store->busy, &h->busy_link);
 	home_pin_again(h);
 	h->refs++;
+}
+
+void
+home_submit(struct home *h, struct update *u)
+{
+	home_enqueue(h, u);
 	if (h->state == HOME_POISONED && clock_ms() < h->retry_ms)
 		return; /* the tick answers: never inside this call */
 	home_step(h);
@@ -280,6 +286,7 @@ commit_start(struct home *h)
 {
 	if (h->batch_busy || list_empty(&h->queue))
 		return h->batch_busy;
+	claims_join(h);
 	do {
 		struct list *node = h->queue.next;
 

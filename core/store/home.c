@@ -92,6 +92,7 @@ tick(struct loop_timer *timer)
 
 	LIST_FOREACH (node, &s->busy)
 		commit_expire(CONTAINER_OF(node, struct home, busy_link), now);
+	claims_tick(s, now);
 	close_resting(s, now);
 	watch_tick(s, now);
 	loop_timer_start(&s->tick, TICK_MS);
@@ -109,6 +110,7 @@ store_new(struct loop *l, struct pool *p, const struct settings *set)
 	hmap_init(&s->homes);
 	list_init(&s->idle);
 	list_init(&s->busy);
+	list_init(&s->claimed);
 	s->open_max = set->store.open_max > 0 ? (unsigned)set->store.open_max : open_max_auto();
 	s->map_initial = DEBUG_MAP_BYTES != 0 ? DEBUG_MAP_BYTES : (uint64_t)set->store.map_initial;
 	s->sync_dirs = str_eq(set->store.sync_directories, STR("yes"))	? SYNC_DIRS_YES
@@ -133,6 +135,7 @@ home_free(struct home *h)
 	struct store *s = h->store;
 
 	watch_home_fini(h);
+	claims_free(h);
 	loop_timer_stop(&h->garbage_timer);
 	list_remove(&h->idle_link);
 	list_remove(&h->busy_link);
@@ -648,6 +651,7 @@ store_free(struct store *s)
 	if (s == NULL)
 		return;
 	s->stopping = true;
+	claims_tick(s, clock_ms());
 	do {
 		pool_drain(s->pool);
 		fail_closed(s);

@@ -18,9 +18,10 @@ struct default_mailbox {
 struct store {
 	struct loop *loop;
 	struct pool *pool;
-	struct hmap homes; /* by path */
-	struct list idle;  /* open, unpinned: the oldest first */
-	struct list busy;  /* homes with queued updates */
+	struct hmap homes;   /* by path */
+	struct list idle;    /* open, unpinned: the oldest first */
+	struct list busy;    /* homes with queued updates */
+	struct list claimed; /* claims that are not written yet, a home each */
 	unsigned open_count, closing_count, open_max;
 	int64_t rest_ms; /* 0: idle homes stay open */
 	uint64_t map_initial;
@@ -101,6 +102,7 @@ struct home {
 	unsigned single_left;		       /* so many updates run alone */
 	struct quota_limit quota, batch_quota; /* what the loop set, what the batch goes by */
 	uint64_t batch_version;
+	struct claims *claims; /* claim.c; NULL: none */
 
 	/* watch.c */
 	struct list watches;
@@ -132,6 +134,9 @@ home_pin_again(struct home *h);
 /* commit.c */
 void
 home_submit(struct home *h, struct update *u);
+/* The same, and the caller calls home_step. */
+void
+home_enqueue(struct home *h, struct update *u);
 /* Starts a batch when the home is open, idle and has updates. True: one runs. */
 bool
 commit_start(struct home *h);
@@ -158,6 +163,16 @@ home_setup(struct store *s, struct pool *p, struct kv *kv, const char *home, boo
  * ERR_DENIED: no space on the disk; ERR_TEMP, ERR_CORRUPT. */
 MUST_USE enum err
 home_upgrade(struct pool *p, struct kv *kv, const char *home);
+
+/* claim.c */
+/* Into the queue with what was claimed: whoever is about to start a batch. */
+void
+claims_join(struct home *h);
+/* What nothing took along for a second is written by itself; at once when the store stops. */
+void
+claims_tick(struct store *s, int64_t now_ms);
+void
+claims_free(struct home *h);
 
 /* watch.c */
 void

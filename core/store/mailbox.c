@@ -405,11 +405,11 @@ count_chunk(void *arg, uint32_t base, const struct chunk_row *row)
 enum err
 mailbox_recent(struct txn *t, const struct mailbox_info *m, uint32_t *count_out)
 {
-	struct bits b = { .from = m->recent_from };
+	struct bits b = { .from = home_recent_from(txn_home(t), m->id, m->recent_from) };
 	enum err e = ERR_OK;
 
-	if (m->recent_from < m->uidnext)
-		e = chunks_from(t, m->id, m->recent_from, count_chunk, &b);
+	if (b.from < m->uidnext)
+		e = chunks_from(t, m->id, b.from, count_chunk, &b);
 	*count_out = b.count;
 	return e;
 }

@@ -85,7 +85,10 @@ subscribed_walk_prefix(struct txn *t, struct str prefix, subscribed_fn fn, void 
 bool
 subscribed_has(struct txn *t, struct str name);
 
-/* Messages that no read-write session has seen as \Recent. */
+/* A mailbox's recent_from, with what was claimed here and is not written yet. */
+uint32_t
+home_recent_from(const struct home *h, uint32_t mailbox, uint32_t recent_from);
+/* Messages that no read-write session has seen as \Recent; on the loop. */
 MUST_USE enum err
 mailbox_recent(struct txn *t, const struct mailbox_info *m, uint32_t *count_out);
 /* The lowest UID without \Seen at or above from; ERR_NOTFOUND. Reads bitmaps only. */

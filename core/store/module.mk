@@ -3,6 +3,7 @@ core_store_libstore_a_SOURCES = \
 	core/store/blob.h core/store/blob_local.c \
 	core/store/body.c core/store/body.h \
 	core/store/check.c core/store/check.h \
+	core/store/claim.c \
 	core/store/commit.c \
 	core/store/deliver.c core/store/deliver.h \
 	core/store/deliver_target.c core/store/deliver_target.h \

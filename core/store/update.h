@@ -124,14 +124,13 @@ struct store_op *
 store_expunge(
 	struct home *h, uint32_t mailbox, const struct uidset *uids, expunge_fn done, void *arg);
 
-struct recent_result {
-	uint32_t from, until; /* UIDs from <= uid < until are this session's \Recent */
-};
-typedef void (*recent_fn)(void *arg, enum err e, const struct recent_result *r);
-/* For a read-write SELECT: every UID is claimed by one session only. Look at recent_from and
- * uidnext first: with from == uidnext there is nothing to claim and no need to write. */
-struct store_op *
-store_claim_recent(struct home *h, uint32_t mailbox, recent_fn done, void *arg);
+/* For a read-write SELECT, on the loop: UIDs from what it returns on and below `until` are this
+ * session's \Recent, and no other session's in this process. recent_from and until (uidnext): the
+ * mailbox's, of one snapshot. The index learns it with the home's next commit, or by a commit of
+ * its own after a second or two; until then another process may give out the same UIDs, and a
+ * crash makes them \Recent once more (RFC 3501 2.3.2: what cannot be known is \Recent). */
+uint32_t
+home_claim_recent(struct home *h, uint32_t mailbox, uint32_t recent_from, uint32_t until);
 
 struct mailbox_result {
 	uint32_t id, uidvalidity;

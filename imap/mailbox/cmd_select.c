@@ -21,8 +21,6 @@ struct select_state {
 	struct cmd *c;
 	struct str name;
 	bool read_only;
-	bool claimed;
-	uint32_t recent_from, recent_until;
 	/* QRESYNC */
 	struct changed changed;
 	struct uidset known, uids, vanished; /* as the client says; of those, in the view; gone */
@@ -34,21 +32,6 @@ static void
 on_watch(struct home_watch *w)
 {
 	session_changed(w->arg);
-}
-
-static void
-on_claimed(void *arg, enum err e, const struct recent_result *r)
-{
-	struct select_state *st = arg;
-
-	st->c->op = NULL;
-	/* where nothing can be written the mailbox can be read all the same: what is new is
-	 * \Recent once more */
-	if (e == ERR_OK) {
-		st->recent_from = r->from;
-		st->recent_until = r->until;
-	}
-	session_resume(st->s);
 }
 
 static void
@@ -128,8 +111,10 @@ open_mailbox(struct imap_session *s, struct select_state *st, struct txn *t,
 	if (e != ERR_OK)
 		return e;
 	*sel = (struct selected){ .view = view, .read_only = st->read_only };
-	sel->recent_from = st->claimed ? st->recent_from : m->recent_from;
-	sel->claimed_until = st->claimed ? st->recent_until : m->recent_from;
+	sel->recent_from = st->read_only
+				   ? home_recent_from(s->home, m->id, m->recent_from)
+				   : home_claim_recent(s->home, m->id, m->recent_from, m->uidnext);
+	sel->claimed_until = m->uidnext;
 	sel->told_recent = view_count(view) - view_rank(view, sel->recent_from);
 	home_watch_start(&sel->watch, s->home, on_watch, s);
 	/* starting a watch says nothing about what came just before */
@@ -137,9 +122,9 @@ open_mailbox(struct imap_session *s, struct select_state *st, struct txn *t,
 	return announce(s, t, m, st->c->a.select.mailbox);
 }
 
-/* ERR_AGAIN: the session opens the index again; ERR_BUSY: a claim is on its way. */
+/* ERR_AGAIN: the session opens the index again. */
 static enum err
-look(struct imap_session *s, struct cmd *c, struct select_state *st)
+look(struct imap_session *s, struct select_state *st)
 {
 	struct mailbox_info m;
 	struct txn *t;
@@ -150,14 +135,8 @@ look(struct imap_session *s, struct cmd *c, struct select_state *st)
 	e = mailbox_find(t, st->name, &m);
 	if (e == ERR_OK && m.noselect)
 		e = ERR_NOTFOUND;
-	if (e == ERR_OK && !st->read_only && !st->claimed && m.recent_from < m.uidnext) {
-		st->claimed = true;
-		st->recent_from = st->recent_until = m.recent_from;
-		c->op = store_claim_recent(s->home, m.id, on_claimed, st);
-		e = ERR_BUSY;
-	} else if (e == ERR_OK) {
+	if (e == ERR_OK)
 		e = open_mailbox(s, st, t, &m);
-	}
 	store_read_end(t);
 	return e;
 }
@@ -315,15 +294,13 @@ run(struct imap_session *s, struct cmd *c, bool read_only)
 	struct select_state *st = c->state;
 
 	if (e == ERR_OK && c->phase == SELECT_LOOK) {
-		e = look(s, c, st);
+		e = look(s, st);
 		if (e == ERR_OK && c->a.select.qresync &&
 			c->a.select.uidvalidity == view_uidvalidity(s->sel.view))
 			resync_begin(s, c, st);
 	}
 	if (e == ERR_OK && c->phase != SELECT_LOOK)
 		e = resync(s, c, st);
-	if (e == ERR_BUSY)
-		return STEP_WAIT;
 	if (e == ERR_AGAIN)
 		return STEP_MORE;
 	if (e != ERR_OK) {

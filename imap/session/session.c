@@ -46,7 +46,8 @@ session_deselect(struct imap_session *s)
 	if (sel->view == NULL)
 		return;
 	if (!sel->read_only && sel->claimed_until < view_uidnext(sel->view))
-		store_op_forget(store_claim_recent(s->home, view_mailbox(sel->view), NULL, NULL));
+		(void)home_claim_recent(s->home, view_mailbox(sel->view), sel->claimed_until,
+			view_uidnext(sel->view));
 	notify_deselect(s);
 	home_watch_stop(&sel->watch);
 	view_unref(sel->view);

@@ -142,6 +142,9 @@ churn(struct deliverer *d, unsigned long long n)
 		NULL, NULL));
 	if (n % 5 == 0)
 		store_op_forget(store_expunge(d->home[0], 6, NULL, NULL, NULL));
+	/* all that is there when it is written */
+	if (n % 3 == 0)
+		(void)home_claim_recent(d->home[0], n % 2 == 0 ? 1 : 6, 1, UINT32_MAX);
 	uidset_fini(&some);
 }
 

@@ -37,7 +37,6 @@ struct fix {
 	struct copy_result copied; /* sets are copies */
 	struct flags_result flagged;
 	struct expunge_result expunged;
-	struct recent_result recent;
 	struct mailbox_result mailbox;
 };
 
@@ -298,15 +297,6 @@ fix_expunge(struct fix *f, uint32_t mailbox, const struct uidset *uids)
 {
 	(void)store_expunge(f->home, mailbox, uids, fix_on_expunge, f);
 	return fix_wait(f);
-}
-
-UNUSED static void
-fix_on_recent(void *arg, enum err e, const struct recent_result *r)
-{
-	struct fix *f = arg;
-
-	f->recent = *r;
-	fix_done(f, e);
 }
 
 UNUSED static void

@@ -40,6 +40,8 @@ test_fetch_without_space(void **state)
 {
 	(void)state;
 	two_messages();
+	/* the claim of \Recent goes with it, and is not beside \Seen below */
+	EXPECT(c, "OK", "STORE 2 +FLAGS (\\Answered)");
 	full();
 	EXPECT(c, "OK", "FETCH 1:2 (FLAGS BODY[TEXT])");
 	quiet();

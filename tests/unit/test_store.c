@@ -260,6 +260,41 @@ test_copy_move(void **state)
 	uidset_fini(&some);
 }
 
+static uint32_t
+count_recent(struct fix *f)
+{
+	struct mailbox_info info;
+	uint32_t n = 0;
+	struct txn *t = fix_read(f, f->home);
+
+	assert_int_equal(mailbox_find(t, STR("INBOX"), &info), ERR_OK);
+	assert_int_equal(mailbox_recent(t, &info, &n), ERR_OK);
+	fix_read_end(t);
+	return n;
+}
+
+static uint64_t
+version_of(struct fix *f)
+{
+	struct txn *t = fix_read(f, f->home);
+	uint64_t version = txn_version(t);
+
+	fix_read_end(t);
+	return version;
+}
+
+static void
+wait_for_recent(struct fix *f, uint32_t from)
+{
+	struct mailbox_info info = { .recent_from = 0 };
+
+	for (int i = 0; i < 3000 && info.recent_from != from; i++) {
+		fix_sleep(f, 10);
+		assert_int_equal(fix_find(f, "INBOX", &info), ERR_OK);
+	}
+	assert_int_equal(info.recent_from, from);
+}
+
 static void
 test_recent(void **state)
 {
@@ -278,14 +313,63 @@ test_recent(void **state)
 	assert_int_equal(n, 1);
 	assert_int_equal(mailbox_first_unseen(t, info.id, 3, &n), ERR_NOTFOUND);
 	fix_read_end(t);
-	(void)store_claim_recent(f->home, info.id, fix_on_recent, f);
-	assert_int_equal(fix_wait(f), ERR_OK);
-	assert_int_equal(f->recent.from, 1);
-	assert_int_equal(f->recent.until, 3);
-	(void)store_claim_recent(f->home, info.id, fix_on_recent, f);
-	assert_int_equal(fix_wait(f), ERR_OK);
-	assert_int_equal(f->recent.from, 3);
-	assert_int_equal(f->recent.until, 3);
+	/* once in this process, before the index knows of it */
+	assert_int_equal(home_claim_recent(f->home, info.id, info.recent_from, 3), 1);
+	assert_int_equal(home_claim_recent(f->home, info.id, info.recent_from, 3), 3);
+	assert_int_equal(home_claim_recent(f->home, info.id + 1, 1, 1), 1);
+	assert_int_equal(count_recent(f), 0);
+	assert_int_equal(fix_find(f, "INBOX", &info), ERR_OK);
+	assert_int_equal(info.recent_from, 1);
+}
+
+/* What was claimed is written by whatever is written next, in the same transaction. */
+static void
+test_recent_rides(void **state)
+{
+	struct fix *f = *state;
+	struct mailbox_info info;
+
+	assert_int_equal(fix_append(f, "INBOX", 0, NULL, hello), ERR_OK);
+	assert_int_equal(fix_find(f, "INBOX", &info), ERR_OK);
+	assert_int_equal(home_claim_recent(f->home, info.id, info.recent_from, 2), 1);
+	assert_int_equal(home_claim_recent(f->home, 4711, 1, 9), 1); /* a mailbox that is gone */
+	uint64_t before = version_of(f);
+
+	assert_int_equal(fix_append(f, "INBOX", 0, NULL, hello), ERR_OK);
+	assert_int_equal(version_of(f), before + 1);
+	assert_int_equal(fix_find(f, "INBOX", &info), ERR_OK);
+	assert_int_equal(info.recent_from, 2);
+	assert_int_equal(count_recent(f), 1);
+	assert_null(f->home->claims);
+}
+
+/* When nothing is written it takes a second or two, more mailboxes than the list has do not wait,
+ * and a store that ends leaves nothing in memory. */
+static void
+test_recent_alone(void **state)
+{
+	struct fix *f = *state;
+	struct mailbox_info info;
+
+	assert_int_equal(fix_append(f, "INBOX", 0, NULL, hello), ERR_OK);
+	assert_int_equal(home_claim_recent(f->home, 1, 1, 2), 1);
+	wait_for_recent(f, 2);
+	assert_int_equal(fix_append(f, "INBOX", 0, NULL, hello), ERR_OK);
+	assert_int_equal(home_claim_recent(f->home, 1, 2, 3), 2);
+	for (uint32_t i = 100; i < 150; i++)
+		(void)home_claim_recent(f->home, i, 1, 2);
+	wait_for_recent(f, 3);
+	assert_int_equal(fix_append(f, "INBOX", 0, NULL, hello), ERR_OK);
+	assert_int_equal(home_claim_recent(f->home, 1, 3, 4), 3);
+	fix_stop(f);
+	fix_start(f);
+	assert_int_equal(fix_find(f, "INBOX", &info), ERR_OK);
+	assert_int_equal(info.recent_from, 4);
+	/* no UID that was not given yet is claimed */
+	assert_int_equal(home_claim_recent(f->home, 1, 4, 100), 4);
+	assert_int_equal(fix_append(f, "INBOX", 0, NULL, hello), ERR_OK);
+	assert_int_equal(fix_find(f, "INBOX", &info), ERR_OK);
+	assert_int_equal(info.recent_from, 5);
 }
 
 static void
@@ -755,6 +839,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_flags, fix_setup, fix_teardown),
 		cmocka_unit_test_setup_teardown(test_copy_move, fix_setup, fix_teardown),
 		cmocka_unit_test_setup_teardown(test_recent, fix_setup, fix_teardown),
+		cmocka_unit_test_setup_teardown(test_recent_rides, fix_setup, fix_teardown),
+		cmocka_unit_test_setup_teardown(test_recent_alone, fix_setup, fix_teardown),
 		cmocka_unit_test_setup_teardown(test_mailboxes, fix_setup, fix_teardown),
 		cmocka_unit_test_setup_teardown(test_rename_limits, fix_setup, fix_teardown),
 		cmocka_unit_test_setup_teardown(test_subscribe, fix_setup, fix_teardown),

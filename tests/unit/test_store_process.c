@@ -134,13 +134,14 @@ test_watch_after_nothing(void **state)
 	struct fix f;
 	struct child c;
 	struct watcher me = { .f = &f, .want = 1 };
+	struct uidset all = { 0 };
 
 	(void)state;
+	uidset_add(&all, 1, UINT32_MAX);
 	fix_open(&f);
 	assert_int_equal(fix_pin(&f, f.home), ERR_OK);
 	home_watch_start(&me.w, f.home, on_watch, &me);
-	(void)store_claim_recent(f.home, 1, fix_on_recent, &f);
-	assert_int_equal(fix_wait(&f), ERR_OK);
+	assert_int_equal(fix_flags(&f, 1, &all, FLAGS_ADD, FLAG_FLAGGED, NULL, 0), ERR_OK);
 	me.calls = 0;
 	child_start(&c, f.dir, "append", "1", NULL);
 	assert_int_equal(child_end(&c), 0);
@@ -148,6 +149,7 @@ test_watch_after_nothing(void **state)
 	assert_true(me.calls > 0);
 	home_watch_stop(&me.w);
 	home_unpin(f.home);
+	uidset_fini(&all);
 	fix_close(&f);
 }
 
