@@ -8,6 +8,7 @@
 enum {
 	HEADER_MAX = 32, /* "{", DIGITS_MAX of them, "+}" CR LF */
 	DIGITS_MAX = 24, /* of INT64_MAX, and some leading zeroes */
+	LOOKS_MAX = 256, /* each reads the command from its beginning: URLs that are literals */
 };
 
 void
@@ -67,18 +68,21 @@ may_be_append(struct str text)
 
 /* True when the text before a literal lacks only octets of a message. */
 static bool
-wants_message(const struct reader *r, struct str text, enum append_place *next_out)
+wants_message(struct reader *r, struct str text, enum append_place *next_out)
 {
 	struct args_append args;
 	struct parser p;
 
-	if (r->place == APPEND_AT_START && !may_be_append(text))
+	if (r->no_message || (r->place == APPEND_AT_START && !may_be_append(text)))
 		return false;
 	struct arena *arena = arena_new(1024 * 1024);
 
 	parser_init(&p, text, arena);
-	bool wants = parse_append(&p, r->place, &args) == ERR_OK && args.more;
+	enum err e = parse_append(&p, r->place, &args);
+	bool wants = e == ERR_OK && args.more;
 
+	/* what fails before the literal fails with it too */
+	r->no_message = e == ERR_LIMIT || (!wants && p.at < text.n) || ++r->looks == LOOKS_MAX;
 	*next_out = args.next;
 	arena_free(arena);
 	return wants;

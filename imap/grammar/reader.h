@@ -23,6 +23,8 @@ struct reader {
 	uint64_t swallowed;
 	bool swallowing;
 	bool refused_message;	 /* what is swallowed is an APPEND's message */
+	bool no_message;	 /* whatever comes, it is no APPEND that could be done */
+	unsigned looks;		 /* how often that was asked, from the command's beginning on */
 	enum append_place place; /* an APPEND's next text is awaited: where it begins */
 	char tag[64];		 /* of a refused command; "" where there was none to see */
 };
