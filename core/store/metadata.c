@@ -257,12 +257,13 @@ metadata_run(struct update *u, struct txn *t)
 	struct metadata_op *op = CONTAINER_OF(u, struct metadata_op, op.update);
 	struct mailbox_row row = { .id = METADATA_ACCOUNT };
 	struct str old;
-	uint64_t entries = 0, version = 0;
+	uint64_t entries = 0, before, version = 0;
 	bool changed = false;
 	enum err e = op->mailbox.n > 0 ? mailbox_row_find(t, op->mailbox, &row) : ERR_OK;
 
 	if (e == ERR_OK)
 		e = take_census(t, row.id, &entries);
+	before = entries;
 	if (e == ERR_OK)
 		e = metadata_version(t, &version);
 	for (size_t i = 0; e == ERR_OK && i < op->count; i++) {
@@ -286,7 +287,8 @@ metadata_run(struct update *u, struct txn *t)
 	if (e == ERR_OK && changed)
 		meta_put(t, "metadata-version", version + 1);
 	op->r = (struct mailbox_result){ row.id, 0, changed ? version + 1 : 0 };
-	return e == ERR_OK && entries > op->entries_max ? ERR_LIMIT : e;
+	/* the limit may be lower than it was: some can be taken away all the same */
+	return e == ERR_OK && entries > op->entries_max && entries > before ? ERR_LIMIT : e;
 }
 
 static void

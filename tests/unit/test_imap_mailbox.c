@@ -435,6 +435,11 @@ metadata(void **state)
 	EXPECT(c, "OK", "GETMETADATA Sent (/private/1 /private/a)");
 	SAID(c, "(/private/1 \"a\" /private/a NIL)");
 	EXPECT(c, "OK", "SETMETADATA Sent (/private/a \"a\" /private/1 NIL)");
+	/* the operator lowers the limit */
+	w.imap.limits.metadata_entries = 5;
+	EXPECT(c, "OK", "SETMETADATA Sent (/private/a NIL)");
+	EXPECT(c, "OK", "SETMETADATA Sent (/private/2 \"b\")");
+	EXPECT(c, "NO [METADATA TOOMANY]", "SETMETADATA Sent (/private/a \"a\")");
 	w.imap.limits.metadata_entries = 100;
 	EXPECT(c, "NO [NONEXISTENT]", "SETMETADATA nowhere (/private/a \"a\")");
 	EXPECT(c, "NO [NONEXISTENT]", "GETMETADATA nowhere /private/a");
