@@ -10,6 +10,8 @@
 
 #include "core/base/xalloc.h"
 
+enum { PROBE_BYTES = 256 * 1024 };
+
 struct state_op {
 	struct list link;
 	state_fn done;
@@ -82,25 +84,31 @@ env_setup(struct state *s, const char *path, size_t map_bytes)
 	return mdb_txn_commit(txn);
 }
 
-enum err
-state_open(struct pool *p, const char *path, size_t map_bytes, struct state **out,
-	const char **err_out)
+/* Copies w. */
+static struct state_op *
+op_new(const struct state_write *w, size_t count, state_fn done, void *arg)
 {
-	struct state *s = xcalloc(1, sizeof(*s));
-	int rc;
+	struct state_op *op = xcalloc(1, sizeof(*op));
+	size_t total = 0;
+	char *p;
 
-	s->pool = p;
-	list_init(&s->waiting);
-	list_init(&s->running);
-	(void)pthread_rwlock_init(&s->map_lock, NULL);
-	rc = env_setup(s, path, map_bytes);
-	if (rc != 0) {
-		*err_out = mdb_strerror(rc);
-		state_close(s);
-		return err_of(rc) == ERR_CORRUPT ? ERR_CORRUPT : ERR_TEMP;
+	for (size_t i = 0; i < count; i++)
+		total += w[i].id.n + w[i].record.n;
+	op->bytes = p = xmalloc(total + 1);
+	op->writes = xcalloc(count + 1, sizeof(*op->writes));
+	op->count = count;
+	op->done = done;
+	op->arg = arg;
+	for (size_t i = 0; i < count; i++) {
+		op->writes[i].id = str_n(p, w[i].id.n);
+		memcpy(p, w[i].id.p, w[i].id.n);
+		p += w[i].id.n;
+		op->writes[i].record = str_n(p, w[i].record.n);
+		if (w[i].record.n != 0)
+			memcpy(p, w[i].record.p, w[i].record.n);
+		p += w[i].record.n;
 	}
-	*out = s;
-	return ERR_OK;
+	return op;
 }
 
 static void
@@ -172,6 +180,54 @@ commit_run(struct pool_job *j)
 	s->job_result = rc == 0 ? ERR_OK : ERR_TEMP;
 }
 
+/* Something of use is written and taken out again. A queue that cannot store what became of mail
+ * must not deliver any: with every start it would go to other servers once more. What this took of
+ * the disk is room for the first records. */
+static enum err
+probe(struct state *s)
+{
+	char *zeros = xcalloc(1, PROBE_BYTES);
+	const struct state_write w[] = { { STR("probe"), str_n(zeros, PROBE_BYTES) },
+		{ STR("probe"), STR_EMPTY } };
+
+	s->job_result = ERR_OK;
+	for (size_t i = 0; i < ARRAY_LEN(w) && s->job_result == ERR_OK; i++) {
+		struct state_op *op = op_new(&w[i], 1, NULL, NULL);
+		list_push_back(&s->running, &op->link);
+		commit_run(&s->job);
+		list_remove(&op->link);
+		op_free(op);
+	}
+	free(zeros);
+	return s->job_result;
+}
+
+enum err
+state_open(struct pool *p, const char *path, size_t map_bytes, struct state **out,
+	const char **err_out)
+{
+	struct state *s = xcalloc(1, sizeof(*s));
+	int rc;
+
+	s->pool = p;
+	list_init(&s->waiting);
+	list_init(&s->running);
+	(void)pthread_rwlock_init(&s->map_lock, NULL);
+	rc = env_setup(s, path, map_bytes);
+	if (rc != 0) {
+		*err_out = mdb_strerror(rc);
+		state_close(s);
+		return err_of(rc) == ERR_CORRUPT ? ERR_CORRUPT : ERR_TEMP;
+	}
+	if (probe(s) != ERR_OK) {
+		*err_out = "queue.mdb cannot be written";
+		state_close(s);
+		return ERR_TEMP;
+	}
+	*out = s;
+	return ERR_OK;
+}
+
 static void
 commit_next(struct state *s);
 
@@ -218,28 +274,8 @@ commit_next(struct state *s)
 void
 state_put(struct state *s, const struct state_write *w, size_t count, state_fn done, void *arg)
 {
-	struct state_op *op = xcalloc(1, sizeof(*op));
-	size_t total = 0;
-	char *p;
-
-	for (size_t i = 0; i < count; i++)
-		total += w[i].id.n + w[i].record.n;
-	op->bytes = p = xmalloc(total + 1);
-	op->writes = xcalloc(count + 1, sizeof(*op->writes));
-	op->count = count;
-	op->done = done;
-	op->arg = arg;
-	for (size_t i = 0; i < count; i++) {
-		op->writes[i].id = str_n(p, w[i].id.n);
-		memcpy(p, w[i].id.p, w[i].id.n);
-		p += w[i].id.n;
-		op->writes[i].record = str_n(p, w[i].record.n);
-		if (w[i].record.n != 0)
-			memcpy(p, w[i].record.p, w[i].record.n);
-		p += w[i].record.n;
-	}
 	s->busy++;
-	list_push_back(&s->waiting, &op->link);
+	list_push_back(&s->waiting, &op_new(w, count, done, arg)->link);
 	commit_next(s);
 }
 

@@ -10,7 +10,8 @@
 struct state;
 
 /* path: "/var/spool/postroom/queue.mdb", made when missing (0600). ERR_TEMP, ERR_CORRUPT; text in
- * err_out (static or thread storage). map_bytes: first size of the map, it grows by need. */
+ * err_out (static or thread storage); ERR_TEMP also where nothing can be written. map_bytes: first
+ * size of the map, it grows by need. */
 MUST_USE enum err
 state_open(struct pool *p, const char *path, size_t map_bytes, struct state **out,
 	const char **err_out);

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -285,6 +286,53 @@ test_state_killed(void **state)
 		state_close(s);
 		bed_close(&b);
 	}
+}
+
+/* Opens the file of b in a process whose files may not grow beyond max bytes. */
+static int
+open_limited(const struct bed *b, rlim_t max)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0) {
+		struct rlimit r = { max, max };
+		struct state *s = NULL;
+		const char *text = "";
+		struct pool *p = pool_new(loop_new(), 2);
+		enum err e;
+		(void)signal(SIGXFSZ, SIG_IGN);
+		if (setrlimit(RLIMIT_FSIZE, &r) != 0)
+			_exit(100);
+		e = state_open(p, b->path, 65536, &s, &text);
+		_exit(e == ERR_OK || text[0] != '\0' ? (int)e : 101);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+/* A disk that takes no results is found out before anything is delivered. */
+static void
+test_state_without_room(void **state)
+{
+	struct bed b;
+	struct state *s = NULL;
+	const char *text = "";
+	unsigned n = 0;
+
+	(void)state;
+	bed_open(&b);
+	assert_int_equal(open_limited(&b, 64 * 1024), ERR_TEMP);
+	assert_int_equal(open_limited(&b, 64 * 1024 * 1024), ERR_OK);
+	/* what the first start took is enough for the others */
+	assert_int_equal(open_limited(&b, 1024 * 1024), ERR_OK);
+	assert_int_equal(state_open(b.pool, b.path, 65536, &s, &text), ERR_OK);
+	assert_int_equal(state_each(s, count_each, &n), ERR_OK);
+	assert_int_equal(n, 0);
+	pool_free(b.pool);
+	state_close(s);
+	bed_close(&b);
 }
 
 /* The client. The server answers by a table: what comes first with a prefix gets its reply, and
@@ -704,6 +752,7 @@ main(void)
 		cmocka_unit_test(test_schedule),
 		cmocka_unit_test(test_state),
 		cmocka_unit_test(test_state_killed),
+		cmocka_unit_test(test_state_without_room),
 		cmocka_unit_test(test_client),
 	};
 	(void)signal(SIGPIPE, SIG_IGN);
