@@ -205,6 +205,20 @@ tls_ctx_new_server(const struct tls_server_options *o, struct tls_ctx **out, con
 	return finish_ctx(ssl, wrong, out, err_out);
 }
 
+/* Who does not judge the certificate needs no chain: OpenSSL would look for one all the same,
+ * verify its signatures, and read the whole folder of the system's CAs at each hand-shake that
+ * found none. */
+static int
+check_chain(X509_STORE_CTX *store, void *arg)
+{
+	const SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
+
+	(void)arg;
+	if (ssl != NULL && SSL_get_verify_mode(ssl) == SSL_VERIFY_NONE)
+		return 1;
+	return X509_verify_cert(store);
+}
+
 enum err
 tls_ctx_new_client(const struct tls_client_options *o, struct tls_ctx **out, const char **err_out)
 {
@@ -219,8 +233,10 @@ tls_ctx_new_client(const struct tls_client_options *o, struct tls_ctx **out, con
 		wrong = "certificate";
 	else if (o->certificate_pem.n != 0 && use_key(ssl, o->key_pem) != ERR_OK)
 		wrong = "private key";
-	if (ssl != NULL)
+	if (ssl != NULL) {
 		SSL_CTX_set_verify(ssl, o->insecure ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, NULL);
+		SSL_CTX_set_cert_verify_callback(ssl, check_chain, NULL);
+	}
 	if (wrong == NULL && o->dane && SSL_CTX_dane_enable(ssl) != 1)
 		wrong = "TLS library";
 	if (wrong == NULL && o->read_ahead)
