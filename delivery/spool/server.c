@@ -1,12 +1,15 @@
 /* The spool as queue owns it: makes slots ahead, gives them to smtp workers, judges those that a
  * dead worker held, removes what is done. Everything that waits for the disk is a job on the pool.
  * Invariants: a name is given out once; a channel is closed before its slots are judged; on_message
- * is called once a name, and only for a slot whose content is durable. */
+ * is called once a name, and only for a slot whose content is durable; a file is made a slot again
+ * only when nobody but us has it open, and under a new name, which its old header does not carry.
+ */
 #include "delivery/spool/server.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
@@ -27,6 +30,7 @@ enum {
 	HELD_MAX = 4096,
 	SPACE_CHECK_MS = 2000,
 	REMOVE_BATCH = 256,
+	BLANKS_MAX = 1024,
 	/* Room for most messages: an overwrite needs no commit of the file system's journal, which
 	 * made 20 connections 1.5 to 2 times as fast (ext4, 8 KiB). */
 	PREALLOCATE = 16 * 1024,
@@ -65,6 +69,9 @@ struct spool_server {
 	struct loop_timer check;
 	struct loop_task step;
 	struct buf removals; /* names, SPOOL_NAME_LEN each */
+	struct buf spent;    /* the same: files to be made blank */
+	struct buf blanks;   /* the same: empty slots that no sync of the folder covered yet */
+	size_t blanks_count; /* these, and those that may become so */
 	struct buf unread;   /* the same: to be judged again */
 	bool removing;
 	unsigned jobs; /* on the pool; they keep the server alive */
@@ -82,8 +89,9 @@ struct make_job {
 	int slots_fd;
 	uint64_t reserve;
 	uint32_t preallocate;
-	unsigned count; /* wanted */
-	unsigned n;	/* made */
+	struct buf blanks; /* names, to be taken first */
+	unsigned count;	   /* wanted */
+	unsigned n;	   /* made */
 	bool full;
 	int failed; /* errno */
 	struct made_slot made[MAKE_BATCH];
@@ -96,8 +104,9 @@ struct names_job {
 	int slots_fd;
 	struct buf names;
 	size_t count;
-	enum err *results; /* judge_job only */
-	bool again;	   /* … of those that could not be read */
+	struct buf spent, blanks; /* remove_step only: what was to become blank, what did */
+	enum err *results;	  /* judge_job only */
+	bool again;		  /* … of those that could not be read */
 };
 
 static void
@@ -125,6 +134,8 @@ server_destroy(struct spool_server *s)
 	close(s->slots_fd);
 	close(s->dir_fd);
 	buf_fini(&s->removals);
+	buf_fini(&s->spent);
+	buf_fini(&s->blanks);
 	buf_fini(&s->unread);
 	free(s->dir);
 	free(s);
@@ -186,6 +197,19 @@ make_one(struct make_job *m)
 	return true;
 }
 
+/* What a done message's file became (make_blank). Its blocks are on the disk already. */
+static void
+open_blank(struct make_job *m, struct str name)
+{
+	struct made_slot *made = &m->made[m->n];
+
+	memcpy(made->name, name.p, SPOOL_NAME_LEN);
+	made->name[SPOOL_NAME_LEN] = '\0';
+	made->fd = openat(m->slots_fd, made->name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+	if (made->fd >= 0)
+		m->n++;
+}
+
 static bool
 space_below(int fd, uint64_t reserve)
 {
@@ -200,14 +224,19 @@ run_make(struct pool_job *j)
 	struct make_job *m = CONTAINER_OF(j, struct make_job, job);
 
 	m->full = space_below(m->slots_fd, m->reserve);
+	for (size_t i = 0; i < m->blanks.n / SPOOL_NAME_LEN; i++)
+		open_blank(m, name_at(&m->blanks, i));
+	unsigned first_new = m->n;
+
 	while (m->n < m->count)
 		if (!make_one(m)) {
 			m->failed = errno;
 			break;
 		}
-	/* The zeros get their blocks now, and one sync of the folder makes blocks (with ext4) and
-	 * names durable; a message's own fdatasync covers its file wherever this did not. */
-	for (unsigned i = 0; i < m->n; i++)
+	/* New files' zeros get their blocks now, and one sync of the folder makes blocks (with
+	 * ext4) and names durable; a message's own fdatasync covers its file wherever this did not.
+	 */
+	for (unsigned i = first_new; i < m->n; i++)
 		(void)sync_file_range(m->made[i].fd, 0, 0,
 			SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
 				SYNC_FILE_RANGE_WAIT_AFTER);
@@ -268,6 +297,7 @@ make_done(struct pool_job *j)
 	s->broken = m->failed != 0;
 	if (!s->closed)
 		set_full(s, m->full);
+	buf_fini(&m->blanks);
 	free(m);
 	if (!job_end(s))
 		server_update(s);
@@ -284,6 +314,10 @@ make_slots(struct spool_server *s, size_t count)
 	m->reserve = s->o.reserve_bytes;
 	m->preallocate = s->o.preallocate;
 	m->count = count < MAKE_BATCH ? (unsigned)count : MAKE_BATCH;
+	buf_init(&m->blanks, MAKE_BATCH * SPOOL_NAME_LEN + 1);
+	buf_add(&m->blanks, str_sub(buf_str(&s->blanks), 0, m->count * SPOOL_NAME_LEN));
+	buf_consume(&s->blanks, m->blanks.n);
+	s->blanks_count -= m->blanks.n / SPOOL_NAME_LEN;
 	s->making = true;
 	job_begin(s, &m->job);
 }
@@ -373,6 +407,35 @@ on_check(struct loop_timer *t)
 
 /* Removing. */
 
+/* Nobody else can write into it any more: a lease is granted to the only one who has a file open,
+ * descriptors under way in messages and mappings counted. Where there are no leases: false. */
+static bool
+ours_alone(int fd)
+{
+	return fcntl(fd, F_SETLEASE, F_WRLCK) == 0 && fcntl(fd, F_SETLEASE, F_UNLCK) == 0;
+}
+
+/* A done message's file becomes an empty slot: no inode to look for, no blocks, nothing to unlink.
+ * Should its old content come back after a power cut, it carries another name, and is no message.
+ */
+static bool
+make_blank(int slots_fd, const char *old, const char *new, uint32_t size)
+{
+	int fd = openat(slots_fd, old, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st;
+	bool good;
+
+	if (fd < 0)
+		return false;
+	good = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_nlink == 1 &&
+	       st.st_size >= (off_t)size && ours_alone(fd) &&
+	       (st.st_size == (off_t)size || ftruncate(fd, (off_t)size) == 0) &&
+	       write_zeros(fd, size) &&
+	       renameat2(slots_fd, old, slots_fd, new, RENAME_NOREPLACE) == 0;
+	close(fd);
+	return good;
+}
+
 static void
 run_remove(struct pool_job *j)
 {
@@ -380,12 +443,24 @@ run_remove(struct pool_job *j)
 
 	for (size_t i = 0; i < n->count; i++)
 		unlink_name(n->slots_fd, name_at(&n->names, i));
+	for (size_t i = 0; i < n->spent.n / SPOOL_NAME_LEN; i++) {
+		char old[SPOOL_NAME_LEN + 1] = "", new[RAND_ID_SIZE];
+
+		memcpy(old, name_at(&n->spent, i).p, SPOOL_NAME_LEN);
+		rand_id(new);
+		if (make_blank(n->slots_fd, old, new, n->server->o.preallocate))
+			buf_add(&n->blanks, str_n(new, SPOOL_NAME_LEN));
+		else
+			(void)unlinkat(n->slots_fd, old, 0);
+	}
 }
 
 static void
 names_job_free(struct names_job *n)
 {
 	buf_fini(&n->names);
+	buf_fini(&n->spent);
+	buf_fini(&n->blanks);
 	free(n->results);
 	free(n);
 }
@@ -400,6 +475,11 @@ remove_done(struct pool_job *j)
 	struct spool_server *s = n->server;
 
 	s->removing = false;
+	s->blanks_count -= (n->spent.n - n->blanks.n) / SPOOL_NAME_LEN;
+	for (size_t i = 0; s->closed && i < n->blanks.n / SPOOL_NAME_LEN; i++)
+		unlink_name(s->slots_fd, name_at(&n->blanks, i));
+	if (!s->closed)
+		buf_add(&s->blanks, buf_str(&n->blanks));
 	names_job_free(n);
 	if (!job_end(s))
 		remove_step(s);
@@ -414,6 +494,8 @@ names_job_new(struct spool_server *s, size_t count)
 	n->slots_fd = s->slots_fd;
 	n->count = count;
 	buf_init(&n->names, count * SPOOL_NAME_LEN + 1);
+	buf_init(&n->spent, BLANKS_MAX * SPOOL_NAME_LEN + 1);
+	buf_init(&n->blanks, BLANKS_MAX * SPOOL_NAME_LEN + 1);
 	return n;
 }
 
@@ -423,12 +505,14 @@ remove_step(struct spool_server *s)
 	size_t count = s->removals.n / SPOOL_NAME_LEN;
 	struct names_job *n;
 
-	if (s->removing || count == 0)
+	if (s->removing || (count == 0 && s->spent.n == 0))
 		return;
 	count = count < REMOVE_BATCH ? count : REMOVE_BATCH;
 	n = names_job_new(s, count);
 	buf_add(&n->names, str_sub(buf_str(&s->removals), 0, count * SPOOL_NAME_LEN));
 	buf_consume(&s->removals, count * SPOOL_NAME_LEN);
+	buf_add(&n->spent, buf_str(&s->spent));
+	buf_reset(&s->spent);
 	n->job = (struct pool_job){ .run = run_remove, .done = remove_done, .class = POOL_SYNC };
 	s->removing = true;
 	job_begin(s, &n->job);
@@ -443,6 +527,20 @@ spool_remove(struct spool_server *s, struct str name)
 		unlink_name(s->slots_fd, name); /* far behind: wait for this one here */
 	else
 		buf_add(&s->removals, name);
+	remove_step(s);
+}
+
+void
+spool_reuse(struct spool_server *s, struct str name)
+{
+	if (!spool_name_valid(name))
+		return;
+	if (s->full || s->blanks_count >= BLANKS_MAX) {
+		spool_remove(s, name);
+		return;
+	}
+	s->blanks_count++;
+	buf_add(&s->spent, name);
 	remove_step(s);
 }
 
@@ -734,6 +832,10 @@ spool_server_new(struct loop *l, struct pool *p, const struct spool_server_optio
 	list_init(&s->ready);
 	list_init(&s->writers);
 	buf_init(&s->removals, 1024 * 1024);
+	buf_init(&s->spent, BLANKS_MAX * SPOOL_NAME_LEN + 1);
+	buf_init(&s->blanks, BLANKS_MAX * SPOOL_NAME_LEN + 1);
+	/* somebody who copies the folder may open a file in the moment of its lease */
+	(void)signal(SIGIO, SIG_IGN);
 	buf_init(&s->unread, 1024 * 1024);
 	loop_timer_init(&s->check, l, on_check, s);
 	loop_task_init(&s->step, l, on_step, s);
@@ -767,6 +869,10 @@ spool_server_free(struct spool_server *s)
 		spool_writer_orphan(w);
 	for (size_t i = 0; i < s->removals.n / SPOOL_NAME_LEN; i++)
 		unlink_name(s->slots_fd, name_at(&s->removals, i));
+	for (size_t i = 0; i < s->spent.n / SPOOL_NAME_LEN; i++)
+		unlink_name(s->slots_fd, name_at(&s->spent, i));
+	for (size_t i = 0; i < s->blanks.n / SPOOL_NAME_LEN; i++)
+		unlink_name(s->slots_fd, name_at(&s->blanks, i));
 	s->closed = true;
 	if (s->jobs == 0)
 		server_destroy(s);

@@ -6,7 +6,8 @@
 
 /* The spool as queue sees it: <dir>/slots holds a file for every slot given out and every message
  * that waits; <dir>/corrupt what failed its sums with state in queue.mdb. Files are made and synced
- * in batches on the pool, unlinked there too. Lock: one process per dir (flock on <dir>/lock). */
+ * in batches on the pool, of done messages' files where these may be used again, and unlinked there
+ * too. Lock: one process per dir (flock on <dir>/lock). */
 struct spool_server;
 
 struct spool_server_options {
@@ -86,6 +87,11 @@ spool_body_read(const struct spool_message *m, uint64_t off, void *p, size_t n);
  * delivery ids catch the repeat). */
 void
 spool_remove(struct spool_server *s, struct str name);
+/* The same for a message that nobody else was given to read: its file becomes an empty slot, of
+ * zeros and under a new name, if nobody has it open for writing any more (shown by a lease, so that
+ * a worker that kept a descriptor reaches into nobody's mail) and there are not enough of these. */
+void
+spool_reuse(struct spool_server *s, struct str name);
 /* Move to corrupt/. Blocking rename. */
 MUST_USE enum err
 spool_quarantine(struct spool_server *s, struct str name);
