@@ -381,6 +381,8 @@ check_a_labels(const struct settings *s, struct checking *c)
 		check_complain(c, "hostname: write it in A-labels (xn--...)");
 	if (str_has_8bit(s->auth.default_domain))
 		check_complain(c, "auth.default_domain: write it in A-labels (xn--...)");
+	if (str_has_8bit(s->smtp.local_domain))
+		check_complain(c, "smtp.local_domain: write it in A-labels (xn--...)");
 	for (size_t i = 0; i < s->directories_count; i++)
 		for (size_t k = 0; k < s->directories[i].domains.n; k++)
 			if (str_has_8bit(s->directories[i].domains.v[k]))

@@ -443,17 +443,37 @@ arm_timer(struct smtp_session *s)
 	loop_timer_start(&s->timer, at > now ? at - now : 0);
 }
 
+/* The client has ended its side: does anything stand there that run() will come to? It only ended
+ * its turn, or the spool has no room for more of the message now. */
+static bool
+comes_to_more(const struct smtp_session *s)
+{
+	struct str rest = buf_str(stream_in(s->stream));
+
+	switch (s->state) {
+	case SMTP_DATA:
+		return rest.n > 0;
+	case SMTP_BDAT:
+		return rest.n > 0 || s->tx.chunk_left == 0;
+	case SMTP_GREET:
+	case SMTP_COMMAND:
+	case SMTP_AUTH:
+		return str_chr(rest, '\n') < rest.n;
+	case SMTP_WAIT:
+		return true; /* what was asked for is still answered */
+	case SMTP_HANDSHAKE:
+	case SMTP_CLOSED:
+		break;
+	}
+	return false;
+}
+
 void
 session_update(struct smtp_session *s)
 {
 	run(s);
-	if (s->eof && s->state != SMTP_WAIT && s->state != SMTP_CLOSED && !stream_full(s->stream)) {
-		/* run() left nothing complete behind, unless it only ended its turn */
-		struct str rest = buf_str(stream_in(s->stream));
-		bool line = str_chr(rest, '\n') < rest.n;
-		if (!line || s->state == SMTP_HANDSHAKE)
-			session_set_state(s, SMTP_CLOSED);
-	}
+	if (s->eof && s->state != SMTP_CLOSED && !stream_full(s->stream) && !comes_to_more(s))
+		session_set_state(s, SMTP_CLOSED);
 	if (s->state == SMTP_CLOSED) {
 		session_free(s);
 		return;

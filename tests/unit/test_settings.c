@@ -161,6 +161,8 @@ test_bad(void **state)
 		{ "hostname = \"m\xc3\xa4il.example\"\n", "hostname: write it in A-labels" },
 		{ "auth { default_domain = \"\xc3\xa4.example\" }\n",
 			"auth.default_domain: write it in A-labels" },
+		{ "smtp { local_domain = \"\xc3\xa4.example\" }\n",
+			"smtp.local_domain: write it in A-labels" },
 		{ DIRECTORY "smtp { relay_networks = { '10.0.0.0/8', '0.0.0.0/7' } }\n",
 			"\"0.0.0.0/7\" is wider than /8" },
 		{ DIRECTORY "smtp { relay_networks = { '2001:db8::/32', '2000::/31' } }\n",
