@@ -111,9 +111,6 @@ check_listen(const struct settings *s, const struct settings_listen *l, struct c
 		check_complain(c,
 			"listen \"%.*s\": smtp needs smtp.postmaster, who reads mail to postmaster",
 			STR_FMT(l->title));
-	if (str_eq(l->protocol, STR("lmtp")) && !clear)
-		check_complain(c, "listen \"%.*s\": lmtp has no TLS yet; use tls = none",
-			STR_FMT(l->title));
 	for (const struct setting_source *src = s->sources; src != NULL && !clear; src = src->next)
 		if (str_eq(str_of(src->section->name), STR("tls")))
 			return;

@@ -73,12 +73,24 @@ value_count(const struct setting_row *row, const void *field)
 	return list.n;
 }
 
+static bool
+lmtp_has_tls(const struct settings *s)
+{
+	for (size_t i = 0; i < s->listens_count; i++)
+		if (str_eq(s->listens[i].protocol, STR("lmtp")) &&
+			!str_eq(s->listens[i].tls, STR("none")))
+			return true;
+	return false;
+}
+
 void
 settings_pack(const struct settings *s, unsigned role, struct buf *out)
 {
 	/* settings_instance hands out writable memory; nothing here writes */
 	struct settings *any = (struct settings *)(uintptr_t)s;
 
+	if ((role & ROLE_LMTP) != 0 && lmtp_has_tls(s))
+		role |= ROLE_LMTP_TLS;
 	for (size_t i = 0; i < setting_sections_count; i++) {
 		const struct setting_section *sec = &setting_sections[i];
 		unsigned wanted = 0;

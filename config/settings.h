@@ -17,8 +17,10 @@ enum {
 	ROLE_AUTHWORKER = 1 << 6,
 	ROLE_RELAY = 1 << 7,
 	ROLE_RESOLVER = 1 << 8,
+	ROLE_LMTP_TLS =
+		1 << 9, /* lmtp, where a listener of its speaks TLS: nobody else needs the key */
 	ROLE_STORE = ROLE_IMAP | ROLE_LMTP,
-	ROLE_TLS = ROLE_GATE | ROLE_SMTP,
+	ROLE_TLS = ROLE_GATE | ROLE_SMTP | ROLE_LMTP_TLS,
 	ROLE_AUTHS = ROLE_AUTH | ROLE_AUTHWORKER,
 	ROLE_DNS = ROLE_AUTH | ROLE_RELAY | ROLE_RESOLVER,
 	ROLE_ALL = (1 << 9) - 1,

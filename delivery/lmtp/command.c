@@ -18,6 +18,7 @@ static const struct {
 	{ { "NOOP", 4 }, LMTP_NOOP },
 	{ { "QUIT", 4 }, LMTP_QUIT },
 	{ { "VRFY", 4 }, LMTP_VRFY },
+	{ { "STARTTLS", 8 }, LMTP_STARTTLS },
 	{ { "HELO", 4 }, LMTP_HELO },
 	{ { "EHLO", 4 }, LMTP_HELO },
 };
@@ -300,6 +301,7 @@ lmtp_command_parse(struct str line, struct lmtp_command *out)
 	case LMTP_DATA:
 	case LMTP_RSET:
 	case LMTP_QUIT:
+	case LMTP_STARTTLS:
 		return out->arg.n == 0 ? ERR_OK : ERR_SYNTAX;
 	case LMTP_VRFY:
 		return out->arg.n != 0 ? ERR_OK : ERR_SYNTAX;

@@ -15,7 +15,8 @@ enum lmtp_verb {
 	LMTP_NOOP,
 	LMTP_QUIT,
 	LMTP_VRFY,
-	LMTP_HELO, /* HELO and EHLO are named, to be refused as RFC 2033 4.1 asks */
+	LMTP_STARTTLS, /* RFC 3207 */
+	LMTP_HELO,     /* HELO and EHLO are named, to be refused as RFC 2033 4.1 asks */
 };
 
 enum {

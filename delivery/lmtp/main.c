@@ -13,12 +13,18 @@
 /* What smtp may add to a message that is as long as it may be: Received, Date, Message-ID. */
 enum { TRACE_ROOM = 8192 };
 
+struct door {
+	struct lmtp_server *server;
+	struct listener *listener;
+	enum listen_tls tls;
+};
+
 struct lmtp {
 	struct lmtp_server server;
 	struct pool *pool;
 	struct store_sweep *sweep; /* the first worker's */
-	struct listener **listeners;
-	size_t listeners_count;
+	struct door *doors;
+	size_t doors_count;
 	struct cidr *networks;
 	struct str hostname, mail_root; /* copies: settings may be reloaded under them */
 	struct role_ctx *role;
@@ -31,14 +37,42 @@ lmtp_user(const struct settings *s)
 	return s->user_mail;
 }
 
-/* Before the cage: who the queue is. */
+/* The certificate comes only where a listener has TLS (ROLE_LMTP_TLS). */
+static enum err
+load_tls(struct lmtp *l, const struct settings *s)
+{
+	const struct tls_server_options o = { .certificate_pem = s->tls.certificate,
+		.key_pem = s->tls.key,
+		.min_version = str_eq(s->tls.min_version, STR("1.3")) ? 13 : 12 };
+	struct tls_ctx *fresh = NULL;
+	const char *text = "";
+	enum err e;
+
+	if (s->tls.certificate.n == 0)
+		return ERR_OK;
+	e = tls_ctx_new_server(&o, &fresh, &text);
+	if (e != ERR_OK) {
+		log_event(LVL_ERROR, "lmtp.tls", log_z("res", "failed"), log_z("reason", text));
+		return e;
+	}
+	if (l->server.tls != NULL)
+		tls_ctx_unref(l->server.tls);
+	l->server.tls = fresh;
+	return ERR_OK;
+}
+
+/* Before the cage: who the queue is, and what OpenSSL reads. */
 static enum err
 lmtp_init(struct role_ctx *c)
 {
 	struct lmtp *l = xcalloc(1, sizeof(*l));
+	enum err e;
 
 	l->role = c;
 	role_set_data(c, l);
+	e = load_tls(l, role_settings(c));
+	if (e != ERR_OK)
+		return e;
 	return role_uid(c, role_settings(c)->user_queue, &l->server.queue_uid);
 }
 
@@ -78,7 +112,29 @@ take_settings(struct lmtp *l, const struct settings *s)
 static void
 on_accept(void *arg, int fd, const struct peer *peer)
 {
-	lmtp_session_start(arg, fd, peer);
+	const struct door *d = arg;
+
+	lmtp_session_start(d->server, fd, peer, d->tls);
+}
+
+static void
+open_doors(struct lmtp *l)
+{
+	size_t count;
+	const struct role_listener *from = role_listeners(l->role, &count);
+
+	l->doors = xcalloc(count + 1, sizeof(*l->doors));
+	for (size_t i = 0; i < count; i++) {
+		struct door *d = &l->doors[l->doors_count];
+		if (from[i].tls != LISTEN_TLS_NONE && l->server.tls == NULL) {
+			log_event(LVL_ERROR, "lmtp.listen", log_z("reason", "no certificate"));
+			close(from[i].fd);
+			continue;
+		}
+		*d = (struct door){ .server = &l->server, .tls = from[i].tls };
+		d->listener = listener_new(l->server.loop, from[i].fd, on_accept, d);
+		l->doors_count++;
+	}
 }
 
 static struct str
@@ -98,8 +154,6 @@ lmtp_start(struct role_ctx *c)
 	struct lmtp *l = role_data(c);
 	const struct settings *s = role_settings(c);
 	struct lmtp_server *v = &l->server;
-	size_t count;
-	const struct role_listener *from = role_listeners(c, &count);
 	struct buf path, address;
 	enum err e = take_settings(l, s);
 
@@ -124,10 +178,7 @@ lmtp_start(struct role_ctx *c)
 	v->cache = user_cache_new();
 	v->lookup = userdb_lookup;
 	v->lookup_cancel = userdb_cancel;
-	l->listeners = xcalloc(count + 1, sizeof(struct listener *));
-	for (size_t i = 0; i < count; i++)
-		l->listeners[l->listeners_count++] =
-			listener_new(v->loop, from[i].fd, on_accept, v);
+	open_doors(l);
 out:
 	buf_fini(&path);
 	buf_fini(&address);
@@ -141,7 +192,7 @@ lmtp_reload(struct role_ctx *c)
 	struct lmtp *l = role_data(c);
 
 	user_cache_clear(l->server.cache);
-	if (take_settings(l, role_settings(c)) == ERR_OK)
+	if (take_settings(l, role_settings(c)) == ERR_OK && load_tls(l, role_settings(c)) == ERR_OK)
 		log_event(LVL_INFO, "lmtp.reload", log_z("res", "ok"));
 }
 
@@ -166,6 +217,8 @@ close_and_leave(struct loop_task *t)
 	store_sweep_stop(l->sweep);
 	store_free(l->server.store);
 	pool_free(l->pool);
+	if (l->server.tls != NULL)
+		tls_ctx_unref(l->server.tls);
 	role_leave(l->role);
 }
 
@@ -183,9 +236,9 @@ lmtp_stop(struct role_ctx *c)
 {
 	struct lmtp *l = role_data(c);
 
-	for (size_t i = 0; i < l->listeners_count; i++)
-		listener_free(l->listeners[i]);
-	l->listeners_count = 0;
+	for (size_t i = 0; i < l->doors_count; i++)
+		listener_free(l->doors[i].listener);
+	l->doors_count = 0;
 	l->server.on_idle = all_ended;
 	l->server.on_idle_arg = l;
 	lmtp_server_stop(&l->server);

@@ -97,6 +97,27 @@ lmtp_refuse(struct session *s, const char *line)
 /* The other commands */
 
 static bool
+may_start_tls(const struct session *s)
+{
+	return s->tls_mode == LISTEN_TLS_STARTTLS && !s->tls && s->server->tls != NULL;
+}
+
+/* Nothing that was said in clear counts, and what came behind the command is thrown away: RFC 3207
+ * 4.2. */
+static bool
+command_starttls(struct session *s)
+{
+	if (!may_start_tls(s))
+		return lmtp_refuse(s, s->tls ? "503 5.5.1 TLS is on" : "502 5.5.1 No TLS here");
+	lmtp_transaction_reset(s);
+	s->greeted = false;
+	lmtp_reply(s, "220 2.0.0 Go ahead");
+	s->state = SESSION_TLS;
+	stream_start_tls_server(s->stream, s->server->tls);
+	return true;
+}
+
+static bool
 command_lhlo(struct session *s, const struct lmtp_command *c)
 {
 	lmtp_transaction_reset(s);
@@ -111,6 +132,8 @@ command_lhlo(struct session *s, const struct lmtp_command *c)
 		STR_FMT(s->server->hostname));
 	if (s->peer.is_unix && s->peer.uid == s->server->queue_uid)
 		lmtp_reply(s, "250-XDELIVERYID");
+	if (may_start_tls(s))
+		lmtp_reply(s, "250-STARTTLS");
 	stream_writef(s->stream,
 		"250-8BITMIME\r\n250-BINARYMIME\r\n250-CHUNKING\r\n"
 		"250-SMTPUTF8\r\n250 SIZE %llu\r\n",
@@ -171,6 +194,8 @@ command_run(struct session *s, struct str line)
 	case LMTP_VRFY:
 		lmtp_reply(s, "252 2.5.0 Send a message and see");
 		return true;
+	case LMTP_STARTTLS:
+		return command_starttls(s);
 	case LMTP_QUIT:
 		lmtp_reply(s, "221 2.0.0 Bye");
 		lmtp_session_end(s, true);
@@ -236,7 +261,8 @@ session_step(struct session *s)
 
 	while (stream_in(s->stream)->n != 0) {
 		enum err e;
-		if (s->state == SESSION_DELIVER || stream_full(s->stream))
+		if (s->state == SESSION_DELIVER || s->state == SESSION_TLS ||
+			stream_full(s->stream))
 			return;
 		if (budget-- == 0) {
 			stream_read_again(s->stream);
@@ -285,9 +311,32 @@ on_end(struct stream *stream, void *arg, enum err why)
 		stream_read_again(stream);
 		return;
 	}
-	if (s->state == SESSION_DATA)
-		log_event(LVL_WARN, "lmtp.lost", log_z("sid", s->sid), log_z("state", "data"));
+	if (s->state == SESSION_DATA || s->state == SESSION_TLS)
+		log_event(LVL_WARN, "lmtp.lost", log_z("sid", s->sid),
+			log_z("state", s->state == SESSION_DATA ? "data" : "tls"),
+			log_z("reason", stream_error(stream)));
 	lmtp_session_end(s, why == ERR_EOF);
+}
+
+static void
+greet(struct session *s)
+{
+	stream_writef(s->stream, "220 %.*s LMTP\r\n", STR_FMT(s->server->hostname));
+}
+
+static void
+on_tls(struct stream *stream, void *arg)
+{
+	struct session *s = arg;
+
+	log_event(LVL_DEBUG, "lmtp.tls", log_z("sid", s->sid),
+		log_z("tls", tls_description(stream_tls(stream))));
+	s->tls = true;
+	s->state = SESSION_COMMAND;
+	if (s->tls_mode == LISTEN_TLS_IMPLICIT)
+		greet(s);
+	lmtp_watch_time(s);
+	session_step(s);
 }
 
 static void
@@ -296,13 +345,15 @@ on_timeout(struct loop_timer *t)
 	struct session *s = t->arg;
 
 	log_event(LVL_INFO, "lmtp.close", log_z("sid", s->sid), log_z("reason", "timeout"));
-	lmtp_reply(s, "421 4.4.2 Timeout");
-	lmtp_session_end(s, true);
+	if (s->state != SESSION_TLS)
+		lmtp_reply(s, "421 4.4.2 Timeout");
+	lmtp_session_end(s, s->state != SESSION_TLS);
 }
 
 static const struct stream_ops session_ops = {
 	.on_read = on_read,
 	.on_drain = on_drain,
+	.on_tls = on_tls,
 	.on_end = on_end,
 };
 
@@ -319,13 +370,14 @@ peer_allowed(const struct lmtp_server *v, const struct peer *p)
 }
 
 void
-lmtp_session_start(struct lmtp_server *v, int fd, const struct peer *peer)
+lmtp_session_start(struct lmtp_server *v, int fd, const struct peer *peer, enum listen_tls tls)
 {
 	struct session *s = xcalloc(1, sizeof(*s));
 	bool allowed = peer_allowed(v, peer);
 	const struct stream_options o = { .in_max_bytes = IN_MAX_BYTES };
 
 	s->server = v;
+	s->tls_mode = tls;
 	s->peer = *peer;
 	rand_id(s->sid);
 	list_init(&s->rcpts);
@@ -336,14 +388,20 @@ lmtp_session_start(struct lmtp_server *v, int fd, const struct peer *peer)
 	if (!allowed || v->sessions_count > v->connections_max) {
 		log_event(LVL_WARN, "lmtp.refuse", log_z("sid", s->sid), log_z("addr", peer->addr),
 			log_z("reason", allowed ? "too many connections" : "not in lmtp.networks"));
-		lmtp_reply(
-			s, allowed ? "421 4.3.2 Too many connections" : "421 4.7.1 Not from there");
+		if (tls != LISTEN_TLS_IMPLICIT)
+			lmtp_reply(s, allowed ? "421 4.3.2 Too many connections"
+					      : "421 4.7.1 Not from there");
 		lmtp_session_end(s, true);
 		return;
 	}
 	log_event(LVL_DEBUG, "lmtp.connect", log_z("sid", s->sid), log_z("addr", peer->addr),
 		log_n("uid", peer->is_unix ? (int64_t)peer->uid : -1));
-	stream_writef(s->stream, "220 %.*s LMTP\r\n", STR_FMT(v->hostname));
+	if (tls == LISTEN_TLS_IMPLICIT) {
+		s->state = SESSION_TLS;
+		stream_start_tls_server(s->stream, v->tls);
+	} else {
+		greet(s);
+	}
 	lmtp_watch_time(s);
 }
 
@@ -355,7 +413,9 @@ lmtp_server_stop(struct lmtp_server *v)
 	v->stopping = true;
 	LIST_FOREACH (l, &v->sessions) {
 		struct session *s = CONTAINER_OF(l, struct session, link);
-		if (session_idle(s) && !s->mail) {
+		if (s->state == SESSION_TLS) {
+			lmtp_session_end(s, false);
+		} else if (session_idle(s) && !s->mail) {
 			lmtp_reply(s, "421 4.3.2 Shutting down");
 			lmtp_session_end(s, true);
 		}

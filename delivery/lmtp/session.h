@@ -4,6 +4,8 @@
 #include "core/authclient/userdb.h"
 #include "core/base/cidr.h"
 #include "core/event/listener.h"
+#include "core/event/tls.h"
+#include "core/role/role.h"
 #include "core/store/deliver.h"
 #include "delivery/lmtp/users.h"
 
@@ -33,7 +35,8 @@ struct lmtp_server {
 	bool full_is_temporary;	     /* over quota: 452, not 552 */
 	const struct cidr *networks; /* that may use TCP */
 	size_t networks_count;
-	uid_t queue_uid; /* may send XDELIVERYID */
+	uid_t queue_uid;     /* may send XDELIVERYID */
+	struct tls_ctx *tls; /* NULL: none, and nothing is offered */
 
 	/* The sessions. */
 	struct list sessions;
@@ -44,9 +47,9 @@ struct lmtp_server {
 };
 
 /* Greets, or refuses: TCP from outside the networks, too many connections. Takes fd; the session
- * frees itself. */
+ * frees itself. LISTEN_TLS_IMPLICIT: v->tls is there. */
 void
-lmtp_session_start(struct lmtp_server *v, int fd, const struct peer *peer);
+lmtp_session_start(struct lmtp_server *v, int fd, const struct peer *peer, enum listen_tls tls);
 /* Idle sessions are told 421 and closed; those that receive or deliver a message end after it. */
 void
 lmtp_server_stop(struct lmtp_server *v);

@@ -32,6 +32,15 @@ body_room(void *arg)
 }
 
 /* Return-Path and Received, in front of the message. RFC 5321 4.4. */
+/* RFC 3848, RFC 6531 4.3 */
+static const char *
+protocol_name(const struct session *s)
+{
+	if (s->tls)
+		return s->smtputf8 ? "UTF8LMTPS" : "LMTPS";
+	return s->smtputf8 ? "UTF8LMTP" : "LMTP";
+}
+
 static void
 body_put_trace(struct session *s)
 {
@@ -43,8 +52,8 @@ body_put_trace(struct session *s)
 	if (!s->peer.is_unix)
 		buf_addf(&b, " ([%s%s])", strchr(s->peer.addr, ':') != NULL ? "IPv6:" : "",
 			s->peer.addr);
-	buf_addf(&b, "\r\n\tby %.*s with %s id %s", STR_FMT(s->server->hostname),
-		s->smtputf8 ? "UTF8LMTP" : "LMTP", s->sid); /* RFC 6531 4.3 */
+	buf_addf(&b, "\r\n\tby %.*s with %s id %s", STR_FMT(s->server->hostname), protocol_name(s),
+		s->sid);
 	if (s->rcpts_accepted == 1)
 		buf_addf(&b, "\r\n\tfor <%s>", only->address);
 	buf_addz(&b, "; ");

@@ -12,6 +12,7 @@
  * and session_data.c (DATA, delivery). */
 enum session_state {
 	SESSION_COMMAND, /* reads commands */
+	SESSION_TLS,	 /* waits for the hand-shake */
 	SESSION_DATA,	 /* reads the message */
 	SESSION_DELIVER, /* waits for the store; reads nothing */
 	SESSION_CLOSING, /* its end is decided; nothing touches it after this */
@@ -50,6 +51,8 @@ struct session {
 	struct peer peer;
 	char sid[RAND_ID_SIZE];
 	char lhlo[256];
+	enum listen_tls tls_mode;
+	bool tls;     /* it is on */
 	bool greeted; /* LHLO seen */
 	bool eof;
 	bool skip_line; /* the rest of an over-long line is thrown away */

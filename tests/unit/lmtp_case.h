@@ -354,7 +354,7 @@ start(bool is_unix, uid_t uid, const char *address)
 		socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
 	memcpy(p.addr, address, strlen(address) + 1);
 	T.fd = fds[1];
-	lmtp_session_start(&T.server, fds[0], &p);
+	lmtp_session_start(&T.server, fds[0], &p, LISTEN_TLS_NONE);
 	turn(2);
 }
 

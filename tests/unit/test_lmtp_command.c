@@ -74,7 +74,9 @@ test_commands(void **state)
 		{ "VRFY", ERR_SYNTAX, LMTP_VRFY, "", 0 },
 		{ "EHLO x", ERR_OK, LMTP_HELO, "", 0 },
 		{ "HELO x", ERR_OK, LMTP_HELO, "", 0 },
-		{ "STARTTLS", ERR_OK, LMTP_UNKNOWN, "", 0 },
+		{ "STARTTLS", ERR_OK, LMTP_STARTTLS, "", 0 },
+		{ "STARTTLS now", ERR_SYNTAX, LMTP_STARTTLS, "", 0 },
+		{ "STARTTL", ERR_OK, LMTP_UNKNOWN, "", 0 },
 		{ "", ERR_OK, LMTP_UNKNOWN, "", 0 },
 		{ "NOOP a\rb", ERR_SYNTAX, LMTP_NOOP, "", 0 },
 	};

@@ -339,6 +339,47 @@ test_pack_secrets(void **state)
 	buf_fini(&err);
 }
 
+/* The certificate's key: to those who speak TLS, and to lmtp only where a listener of its does. */
+static void
+test_pack_key(void **state)
+{
+	static const struct {
+		const char *listen;
+		unsigned role;
+		bool has;
+	} table[] = {
+		{ "", ROLE_GATE, true },
+		{ "", ROLE_SMTP, true },
+		{ "", ROLE_LMTP, false },
+		{ "", ROLE_IMAP, false },
+		{ "listen \"x\" { protocol = lmtp tls = none }", ROLE_LMTP, false },
+		{ "listen \"x\" { protocol = imap tls = starttls }", ROLE_LMTP, false },
+		{ "listen \"x\" { protocol = lmtp tls = starttls }", ROLE_LMTP, true },
+		{ "listen \"x\" { protocol = lmtp tls = implicit }", ROLE_LMTP, true },
+		{ "listen \"x\" { protocol = lmtp tls = implicit }", ROLE_IMAP, false },
+		{ "listen \"x\" { protocol = lmtp tls = implicit }", ROLE_QUEUE, false },
+	};
+
+	(void)state;
+	put_file("key", "the-private-key", 0600);
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		struct buf err, packed, conf;
+		struct settings *s;
+		buf_init(&err, 4096);
+		buf_init(&conf, 4096);
+		buf_init(&packed, 1 << 20);
+		buf_addf(&conf, "tls { key = \"%s/key\" }\n%s\n", dir, table[i].listen);
+		assert_int_equal(load(buf_z(&conf), true, &s, &err), ERR_OK);
+		settings_pack(s, table[i].role, &packed);
+		if ((str_find(buf_str(&packed), STR("the-private-key")) < packed.n) != table[i].has)
+			fail_msg("%zu: %s", i, table[i].listen);
+		settings_free(s);
+		buf_fini(&packed);
+		buf_fini(&conf);
+		buf_fini(&err);
+	}
+}
+
 static void
 test_print(void **state)
 {
@@ -448,6 +489,7 @@ main(void)
 		cmocka_unit_test(test_secret),
 		cmocka_unit_test(test_pack),
 		cmocka_unit_test(test_pack_secrets),
+		cmocka_unit_test(test_pack_key),
 		cmocka_unit_test(test_print),
 		cmocka_unit_test(test_presets),
 	};
