@@ -339,6 +339,8 @@ test_pack_secrets(void **state)
 	buf_fini(&err);
 }
 
+#define ADDRESS "address = { \"127.0.0.1:24\" } }"
+
 /* The certificate's key: to those who speak TLS, and to lmtp only where a listener of its does. */
 static void
 test_pack_key(void **state)
@@ -352,15 +354,16 @@ test_pack_key(void **state)
 		{ "", ROLE_SMTP, true },
 		{ "", ROLE_LMTP, false },
 		{ "", ROLE_IMAP, false },
-		{ "listen \"x\" { protocol = lmtp tls = none }", ROLE_LMTP, false },
-		{ "listen \"x\" { protocol = imap tls = starttls }", ROLE_LMTP, false },
-		{ "listen \"x\" { protocol = lmtp tls = starttls }", ROLE_LMTP, true },
-		{ "listen \"x\" { protocol = lmtp tls = implicit }", ROLE_LMTP, true },
-		{ "listen \"x\" { protocol = lmtp tls = implicit }", ROLE_IMAP, false },
-		{ "listen \"x\" { protocol = lmtp tls = implicit }", ROLE_QUEUE, false },
+		{ "listen \"x\" { protocol = lmtp tls = none " ADDRESS, ROLE_LMTP, false },
+		{ "listen \"x\" { protocol = imap tls = starttls " ADDRESS, ROLE_LMTP, false },
+		{ "listen \"x\" { protocol = lmtp tls = starttls " ADDRESS, ROLE_LMTP, true },
+		{ "listen \"x\" { protocol = lmtp tls = implicit " ADDRESS, ROLE_LMTP, true },
+		{ "listen \"x\" { protocol = lmtp tls = implicit " ADDRESS, ROLE_IMAP, false },
+		{ "listen \"x\" { protocol = lmtp tls = implicit " ADDRESS, ROLE_QUEUE, false },
 	};
 
 	(void)state;
+	put_file("cert", "a certificate", 0644);
 	put_file("key", "the-private-key", 0600);
 	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
 		struct buf err, packed, conf;
@@ -368,8 +371,12 @@ test_pack_key(void **state)
 		buf_init(&err, 4096);
 		buf_init(&conf, 4096);
 		buf_init(&packed, 1 << 20);
-		buf_addf(&conf, "tls { key = \"%s/key\" }\n%s\n", dir, table[i].listen);
-		assert_int_equal(load(buf_z(&conf), true, &s, &err), ERR_OK);
+		buf_addf(&conf,
+			"passwd_file \"p\" { path = \"%s/none\" }\n"
+			"tls { certificate = \"%s/cert\" key = \"%s/key\" }\n%s\n",
+			dir, dir, dir, table[i].listen);
+		if (load(buf_z(&conf), true, &s, &err) != ERR_OK)
+			fail_msg("%s: %s", table[i].listen, buf_z(&err));
 		settings_pack(s, table[i].role, &packed);
 		if ((str_find(buf_str(&packed), STR("the-private-key")) < packed.n) != table[i].has)
 			fail_msg("%zu: %s", i, table[i].listen);
