@@ -82,7 +82,9 @@ def test_1000_idle_sessions(make_instance, certs, slapd):
     tool = next(i.build.glob("**/bench_login"))
     with login(i, certs):
         pass
-    time.sleep(0.5)
+    weighed = not sanitized(i)
+    if weighed:
+        time.sleep(0.5)
     n = 1000
     pids = family(i)
     before = {p: memory_kib(p) for p in pids}
@@ -91,12 +93,13 @@ def test_1000_idle_sessions(make_instance, certs, slapd):
          f"127.0.0.1:{i.imaps_port}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         assert holder.stdout.readline() == f"idle {n}\n"
-        time.sleep(2)
+        if weighed:
+            time.sleep(2)
         each = sum(memory_kib(p) - before[p] for p in pids) / n
         gate = sum(memory_kib(p) - before[p] for p in i.pids("gate")) / n
         print(f"\n{n} idle TLS sessions: {each:.1f} KiB PSS each in all processes, "
               f"{gate:.1f} of it in the gate")
-        if not sanitized(i):
+        if weighed:
             assert each < 64
     finally:
         holder.stdin.close()
@@ -123,7 +126,7 @@ def test_a_dead_imap_worker_ends_its_sessions_only(make_instance, certs):
     os.kill(victim, signal.SIGKILL)
     alive = []
     for c in clients:
-        c.sock.settimeout(3)
+        c.sock.settimeout(60)
         try:
             alive.append(c.ask("NOOP")[0].startswith("OK"))
         except (EOFError, OSError):
@@ -160,17 +163,17 @@ def test_a_plain_session_survives_the_gate(make_instance):
     i = make_instance("imap {\n\tgate_workers = 1\n}\n")
     with RawImap("127.0.0.1", i.imap_port) as c:
         assert c.ask(f"LOGIN {USER} {PASSWORD}")[0].startswith("OK")
-        os.kill(i.pids("gate")[0], signal.SIGKILL)
-        time.sleep(0.2)
+        gate, = i.pids("gate")
+        os.kill(gate, signal.SIGKILL)
+        i.wait_log(rf"ev=master\.died child=gate worker=0 child_pid={gate} ")
         assert c.ask("SELECT INBOX")[0].startswith("OK")
 
 
 def test_stop_says_good_bye(make_instance, certs):
     i = make_instance()
     with login(i, certs) as inside, RawImap("127.0.0.1", i.imap_port) as outside:
-        begin = time.monotonic()
         i.stop()
-        assert time.monotonic() - begin < 8
+        assert "sessions did not end in time" not in i.log_text()
         # imap's good-bye comes through the gate, and TLS ends in order
         assert inside.line().startswith("* BYE")
         assert inside.eof()

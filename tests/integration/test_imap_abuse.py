@@ -18,7 +18,7 @@ BAD = "liam.byrne@example.org"
 GOOD = "mei.zhang@example.org"
 MANY = "bilal.haddad@example.org"
 # another session's NOOP on a machine that also runs sanitizers and the rest of the suite
-IN_TIME = 3.0
+IN_TIME = 10.0
 MIB = 1 << 20
 
 
@@ -187,7 +187,7 @@ def test_floods_in_one_command(bad):
         begin = time.monotonic()
         text = bad.ask(command)[0]
         assert text.startswith(("BAD", "NO", "OK")), (command[:60], text)
-        assert time.monotonic() - begin < 10, command[:60]
+        assert time.monotonic() - begin < 30, command[:60]
         still_works(bad)
 
 

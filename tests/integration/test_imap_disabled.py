@@ -12,8 +12,8 @@ from harness.rawimap import RawImap
 
 pytestmark = pytest.mark.waits
 
-CHECK_SEC = 2
-LATE_SEC = CHECK_SEC + 1.5  # and what a loaded machine takes
+CHECK_SEC = 1
+LATE_SEC = CHECK_SEC + 1.5
 GONE = "tobi.gone"
 
 POLICY = """
@@ -61,7 +61,7 @@ def login(postroom, user, password=None):
     return c
 
 
-def bye(c, timeout=LATE_SEC):
+def bye(c, timeout=60):
     """The BYE line; everything before it is dropped."""
     c.sock.settimeout(timeout)
     while True:
@@ -131,7 +131,7 @@ def test_command_ends_before_the_session(postroom, change):
     c.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
     c.send(b"f FETCH 1:* BODY.PEEK[]\r\n")
     change("bilal.haddad", {"employeeType": ["disabled"]})
-    postroom.wait_log(r"ev=imap\.dismiss sid=\S+ user=bilal", timeout=LATE_SEC)
+    postroom.wait_log(r"ev=imap\.dismiss sid=\S+ user=bilal")
     lines = c.until("f")
     assert lines[-1].startswith("f OK")
     assert "* BYE [CONTACTADMIN]" in bye(c)
@@ -142,10 +142,10 @@ def test_directory_away_ends_nobody(postroom, slapd):
     start = len(postroom.log_text())
     slapd.stop()
     try:
-        time.sleep(2 * LATE_SEC)
+        for _ in range(2):
+            postroom.wait_log(r"ev=imap\.check user=tove\.nilsen@\S+ err=temp", start=start)
+            start = len(postroom.log_text())
         assert alive(c)
-        assert re.search(r"ev=imap\.check user=tove\.nilsen@\S+ err=temp",
-                         postroom.log_text()[start:])
     finally:
         slapd.start()
     assert alive(c)
@@ -153,11 +153,12 @@ def test_directory_away_ends_nobody(postroom, slapd):
 
 def test_one_question_a_user_and_interval(postroom, slapd):
     many = [login(postroom, "david.okafor") for _ in range(10)]
-    start = len(slapd.log_text())
+    start, begin = len(slapd.log_text()), time.monotonic()
     time.sleep(4 * CHECK_SEC)
     searches = re.findall(r'SRCH base=.* filter=".*david\.okafor', slapd.log_text()[start:])
     # every 0.7 of the time, and some at the edge; the name is searched for a second time
-    assert 1 <= len(searches) <= 2 * 8, len(searches)
+    most = (time.monotonic() - begin) / (0.7 * CHECK_SEC) + 2
+    assert 1 <= len(searches) <= 2 * most, len(searches)
     assert all(alive(c) for c in many)
 
 
@@ -169,10 +170,10 @@ def test_switched_on_by_reload(make_instance, slapd):
     c = login(i, uid)
     slapd.modify(ldap.user_dn(uid), {"employeeType": ["disabled"]})
     try:
-        time.sleep(2)
+        time.sleep(LATE_SEC)
         assert alive(c)
         i.write_conf(f"imap {{\n\tuser_check = {CHECK_SEC}s\n}}\n")
         i.reload()
-        assert "[CONTACTADMIN]" in bye(c, 2 * LATE_SEC)
+        assert "[CONTACTADMIN]" in bye(c)
     finally:
         slapd.modify(ldap.user_dn(uid), {"employeeType": []})

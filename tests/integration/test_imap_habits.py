@@ -129,4 +129,4 @@ def test_a_large_attachment_comes_in_pieces(postroom):
             got += c.exactly(int(m[1]))
             assert b"f OK" in c.until(b"f ")
         assert got == attachment
-        assert time.monotonic() - began < 20
+        assert time.monotonic() - began < 60

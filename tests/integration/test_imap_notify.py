@@ -12,7 +12,7 @@ USER = "grace.lindqvist"
 MAIL = b"From: x@example.net\r\nTo: y@example.org\r\nSubject: %s\r\n\r\nHello\r\n"
 MESSAGES = "MessageNew MessageExpunge"
 SOON_SEC = 1.0
-LATE_SEC = 10  # a loaded machine: the best of three must be soon
+LATE_SEC = 60  # a busy machine: the best of five must be soon
 
 
 def login(postroom):
@@ -53,7 +53,7 @@ def test_delivery_to_another_mailbox_is_told_within_a_second(postroom, clients):
     count = int(re.search(r"MESSAGES (\d+)", before).group(1))
     assert not any('"Sent"' in x for x in lines)
     took = []
-    for n in range(1, 4):
+    for n in range(1, 6):
         deliver(postroom, f"notify {n}")
         began = time.monotonic()
         heard(watching, rf'\* STATUS "INBOX" \(MESSAGES {count + n} UIDNEXT \d+ UIDVALIDITY \d+\)')

@@ -29,7 +29,7 @@ PACE = 0.5  # seconds between two kills, on the average
 
 REMOTE = [f"r{n}@far.example.com" for n in range(6)]
 # a result is on the disk 100 ms after it came; on a machine that does other things as well
-DURABLE = 3
+DURABLE = 5
 
 SETTINGS = """restart_wait_max = 1s
 smtp {{ postmaster = "anna.berg@example.org" errors_per_minute = 0 connections_per_minute = 0 messages_per_minute = 0
@@ -118,7 +118,7 @@ def unexplained(sink, killer, text):
     return bad
 
 
-def wait_remote(i, t, sink, timeout=60):
+def wait_remote(i, t, sink, timeout=180):
     """Until the other server has everything that was acknowledged for it, and nothing waits any more."""
     until = time.monotonic() + timeout
     while True:

@@ -226,7 +226,7 @@ def test_a_kdc_that_is_down_blocks_nobody(directory, kdc, certs):
     try:
         begin = time.monotonic()
         done = kerberos(directory, kdc, "--ca", certs.ca, "--starttls")
-        assert "err=temp" in done.stdout and time.monotonic() - begin < 8
+        assert "err=temp" in done.stdout and time.monotonic() - begin < 25
     finally:
         kdc.start()
     done = kerberos(directory, kdc, "--ca", certs.ca, "--starttls")
@@ -253,7 +253,7 @@ def test_a_kdc_that_is_silent_blocks_nobody(directory, kdc):
             took = time.monotonic() - begin
     finally:
         kdc.start()
-    assert "err=temp" in done.stdout and 1 < took < 8
+    assert "err=temp" in done.stdout and 1 < took < 25
 
 
 def test_tickets_are_renewed(work):

@@ -229,7 +229,7 @@ class Ranged:
 def ranged(on_search, *args):
     with Scripted(on_search) as s:
         a = probe("--uri", s.uri, *args, "search", "dc=x", "sub", "(cn=g)", "cn", "member")
-    return a, s.searches
+    return a, [q for q in s.searches if q.base]  # not the root entry, by which it is seen that the server lives
 
 
 @pytest.mark.parametrize("count", [0, 1500, 1501, 6001])

@@ -265,14 +265,17 @@ def test_a_token_is_for_its_user_only(auth, tokens):
                                    "junk", "half", "garbage", "error", "denied"])
 def test_a_bad_token_service_is_a_temporary_failure(auth, tokens, token):
     with auth.auth() as c, auth.auth() as other:
-        begun = time.monotonic()
-        c.begin("OAUTHBEARER", bearer(token))
-        assert other.plain(PERSON, GOOD).verb == "OK"
-        assert time.monotonic() - begun < 0.6  # nobody waits for it
-        r = c.reply()
-        assert r.temporary, r
-        assert time.monotonic() - begun < 3
-    assert [t for t, _ in tokens.asked].count(token) == 1  # and no redirect was followed
+        took = []
+        while len(took) < 5 and min(took, default=1) >= 0.6:
+            begun = time.monotonic()
+            c.begin("OAUTHBEARER", bearer(token))
+            assert other.plain(PERSON, GOOD).verb == "OK"
+            took.append(time.monotonic() - begun)
+            r = c.reply()
+            assert r.temporary, r
+            assert time.monotonic() - begun < 30
+        assert min(took) < 0.6, took  # nobody waits for it
+    assert [t for t, _ in tokens.asked].count(token) == len(took)  # and no redirect was followed
 
 
 def test_a_token_service_with_a_wrong_certificate(work, slapd, certs, settings):
@@ -353,12 +356,12 @@ def test_a_reload_with_an_unknown_mechanism_changes_nothing(work, slapd, setting
     section = directory_section(slapd, extra=EXTRA)
     a = Authd(work / "reload", section, auth=settings("PLAIN"))
     with a, a.auth() as c:
-        a.write_conf(section, auth=settings("PLAIN LOGIN GSSAPI2", delay="5s"))
+        a.write_conf(section, auth=settings("PLAIN LOGIN GSSAPI2", delay="50s"))
         a.reload()
-        time.sleep(0.3)
+        a.wait_log('"GSSAPI2" is no mechanism')
         begun = time.monotonic()
         assert c.plain(PERSON, "wrong").verb == "FAIL"
-        assert time.monotonic() - begun < 2
+        assert time.monotonic() - begun < 30
         c.begin("LOGIN")
         assert c.reply().verb == "FAIL"
         a.write_conf(section, auth=settings("PLAIN LOGIN"))
@@ -388,7 +391,9 @@ def test_what_a_stranger_hears_is_always_the_same(work, slapd, settings):
             times.append(time.monotonic() - begun)
             heard.add((r.verb, *[f for f in r.rest if not f.startswith("user=")]))
         assert heard == {("FAIL",)}
-        assert all(0.38 < t < 0.7 for t in times), times
+        assert min(times) > 0.38
+        # nor is one kind slower: the best of those that there are, and of the others
+        assert min(times[0], times[4], times[6]) < 0.7 and min(times[1:4] + [times[5]]) < 0.7, times
 
 
 def test_the_log_says_why_and_no_secret(auth):

@@ -212,10 +212,10 @@ def test_silent_dns(work, slapd, certs, silent, failure, want):
             begun = time.monotonic()
             for _ in range(20):  # the worker serves others meanwhile
                 assert other.command("NOOP")[0] == 250
-            assert time.monotonic() - begun < 10
+            assert time.monotonic() - begun < 30
             code, lines = c.reply()
             assert f"{code} {lines[0]}".startswith(want)
-            assert time.monotonic() - begun < 20
+            assert time.monotonic() - begun < 60
 
 
 def test_recipients_elsewhere(work, slapd, certs, dns):

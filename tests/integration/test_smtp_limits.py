@@ -1,5 +1,6 @@
 """Limits per minute and the checks of other servers' behaviour, over all workers, as they are set
 by default; floods and slow senders."""
+import select
 import socket
 import ssl
 import subprocess
@@ -127,9 +128,10 @@ def test_sender_without_domain(mx):
 def test_slow_sender(mx):
     """A dribble is no progress: neither a line nor a message may take for ever."""
     with far(mx) as c:
-        for _ in range(8):
+        begin = time.monotonic()
+        while not select.select([c.sock], [], [], 0.3)[0]:
+            assert time.monotonic() - begin < 60
             c.send("M")
-            time.sleep(0.3)
         assert c.reply()[1][0].startswith("4.4.2 ")
     with Raw(mx, port=mx.mx_port) as c:  # … nor silence
         assert c.reply()[1][0].startswith("4.4.2 ")
@@ -143,30 +145,34 @@ def test_silent_handshake_ends(mx):
 
 def test_messages_per_minute(mx):
     """In both workers together."""
-    got = []
-    for _ in range(7):
+    got, begin = [], time.monotonic()
+    while got[-1:] != ["450 4.7.1"] and time.monotonic() - begin < 60:
         with far(mx) as c:
             got.append(c.code(f"MAIL FROM:<{FAR}>"))
-    assert 3 <= got.count("250 2.1.0") <= 5  # the tests above began two
-    assert got[-1] == "450 4.7.1"
+    most = 5 + (time.monotonic() - begin) / 12  # the tests above began two
+    assert 3 <= got.count("250 2.1.0") <= most and got[-1] == "450 4.7.1", got
 
 
 def test_messages_of_a_user_per_minute(mx):
-    got = []
-    for _ in range(5):
+    got, begin = [], time.monotonic()
+    while got[-1:] != ["450 4.7.1"] and time.monotonic() - begin < 60:
         with authenticated(mx, ANNA) as c:
             got.append(c.code(f"MAIL FROM:<{ANNA}>"))
-    assert got == ["250 2.1.0"] * 4 + ["450 4.7.1"]
+    most = 4 + (time.monotonic() - begin) / 15
+    assert 4 <= got.count("250 2.1.0") <= most and got[-1] == "450 4.7.1", got
 
 
 def test_refusals_per_minute(mx):
     """Harvesting addresses ends: at first one connection, then the address."""
-    for _ in range(2):
-        with Raw(mx, port=mx.mx_port) as c:
+    for begun in range(10):  # a busy machine gives back some of the minute's meanwhile
+        with Raw(mx, port=mx.mx_port, greet=False) as c:
+            greeting = c.reply()
+            if greeting[0] == 421:
+                assert greeting[1] == ["4.7.0 Too many errors, closing connection"]
+                assert c.closed()
+                break
             codes = []
             while codes[-1:] != [421]:
                 codes.append(c.command("FROB")[0] if len(codes) < 16 else c.reply()[0])
             assert len(codes) > 5
-    with Raw(mx, port=mx.mx_port, greet=False) as c:
-        assert c.reply() == (421, ["4.7.0 Too many errors, closing connection"])
-        assert c.closed()
+    assert begun >= 2 and greeting[0] == 421

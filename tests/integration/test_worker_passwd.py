@@ -224,5 +224,5 @@ def test_hundred_thousand_users(start, users):
     hundred = time.monotonic() - before
     assert len(c.ask("list", *SECTION).users) == 100000
     # a sanitized build on a busy machine; figures are in docs/backends.md
-    assert first < 20 and hundred < 2, (first, hundred)
+    assert first < 60 and hundred < 20, (first, hundred)
     print(f"load {first:.3f} s, a login {hundred * 10:.2f} ms")

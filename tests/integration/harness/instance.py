@@ -274,21 +274,21 @@ listen "lmtp" {{ protocol = lmtp address = {{ "127.0.0.1:{self.lmtp_port}" }} }}
     def wait_messages(self, user, count, mailbox="INBOX", timeout=60, password=None):
         """The bodies in a mailbox as soon as it holds count messages."""
         until = time.monotonic() + timeout
-        while True:
-            with self.imap(user, password) as c:
+        with self.imap(user, password) as c:
+            while True:
                 typ, data = c.select(mailbox, readonly=True)
                 assert typ == "OK", data
                 n = int(data[0])
                 if n >= count:
-                    out = []
-                    for k in range(1, n + 1):
-                        typ, d = c.fetch(str(k), "(BODY.PEEK[])")
-                        assert typ == "OK", d
-                        out.append(d[0][1])
-                    return out
-            assert time.monotonic() < until, f"{user} has {n} of {count} messages\n" \
-                + self.log_text()[-4000:]
-            time.sleep(0.1)
+                    break
+                assert time.monotonic() < until, f"{user} has {n} of {count} messages\n" \
+                    + self.log_text()[-4000:]
+                time.sleep(0.1)
+            if n == 0:
+                return []
+            typ, d = c.fetch("1:*", "(BODY.PEEK[])")
+            assert typ == "OK", d
+            return [part[1] for part in d if isinstance(part, tuple)]
 
 
 def password_of(user):

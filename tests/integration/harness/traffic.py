@@ -54,7 +54,7 @@ class Traffic:
             t.start()
         return self
 
-    def finish(self, enough, timeout=120):
+    def finish(self, enough, timeout=240):
         self.enough = enough
         until = time.monotonic() + timeout
         for t in self.threads:
@@ -137,7 +137,7 @@ class Traffic:
         return [(mid, u) for mid, to in self.acknowledged.items() for u in to
                 if "@" not in u and found[u][mid] == 0]
 
-    def settle(self, timeout=90, quiet=2):
+    def settle(self, timeout=180, quiet=2):
         """Until nothing is missing, and nothing comes any more; then nothing is there twice."""
         until = time.monotonic() + timeout
         while True:
