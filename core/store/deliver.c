@@ -19,6 +19,7 @@ enum {
 	ID_TIME_DIGITS = 16,
 	LINK_TRIES = 4,
 	TRIM_ROWS = 4,
+	TRIM_LOOKS = 16,
 };
 #define DELIVERED_KEPT_MS ((int64_t)10 * 24 * 3600 * 1000)
 
@@ -170,21 +171,45 @@ delivery_id_ms(struct str id)
 	return ms > INT64_MAX ? INT64_MAX : (int64_t)ms;
 }
 
-/* Delivery ids begin with their time, so the oldest are the first. */
+/* Mailbox, UID, and when it was delivered: a message may have waited for weeks before. Rows of an
+ * earlier version end behind the UID. */
+static void
+delivered_put(struct txn *t, struct str id, uint32_t mailbox, uint32_t uid, int64_t now_ms)
+{
+	struct key value = { .n = 0 };
+
+	key_u32(&value, mailbox);
+	key_u32(&value, uid);
+	key_u32(&value, (uint32_t)(now_ms / 1000));
+	writes_put_once(t->writes, KV_DELIVERED, id, key_str(&value));
+}
+
+static int64_t
+delivered_ms(struct str id, struct str value)
+{
+	return value.n == 12 ? (int64_t)be32_at(value, 8) * 1000 : delivery_id_ms(id);
+}
+
+/* Delivery ids begin with the time at which the message was taken, so the oldest are the first. */
 static enum err
 trim_delivered(struct txn *t, int64_t now_ms)
 {
 	struct kv_cursor *c;
 	struct str key, v;
 	enum err e = kv_cursor_open(t->kv, KV_DELIVERED, &c);
-	int n = 0;
+	int trimmed = 0;
 
 	if (e != ERR_OK)
 		return e;
-	for (e = kv_cursor_seek(c, STR("\x00"), &key, &v);
-		e == ERR_OK && n < TRIM_ROWS && now_ms - delivery_id_ms(key) > DELIVERED_KEPT_MS;
-		e = kv_cursor_next(c, &key, &v), n++)
+	e = kv_cursor_seek(c, STR("\x00"), &key, &v);
+	for (int n = 0; e == ERR_OK && n < TRIM_LOOKS && trimmed < TRIM_ROWS &&
+			now_ms - delivery_id_ms(key) > DELIVERED_KEPT_MS;
+		e = kv_cursor_next(c, &key, &v), n++) {
+		if (now_ms - delivered_ms(key, v) <= DELIVERED_KEPT_MS)
+			continue;
 		writes_del_once(t->writes, KV_DELIVERED, key);
+		trimmed++;
+	}
 	kv_cursor_close(c);
 	return e == ERR_EOF ? ERR_OK : e;
 }
@@ -194,14 +219,9 @@ static enum err
 record_delivery(
 	struct txn *t, struct rcpt *r, const struct mailbox_row *row, uint32_t uid, int64_t now_ms)
 {
-	struct key k;
-
 	if (r->to.delivery_id.n == 0)
 		return ERR_OK;
-	k.n = 0;
-	key_u32(&k, row->id);
-	key_u32(&k, uid);
-	writes_put_once(t->writes, KV_DELIVERED, r->to.delivery_id, key_str(&k));
+	delivered_put(t, r->to.delivery_id, row->id, uid, now_ms);
 	return trim_delivered(t, now_ms);
 }
 
