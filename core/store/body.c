@@ -298,6 +298,9 @@ put(struct body *b)
 
 	if (b->textual && small)
 		e = make_textual(b);
+	/* from memory, while it is there: the file would have to be mapped */
+	if (e == ERR_OK && small)
+		e = parse(b);
 	if (e != ERR_OK)
 		return e;
 	if (small) {
