@@ -289,7 +289,6 @@ submit(struct run *x)
 		.on_rcpt = on_rcpt,
 		.on_end = on_end,
 		.arg = x };
-	a->m->lent = true;
 	if (e == ERR_OK)
 		e = relay_submit(a->q->relay, &x->job, fd);
 	if (e == ERR_OK)

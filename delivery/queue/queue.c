@@ -215,7 +215,6 @@ queue_add(struct queue *q, struct str id, bool recorded, int64_t next_ms)
 	m = xcalloc(1, sizeof(*m));
 	memcpy(m->id, id.p, id.n);
 	m->recorded = recorded;
-	m->lent = recorded; /* who knows what was before we started */
 	hop_waits_init(&m->waits);
 	hmap_put(&q->messages, &m->node, str_n(m->id, id.n));
 	queue_reschedule(q, m, next_ms);
@@ -388,10 +387,7 @@ queue_finish(struct queue *q, struct message *m)
 	struct str id = str_n(m->id, SPOOL_NAME_LEN);
 
 	(void)hop_waits_drop(&m->waits);
-	if (m->lent)
-		spool_remove(q->spool, id);
-	else
-		spool_reuse(q->spool, id);
+	spool_reuse(q->spool, id);
 	finished_add(q, id);
 	hmap_remove(&q->messages, &m->node);
 	free(m);

@@ -47,7 +47,6 @@ struct message {
 	char id[SPOOL_NAME_LEN + 1];
 	enum message_state state;
 	bool recorded; /* queue.mdb has a record */
-	bool lent;     /* relay may have its descriptor: its file is not used again */
 	bool urgent;   /* the next attempt is for all that waits, due or not */
 	bool wake;     /* … and next hops that rest are asked all the same */
 	bool hurried;  /* stands in line out of its time: urgent when it is called */

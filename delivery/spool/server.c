@@ -407,8 +407,9 @@ on_check(struct loop_timer *t)
 
 /* Removing. */
 
-/* Nobody else can write into it any more: a lease is granted to the only one who has a file open,
- * descriptors under way in messages and mappings counted. Where there are no leases: false. */
+/* Nobody else can write into it or read on in it: a write lease is granted to the only one who has
+ * a file open, in whatever mode, descriptors under way in messages and mappings counted (fcntl(2)).
+ * Where there are no leases: false. */
 static bool
 ours_alone(int fd)
 {

@@ -87,9 +87,9 @@ spool_body_read(const struct spool_message *m, uint64_t off, void *p, size_t n);
  * delivery ids catch the repeat). */
 void
 spool_remove(struct spool_server *s, struct str name);
-/* The same for a message that nobody else was given to read: its file becomes an empty slot, of
- * zeros and under a new name, if nobody has it open for writing any more (shown by a lease, so that
- * a worker that kept a descriptor reaches into nobody's mail) and there are not enough of these. */
+/* The same, but its file becomes an empty slot, of zeros and under a new name, if there are not
+ * enough of these and nobody has it open any more. A lease shows that, so that a worker or relay
+ * that kept a descriptor reaches into nobody's mail. */
 void
 spool_reuse(struct spool_server *s, struct str name);
 /* Move to corrupt/. Blocking rename. */

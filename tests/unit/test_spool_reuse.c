@@ -294,40 +294,44 @@ send_fd(int socket, int fd)
 	assert_int_equal(sendmsg(socket, &m, 0), 1);
 }
 
-/* Not when somebody may still write into it: by a descriptor, one under way, a mapping, or another
- * name. It goes away as it always did. */
+/* Not when somebody may still write into it or read on in it: by a descriptor, one under way, a
+ * mapping, or another name. It goes away as it always did. */
 static void
 test_held(void **state)
 {
-	enum { HELD, UNDER_WAY, MAPPED, LINKED, CASES };
+	enum { WRITER, READER, WRITER_SENT, READER_SENT, WRITER_MAPS, READER_MAPS, LINKED, CASES };
 	struct world *w = *state;
 	char name[SPOOL_NAME_LEN + 1], path[160], link_path[96];
 
 	(void)snprintf(link_path, sizeof(link_path), "%s/link", w->dir);
 	for (int how = 0; how < CASES; how++) {
 		ino_t inode = accepted(w, 100);
+		bool reads = how == READER || how == READER_SENT || how == READER_MAPS;
+		bool maps = how == WRITER_MAPS || how == READER_MAPS;
+		bool holds = how == WRITER || how == READER;
 		void *map = MAP_FAILED;
 		int fd, pair[2];
 
 		path_of(w, w->name, path);
-		fd = open(path, O_RDWR | O_CLOEXEC);
+		fd = open(path, (reads ? O_RDONLY : O_RDWR) | O_CLOEXEC);
 		assert_true(fd >= 0);
 		assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
-		if (how == UNDER_WAY)
+		if (how == WRITER_SENT || how == READER_SENT)
 			send_fd(pair[0], fd);
-		if (how == MAPPED)
-			map = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-		assert_true((map != MAP_FAILED) == (how == MAPPED));
+		if (maps)
+			map = mmap(NULL, 4096, reads ? PROT_READ : PROT_READ | PROT_WRITE,
+				MAP_SHARED, fd, 0);
+		assert_true((map != MAP_FAILED) == maps);
 		if (how == LINKED)
 			assert_int_equal(link(path, link_path), 0);
-		if (how != HELD)
+		if (!holds)
 			close(fd);
 		spool_reuse(w->server, str_of(w->name));
 		run_until(w, pool_idle);
 		assert_false(slot_of(w, inode, name));
-		if (how == HELD)
+		if (holds)
 			close(fd);
-		if (how == MAPPED)
+		if (maps)
 			assert_int_equal(munmap(map, 4096), 0);
 		if (how == LINKED)
 			assert_int_equal(unlink(link_path), 0);
