@@ -85,10 +85,21 @@ is_plain(struct str s)
 	return true;
 }
 
+/* Octets of the control character beyond ASCII that s, UTF-8, begins with: C1 (U+009B begins what
+ * terminals obey), the line and paragraph separators; 0: none. */
+static size_t
+control_length(struct str s)
+{
+	if (str_starts(s, STR("\xe2\x80\xa8")) || str_starts(s, STR("\xe2\x80\xa9")))
+		return 3;
+	return s.n > 1 && s.p[0] == '\xc2' && (unsigned char)s.p[1] < 0xa0 ? 2 : 0;
+}
+
 static void
 put_value(struct line *l, struct str s)
 {
 	bool cut = s.n > VALUE_MAX_BYTES;
+	size_t control = 0; /* so many octets of one follow */
 	bool utf8;
 
 	if (cut)
@@ -102,12 +113,15 @@ put_value(struct line *l, struct str s)
 	for (size_t i = 0; i < s.n; i++) {
 		unsigned char c = (unsigned char)s.p[i];
 		char esc[5];
+		if (control == 0)
+			control = control_length(str_from(s, i));
 		if (c == '"' || c == '\\') {
 			put(l, "\\", 1);
 			put(l, s.p + i, 1);
-		} else if (c < ' ' || c == 0x7f || (c >= 0x80 && !utf8)) {
+		} else if (c < ' ' || c == 0x7f || (c >= 0x80 && !utf8) || control > 0) {
 			(void)snprintf(esc, sizeof esc, "\\x%02x", c);
 			put(l, esc, 4);
+			control -= control > 0;
 		} else {
 			put(l, s.p + i, 1);
 		}

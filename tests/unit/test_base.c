@@ -219,6 +219,14 @@ test_log(void **state)
 	line[n] = '\0';
 	assert_non_null(strstr(line, " ev=a.b v=\"x\\x0a\\\"y\\\" \\xff\" n=-3 err=temp\n"));
 	assert_non_null(strstr(line, " lvl=info role=test pid="));
+	/* what terminals obey, and what ends lines elsewhere; other UTF-8 is as it is */
+	log_event(LVL_INFO, "a.b",
+		log_s("v", STR("\xc3\xa4\xc2\x9b\xc2\xa0\xe2\x80\xa8\xe2\x80\xaa\xc2\x80")));
+	n = recv(sv[1], line, sizeof line - 1, 0);
+	assert_true(n > 0);
+	line[n] = '\0';
+	assert_non_null(strstr(line, " v=\"\xc3\xa4\\xc2\\x9b\xc2\xa0\\xe2\\x80\\xa8\xe2\x80\xaa"
+				     "\\xc2\\x80\"\n"));
 	log_event(LVL_DEBUG, "hidden", log_n("n", 1));
 	assert_int_equal(recv(sv[1], line, sizeof line, MSG_DONTWAIT), -1);
 	/* a full socket drops and says so */
