@@ -20,7 +20,7 @@
 	X(write_timeout, TIME, 300000, 1000, 3600000, ROLE_IMAP | ROLE_GATE,                      \
 		"A client that reads nothing for this long is dropped")                           \
 	X(connections_per_address, INT, 200, 1, 1000000, ROLE_GATE,                               \
-		"Connections from one address, in all gates together")                            \
+		"Connections from one address (IPv6: one /64), in all gates together")                            \
 	X(connections_per_user, INT, 100, 1, 1000000, ROLE_IMAP,                                  \
 		"Sessions of one user, in all workers together")                                  \
 	X(user_check, TIME, 60000, 0, 86400000, ROLE_IMAP,                                        \

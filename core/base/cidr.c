@@ -2,6 +2,7 @@
 #include "core/base/cidr.h"
 
 #include <arpa/inet.h>
+#include <stdio.h>
 
 static bool
 address_parse(struct str s, unsigned char out[16], bool *v6_out)
@@ -72,4 +73,19 @@ cidr_contains(const struct cidr *c, struct str address)
 			return false;
 	}
 	return true;
+}
+
+void
+cidr_place(const char *address, char out[CIDR_PLACE_SIZE])
+{
+	unsigned char bytes[16];
+	bool v6;
+
+	if (address_parse(str_of(address), bytes, &v6)) {
+		if (v6)
+			memset(bytes + 8, 0, 8);
+		if (inet_ntop(v6 ? AF_INET6 : AF_INET, bytes, out, CIDR_PLACE_SIZE) != NULL)
+			return;
+	}
+	(void)snprintf(out, CIDR_PLACE_SIZE, "%s", address);
 }

@@ -18,4 +18,10 @@ cidr_parse(struct str s, struct cidr *out);
 bool
 cidr_contains(const struct cidr *c, struct str address);
 
+/* What of a client's address is one place, for limits: all of an IPv4 address (mapped into IPv6
+ * too), the /64 of an IPv6 one, whose holder has all of it. What is no address is itself. */
+enum { CIDR_PLACE_SIZE = 64 };
+void
+cidr_place(const char *address, char out[CIDR_PLACE_SIZE]);
+
 #endif

@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "core/base/cidr.h"
 #include "core/base/clock.h"
 #include "core/base/hmap.h"
 #include "core/base/log.h"
@@ -41,7 +42,7 @@ enum conn_state {
 
 struct gate_address {
 	struct hmap_node node;
-	char text[64];
+	char text[CIDR_PLACE_SIZE]; /* cidr_place */
 	int64_t count;
 	int64_t refused; /* of count: those that only hear that it is too many */
 };
@@ -120,21 +121,23 @@ address_leave(struct gate *g, struct gate_address *a, bool refused)
 	free(a);
 }
 
-/* refused_out: the address has all the connections that it may have, in all gates together, or
- * here. NULL: and even so many that are told so. */
+/* refused_out: the address (IPv6: its /64) has all the connections that it may have, in all gates
+ * together, or here. NULL: and even so many that are told so. */
 static struct gate_address *
 address_enter(struct gate *g, const char *text, bool *refused_out)
 {
-	struct hmap_node *n = hmap_get(&g->addresses, str_of(text));
+	char place[CIDR_PLACE_SIZE];
+	cidr_place(text, place);
+	struct hmap_node *n = hmap_get(&g->addresses, str_of(place));
 	struct gate_address *a = n != NULL ? CONTAINER_OF(n, struct gate_address, node) : NULL;
 	int64_t limit = g->o.settings->imap.connections_per_address;
 	*refused_out = (a != NULL && a->count - a->refused >= limit) ||
-		       (int64_t)counts_get(g->o.counts, str_of(text)) >= limit;
+		       (int64_t)counts_get(g->o.counts, str_of(place)) >= limit;
 	if (*refused_out && a != NULL && a->refused >= REFUSED_MAX)
 		return NULL;
 	if (a == NULL) {
 		a = xcalloc(1, sizeof(*a));
-		memcpy(a->text, text, strnlen(text, sizeof(a->text) - 1));
+		memcpy(a->text, place, sizeof(a->text));
 		hmap_put(&g->addresses, &a->node, str_of(a->text));
 	}
 	a->count++;

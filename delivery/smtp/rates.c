@@ -2,7 +2,6 @@
  * entry's slices is in counts as well, and leaves it when its slice is the oldest. */
 #include "delivery/smtp/rates.h"
 
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -165,17 +164,4 @@ rates_take(struct rates *r, enum rate_kind kind, struct str who, unsigned limit)
 	e->total++;
 	counts_add(r->counts, key);
 	return true;
-}
-
-void
-rates_place(const char *address, char out[RATE_PLACE_SIZE])
-{
-	unsigned char bytes[16];
-
-	if (inet_pton(AF_INET6, address, bytes) == 1) {
-		memset(bytes + 8, 0, 8);
-		if (inet_ntop(AF_INET6, bytes, out, RATE_PLACE_SIZE) != NULL)
-			return;
-	}
-	(void)snprintf(out, RATE_PLACE_SIZE, "%s", address);
 }

@@ -4,9 +4,9 @@
 #include "core/event/counts.h"
 #include "core/event/loop.h"
 
-/* How often something happened within the last minute (50 to 60 s), of one address or one user, in
- * all workers together. What was refused is not counted: whoever is too fast gets as much as the
- * limit says, no more and no less. */
+/* How often something happened within the last minute (50 to 60 s), of one place (cidr_place) or
+ * one user, in all workers together. What was refused is not counted: whoever is too fast gets as
+ * much as the limit says, no more and no less. */
 struct rates;
 
 enum rate_kind {
@@ -32,10 +32,5 @@ rates_over(const struct rates *r, enum rate_kind kind, struct str who, unsigned 
 /* The 50 to 60 s go by. For tests. */
 void
 rates_forget(struct rates *r);
-
-/* What of a client's address is one place: all of an IPv4 address, the /64 of an IPv6 one. */
-enum { RATE_PLACE_SIZE = 64 };
-void
-rates_place(const char *address, char out[RATE_PLACE_SIZE]);
 
 #endif

@@ -155,11 +155,11 @@ speaks_for_others(const struct smtp_server *v, const char *addr)
 static struct smtp_address *
 address_enter(struct smtp_server *v, const struct peer *peer)
 {
-	char place[RATE_PLACE_SIZE];
+	char place[CIDR_PLACE_SIZE];
 	struct hmap_node *n;
 	struct smtp_address *a;
 
-	rates_place(peer->addr, place);
+	cidr_place(peer->addr, place);
 	n = hmap_get(&v->addresses, str_of(place));
 	a = n != NULL ? CONTAINER_OF(n, struct smtp_address, node) : NULL;
 	if (!speaks_for_others(v, peer->addr) &&
@@ -229,11 +229,11 @@ server_may_xclient(const struct smtp_server *v, const struct smtp_policy *policy
 static enum smtp_reply
 too_fast(struct smtp_server *v, const struct peer *peer, const struct smtp_policy *policy)
 {
-	char place[RATE_PLACE_SIZE];
+	char place[CIDR_PLACE_SIZE];
 
 	if (server_is_named(v, policy, peer->addr) || speaks_for_others(v, peer->addr))
 		return REPLY_OK;
-	rates_place(peer->addr, place);
+	cidr_place(peer->addr, place);
 	if (rates_over(v->rates, RATE_ERRORS, str_of(place), v->o.rates.errors))
 		return REPLY_TOO_MANY_ERRORS;
 	if (policy->mx &&
@@ -247,11 +247,11 @@ server_new_peer(struct smtp_server *v, struct smtp_session *s, const struct peer
 {
 	enum smtp_reply r = too_fast(v, peer, s->policy);
 	struct smtp_address *a;
-	char place[RATE_PLACE_SIZE];
+	char place[CIDR_PLACE_SIZE];
 
 	if (r != REPLY_OK)
 		return r;
-	rates_place(peer->addr, place);
+	cidr_place(peer->addr, place);
 	if (!str_eq(str_of(place), str_of(s->address->text))) {
 		a = address_enter(v, peer);
 		if (a == NULL)

@@ -555,7 +555,7 @@ session_start(
 	s->named = server_is_named(v, policy, peer->addr);
 	s->may_xclient = server_may_xclient(v, policy, peer->addr);
 	memcpy(s->first_addr, peer->addr, sizeof(s->first_addr));
-	rates_place(peer->addr, s->place);
+	cidr_place(peer->addr, s->place);
 	buf_init(&s->user, 1024);
 	buf_init(&s->subject, SUBJECT_MAX);
 	s->stream = stream_new(v->peers.loop, fd, &stream_ops, s, &so);

@@ -80,7 +80,7 @@ struct smtp_session {
 	char client_name[256];	      /* that XCLIENT gave; else "" */
 	struct checks *checks;	      /* what the DNS says of a stranger; NULL: not asked */
 	struct smtp_address *address; /* counts this place's connections */
-	char place[RATE_PLACE_SIZE];  /* whose events per minute */
+	char place[CIDR_PLACE_SIZE];  /* whose events per minute */
 	char sid[RAND_ID_SIZE];
 	enum smtp_state state;
 	bool tls;
@@ -121,7 +121,7 @@ struct smtp_session {
 struct smtp_address {
 	struct hmap_node node;
 	unsigned count;
-	char text[RATE_PLACE_SIZE]; /* the place */
+	char text[CIDR_PLACE_SIZE]; /* the place */
 };
 
 struct smtp_server {

@@ -50,7 +50,7 @@ become(struct smtp_session *s, const struct xclient *x)
 		return;
 	}
 	s->named = server_is_named(s->server, s->policy, s->peer.addr);
-	rates_place(s->peer.addr, s->place);
+	cidr_place(s->peer.addr, s->place);
 	buf_reset(&s->subject);
 	buf_reset(&s->user);
 	buf_addz(&s->user, x->login);

@@ -683,7 +683,7 @@ test_rates_of_users(void **state)
 static void
 test_rates(void **state)
 {
-	char place[RATE_PLACE_SIZE];
+	char place[CIDR_PLACE_SIZE];
 	struct loop *l = loop_new();
 	struct rates *r = rates_new(l, NULL);
 
@@ -708,10 +708,14 @@ test_rates(void **state)
 	assert_false(rates_take(r, RATE_USER_MESSAGES, STR("anna"), 1));
 	rates_free(r);
 	loop_free(l);
-	rates_place("2001:db8:1:2:3:4:5:6", place);
+	cidr_place("2001:db8:1:2:3:4:5:6", place);
 	assert_string_equal(place, "2001:db8:1:2::");
-	rates_place("192.0.2.7", place);
+	cidr_place("192.0.2.7", place);
 	assert_string_equal(place, "192.0.2.7");
+	cidr_place("::ffff:192.0.2.7", place);
+	assert_string_equal(place, "192.0.2.7");
+	cidr_place("uid:1000", place);
+	assert_string_equal(place, "uid:1000");
 }
 
 #define V2 "\r\n\r\n\0\r\nQUIT\n"
