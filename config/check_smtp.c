@@ -12,7 +12,8 @@ check_word(struct str value, const char *const *words, const char *name, struct 
 	for (size_t i = 0; words[i] != NULL; i++)
 		if (str_eq(value, str_of(words[i])))
 			return;
-	check_complain(c, "smtp.%s: there is no %.*s", name, STR_FMT(value));
+	check_complain(c, "smtp.%s: there is no %.*s; it is %s", name, STR_FMT(value),
+		words[2] != NULL ? "off, log, defer or refuse" : "pass or defer");
 }
 
 static void
