@@ -12,7 +12,7 @@
 #include "imap/search/sortkey.h"
 #include "imap/session/recall.h"
 
-enum { LOOK_EVERY = 4, MOVES = 8192 };
+enum { MOVES = 8192 }; /* of keys of one criterion */
 /* What a remembered order is worth: a key that is looked for costs as much as 64 that are made side
  * by side, one that is passed by a 256th of that. */
 enum { FRESH_RATIO = 64, KNOWN_RATIO = 256 };
@@ -79,15 +79,15 @@ load_rows(struct imap_session *s, struct sort *t, struct search_result *r, struc
 	bool *missing)
 {
 	int64_t began = clock_us();
-	enum err e;
 
-	for (unsigned n = 1;; n++) {
-		e = batch_next(b, &t->walk, &t->load, t->key.part);
+	for (;;) {
+		enum err e = batch_next(b, &t->walk, &t->load, t->key.part);
+
 		if (e == ERR_OK)
 			e = load_some(t, b, r, missing);
 		if (e != ERR_OK || b->n == 0)
 			return e;
-		if (n % LOOK_EVERY == 0 && session_enough(s, began))
+		if (session_enough(s, began))
 			return ERR_AGAIN;
 	}
 }
@@ -278,7 +278,7 @@ sort_run(struct imap_session *s, struct cmd *c, struct sort *t, struct search_re
 	if (t->phase == PHASE_LOAD)
 		e = load_phase(s, c, t, r, missing);
 	while (e == ERR_OK && t->phase == PHASE_MERGE)
-		if (order_step(&t->order, MOVES))
+		if (order_step(&t->order, MOVES / t->args->sort_count))
 			merged(s, t, r);
 		else if (session_enough(s, began))
 			e = ERR_AGAIN;

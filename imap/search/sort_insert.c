@@ -8,7 +8,7 @@
 #include "core/base/xalloc.h"
 #include "core/store/message.h"
 
-enum { LOOK_EVERY = 8192, PLACE_LOOK_EVERY = 8 };
+enum { LOOK_EVERY = 8192 };
 
 void
 sort_insert_init(struct sort_insert *t, struct recalled *known, const struct uidset *found,
@@ -110,8 +110,7 @@ place_some(struct sort_insert *t, struct imap_session *s, int64_t began)
 	if (e == ERR_OK) {
 		while (e == ERR_OK && t->placed < t->fresh->n) {
 			e = place(t, txn, &scan, mailbox);
-			if (e == ERR_OK && t->placed % PLACE_LOOK_EVERY == 0 &&
-				t->placed < t->fresh->n && session_enough(s, began))
+			if (e == ERR_OK && t->placed < t->fresh->n && session_enough(s, began))
 				e = ERR_AGAIN;
 		}
 		message_scan_end(&scan);

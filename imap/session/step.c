@@ -119,6 +119,11 @@ command_finish(struct imap_session *s)
 
 	if (c->own)
 		return own_finish(s);
+	/* a code that was cut would name the wrong messages */
+	if (buf_check(&s->reply) != ERR_OK) {
+		s->dead = true;
+		return GO_WAIT;
+	}
 	limit_say(s, c);
 	session_say_highest(s, c);
 	buf_add(out, c->tag.n != 0 ? c->tag : STR("*"));
