@@ -449,7 +449,7 @@ test_commit_fails(void **state)
 	assert_int_equal(store_read_begin(f.home, &t), ERR_TEMP);
 	assert_int_equal(fix_pin(&f, f.home), ERR_TEMP);
 	assert_int_equal(fix_append(&f, "INBOX", 0, NULL, msg), ERR_TEMP);
-	/* What is claimed meanwhile is lost when the update that takes it along fails. */
+	/* A claim of \Recent costs nobody an answer, whatever becomes of it. */
 	assert_int_equal(home_claim_recent(f.home, 1, 1, 2), 1);
 	assert_int_equal(home_recent_from(f.home, 1, 1), 2);
 	assert_int_equal(fix_append(&f, "INBOX", 0, NULL, msg), ERR_TEMP);
