@@ -4,6 +4,7 @@
  *
  * Invariant: exit code 0 means that the server acknowledged the message for every recipient. */
 #include <errno.h>
+#include <fcntl.h>
 #include <pwd.h>
 #include <stdlib.h>
 #include <sysexits.h>
@@ -307,12 +308,27 @@ queue(const struct sendmail_options *o, const char *verb)
 	return fail(EX_OSFILE, program, strerrordesc_np(errno));
 }
 
+/* A standard file that the caller closed would be our next one: what is meant for standard error
+ * would be said to the server. */
+static bool
+standard_files(void)
+{
+	int fd;
+
+	do {
+		fd = open("/dev/null", O_RDWR | O_NOCTTY);
+	} while (fd >= 0 && fd <= STDERR_FILENO);
+	return fd >= 0 && close(fd) == 0;
+}
+
 int
 main(int argc, char **argv)
 {
 	struct sendmail_options o;
 	const char *why = "";
 
+	if (!standard_files())
+		return EX_OSERR;
 	if (sendmail_options_parse(argc, argv, &o, &why) != ERR_OK)
 		return fail(EX_USAGE, "unknown option, or a wrong value", why);
 	switch (o.mode) {

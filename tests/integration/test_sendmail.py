@@ -144,6 +144,17 @@ def test_half_a_list_is_nobody(postroom, sendmail):
     arrived(postroom, ANNA, s)  # exactly one
 
 
+@pytest.mark.parametrize("closed", ["2>&-", ">&- 2>&-", "2>/dev/full"])
+def test_nobody_hears_it(postroom, sendmail, closed):
+    """What is said on a standard error that is closed is not said to the server."""
+    s = mark()
+    done = subprocess.run(["sh", "-c", f'exec "$@" {closed}', "sh", str(sendmail.path.resolve()),
+                           "-v", "-i", BEN], input=f"Subject: {s}\n\nx\n".encode(),
+                          env=sendmail.env, timeout=120, cwd="/")
+    assert done.returncode == 0
+    assert arrived(postroom, BEN, s).endswith(b"\r\n\r\nx\r\n")
+
+
 def test_large(postroom, sendmail):
     s = mark()
     line = b"0123456789" * 7 + b"\n"
