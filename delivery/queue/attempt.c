@@ -23,6 +23,7 @@ enum {
 	PROGRESS_MS = 100,
 	SOFT_RETRY_MS = 500, /* first wait when the directory or lmtp was away */
 	SLOT_RETRY_MS = 5000,
+	SLOT_RETRY_MAX_MS = 300000,
 	DUE_MAX_MS = 60000,
 };
 
@@ -68,16 +69,20 @@ attempt_free(struct attempt *a)
 	queue_attempt_over(q, away);
 }
 
-/* The end of an attempt that came to nothing. */
+/* The end of an attempt that came to nothing, by the fault of the disk. */
 static void
-give_up_for(struct attempt *a, int64_t wait_ms)
+give_up_for_now(struct attempt *a)
 {
 	struct queue *q = a->q;
 	struct message *m = a->m;
 
 	attempt_free(a);
 	hop_waits_release(&m->waits);
-	queue_reschedule(q, m, clock_wall_ms() + wait_ms);
+	if (m->lost < UINT16_MAX)
+		m->lost++;
+	queue_reschedule(q, m,
+		clock_wall_ms() +
+			retry_wait_ms(m->lost, SLOT_RETRY_MS, SLOT_RETRY_MAX_MS, rand_u64()));
 }
 
 bool
@@ -458,7 +463,7 @@ attempt_slot_bad(struct attempt *a, enum err e)
 		log_e("reason", e), log_z("moved", e != ERR_CORRUPT ? "" : err_name(moved)));
 	if (moved == ERR_TEMP) {
 		/* Without its record the next start would throw the only copy away. */
-		give_up_for(a, SLOT_RETRY_MS);
+		give_up_for_now(a);
 		return;
 	}
 	state_put(q->state, &w, 1, queue_put_done, q);
@@ -628,7 +633,7 @@ unreported_put(void *arg, enum err e)
 
 	if (e != ERR_OK)
 		queue_disk_failed(a->q);
-	give_up_for(a, SLOT_RETRY_MS);
+	give_up_for_now(a);
 }
 
 static void
@@ -722,12 +727,14 @@ attempt_start(struct queue *q, struct message *m)
 		e = record_load(a);
 	if (e != ERR_OK) {
 		log_event(LVL_WARN, "queue.open", log_z("qid", m->id), log_e("reason", e));
-		give_up_for(a, SLOT_RETRY_MS);
+		give_up_for_now(a);
 		return;
 	}
 	a->hurried = urgent;
 	if (urgent)
 		hurry(&a->r);
+	else
+		record_limit_waits(&a->r, queue_latest_ms(q));
 	for (uint32_t i = 0; i < a->r.rcpts_count; i++)
 		final_note(a, i);
 	a->expanding = xcalloc(a->r.origs_count + 1, sizeof(*a->expanding));

@@ -16,6 +16,7 @@
 
 enum {
 	TIMER_MAX_MS = 60000,
+	CLOCK_STEP_MS = 60000,
 	FINISHED_DELAY_MS = 5000,
 	FINISHED_BATCH = 4096,
 	FINISHED_MAX = 256 * 1024 * 1024,
@@ -122,13 +123,38 @@ watch_heap(struct queue *q)
 	loop_timer_start(&q->timer, wait > TIMER_MAX_MS ? TIMER_MAX_MS : wait);
 }
 
+int64_t
+queue_latest_ms(const struct queue *q)
+{
+	const struct queue_options *o = &q->o;
+
+	return clock_wall_ms() +
+	       2 * (o->retry_max_ms > o->retry_min_ms ? o->retry_max_ms : o->retry_min_ms);
+}
+
+/* The wall clock was set back: by it nothing is due for a long time. */
+static bool
+clock_went_back(struct queue *q)
+{
+	int64_t before = q->clock_ahead_ms;
+
+	q->clock_ahead_ms = clock_wall_ms() - clock_ms();
+	if (q->clock_ahead_ms >= before - CLOCK_STEP_MS)
+		return false;
+	log_event(LVL_WARN, "queue.clock", log_n("back_ms", before - q->clock_ahead_ms),
+		log_n("messages", (int64_t)q->heap_count));
+	return true;
+}
+
 static void
 on_timer(struct loop_timer *t)
 {
 	struct queue *q = t->arg;
 	int64_t now = clock_wall_ms();
+	bool all = clock_went_back(q);
 
-	while (q->heap_count != 0 && q->heap[0]->next_ms <= now)
+	/* Each attempt finds out what of its message is due. */
+	while (q->heap_count != 0 && (all || q->heap[0]->next_ms <= now))
 		make_ready(q, heap_remove(q, 0));
 	watch_heap(q);
 }
@@ -509,7 +535,9 @@ load_record(void *arg, struct str id, struct str bytes)
 	struct record r;
 	enum err e = record_decode(bytes, a, &r);
 
-	if (e != ERR_OK)
+	if (e == ERR_OK)
+		record_limit_waits(&r, queue_latest_ms(q));
+	else
 		log_event(LVL_ERROR, "queue.record", log_s("qid", id), log_e("reason", e));
 	if (e == ERR_OK && r.done) {
 		spool_remove(q->spool, id);
@@ -615,6 +643,7 @@ queue_open(struct loop *l, struct pool *p, const struct queue_options *o, struct
 	q->loop = l;
 	q->pool = p;
 	q->o = *o;
+	q->clock_ahead_ms = clock_wall_ms() - clock_ms();
 	list_init(&q->fresh);
 	list_init(&q->ready);
 	list_init(&q->attempts);

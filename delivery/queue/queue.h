@@ -79,6 +79,7 @@ struct queue {
 	unsigned attempts_count; /* those that need lmtp, the directory or the disk */
 	unsigned away_count;	 /* those that only relay works on */
 	struct loop_timer timer;
+	int64_t clock_ahead_ms; /* how far the wall clock was ahead of the other when last seen */
 	struct loop_task task;
 	/* Done messages whose record goes away once their file did. */
 	struct buf finished; /* ids, SPOOL_NAME_LEN bytes each */
@@ -120,6 +121,10 @@ queue_give_back(struct queue *q, struct message *m, bool held);
  * rest. */
 void
 queue_hurry(struct queue *q, struct message *m);
+
+/* Twice the longest wait from now: one that ends later was begun by another clock. */
+int64_t
+queue_latest_ms(const struct queue *q);
 
 /* For attempt.c and report.c. */
 

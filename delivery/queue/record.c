@@ -398,6 +398,19 @@ record_next_ms(const struct record *r)
 	return next;
 }
 
+void
+record_limit_waits(struct record *r, int64_t latest_ms)
+{
+	for (uint32_t i = 0; i < r->origs_count; i++) {
+		if (r->origs[i].next_ms > latest_ms)
+			r->origs[i].next_ms = 0;
+	}
+	for (uint32_t i = 0; i < r->rcpts_count; i++) {
+		if (r->rcpts[i].next_ms > latest_ms)
+			r->rcpts[i].next_ms = 0;
+	}
+}
+
 struct record_rcpt *
 record_add_rcpt(struct record *r, struct arena *a, struct str address, uint32_t orig)
 {

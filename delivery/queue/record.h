@@ -82,6 +82,9 @@ record_decode(struct str bytes, struct arena *a, struct record *out);
 /* Wall time of the earliest next step, 0 where a report is owed; INT64_MAX when nothing waits. */
 int64_t
 record_next_ms(const struct record *r);
+/* Waits that would end after latest_ms end now; see queue_latest_ms. */
+void
+record_limit_waits(struct record *r, int64_t latest_ms);
 /* Append a final recipient with the message's sender and what the envelope recipient has of NOTIFY;
  * address and the table live in a. Returns NULL: a is full. */
 struct record_rcpt *

@@ -16,7 +16,7 @@ FEW = 1000
 # octets for each; the sanitizers keep what was freed, too
 PLAIN = os.environ.get("POSTROOM_BUILD_PLAIN")
 EACH_MAX = 400 if PLAIN else 4000
-SETTINGS = "queue {\n reserve = 1M\n retry_min = 1h\n retry_max = 1h\n slots_ahead = 8\n}\n"
+SETTINGS = "queue {\n reserve = 1M\n retry_min = 1h\n retry_max = 4h\n slots_ahead = 8\n}\n"
 
 
 def fill(i, count, recipient, seconds):

@@ -66,6 +66,7 @@ static struct {
 		const char *envid, *orcpt;
 		unsigned notify, flags;
 	} wish;
+	int64_t retry_max_ms;	/* 0: 300; for the next queue_begin */
 	const char *postmaster; /* NULL: none; for the next queue_begin */
 	bool map_down;
 	bool stopped;
@@ -350,7 +351,7 @@ queue_begin(int64_t lifetime_ms)
 		.default_domain = STR("example.org"),
 		.concurrency = 3,
 		.retry_min_ms = 100,
-		.retry_max_ms = 300,
+		.retry_max_ms = T.retry_max_ms != 0 ? T.retry_max_ms : 300,
 		.lifetime_ms = lifetime_ms,
 		.expansion_max = 50,
 		.postmaster = T.postmaster != NULL ? str_of(T.postmaster) : STR_EMPTY,

@@ -235,6 +235,46 @@ test_restart(void **state)
 	assert_string_equal(d->id, first);
 }
 
+/* One message waits for more than half an hour. */
+static bool
+waits_long(void)
+{
+	return state_busy(T.queue->state) == 0 && T.queue->heap_count == 1 &&
+	       T.queue->heap[0]->next_ms > clock_wall_ms() + 1800000;
+}
+
+/* Put off for an hour by a queue whose clock was wrong, or had other settings. */
+static void
+put_off_for_long(void)
+{
+	T.rules[0] = (struct rule){ "ben@example.org", "451 4.3.0 not now", 1 };
+	T.queue->o.retry_min_ms = T.queue->o.retry_max_ms = 3600000;
+	submit("x@example.org", "ben@example.org", "x\r\n");
+	until(waits_long);
+}
+
+/* The clock is set back: waits that nobody would give now end, at a start and while we run. */
+static void
+test_clock_set_back(void **state)
+{
+	(void)state;
+	put_off_for_long();
+	queue_end();
+	queue_begin(60000);
+	until(queue_empty);
+	assert_int_equal(delivered_to("ben@example.org", NULL), 1);
+
+	put_off_for_long();
+	T.queue->o.retry_min_ms = 100;
+	T.queue->o.retry_max_ms = 300;
+	T.queue->clock_ahead_ms += 7200000;
+	T.rules[1] = (struct rule){ "anna@example.org", "451 4.3.0 not now", 1 };
+	submit("x@example.org", "anna@example.org", "x\r\n"); /* its next try looks at the clock */
+	until(queue_empty);
+	assert_int_equal(delivered_to("ben@example.org", NULL), 2);
+	assert_int_equal(delivered_to("anna@example.org", NULL), 1);
+}
+
 /* The reply is lost after the delivery: the same id again, so the store can tell. */
 static void
 test_lost_reply(void **state)
@@ -454,6 +494,7 @@ main(void)
 		T_(test_no_delay_notice),
 		T_(test_restart),
 		T_(test_lost_reply),
+		T_(test_clock_set_back),
 		T_(test_senders),
 		T_(test_adopt),
 		T_(test_damage),
