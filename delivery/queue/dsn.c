@@ -58,6 +58,17 @@ add_date(struct buf *out, const char *name, int64_t ms)
 	buf_addz(out, "\r\n");
 }
 
+/* A bare CR in a header that nobody read would be a line end on the report's way. */
+static bool
+is_printable(struct str s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		if (s.p[i] < 32 || s.p[i] > 126)
+			return false;
+	}
+	return true;
+}
+
 /* The message's own id, for those who sort by threads. */
 static void
 add_references(const struct dsn *d, struct buf *out)
@@ -70,7 +81,7 @@ add_references(const struct dsn *d, struct buf *out)
 	buf_init(&id, MSGID_MAX);
 	header_unfold(&id, f.value);
 	if (str_starts(buf_str(&id), STR("<")) && str_ends(buf_str(&id), STR(">")) &&
-		!str_has_nul(buf_str(&id)) && !str_has_8bit(buf_str(&id)))
+		is_printable(buf_str(&id)))
 		buf_addf(out, "References: %.*s\r\n", STR_FMT(buf_str(&id)));
 	buf_fini(&id);
 }

@@ -320,6 +320,7 @@ test_hostile_content(void **state)
 		STR("Message-ID: <a@b>\r\n Evil: 1\r\n\r\n"),
 		STR("Message-ID: <\xe4@b>\r\n\r\n"),
 		STR("Message-ID: <a\0b@c>\r\n\r\n"),
+		STR("Message-ID: <a\rEvil: 1@c>\r\n\r\n"),
 		STR("Message-ID: >a<\r\n\r\n"),
 		STR("\r\n--=_0123456789abcdef--\r\n\r\nSubject: body\r\n"),
 	};
