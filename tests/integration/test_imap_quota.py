@@ -76,6 +76,20 @@ def test_full_at_rcpt(postroom):
     postroom.wait_log('ev=smtp.refuse .*reason="mailbox full"')
 
 
+def test_full_found_at_delivery(work, slapd, certs):
+    """Where RCPT does not ask: the sender gets a report."""
+    extra = 'quota_attribute = "roomNumber"'
+    slapd.modify(ldap.user_dn("tove.nilsen"), {"roomNumber": ["1K"]})
+    with Instance(work / "unasked", slapd, certs, settings="smtp { quota_check = no }\n",
+                  directory_text=directory_section(slapd, extra=extra)) as i:
+        with i.smtp("grace.lindqvist@example.org") as c:
+            text = b"From: grace.lindqvist@example.org\r\n\r\n" + b"x" * 3000 + b"\r\n"
+            assert c.sendmail("grace.lindqvist@example.org", ["tove.nilsen@example.org"], text) == {}
+        report = i.wait_messages("grace.lindqvist@example.org", 1, timeout=30)[0]
+        assert b"Status: 5.2.2" in report and b"tove.nilsen@example.org" in report
+        assert i.wait_messages("tove.nilsen@example.org", 0) == []
+
+
 def await_quota(c, want):
     until = time.monotonic() + 60
     while True:

@@ -73,6 +73,19 @@ def test_connection_is_kept_and_left(relay):
         assert len(p.messages) == 2 and len(p.connections) == 2
 
 
+def test_connections_end_and_extensions_are_left(tmp_path):
+    """reuse_max, chunking and pipelining, and an address of ours that is none here."""
+    with Peer(ehlo=["PIPELINING", "CHUNKING"]) as p, \
+            Relay(tmp_path / "r", FAST % "reuse_max = 2 chunking = no pipelining = no") as r:
+        done = r.job(p.route, TEXT, ["a@example.net"], "times=5")
+        assert [e.how for e in done.ends] == ["ok"] * 5, done.text
+        assert len(p.messages) == 5 and len(p.connections) == 3
+        assert not any(c.startswith(b"BDAT") for c in p.commands)
+    with Peer() as p, Relay(tmp_path / "q", FAST % 'source_ipv4 = "192.0.2.1"') as r:
+        done = r.job(p.route, TEXT, ["a@example.net"])
+        assert (done.end.how, done.end.code // 100) == ("temp", 4) and p.connections == [], done.text
+
+
 def test_results_are_each_recipients_own(relay):
     def rcpt(line):
         return {b"b": b"550 5.1.1 nobody here\r\n", b"c": b"450-4.2.0 wait\r\n450 4.2.0 a little\r\n"}.get(

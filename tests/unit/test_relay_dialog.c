@@ -33,7 +33,7 @@ struct talk {
 	const char *name;
 	enum dialog_tls tls;
 	const struct sasl_script *sasl;
-	bool no_chunking;
+	bool no_chunking, no_pipelining;
 	unsigned flags;
 	uint64_t size; /* claimed; 0: the body's */
 	const char *rcpts[3];
@@ -256,6 +256,16 @@ static const struct talk talks[] = {
 		.rcpts = { "a@example.net" },
 		.body = "x\r\n",
 		.results = "0=250/2.0.0",
+		.end = "ready" },
+	{ .name = "pipelining switched off",
+		.no_pipelining = true,
+		.lines = { FULL_EHLO, "C:" MAIL " SIZE=3\r\n", "S:250 ok\r\n",
+			"C:RCPT TO:<a@example.net>\r\n", "S:550 5.1.1 no\r\n",
+			"C:RCPT TO:<b@example.net>\r\n", "S:250 ok\r\n", "C:DATA\r\n", "S:354\r\n",
+			"C:x\r\n.\r\n", "S:250\r\n" },
+		.rcpts = { "a@example.net", "b@example.net" },
+		.body = "x\r\n",
+		.results = "0=550/5.1.1 1=250/2.0.0",
 		.end = "ready" },
 	{ .name = "binary needs BINARYMIME",
 		.flags = RELAY_BINARY,
@@ -601,6 +611,7 @@ run_talk(const struct talk *t, bool slowly)
 		.tls = t->tls,
 		.sasl = t->sasl != NULL ? &sasl : NULL,
 		.no_chunking = t->no_chunking,
+		.no_pipelining = t->no_pipelining,
 		.on_result = on_result,
 		.arg = &r };
 
