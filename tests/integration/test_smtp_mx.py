@@ -121,3 +121,19 @@ def test_smtp_source(mx):
          f"127.0.0.1:{mx.mx_port}"], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
     assert mx.log_text()[start:].count("ev=smtp.accept") == 20
+
+
+def test_long_sender_arrives(mx):
+    """A list's sender (VERP) as long as MAIL takes it goes all the way to the mailbox."""
+    domain = ".".join(["d" * 60] * 3 + ["example.net"])
+    subject = uuid.uuid4().hex
+    for local in ("v" * 256, '"' + "q " * 127 + '"'):
+        with Raw(mx, port=mx.mx_port) as c:
+            c.command("EHLO far.example.net")
+            c.envelope(f"{local}@{domain}", BEN)
+            assert c.command("DATA")[0] == 354
+            c.send(f"Subject: {subject}\r\n\r\nx\r\n.\r\n".encode())
+            assert c.reply()[0] == 250
+        got = arrived(mx, BEN, subject)
+        assert got.startswith(f"Return-Path: <{local}@{domain}>\r\n".encode())
+        subject = uuid.uuid4().hex
