@@ -73,23 +73,23 @@ tests_tools_run_role_LDADD = $(LIBROLE)
 
 check_PROGRAMS += tests/unit/test_front tests/unit/test_auth_service
 tests_unit_test_auth_service_SOURCES = tests/unit/test_auth_service.c
-tests_unit_test_auth_service_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LIBCONFIG) $(CONFUSE_LIBS) $(LIBEVENT) $(CMOCKA_LIBS)
+tests_unit_test_auth_service_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LIBCONFIG) $(CONFUSE_LIBS) $(LIBEVENT) $(LIBTEST) $(CMOCKA_LIBS)
 tests_unit_test_front_SOURCES = tests/unit/test_front.c tests/unit/front_case.h
-tests_unit_test_front_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LIBCONFIG) $(CONFUSE_LIBS) $(LIBEVENT) $(LDAP_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_front_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LIBCONFIG) $(CONFUSE_LIBS) $(LIBEVENT) $(LDAP_LIBS) $(LIBTEST) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_front_guesses
 tests_unit_test_front_guesses_SOURCES = tests/unit/test_front_guesses.c tests/unit/front_case.h
-tests_unit_test_front_guesses_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LIBCONFIG) $(CONFUSE_LIBS) $(LIBEVENT) $(LDAP_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_front_guesses_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LIBCONFIG) $(CONFUSE_LIBS) $(LIBEVENT) $(LDAP_LIBS) $(LIBTEST) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_front_cache
 tests_unit_test_front_cache_SOURCES = tests/unit/test_front_cache.c tests/unit/front_case.h
-tests_unit_test_front_cache_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LIBCONFIG) $(CONFUSE_LIBS) $(LIBEVENT) $(LDAP_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_front_cache_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LIBCONFIG) $(CONFUSE_LIBS) $(LIBEVENT) $(LDAP_LIBS) $(LIBTEST) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_auth_name tests/unit/test_auth_proto tests/unit/test_auth_server
 tests_unit_test_auth_name_SOURCES = tests/unit/test_auth_name.c
-tests_unit_test_auth_name_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LDAP_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_auth_name_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LDAP_LIBS) $(LIBTEST) $(CMOCKA_LIBS)
 tests_unit_test_auth_proto_SOURCES = tests/unit/test_auth_proto.c
-tests_unit_test_auth_proto_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(CMOCKA_LIBS)
+tests_unit_test_auth_proto_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LIBTEST) $(CMOCKA_LIBS)
 tests_unit_test_auth_server_SOURCES = tests/unit/test_auth_server.c
-tests_unit_test_auth_server_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LIBSASL) $(CMOCKA_LIBS)
+tests_unit_test_auth_server_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LIBSASL) $(LIBTEST) $(CMOCKA_LIBS)
 
 FUZZ_TARGETS += tests/fuzz/fuzz_auth_protocol tests/fuzz/fuzz_socketmap
 tests_fuzz_fuzz_auth_protocol_SOURCES = tests/fuzz/fuzz_auth_protocol.c
@@ -111,7 +111,7 @@ tests_fuzz_replay_socketmap_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LDAP_LIBS)
 # The examiner of tokens.
 check_PROGRAMS += tests/unit/test_auth_token tests/fuzz/replay_token
 tests_unit_test_auth_token_SOURCES = tests/unit/test_auth_token.c
-tests_unit_test_auth_token_LDADD = $(LIBAUTH) $(CMOCKA_LIBS)
+tests_unit_test_auth_token_LDADD = $(LIBAUTH) $(LIBTEST) $(CMOCKA_LIBS)
 FUZZ_TARGETS += tests/fuzz/fuzz_token
 tests_fuzz_fuzz_token_SOURCES = tests/fuzz/fuzz_token.c
 tests_fuzz_fuzz_token_LDADD = $(LIBAUTH)
@@ -122,11 +122,11 @@ EXTRA_DIST += tests/fuzz/token.dict tests/fuzz/corpus/token
 
 check_PROGRAMS += tests/unit/test_auth_expand
 tests_unit_test_auth_expand_SOURCES = tests/unit/test_auth_expand.c
-tests_unit_test_auth_expand_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LIBCONFIG) $(LIBBASE) $(LDAP_LIBS) $(CONFUSE_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_auth_expand_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LIBCONFIG) $(LIBBASE) $(LDAP_LIBS) $(CONFUSE_LIBS) $(LIBTEST) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_auth_result
 tests_unit_test_auth_result_SOURCES = tests/unit/test_auth_result.c
-tests_unit_test_auth_result_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LDAP_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_auth_result_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LDAP_LIBS) $(LIBTEST) $(CMOCKA_LIBS)
 
 FUZZ_TARGETS += tests/fuzz/fuzz_ldap_url
 tests_fuzz_fuzz_ldap_url_SOURCES = tests/fuzz/fuzz_ldap_url.c
@@ -141,7 +141,7 @@ include auth-ldap/ldap/module.mk
 
 check_PROGRAMS += tests/unit/test_auth_template
 tests_unit_test_auth_template_SOURCES = tests/unit/test_auth_template.c tests/unit/ldap_syntax.h
-tests_unit_test_auth_template_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LDAP_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_auth_template_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LDAP_LIBS) $(LIBTEST) $(CMOCKA_LIBS)
 
 FUZZ_TARGETS += tests/fuzz/fuzz_template
 tests_fuzz_fuzz_template_SOURCES = tests/fuzz/fuzz_template.c tests/unit/ldap_syntax.h
@@ -154,16 +154,16 @@ tests_fuzz_replay_template_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LDAP_LIBS)
 
 check_PROGRAMS += tests/unit/test_ldap_srv
 tests_unit_test_ldap_srv_SOURCES = tests/unit/test_ldap_srv.c
-tests_unit_test_ldap_srv_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LDAP_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_ldap_srv_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LDAP_LIBS) $(LIBTEST) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_auth_attributes
 tests_unit_test_auth_attributes_SOURCES = tests/unit/test_auth_attributes.c
-tests_unit_test_auth_attributes_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(CMOCKA_LIBS)
+tests_unit_test_auth_attributes_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LIBTEST) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_auth_section
 tests_unit_test_auth_section_SOURCES = tests/unit/test_auth_section.c tests/unit/auth_section_case.h \
 	tests/unit/fake_pool.h
-tests_unit_test_auth_section_LDADD = $(LIBAUTH) $(LIBCONFIG) $(LIBAUTHCLIENT) $(CONFUSE_LIBS) $(LDAP_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_auth_section_LDADD = $(LIBAUTH) $(LIBCONFIG) $(LIBAUTHCLIENT) $(CONFUSE_LIBS) $(LDAP_LIBS) $(LIBTEST) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_auth_section_settings
 tests_unit_test_auth_section_settings_SOURCES = tests/unit/test_auth_section_settings.c \
 	tests/unit/auth_section_case.h tests/unit/fake_pool.h
-tests_unit_test_auth_section_settings_LDADD = $(LIBAUTH) $(LIBCONFIG) $(LIBAUTHCLIENT) $(CONFUSE_LIBS) $(LDAP_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_auth_section_settings_LDADD = $(LIBAUTH) $(LIBCONFIG) $(LIBAUTHCLIENT) $(CONFUSE_LIBS) $(LDAP_LIBS) $(LIBTEST) $(CMOCKA_LIBS)

@@ -12,5 +12,5 @@ config_manual_LDADD = $(LIBCONFIG) $(LIBBASE) $(CONFUSE_LIBS)
 
 check_PROGRAMS += tests/unit/test_settings
 tests_unit_test_settings_SOURCES = tests/unit/test_settings.c
-tests_unit_test_settings_LDADD = $(LIBCONFIG) $(LIBBASE) $(CONFUSE_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_settings_LDADD = $(LIBCONFIG) $(LIBBASE) $(CONFUSE_LIBS) $(LIBTEST) $(CMOCKA_LIBS)
 

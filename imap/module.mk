@@ -70,7 +70,7 @@ LIBIMAP = imap/libimap.a core/authclient/libauthclient.a
 
 check_PROGRAMS += tests/unit/test_imap_parse
 tests_unit_test_imap_parse_SOURCES = tests/unit/test_imap_parse.c
-tests_unit_test_imap_parse_LDADD = $(LIBIMAP) $(LIBBASE) $(CMOCKA_LIBS)
+tests_unit_test_imap_parse_LDADD = $(LIBIMAP) $(LIBBASE) $(LIBTEST) $(CMOCKA_LIBS)
 
 pkglibexec_PROGRAMS += postroom-imap
 postroom_imap_SOURCES = imap/main.c
@@ -78,17 +78,17 @@ postroom_imap_LDADD = $(LIBIMAP) $(LIBHANDOVER) $(LIBSTORE_ALL) $(LIBROLE)
 
 check_PROGRAMS += tests/unit/test_imap_session
 tests_unit_test_imap_session_SOURCES = tests/unit/test_imap_session.c tests/unit/imap_client.h tests/unit/imap_case.h
-tests_unit_test_imap_session_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(CMOCKA_LIBS)
+tests_unit_test_imap_session_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(LIBTEST) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_imap_sync
 tests_unit_test_imap_sync_SOURCES = tests/unit/test_imap_sync.c tests/unit/imap_client.h tests/unit/imap_case.h
-tests_unit_test_imap_sync_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(CMOCKA_LIBS)
+tests_unit_test_imap_sync_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(LIBTEST) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_imap_notify
 tests_unit_test_imap_notify_SOURCES = tests/unit/test_imap_notify.c tests/unit/imap_client.h tests/unit/imap_case.h
-tests_unit_test_imap_notify_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(CMOCKA_LIBS)
+tests_unit_test_imap_notify_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(LIBTEST) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_imap_fetch
 tests_unit_test_imap_fetch_SOURCES = tests/unit/test_imap_fetch.c tests/unit/imap_client.h tests/unit/imap_case.h
-tests_unit_test_imap_fetch_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(CMOCKA_LIBS)
+tests_unit_test_imap_fetch_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(LIBTEST) $(CMOCKA_LIBS)
 
 IMAP_GRAMMAR = tests/fuzz/imap_grammar.c tests/fuzz/imap_grammar.h tests/fuzz/imap_rules.h
 IMAP_PAIR = tests/unit/imap_answer.c tests/unit/imap_answer.h tests/unit/imap_model.c tests/unit/imap_model.h \
@@ -97,40 +97,40 @@ IMAP_PAIR = tests/unit/imap_answer.c tests/unit/imap_answer.h tests/unit/imap_mo
 
 check_PROGRAMS += tests/unit/test_imap_grammar
 tests_unit_test_imap_grammar_SOURCES = tests/unit/test_imap_grammar.c $(IMAP_GRAMMAR)
-tests_unit_test_imap_grammar_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(CMOCKA_LIBS)
+tests_unit_test_imap_grammar_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(LIBTEST) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_imap_model
 tests_unit_test_imap_model_SOURCES = tests/unit/test_imap_model.c tests/unit/imap_answer.c tests/unit/imap_answer.h \
 	tests/unit/imap_model.c tests/unit/imap_model.h tests/unit/imap_memory.c tests/unit/imap_memory.h
-tests_unit_test_imap_model_LDADD = $(LIBBASE) $(CMOCKA_LIBS)
+tests_unit_test_imap_model_LDADD = $(LIBBASE) $(LIBTEST) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_imap_append
 tests_unit_test_imap_append_SOURCES = tests/unit/test_imap_append.c tests/unit/imap_client.h tests/unit/imap_case.h
-tests_unit_test_imap_append_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(CMOCKA_LIBS)
+tests_unit_test_imap_append_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(LIBTEST) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_imap_rev2
 tests_unit_test_imap_rev2_SOURCES = tests/unit/test_imap_rev2.c tests/unit/imap_client.h tests/unit/imap_case.h
-tests_unit_test_imap_rev2_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(CMOCKA_LIBS)
+tests_unit_test_imap_rev2_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(LIBTEST) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_imap_limit
 tests_unit_test_imap_limit_SOURCES = tests/unit/test_imap_limit.c tests/unit/imap_client.h tests/unit/imap_case.h
-tests_unit_test_imap_limit_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(CMOCKA_LIBS)
+tests_unit_test_imap_limit_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(LIBTEST) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_imap_resync
 tests_unit_test_imap_resync_SOURCES = tests/unit/test_imap_resync.c tests/unit/imap_client.h
-tests_unit_test_imap_resync_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(CMOCKA_LIBS)
+tests_unit_test_imap_resync_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(LIBTEST) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_imap_search
 tests_unit_test_imap_search_SOURCES = tests/unit/test_imap_search.c tests/unit/imap_client.h tests/unit/imap_case.h
-tests_unit_test_imap_search_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(CMOCKA_LIBS)
+tests_unit_test_imap_search_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(LIBTEST) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_imap_thread
 tests_unit_test_imap_thread_SOURCES = tests/unit/test_imap_thread.c tests/unit/imap_client.h tests/unit/imap_case.h
-tests_unit_test_imap_thread_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(CMOCKA_LIBS)
+tests_unit_test_imap_thread_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(LIBTEST) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_imap_recall
 tests_unit_test_imap_recall_SOURCES = tests/unit/test_imap_recall.c tests/unit/imap_client.h tests/unit/imap_case.h
-tests_unit_test_imap_recall_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(CMOCKA_LIBS)
+tests_unit_test_imap_recall_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(LIBTEST) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_imap_fault
 tests_unit_test_imap_fault_SOURCES = tests/unit/test_imap_fault.c tests/unit/imap_client.h tests/unit/imap_case.h
@@ -138,11 +138,11 @@ tests_unit_test_imap_fault_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_imap_mailbox
 tests_unit_test_imap_mailbox_SOURCES = tests/unit/test_imap_mailbox.c tests/unit/imap_client.h tests/unit/imap_case.h
-tests_unit_test_imap_mailbox_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(CMOCKA_LIBS)
+tests_unit_test_imap_mailbox_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(LIBTEST) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_imap_random
 tests_unit_test_imap_random_SOURCES = tests/unit/test_imap_random.c $(IMAP_PAIR)
-tests_unit_test_imap_random_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(CMOCKA_LIBS)
+tests_unit_test_imap_random_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(LIBTEST) $(CMOCKA_LIBS)
 
 FUZZ_TARGETS += tests/fuzz/fuzz_imap
 tests_fuzz_fuzz_imap_SOURCES = tests/fuzz/fuzz_imap.c tests/fuzz/imap_mutator.c $(IMAP_GRAMMAR)

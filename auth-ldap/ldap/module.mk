@@ -1,7 +1,7 @@
 # The LDAP client's own tests; see ../module.mk.
 check_PROGRAMS += tests/unit/test_ldap_reason
 tests_unit_test_ldap_reason_SOURCES = tests/unit/test_ldap_reason.c
-tests_unit_test_ldap_reason_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(CMOCKA_LIBS)
+tests_unit_test_ldap_reason_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LIBTEST) $(CMOCKA_LIBS)
 
 FUZZ_TARGETS += tests/fuzz/fuzz_ldap_reason
 tests_fuzz_fuzz_ldap_reason_SOURCES = tests/fuzz/fuzz_ldap_reason.c
@@ -19,11 +19,11 @@ tests_tools_ldap_probe_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LIBROLE) $(LDAP_LIB
 
 check_PROGRAMS += tests/unit/test_ldap_entry
 tests_unit_test_ldap_entry_SOURCES = tests/unit/test_ldap_entry.c
-tests_unit_test_ldap_entry_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LIBROLE) $(LDAP_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_ldap_entry_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LIBROLE) $(LDAP_LIBS) $(LIBTEST) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_ldap_frame
 tests_unit_test_ldap_frame_SOURCES = tests/unit/test_ldap_frame.c
-tests_unit_test_ldap_frame_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(CMOCKA_LIBS)
+tests_unit_test_ldap_frame_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LIBTEST) $(CMOCKA_LIBS)
 
 FUZZ_TARGETS += tests/fuzz/fuzz_ldap_frame
 tests_fuzz_fuzz_ldap_frame_SOURCES = tests/fuzz/fuzz_ldap_frame.c
@@ -37,4 +37,4 @@ tests_fuzz_replay_ldap_frame_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT)
 
 check_PROGRAMS += tests/unit/test_ldap_pool
 tests_unit_test_ldap_pool_SOURCES = tests/unit/test_ldap_pool.c
-tests_unit_test_ldap_pool_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LIBROLE) $(LDAP_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_ldap_pool_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LIBROLE) $(LDAP_LIBS) $(LIBTEST) $(CMOCKA_LIBS)

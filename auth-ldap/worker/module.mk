@@ -20,7 +20,7 @@ postroom_authworker_LDADD = $(LIBAUTHWORKER) $(LIBROLE)
 
 check_PROGRAMS += tests/unit/test_worker
 tests_unit_test_worker_SOURCES = tests/unit/test_worker.c tests/unit/scripted.h
-tests_unit_test_worker_LDADD = $(LIBAUTHWORKER) $(LIBCONFIG) $(CONFUSE_LIBS) $(LIBEVENT) $(CMOCKA_LIBS)
+tests_unit_test_worker_LDADD = $(LIBAUTHWORKER) $(LIBCONFIG) $(CONFUSE_LIBS) $(LIBEVENT) $(LIBTEST) $(CMOCKA_LIBS)
 
 FUZZ_TARGETS += tests/fuzz/fuzz_worker tests/fuzz/fuzz_passwd
 tests_fuzz_fuzz_worker_SOURCES = tests/fuzz/fuzz_worker.c

@@ -11,7 +11,7 @@ LIBAUTHCLIENT = core/authclient/libauthclient.a core/sasl/libsasl.a $(LIBEVENT)
 
 check_PROGRAMS += tests/unit/test_authclient
 tests_unit_test_authclient_SOURCES = tests/unit/test_authclient.c tests/unit/scripted.h
-tests_unit_test_authclient_LDADD = $(LIBAUTHCLIENT) $(CMOCKA_LIBS)
+tests_unit_test_authclient_LDADD = $(LIBAUTHCLIENT) $(LIBTEST) $(CMOCKA_LIBS)
 
 FUZZ_TARGETS += tests/fuzz/fuzz_authclient
 tests_fuzz_fuzz_authclient_SOURCES = tests/fuzz/fuzz_authclient.c

@@ -17,4 +17,4 @@ LIBBASE = core/base/libbase.a
 
 check_PROGRAMS += tests/unit/test_base
 tests_unit_test_base_SOURCES = tests/unit/test_base.c
-tests_unit_test_base_LDADD = $(LIBBASE) $(CMOCKA_LIBS)
+tests_unit_test_base_LDADD = $(LIBBASE) $(LIBTEST) $(CMOCKA_LIBS)

@@ -5,7 +5,7 @@ LIBDNS = core/dns/libdns.a $(LIBEVENT) $(UNBOUND_LIBS)
 
 check_PROGRAMS += tests/unit/test_dns
 tests_unit_test_dns_SOURCES = tests/unit/test_dns.c
-tests_unit_test_dns_LDADD = $(LIBDNS) $(CMOCKA_LIBS)
+tests_unit_test_dns_LDADD = $(LIBDNS) $(LIBTEST) $(CMOCKA_LIBS)
 
 FUZZ_TARGETS += tests/fuzz/fuzz_dns_record
 tests_fuzz_fuzz_dns_record_SOURCES = tests/fuzz/fuzz_dns_record.c

@@ -16,23 +16,23 @@ LIBEVENT = core/event/libevent.a $(LIBBASE) $(LIBEV_LIBS) $(OPENSSL_LIBS) $(ZLIB
 
 check_PROGRAMS += tests/unit/test_stream
 tests_unit_test_stream_SOURCES = tests/unit/test_stream.c tests/unit/stream_case.h tests/unit/tls_pem.h
-tests_unit_test_stream_LDADD = $(LIBEVENT) $(CMOCKA_LIBS)
+tests_unit_test_stream_LDADD = $(LIBEVENT) $(LIBTEST) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_stream_deflate
 tests_unit_test_stream_deflate_SOURCES = tests/unit/test_stream_deflate.c tests/unit/stream_case.h tests/unit/tls_pem.h
-tests_unit_test_stream_deflate_LDADD = $(LIBEVENT) $(CMOCKA_LIBS)
+tests_unit_test_stream_deflate_LDADD = $(LIBEVENT) $(LIBTEST) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_event
 tests_unit_test_event_SOURCES = tests/unit/test_event.c
-tests_unit_test_event_LDADD = $(LIBEVENT) $(CMOCKA_LIBS)
+tests_unit_test_event_LDADD = $(LIBEVENT) $(LIBTEST) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_pool
 tests_unit_test_pool_SOURCES = tests/unit/test_pool.c
-tests_unit_test_pool_LDADD = $(LIBEVENT) $(CMOCKA_LIBS)
+tests_unit_test_pool_LDADD = $(LIBEVENT) $(LIBTEST) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_counts
 tests_unit_test_counts_SOURCES = tests/unit/test_counts.c
-tests_unit_test_counts_LDADD = $(LIBEVENT) $(CMOCKA_LIBS)
+tests_unit_test_counts_LDADD = $(LIBEVENT) $(LIBTEST) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_tls_peer
 tests_unit_test_tls_peer_SOURCES = tests/unit/test_tls_peer.c tests/unit/tls_pem.h
-tests_unit_test_tls_peer_LDADD = $(LIBEVENT) $(CMOCKA_LIBS)
+tests_unit_test_tls_peer_LDADD = $(LIBEVENT) $(LIBTEST) $(CMOCKA_LIBS)

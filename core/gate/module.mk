@@ -12,9 +12,9 @@ LIBGATE = core/gate/libgate.a core/gate/libhandover.a $(LIBROLE) $(LIBAUTHCLIENT
 
 check_PROGRAMS += tests/unit/test_handover tests/unit/test_relay
 tests_unit_test_handover_SOURCES = tests/unit/test_handover.c tests/unit/scripted.h
-tests_unit_test_handover_LDADD = $(LIBHANDOVER) $(CMOCKA_LIBS)
+tests_unit_test_handover_LDADD = $(LIBHANDOVER) $(LIBTEST) $(CMOCKA_LIBS)
 tests_unit_test_relay_SOURCES = tests/unit/test_relay.c core/gate/relay.c tests/unit/scripted.h
-tests_unit_test_relay_LDADD = $(LIBEVENT) $(CMOCKA_LIBS)
+tests_unit_test_relay_LDADD = $(LIBEVENT) $(LIBTEST) $(CMOCKA_LIBS)
 
 FUZZ_TARGETS += tests/fuzz/fuzz_handover
 tests_fuzz_fuzz_handover_SOURCES = tests/fuzz/fuzz_handover.c

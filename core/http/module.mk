@@ -5,4 +5,4 @@ LIBHTTP = core/http/libhttp.a $(LIBEVENT) $(CURL_LIBS)
 
 check_PROGRAMS += tests/unit/test_http
 tests_unit_test_http_SOURCES = tests/unit/test_http.c
-tests_unit_test_http_LDADD = $(LIBHTTP) $(CMOCKA_LIBS)
+tests_unit_test_http_LDADD = $(LIBHTTP) $(LIBTEST) $(CMOCKA_LIBS)

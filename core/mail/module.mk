@@ -29,13 +29,13 @@ LIBMAIL = core/mail/libmail.a
 check_PROGRAMS += tests/unit/test_mail_header tests/unit/test_mail_mime \
 	tests/unit/test_mail_preview tests/unit/test_mail_text
 tests_unit_test_mail_preview_SOURCES = tests/unit/test_mail_preview.c tests/unit/mailtest.h
-tests_unit_test_mail_preview_LDADD = $(LIBMAIL) $(LIBBASE) $(ICU_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_mail_preview_LDADD = $(LIBMAIL) $(LIBBASE) $(ICU_LIBS) $(LIBTEST) $(CMOCKA_LIBS)
 tests_unit_test_mail_header_SOURCES = tests/unit/test_mail_header.c tests/unit/mailtest.h
-tests_unit_test_mail_header_LDADD = $(LIBMAIL) $(LIBBASE) $(ICU_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_mail_header_LDADD = $(LIBMAIL) $(LIBBASE) $(ICU_LIBS) $(LIBTEST) $(CMOCKA_LIBS)
 tests_unit_test_mail_mime_SOURCES = tests/unit/test_mail_mime.c tests/unit/mailtest.h
-tests_unit_test_mail_mime_LDADD = $(LIBMAIL) $(LIBBASE) $(ICU_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_mail_mime_LDADD = $(LIBMAIL) $(LIBBASE) $(ICU_LIBS) $(LIBTEST) $(CMOCKA_LIBS)
 tests_unit_test_mail_text_SOURCES = tests/unit/test_mail_text.c tests/unit/mailtest.h
-tests_unit_test_mail_text_LDADD = $(LIBMAIL) $(LIBBASE) $(ICU_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_mail_text_LDADD = $(LIBMAIL) $(LIBBASE) $(ICU_LIBS) $(LIBTEST) $(CMOCKA_LIBS)
 # Prints ENVELOPE, BODYSTRUCTURE and BODY of a file, for tests/integration/test_mime_nasty.py.
 noinst_PROGRAMS += tests/tools/mailparse
 tests_tools_mailparse_SOURCES = tests/tools/mailparse.c
@@ -81,7 +81,7 @@ EXTRA_DIST += tests/fuzz/mime.dict tests/fuzz/address.dict tests/fuzz/date.dict 
 
 check_PROGRAMS += tests/unit/test_srs
 tests_unit_test_srs_SOURCES = tests/unit/test_srs.c
-tests_unit_test_srs_LDADD = $(LIBMAIL) $(LIBBASE) $(ICU_LIBS) $(OPENSSL_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_srs_LDADD = $(LIBMAIL) $(LIBBASE) $(ICU_LIBS) $(OPENSSL_LIBS) $(LIBTEST) $(CMOCKA_LIBS)
 
 FUZZ_TARGETS += tests/fuzz/fuzz_srs
 tests_fuzz_fuzz_srs_SOURCES = tests/fuzz/fuzz_srs.c

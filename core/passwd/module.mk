@@ -9,4 +9,4 @@ LIBPASSWD = core/passwd/libpasswd.a $(LIBBASE) $(ARGON2_LIBS) $(CRYPT_LIBS) $(OP
 
 check_PROGRAMS += tests/unit/test_passwd
 tests_unit_test_passwd_SOURCES = tests/unit/test_passwd.c
-tests_unit_test_passwd_LDADD = $(LIBPASSWD) $(CMOCKA_LIBS)
+tests_unit_test_passwd_LDADD = $(LIBPASSWD) $(LIBTEST) $(CMOCKA_LIBS)

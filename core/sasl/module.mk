@@ -8,4 +8,4 @@ LIBSASL = core/sasl/libsasl.a $(LIBBASE) $(SASL_LIBS) $(GSSAPI_LIBS)
 
 check_PROGRAMS += tests/unit/test_sasl
 tests_unit_test_sasl_SOURCES = tests/unit/test_sasl.c
-tests_unit_test_sasl_LDADD = $(LIBSASL) $(OPENSSL_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_sasl_LDADD = $(LIBSASL) $(OPENSSL_LIBS) $(LIBTEST) $(CMOCKA_LIBS)

@@ -41,44 +41,44 @@ LIBSTORE_ALL = $(LIBSTORE) $(LIBMAIL) $(LIBEVENT) $(LIBCONFIG) $(LIBBASE) $(LMDB
 
 check_PROGRAMS += tests/unit/test_store
 tests_unit_test_store_SOURCES = tests/unit/test_store.c tests/unit/store_fixture.h
-tests_unit_test_store_LDADD = $(LIBSTORE_ALL) $(CMOCKA_LIBS)
+tests_unit_test_store_LDADD = $(LIBSTORE_ALL) $(LIBTEST) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_store_check
 tests_unit_test_store_check_SOURCES = tests/unit/test_store_check.c tests/unit/store_fixture.h
-tests_unit_test_store_check_LDADD = $(LIBSTORE_ALL) $(CMOCKA_LIBS)
+tests_unit_test_store_check_LDADD = $(LIBSTORE_ALL) $(LIBTEST) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_store_deliver
 tests_unit_test_store_deliver_SOURCES = tests/unit/test_store_deliver.c tests/unit/store_fixture.h
-tests_unit_test_store_deliver_LDADD = $(LIBSTORE_ALL) $(CMOCKA_LIBS)
+tests_unit_test_store_deliver_LDADD = $(LIBSTORE_ALL) $(LIBTEST) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_store_metadata
 tests_unit_test_store_metadata_SOURCES = tests/unit/test_store_metadata.c tests/unit/store_fixture.h
-tests_unit_test_store_metadata_LDADD = $(LIBSTORE_ALL) $(CMOCKA_LIBS)
+tests_unit_test_store_metadata_LDADD = $(LIBSTORE_ALL) $(LIBTEST) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_store_upgrade
 tests_unit_test_store_upgrade_SOURCES = tests/unit/test_store_upgrade.c tests/unit/store_fixture.h
-tests_unit_test_store_upgrade_LDADD = $(LIBSTORE_ALL) $(CMOCKA_LIBS)
+tests_unit_test_store_upgrade_LDADD = $(LIBSTORE_ALL) $(LIBTEST) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_store_kv
 tests_unit_test_store_kv_SOURCES = tests/unit/test_store_kv.c
-tests_unit_test_store_kv_LDADD = $(LIBSTORE_ALL) $(CMOCKA_LIBS)
+tests_unit_test_store_kv_LDADD = $(LIBSTORE_ALL) $(LIBTEST) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_store_model
 tests_unit_test_store_model_SOURCES = tests/unit/test_store_model.c tests/unit/store_fixture.h
-tests_unit_test_store_model_LDADD = $(LIBSTORE_ALL) $(CMOCKA_LIBS)
+tests_unit_test_store_model_LDADD = $(LIBSTORE_ALL) $(LIBTEST) $(CMOCKA_LIBS)
 
 # Another process on the same homes.
 check_PROGRAMS += tests/unit/test_store_process
 tests_unit_test_store_process_SOURCES = tests/unit/test_store_process.c tests/unit/store_child.h \
 	tests/unit/store_fixture.h
-tests_unit_test_store_process_LDADD = $(LIBSTORE_ALL) $(CMOCKA_LIBS)
+tests_unit_test_store_process_LDADD = $(LIBSTORE_ALL) $(LIBTEST) $(CMOCKA_LIBS)
 noinst_PROGRAMS += tests/tools/store_writer
 tests_tools_store_writer_SOURCES = tests/tools/store_writer.c tests/unit/store_fixture.h
 tests_tools_store_writer_LDADD = $(LIBSTORE_ALL) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_store_fault
 tests_unit_test_store_fault_SOURCES = tests/unit/test_store_fault.c tests/unit/store_fixture.h
 tests_unit_test_store_fault_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=blob_id_new
-tests_unit_test_store_fault_LDADD = $(LIBSTORE_ALL) $(CMOCKA_LIBS)
+tests_unit_test_store_fault_LDADD = $(LIBSTORE_ALL) $(LIBTEST) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/crash/test_store_kill
 tests_crash_test_store_kill_SOURCES = tests/crash/test_store_kill.c tests/unit/store_child.h \
 	tests/unit/store_fixture.h

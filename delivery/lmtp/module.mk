@@ -14,10 +14,10 @@ delivery_lmtp_postroom_lmtp_LDADD = $(LIBLMTP) $(LIBAUTHCLIENT) $(LIBROLE) $(LIB
 
 check_PROGRAMS += tests/unit/test_lmtp_command tests/unit/test_lmtp_session
 tests_unit_test_lmtp_command_SOURCES = tests/unit/test_lmtp_command.c
-tests_unit_test_lmtp_command_LDADD = $(LIBLMTP) $(LIBMAIL) $(LIBBASE) $(ICU_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_lmtp_command_LDADD = $(LIBLMTP) $(LIBMAIL) $(LIBBASE) $(ICU_LIBS) $(LIBTEST) $(CMOCKA_LIBS)
 # With a store of its own, so that it decides when and in what order deliveries end.
 tests_unit_test_lmtp_session_SOURCES = tests/unit/test_lmtp_session.c tests/unit/lmtp_case.h core/store/quota_parse.c
-tests_unit_test_lmtp_session_LDADD = $(LIBLMTP) $(LIBAUTHCLIENT) $(LIBMAIL) $(LIBEVENT) $(ICU_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_lmtp_session_LDADD = $(LIBLMTP) $(LIBAUTHCLIENT) $(LIBMAIL) $(LIBEVENT) $(ICU_LIBS) $(LIBTEST) $(CMOCKA_LIBS)
 
 FUZZ_TARGETS += tests/fuzz/fuzz_lmtp
 tests_fuzz_fuzz_lmtp_SOURCES = tests/fuzz/fuzz_lmtp.c

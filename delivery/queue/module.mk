@@ -32,39 +32,39 @@ tests_tools_queue_fill_LDADD = $(LIBQUEUE) $(LIBSPOOL) $(LIBEVENT) $(LMDB_LIBS)
 
 check_PROGRAMS += tests/unit/test_queue
 tests_unit_test_queue_SOURCES = tests/unit/test_queue.c
-tests_unit_test_queue_LDADD = $(LIBQUEUE) $(LIBCONFIG) $(LIBRELAY) $(LIBSPOOL) $(LIBMAIL) $(ICU_LIBS) $(LIBAUTHCLIENT) $(LIBEVENT) $(LMDB_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_queue_LDADD = $(LIBQUEUE) $(LIBCONFIG) $(LIBRELAY) $(LIBSPOOL) $(LIBMAIL) $(ICU_LIBS) $(LIBAUTHCLIENT) $(LIBEVENT) $(LMDB_LIBS) $(LIBTEST) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_queue_expand
 tests_unit_test_queue_expand_SOURCES = tests/unit/test_queue_expand.c
-tests_unit_test_queue_expand_LDADD = $(LIBQUEUE) $(LIBMAIL) $(ICU_LIBS) $(LIBEVENT) $(CMOCKA_LIBS)
+tests_unit_test_queue_expand_LDADD = $(LIBQUEUE) $(LIBMAIL) $(ICU_LIBS) $(LIBEVENT) $(LIBTEST) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_queue_record
 tests_unit_test_queue_record_SOURCES = tests/unit/test_queue_record.c
-tests_unit_test_queue_record_LDADD = $(LIBQUEUE) $(LIBRELAY) $(LIBBASE) $(CMOCKA_LIBS)
+tests_unit_test_queue_record_LDADD = $(LIBQUEUE) $(LIBRELAY) $(LIBBASE) $(LIBTEST) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_queue_dsn
 tests_unit_test_queue_dsn_SOURCES = tests/unit/test_queue_dsn.c
-tests_unit_test_queue_dsn_LDADD = $(LIBQUEUE) $(LIBMAIL) $(LIBBASE) $(ICU_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_queue_dsn_LDADD = $(LIBQUEUE) $(LIBMAIL) $(LIBBASE) $(ICU_LIBS) $(LIBTEST) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_queue_report
 tests_unit_test_queue_report_SOURCES = tests/unit/test_queue_report.c tests/unit/queue_case.h
-tests_unit_test_queue_report_LDADD = $(LIBQUEUE) $(LIBCONFIG) $(LIBRELAY) $(LIBSPOOL) $(LIBMAIL) $(ICU_LIBS) $(LIBAUTHCLIENT) $(LMDB_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_queue_report_LDADD = $(LIBQUEUE) $(LIBCONFIG) $(LIBRELAY) $(LIBSPOOL) $(LIBMAIL) $(ICU_LIBS) $(LIBAUTHCLIENT) $(LMDB_LIBS) $(LIBTEST) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_queue_flow
 tests_unit_test_queue_flow_SOURCES = tests/unit/test_queue_flow.c tests/unit/queue_case.h
-tests_unit_test_queue_flow_LDADD = $(LIBQUEUE) $(LIBCONFIG) $(LIBRELAY) $(LIBSPOOL) $(LIBMAIL) $(ICU_LIBS) $(LIBAUTHCLIENT) $(LMDB_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_queue_flow_LDADD = $(LIBQUEUE) $(LIBCONFIG) $(LIBRELAY) $(LIBSPOOL) $(LIBMAIL) $(ICU_LIBS) $(LIBAUTHCLIENT) $(LMDB_LIBS) $(LIBTEST) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_queue_hop
 tests_unit_test_queue_hop_SOURCES = tests/unit/test_queue_hop.c
-tests_unit_test_queue_hop_LDADD = $(LIBQUEUE) $(LIBEVENT) $(CMOCKA_LIBS)
+tests_unit_test_queue_hop_LDADD = $(LIBQUEUE) $(LIBEVENT) $(LIBTEST) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_queue_relay
 tests_unit_test_queue_relay_SOURCES = tests/unit/test_queue_relay.c tests/unit/queue_case.h
-tests_unit_test_queue_relay_LDADD = $(LIBQUEUE) $(LIBRELAY) $(LIBSPOOL) $(LIBMAIL) $(ICU_LIBS) $(LIBCONFIG) $(CONFUSE_LIBS) $(LIBAUTHCLIENT) $(LMDB_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_queue_relay_LDADD = $(LIBQUEUE) $(LIBRELAY) $(LIBSPOOL) $(LIBMAIL) $(ICU_LIBS) $(LIBCONFIG) $(CONFUSE_LIBS) $(LIBAUTHCLIENT) $(LMDB_LIBS) $(LIBTEST) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_queue_admin
 tests_unit_test_queue_admin_SOURCES = tests/unit/test_queue_admin.c tests/unit/queue_case.h
-tests_unit_test_queue_admin_LDADD = $(LIBQUEUE) $(LIBCONFIG) $(LIBRELAY) $(LIBSPOOL) $(LIBMAIL) $(ICU_LIBS) $(LIBAUTHCLIENT) $(LMDB_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_queue_admin_LDADD = $(LIBQUEUE) $(LIBCONFIG) $(LIBRELAY) $(LIBSPOOL) $(LIBMAIL) $(ICU_LIBS) $(LIBAUTHCLIENT) $(LMDB_LIBS) $(LIBTEST) $(CMOCKA_LIBS)
 
 FUZZ_TARGETS += tests/fuzz/fuzz_queue_record
 tests_fuzz_fuzz_queue_record_SOURCES = tests/fuzz/fuzz_queue_record.c

@@ -8,7 +8,7 @@ LIBRELAY = delivery/relay/librelay.a
 
 check_PROGRAMS += tests/unit/test_relay_channel
 tests_unit_test_relay_channel_SOURCES = tests/unit/test_relay_channel.c
-tests_unit_test_relay_channel_LDADD = $(LIBRELAY) $(LIBEVENT) $(CMOCKA_LIBS)
+tests_unit_test_relay_channel_LDADD = $(LIBRELAY) $(LIBEVENT) $(LIBTEST) $(CMOCKA_LIBS)
 
 FUZZ_TARGETS += tests/fuzz/fuzz_relay_channel
 tests_fuzz_fuzz_relay_channel_SOURCES = tests/fuzz/fuzz_relay_channel.c

@@ -22,7 +22,7 @@ tests_tools_relay_job_LDADD = $(LIBRELAY) $(LIBEVENT)
 
 check_PROGRAMS += tests/unit/test_relay_dialog
 tests_unit_test_relay_dialog_SOURCES = tests/unit/test_relay_dialog.c
-tests_unit_test_relay_dialog_LDADD = $(LIBREMOTE) $(LIBRELAY) $(LIBEVENT) $(CMOCKA_LIBS)
+tests_unit_test_relay_dialog_LDADD = $(LIBREMOTE) $(LIBRELAY) $(LIBEVENT) $(LIBTEST) $(CMOCKA_LIBS)
 
 FUZZ_TARGETS += tests/fuzz/fuzz_relay_dialog
 tests_fuzz_fuzz_relay_dialog_SOURCES = tests/fuzz/fuzz_relay_dialog.c
@@ -36,4 +36,4 @@ EXTRA_DIST += tests/fuzz/relay_dialog.dict tests/fuzz/corpus/relay_dialog
 
 check_PROGRAMS += tests/unit/test_relay_route
 tests_unit_test_relay_route_SOURCES = tests/unit/test_relay_route.c
-tests_unit_test_relay_route_LDADD = $(LIBREMOTE) $(LIBRELAY) $(LIBROLE) $(CMOCKA_LIBS)
+tests_unit_test_relay_route_LDADD = $(LIBREMOTE) $(LIBRELAY) $(LIBROLE) $(LIBTEST) $(CMOCKA_LIBS)

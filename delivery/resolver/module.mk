@@ -13,7 +13,7 @@ postroom_resolver_LDADD = $(LIBRESOLVER) $(LIBDNS) $(LIBROLE)
 
 check_PROGRAMS += tests/unit/test_resolver
 tests_unit_test_resolver_SOURCES = tests/unit/test_resolver.c
-tests_unit_test_resolver_LDADD = $(LIBRESOLVER) $(LIBEVENT) $(CMOCKA_LIBS)
+tests_unit_test_resolver_LDADD = $(LIBRESOLVER) $(LIBEVENT) $(LIBTEST) $(CMOCKA_LIBS)
 
 FUZZ_TARGETS += tests/fuzz/fuzz_resolver
 tests_fuzz_fuzz_resolver_SOURCES = tests/fuzz/fuzz_resolver.c

@@ -12,7 +12,7 @@ postroom_sendmail_LDADD = $(LIBSENDMAIL) $(LIBMAIL) $(LIBBASE) $(ICU_LIBS)
 
 check_PROGRAMS += tests/unit/test_sendmail
 tests_unit_test_sendmail_SOURCES = tests/unit/test_sendmail.c
-tests_unit_test_sendmail_LDADD = $(LIBSENDMAIL) $(LIBMAIL) $(LIBBASE) $(ICU_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_sendmail_LDADD = $(LIBSENDMAIL) $(LIBMAIL) $(LIBBASE) $(ICU_LIBS) $(LIBTEST) $(CMOCKA_LIBS)
 
 FUZZ_TARGETS += tests/fuzz/fuzz_sendmail
 tests_fuzz_fuzz_sendmail_SOURCES = tests/fuzz/fuzz_sendmail.c

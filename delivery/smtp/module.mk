@@ -32,7 +32,7 @@ postroom_smtp_LDADD = $(LIBSMTP) $(LIBRESOLVER) $(LIBSPOOL) $(LIBMAIL) $(LIBAUTH
 
 check_PROGRAMS += tests/unit/test_smtp
 tests_unit_test_smtp_SOURCES = tests/unit/test_smtp.c
-tests_unit_test_smtp_LDADD = $(LIBSMTP) $(LIBRESOLVER) $(LIBSPOOL) $(LIBMAIL) $(LIBAUTHCLIENT) $(LIBCONFIG) $(ICU_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_smtp_LDADD = $(LIBSMTP) $(LIBRESOLVER) $(LIBSPOOL) $(LIBMAIL) $(LIBAUTHCLIENT) $(LIBCONFIG) $(ICU_LIBS) $(LIBTEST) $(CMOCKA_LIBS)
 
 FUZZ_TARGETS += tests/fuzz/fuzz_smtp_command
 tests_fuzz_fuzz_smtp_command_SOURCES = tests/fuzz/fuzz_smtp_command.c
@@ -47,7 +47,7 @@ tests_fuzz_fuzz_smtp_data_LDADD = $(LIBSMTP) $(LIBRESOLVER) $(LIBMAIL) $(LIBBASE
 check_PROGRAMS += tests/unit/test_smtp_session
 tests_unit_test_smtp_session_SOURCES = tests/unit/test_smtp_session.c \
 	tests/unit/smtp_fakes.c tests/unit/smtp_fakes.h
-tests_unit_test_smtp_session_LDADD = $(LIBSMTP) $(LIBRESOLVER) $(LIBMAIL) core/sasl/libsasl.a $(LIBCONFIG) $(LIBEVENT) $(ICU_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_smtp_session_LDADD = $(LIBSMTP) $(LIBRESOLVER) $(LIBMAIL) core/sasl/libsasl.a $(LIBCONFIG) $(LIBEVENT) $(ICU_LIBS) $(LIBTEST) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_smtp_relay
 tests_unit_test_smtp_relay_SOURCES = tests/unit/test_smtp_relay.c \
@@ -66,7 +66,7 @@ tests_unit_test_smtp_xclient_LDADD = $(tests_unit_test_smtp_session_LDADD)
 
 check_PROGRAMS += tests/unit/test_smtp_room
 tests_unit_test_smtp_room_SOURCES = tests/unit/test_smtp_room.c tests/unit/scripted.h
-tests_unit_test_smtp_room_LDADD = $(LIBSMTP) $(LIBEVENT) $(CMOCKA_LIBS)
+tests_unit_test_smtp_room_LDADD = $(LIBSMTP) $(LIBEVENT) $(LIBTEST) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_smtp_checks
 tests_unit_test_smtp_checks_SOURCES = tests/unit/test_smtp_checks.c \

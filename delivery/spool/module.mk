@@ -12,7 +12,7 @@ LIBSPOOL = delivery/spool/libspool.a
 check_PROGRAMS += tests/unit/test_spool
 tests_unit_test_spool_SOURCES = tests/unit/test_spool.c
 tests_unit_test_spool_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=fdatasync -Wl,--wrap=pwritev
-tests_unit_test_spool_LDADD = $(LIBSPOOL) $(LIBEVENT) $(CMOCKA_LIBS)
+tests_unit_test_spool_LDADD = $(LIBSPOOL) $(LIBEVENT) $(LIBTEST) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_spool_reuse
 tests_unit_test_spool_reuse_SOURCES = tests/unit/test_spool_reuse.c

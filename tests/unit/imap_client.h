@@ -17,7 +17,7 @@
 #include "core/base/xalloc.h"
 #include "imap/session/session.h"
 
-enum { CLIENT_IN_MAX = 64 * 1024 * 1024, CLIENT_WAIT_MS = 20000 };
+enum { CLIENT_IN_MAX = 64 * 1024 * 1024, CLIENT_WAIT_MS = 120000 };
 
 struct world {
 	struct loop *loop;

@@ -4,7 +4,7 @@
 
 #include "imap/grammar/reader.h"
 
-enum { IN_MAX = 16 * 1024 * 1024, WAIT_MS = 20000, CROWD = 60, SCRIPT_MAX = 1024 * 1024 };
+enum { IN_MAX = 16 * 1024 * 1024, WAIT_MS = 120000, CROWD = 60, SCRIPT_MAX = 1024 * 1024 };
 
 static void
 report(const struct peer *p)

@@ -315,7 +315,7 @@ static inline void
 until(bool (*cond)(void))
 {
 	struct loop_timer t;
-	int64_t end = clock_ms() + 30000;
+	int64_t end = clock_ms() + 60000;
 
 	loop_timer_init(&t, T.loop, turn_end, T.loop);
 	while (!cond()) {

@@ -359,7 +359,7 @@ run(struct backends *b, enum expansion_kind kind, const char *key, const char *o
 	struct outcome *o)
 {
 	(void)start(b, kind, key, other, o);
-	loop_timer_start(&guard, 20000);
+	loop_timer_start(&guard, 60000);
 	loop_run(the_loop);
 	loop_timer_stop(&guard);
 	assert_int_equal(o->calls, 1);
@@ -769,7 +769,7 @@ test_cancel_anywhere(void **state)
 			c.x = start(&b, EXPAND_ALIAS, keys[k], "", &o);
 			loop_task_init(&c.task, the_loop, on_cancel_turn, &c);
 			loop_task_queue(&c.task);
-			loop_timer_start(&guard, 20000);
+			loop_timer_start(&guard, 60000);
 			loop_run(the_loop);
 			loop_timer_stop(&guard);
 			loop_task_cancel(&c.task);

@@ -17,7 +17,8 @@ static struct loop_timer guard;
 static struct pool *pool;
 static bool timed_out;
 static unsigned done_count, done_stop;
-static atomic_uint now_running, most_running, now_sync, most_sync, order;
+static atomic_uint now_running, most_running, now_sync, most_sync, now_waiting, order;
+static atomic_bool unlocked; /* what held jobs wait for */
 
 static void
 on_guard(struct loop_timer *t)
@@ -30,7 +31,7 @@ static void
 run(unsigned until)
 {
 	done_stop = until;
-	loop_timer_start(&guard, 20000);
+	loop_timer_start(&guard, 60000);
 	if (done_count < until)
 		loop_run(loop);
 	loop_timer_stop(&guard);
@@ -49,7 +50,9 @@ setup(void **state)
 	atomic_store(&most_running, 0);
 	atomic_store(&now_sync, 0);
 	atomic_store(&most_sync, 0);
+	atomic_store(&now_waiting, 0);
 	atomic_store(&order, 0);
+	atomic_store(&unlocked, false);
 	return 0;
 }
 
@@ -57,6 +60,7 @@ static int
 teardown(void **state)
 {
 	(void)state;
+	atomic_store(&unlocked, true);
 	pool_free(pool);
 	pool = NULL;
 	loop_timer_stop(&guard);
@@ -67,7 +71,7 @@ teardown(void **state)
 struct job {
 	struct pool_job job;
 	useconds_t us;
-	bool waits;
+	bool waits, held; /* for a foreign lock; until the test lets go */
 	unsigned started; /* place in the order of starting */
 	int plain;	  /* written by the thread, read by the loop: TSan looks here */
 };
@@ -88,13 +92,17 @@ on_run(struct pool_job *pj)
 	bool sync = pj->class == POOL_SYNC;
 
 	j->started = atomic_fetch_add(&order, 1);
-	if (j->waits)
+	if (j->waits) {
 		pool_wait_begin(pool);
-	else
+		atomic_fetch_add(&now_waiting, 1);
+	} else {
 		raise_to(&most_running, atomic_fetch_add(&now_running, 1) + 1);
+	}
 	if (sync)
 		raise_to(&most_sync, atomic_fetch_add(&now_sync, 1) + 1);
-	(void)usleep(j->us);
+	do
+		(void)usleep(j->us);
+	while (j->held && !atomic_load(&unlocked));
 	j->plain++;
 	if (sync)
 		atomic_fetch_sub(&now_sync, 1);
@@ -149,16 +157,32 @@ test_order(void **state)
 	free(v);
 }
 
+/* So many threads are in held jobs, soon, and in the time of ours that follows not one more. */
+static void
+await(atomic_uint *count, unsigned want)
+{
+	int64_t until = clock_ms() + 60000;
+
+	while (atomic_load(count) < want && clock_ms() < until)
+		(void)usleep(1000);
+	(void)usleep(20000);
+	assert_int_equal(atomic_load(count), want);
+}
+
 /* As many at once as there are threads, no more. */
 static void
 test_threads(void **state)
 {
-	struct job *v = jobs_new(12, POOL_COMMIT, 30000);
+	struct job *v = jobs_new(12, POOL_COMMIT, 1000);
 
 	(void)state;
 	pool = pool_new(loop, 4);
-	for (size_t i = 0; i < 12; i++)
+	for (size_t i = 0; i < 12; i++) {
+		v[i].held = true;
 		pool_submit(pool, &v[i].job);
+	}
+	await(&now_running, 4);
+	atomic_store(&unlocked, true);
 	run(12);
 	assert_int_equal(atomic_load(&most_running), 4);
 	free(v);
@@ -168,42 +192,49 @@ test_threads(void **state)
 static void
 test_classes(void **state)
 {
-	struct job *syncs = jobs_new(8, POOL_SYNC, 50000), *commits = jobs_new(4, POOL_COMMIT, 0);
+	struct job *syncs = jobs_new(8, POOL_SYNC, 1000), *commits = jobs_new(4, POOL_COMMIT, 0);
 
 	(void)state;
 	pool = pool_new(loop, 4);
-	for (size_t i = 0; i < 8; i++)
+	for (size_t i = 0; i < 8; i++) {
+		syncs[i].held = true;
 		pool_submit(pool, &syncs[i].job);
+	}
 	for (size_t i = 0; i < 4; i++)
 		pool_submit(pool, &commits[i].job);
+	run(4);
+	for (size_t i = 0; i < 4; i++)
+		assert_int_equal(commits[i].plain, 1);
+	await(&now_sync, 2);
+	atomic_store(&unlocked, true);
 	run(12);
 	assert_int_equal(atomic_load(&most_sync), 2);
-	for (size_t i = 0; i < 4; i++)
-		assert_true(commits[i].started < syncs[7].started);
 	free(syncs);
 	free(commits);
 }
 
-/* Jobs that wait for a foreign lock do not hold up the others. */
+/* Jobs that wait for a foreign lock do not hold up the others: these come to their end while all
+ * of those wait at the same time. */
 static void
 test_waiting(void **state)
 {
-	struct job *w = jobs_new(20, POOL_COMMIT, 400000), *v = jobs_new(8, POOL_COMMIT, 10000);
-	int64_t begin = clock_ms();
+	struct job *w = jobs_new(20, POOL_COMMIT, 1000), *v = jobs_new(8, POOL_COMMIT, 10000);
 
 	(void)state;
 	pool = pool_new(loop, 2);
 	for (size_t i = 0; i < 20; i++) {
-		w[i].waits = true;
+		w[i].waits = w[i].held = true;
 		pool_submit(pool, &w[i].job);
 	}
 	for (size_t i = 0; i < 8; i++)
 		pool_submit(pool, &v[i].job);
 	run(8);
-	assert_true(clock_ms() - begin < 390);
+	for (size_t i = 0; i < 8; i++)
+		assert_int_equal(v[i].plain, 1);
 	assert_true(atomic_load(&most_running) <= 2);
+	await(&now_waiting, 20);
+	atomic_store(&unlocked, true);
 	run(28);
-	assert_true(clock_ms() - begin < 1500); /* all twenty waited at the same time */
 	free(w);
 	free(v);
 }

@@ -378,7 +378,7 @@ setup(void **state)
 			.request = request(), .on_rcpt = job_rcpt, .on_end = job_end, .arg = w
 		};
 	loop_timer_init(&w->watchdog, w->loop, on_watchdog, w);
-	loop_timer_start(&w->watchdog, 10000);
+	loop_timer_start(&w->watchdog, 60000);
 	*state = w;
 	return 0;
 }

@@ -112,14 +112,14 @@ static void
 on_timeout(struct loop_timer *t)
 {
 	(void)t;
-	fail_msg("nothing came in 10 s");
+	fail_msg("nothing came in a minute");
 }
 
 static void
 run_until(struct world *w, int (*until)(struct world *w))
 {
 	w->until = until;
-	loop_timer_start(&w->timeout, 10000);
+	loop_timer_start(&w->timeout, 60000);
 	loop_timer_start(&w->poll, 0);
 	loop_run(w->loop);
 	loop_timer_stop(&w->timeout);
