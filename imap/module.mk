@@ -134,7 +134,7 @@ tests_unit_test_imap_recall_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(LIBTEST) $(CMOC
 
 check_PROGRAMS += tests/unit/test_imap_fault
 tests_unit_test_imap_fault_SOURCES = tests/unit/test_imap_fault.c tests/unit/imap_client.h tests/unit/imap_case.h
-tests_unit_test_imap_fault_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(CMOCKA_LIBS)
+tests_unit_test_imap_fault_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(LIBTEST) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_imap_mailbox
 tests_unit_test_imap_mailbox_SOURCES = tests/unit/test_imap_mailbox.c tests/unit/imap_client.h tests/unit/imap_case.h

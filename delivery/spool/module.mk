@@ -16,7 +16,7 @@ tests_unit_test_spool_LDADD = $(LIBSPOOL) $(LIBEVENT) $(LIBTEST) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_spool_reuse
 tests_unit_test_spool_reuse_SOURCES = tests/unit/test_spool_reuse.c
-tests_unit_test_spool_reuse_LDADD = $(LIBSPOOL) $(LIBEVENT) $(CMOCKA_LIBS)
+tests_unit_test_spool_reuse_LDADD = $(LIBSPOOL) $(LIBEVENT) $(LIBTEST) $(CMOCKA_LIBS)
 
 FUZZ_TARGETS += tests/fuzz/fuzz_spool
 tests_fuzz_fuzz_spool_SOURCES = tests/fuzz/fuzz_spool.c
