@@ -328,13 +328,40 @@ smtp_start(struct role_ctx *c)
 	return ERR_OK;
 }
 
-/* Certificates and mechanisms change under live sessions; the limits stay until the next start. */
+/* All three, or none. */
+static bool
+reload_networks(struct smtp_role *r, const struct settings *s)
+{
+	const struct str_list *from[] = { &s->smtp.relay_networks, &s->smtp.proxy_networks,
+		&s->smtp.xclient_networks };
+	struct cidr **to[] = { &r->relay_networks, &r->proxy_networks, &r->xclient_networks };
+	struct cidr *fresh[ARRAY_LEN(from)] = { NULL };
+	bool good = true;
+
+	for (size_t i = 0; i < ARRAY_LEN(from); i++)
+		good = read_networks(from[i], &fresh[i]) == ERR_OK && good;
+	for (size_t i = 0; i < ARRAY_LEN(from); i++) {
+		free(good ? *to[i] : fresh[i]);
+		if (good)
+			*to[i] = fresh[i];
+	}
+	return good;
+}
+
+/* See smtp_server_set_options for what stays as it was at start. */
 static void
 smtp_reload(struct role_ctx *c)
 {
 	struct smtp_role *r = role_data(c);
+	struct smtp_options o;
 
-	smtp_server_set_settings(r->server, role_settings(c));
+	if (!reload_networks(r, role_settings(c))) {
+		log_event(LVL_ERROR, "smtp.reload", log_z("reason", "not a network"));
+		return;
+	}
+	o = options_of(r, role_settings(c));
+	smtp_server_set_options(r->server, &o);
+	log_event(LVL_INFO, "smtp.reload", log_z("res", "ok"));
 	if (load_tls(r, role_settings(c)) == ERR_OK)
 		smtp_server_set_tls(r->server, r->tls);
 }

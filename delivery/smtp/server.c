@@ -103,9 +103,29 @@ smtp_server_free(struct smtp_server *v)
 }
 
 void
-smtp_server_set_settings(struct smtp_server *v, const struct settings *s)
+smtp_server_set_options(struct smtp_server *v, const struct smtp_options *o)
 {
-	v->o.settings = s;
+	v->o.settings = o->settings;
+	v->o.connections_per_address = o->connections_per_address;
+	v->o.errors_max = o->errors_max;
+	v->o.hops_max = o->hops_max;
+	v->o.mx_login = o->mx_login;
+	v->o.postmaster = o->postmaster;
+	v->o.helo_fqdn = o->helo_fqdn;
+	v->o.sender_fqdn = o->sender_fqdn;
+	v->o.pipelining_check = o->pipelining_check;
+	v->o.greet_delay_ms = o->greet_delay_ms;
+	v->o.rates = o->rates;
+	v->o.relay_networks = o->relay_networks;
+	v->o.relay_networks_count = o->relay_networks_count;
+	v->o.proxy_networks = o->proxy_networks;
+	v->o.proxy_networks_count = o->proxy_networks_count;
+	v->o.xclient_networks = o->xclient_networks;
+	v->o.xclient_networks_count = o->xclient_networks_count;
+	v->o.xclient_login = o->xclient_login;
+	v->o.command_timeout_ms = o->command_timeout_ms;
+	v->o.data_timeout_ms = o->data_timeout_ms;
+	v->o.login_timeout_ms = o->login_timeout_ms;
 }
 
 void

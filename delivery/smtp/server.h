@@ -106,9 +106,12 @@ smtp_server_free(struct smtp_server *v);
 /* New certificates for connections from now on; counted by the server. */
 void
 smtp_server_set_tls(struct smtp_server *v, struct tls_ctx *tls);
-/* Other mechanisms from now on; the limits stay. */
+/* What may change under live sessions: networks, mechanisms, limits per address, user and minute,
+ * the checks without DNS, time-outs, postmaster. The rest stays: what sessions have sized their
+ * memory by (message, header, recipients), what the cage was made for, what other parts are there
+ * for. Networks count for connections from now on. Strings and networks of o are kept. */
 void
-smtp_server_set_settings(struct smtp_server *v, const struct settings *s);
+smtp_server_set_options(struct smtp_server *v, const struct smtp_options *o);
 /* Takes fd. */
 void
 smtp_server_accept(

@@ -1,6 +1,7 @@
 """Limits per minute and the checks of other servers' behaviour, over all workers, as they are set
 by default; floods and slow senders."""
 import select
+import smtplib
 import socket
 import ssl
 import subprocess
@@ -176,3 +177,30 @@ def test_refusals_per_minute(mx):
                 codes.append(c.command("FROB")[0] if len(codes) < 16 else c.reply()[0])
             assert len(codes) > 5
     assert begun >= 2 and greeting[0] == 421
+
+
+def test_reload(work, slapd, certs):
+    """Networks and limits are the new ones."""
+    (port,) = free_ports(1)
+    text = (f'listen "mx" {{ protocol = smtp address = {{ "127.0.0.1:{port}" }} }}\noutbound {{ enabled = yes }}\n'
+            'smtp {\n\tpostmaster = "anna.berg@example.org" %s\n}\n')
+    with Instance(work / "reload", slapd, certs, settings=text % "") as i:
+        def answers():
+            with smtplib.SMTP("127.0.0.1", port, "far.example.net", timeout=30) as c:
+                c.ehlo()
+                return c.docmd("MAIL", "FROM:<x@far.example.net>")[0], c.docmd("RCPT", "TO:<otto@far.example.com>")[0]
+
+        def after(more):
+            start = len(i.log_text())
+            i.write_conf(text % more)
+            i.reload()
+            workers = len(i.pids("smtp"))
+            until = time.monotonic() + 30
+            while i.log_text()[start:].count("ev=smtp.reload res=ok") < workers:
+                assert time.monotonic() < until, i.log_text()[start:]
+                time.sleep(0.05)
+            return answers()
+        assert answers() == (250, 550)
+        assert after('relay_networks = { "127.0.0.0/8" }') == (250, 250)
+        assert after('relay_networks = { "192.0.2.0/24" }') == (250, 550)
+        assert after("messages_per_minute = 1") == (450, 503)
