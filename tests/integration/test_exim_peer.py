@@ -11,7 +11,7 @@ import pytest
 from harness.exim import Exim
 from harness.instance import Instance
 from harness.ports import free_ports
-from test_dsn import done, fields, wait_reports
+from test_dsn import done, fields, reports, wait_reports
 from test_outbound import bounce, to_hop
 from test_smtp_submission import arrived
 
@@ -73,7 +73,7 @@ def by_exim(i, rcpt, text, sender=OTTO, mail="", rcpt_options=""):
     i.exim.deliver()
 
 
-def held(i, subject, timeout=30):
+def held(i, subject, timeout=60):
     """The envelope and header, and the body, of the message that Exim keeps."""
     until = time.monotonic() + timeout
     while True:
@@ -149,8 +149,9 @@ def test_success_is_told_once(pair):
     """By Exim, which delivered it, with what Anna gave; or by us, who passed it on."""
     subject = submit(pair, TAKEN, mail="RET=HDRS ENVID=e1", rcpt_options="NOTIFY=SUCCESS ORCPT=rfc822;Taken@example.com")
     if pair.all:
-        until = time.monotonic() + 30
-        while f"=> {ANNA}" not in pair.exim.log_text():  # its report; it keeps what comes until it is told
+        held(pair, subject)  # it keeps what comes until it is told
+        until = time.monotonic() + 60
+        while not reports(pair, ANNA, subject):
             assert time.monotonic() < until, pair.exim.log_text()
             pair.exim.deliver()
             time.sleep(0.1)
