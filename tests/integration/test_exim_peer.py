@@ -190,3 +190,5 @@ def test_exim_sends_beyond_ascii(pair):
     assert got.startswith(f"Return-Path: <{kept}>\r\n") and f"From: {name} <{sender}>\r\nSubject: {topic}" in got
     assert ("with UTF8SMTPS id" in got) == pair.all and ("with ESMTPS id" in got) != pair.all
     assert got.endswith("\r\n\r\n.ü\r\n")
+    sent = re.search(rf"=> {re.escape(BEN)} .*", pair.exim.log_text())[0]
+    assert " K " in sent and " X=TLS1.3" in sent, sent  # in chunks

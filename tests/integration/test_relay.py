@@ -523,22 +523,24 @@ def test_postfix(tmp_path, work, auth, certs):
             "smtpd_tls_auth_only": "yes", "smtpd_tls_security_level": "may", "smtpd_tls_cert_file": certs.cert,
             "smtpd_tls_key_file": certs.key, "smtpd_relay_restrictions": "permit_sasl_authenticated, reject",
             "smtpd_recipient_restrictions": "check_recipient_access inline:{{bad@example.net = 550 5.1.1 no such user}}",
-            "default_transport": "discard:", "smtputf8_enable": "yes"}) as p, \
-            Relay(tmp_path / "r", smarthost(p.port, certs, tmp_path, '"PLAIN", "LOGIN"')) as r:
-        done = r.job("", LONG, ["a@example.net", "bad@example.net", "c@example.net"], "flags=1", "dsn", "times=2",
-                     section="host")
-        assert [e.how for e in done.ends] == ["ok", "ok"], done.text + p.log_text()
-        assert [done.rcpts[i].code for i in range(3)] == [250, 550, 250] and done.rcpts[0].passed
-        assert done.end.tls.endswith("verified")
-        p.wait_log("to=<a@example.net>", "to=<c@example.net>", "status=sent")
-        log = p.log_text()
-        assert "sasl_method=PLAIN, sasl_username=anna.berg@example.org" in log
-        # one connection for both, and no syntax that Postfix complains about
-        assert log.count(" connect from ") == 2 and "improper command" not in log  # the first: is it there?
-        assert set(re.findall(r"lost connection after (\S+)", log)) <= {"CONNECT"}
-        # 8-bit, with an address beyond ASCII
-        done = r.job("", LONG, ["j\u00fcrgen@example.net"], "flags=3", section="host")
-        assert done.rcpts[0].code == 250, done.text
+            "default_transport": "discard:", "smtputf8_enable": "yes"}) as p:
+        with Relay(tmp_path / "r", smarthost(p.port, certs, tmp_path, '"PLAIN", "LOGIN"')) as r:
+            done = r.job("", LONG, ["a@example.net", "bad@example.net", "c@example.net"], "flags=1", "dsn", "times=2",
+                         section="host")
+            assert [e.how for e in done.ends] == ["ok", "ok"], done.text + p.log_text()
+            assert [done.rcpts[i].code for i in range(3)] == [250, 550, 250] and done.rcpts[0].passed
+            assert done.end.tls.endswith("verified")
+            p.wait_log("to=<a@example.net>", "to=<c@example.net>", "status=sent")
+            log = p.log_text()
+            assert "sasl_method=PLAIN, sasl_username=anna.berg@example.org" in log
+            # one connection for both, and no syntax that Postfix complains about
+            assert log.count(" connect from ") == 2 and "improper command" not in log  # the first: is it there?
+            assert set(re.findall(r"lost connection after (\S+)", log)) <= {"CONNECT"}
+            # 8-bit, with an address beyond ASCII
+            done = r.job("", LONG, ["j\u00fcrgen@example.net"], "flags=3", section="host")
+            assert done.rcpts[0].code == 250, done.text
+        # relay took its leave: all three in chunks, and nothing as DATA
+        assert " data=" not in p.wait_log(" bdat=")
 
 
 def test_exim(tmp_path, work, auth, certs):
