@@ -332,10 +332,48 @@ test_stop(void **state)
 	assert_int_equal(fakes.commits, 1);
 }
 
+static void
+large(struct smtp_options *o)
+{
+	o->message_max = 100000;
+}
+
+/* A client that ends its side behind the last octet is heard out, however slow the disk is and
+ * whatever these octets are. */
+static void
+test_half_close(void **state)
+{
+	(void)state;
+	for (size_t size = 1000; size < 60000; size += 7000) {
+		struct buf b;
+		buf_init(&b, 1 << 20);
+		buf_addf(&b, LOGIN MAIL "BDAT %zu LAST\r\nFrom: me@ok.org\r\n\r\n", size + 19);
+		for (size_t i = 0; i < size; i++)
+			buf_addc(&b, 'x');
+		fakes_start(large);
+		fakes_connect();
+		fakes_put(buf_str(&b));
+		fakes_end();
+		expect("220 250 235 250 250 250");
+		assert_int_equal(fakes.commits, 1);
+		fakes_stop();
+		/* … and one that ends it before loses its message */
+		fakes_start(large);
+		fakes_connect();
+		fakes_put(str_sub(buf_str(&b), 0, b.n - 1));
+		fakes_end();
+		expect("220 250 235 250 250");
+		assert_int_equal(fakes.commits, 0);
+		fakes_stop();
+		buf_fini(&b);
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_half_close),
 		cmocka_unit_test(test_sessions),
 		cmocka_unit_test(test_spool_states),
 		cmocka_unit_test_setup_teardown(test_wishes, setup, teardown),
