@@ -37,3 +37,7 @@ EXTRA_DIST += tests/fuzz/relay_dialog.dict tests/fuzz/corpus/relay_dialog
 check_PROGRAMS += tests/unit/test_relay_route
 tests_unit_test_relay_route_SOURCES = tests/unit/test_relay_route.c
 tests_unit_test_relay_route_LDADD = $(LIBREMOTE) $(LIBRELAY) $(LIBROLE) $(LIBTEST) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_relay_server
+tests_unit_test_relay_server_SOURCES = tests/unit/test_relay_server.c
+tests_unit_test_relay_server_LDADD = $(LIBREMOTE) $(LIBRELAY) $(LIBDNS) $(LIBSASL) $(LIBROLE) $(LIBTEST) $(CMOCKA_LIBS)

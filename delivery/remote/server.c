@@ -17,18 +17,40 @@ struct server {
 	void (*done)(void *arg);
 	void *done_arg;
 	struct loop_task task;
+	struct loop_timer wait; /* stopping: for what is not said yet */
 };
+
+enum { QUEUED_MAX = 1024, LATER_MS = 10 };
 
 struct channel {
 	struct list link;
 	struct server *server;
 	struct ipc *ipc;
 	struct list jobs;
+	struct list unsaid; /* words that wait for room in the channel, while queue is busy */
+	struct loop_timer later;
 };
+
+struct word {
+	struct list link;
+	uint32_t type;
+	struct buf payload;
+};
+
+static void
+word_free(struct word *w)
+{
+	list_remove(&w->link);
+	buf_fini(&w->payload);
+	free(w);
+}
 
 static void
 channel_free(struct channel *c)
 {
+	LIST_FOREACH (l, &c->unsaid)
+		word_free(CONTAINER_OF(l, struct word, link));
+	loop_timer_stop(&c->later);
 	LIST_FOREACH (l, &c->jobs) {
 		job_free(job_of(l));
 		c->server->jobs--;
@@ -46,34 +68,74 @@ check_done(struct server *s)
 }
 
 static void
-send_end(struct channel *c, const struct relay_end *e)
+say_now(struct channel *c, uint32_t type, struct str payload)
 {
-	struct buf b;
-	enum err how;
+	enum err how = ipc_send(c->ipc, type, payload, NULL, 0);
 
-	buf_init(&b, IPC_PAYLOAD_MAX);
-	how = relay_end_encode(e, &b);
-	if (how == ERR_OK)
-		how = ipc_send(c->ipc, RELAY_MSG_END, buf_str(&b), NULL, 0);
-	buf_fini(&b);
 	if (how != ERR_OK && how != ERR_EOF)
 		log_event(LVL_ERROR, "relay.channel", log_e("res", how));
 }
 
 static void
-on_result(void *arg, const struct relay_result *r)
+say_later(struct loop_timer *t)
 {
-	struct channel *c = arg;
+	struct channel *c = t->arg;
+
+	while (!list_empty(&c->unsaid) && ipc_queued(c->ipc) < QUEUED_MAX) {
+		struct word *w = CONTAINER_OF(c->unsaid.next, struct word, link);
+		say_now(c, w->type, buf_str(&w->payload));
+		word_free(w);
+	}
+	if (!list_empty(&c->unsaid))
+		loop_timer_start(t, LATER_MS);
+}
+
+/* Takes payload. Nothing is left out when queue does not read for a while: a result would be a
+ * second delivery, and an end a place that no job gets again. What waits is bounded by the jobs. */
+static void
+say(struct channel *c, uint32_t type, struct buf *payload)
+{
+	struct word *w;
+
+	if (list_empty(&c->unsaid) && ipc_queued(c->ipc) < QUEUED_MAX) {
+		say_now(c, type, buf_str(payload));
+		buf_fini(payload);
+		return;
+	}
+	w = xcalloc(1, sizeof *w);
+	w->type = type;
+	w->payload = *payload;
+	list_push_back(&c->unsaid, &w->link);
+	if (!loop_timer_active(&c->later))
+		loop_timer_start(&c->later, LATER_MS);
+}
+
+static void
+send_end(struct channel *c, const struct relay_end *e)
+{
 	struct buf b;
-	enum err how;
 
 	buf_init(&b, IPC_PAYLOAD_MAX);
-	how = relay_result_encode(r, &b);
-	if (how == ERR_OK)
-		how = ipc_send(c->ipc, RELAY_MSG_RCPT, buf_str(&b), NULL, 0);
+	if (relay_end_encode(e, &b) == ERR_OK) {
+		say(c, RELAY_MSG_END, &b);
+		return;
+	}
+	log_event(LVL_ERROR, "relay.channel", log_z("reason", "an end that cannot be said"));
 	buf_fini(&b);
-	if (how != ERR_OK && how != ERR_EOF)
-		log_event(LVL_ERROR, "relay.channel", log_e("res", how));
+}
+
+static void
+on_result(void *arg, const struct relay_result *r)
+{
+	struct buf b;
+
+	buf_init(&b, IPC_PAYLOAD_MAX);
+	if (relay_result_encode(r, &b) == ERR_OK) {
+		say(arg, RELAY_MSG_RCPT, &b);
+		return;
+	}
+	log_event(LVL_ERROR, "relay.channel", log_z("reason", "a result that cannot be said"));
+	buf_fini(&b);
 }
 
 static void
@@ -186,17 +248,33 @@ server_add(struct server *s, int fd)
 
 	c->server = s;
 	list_init(&c->jobs);
+	list_init(&c->unsaid);
+	loop_timer_init(&c->later, s->w->loop, say_later, c);
 	list_push_back(&s->channels, &c->link);
 	c->ipc = ipc_new(s->w->loop, fd, &ops, c);
 }
 
+/* An end that is not said is a message that goes out again. */
 static void
 on_task(struct loop_task *t)
 {
 	struct server *s = t->arg;
 
+	LIST_FOREACH (l, &s->channels) {
+		struct channel *c = CONTAINER_OF(l, struct channel, link);
+		if (list_empty(&c->unsaid) && ipc_queued(c->ipc) == 0)
+			continue;
+		loop_timer_start(&s->wait, LATER_MS);
+		return;
+	}
 	conn_close_idle(&s->w->idle);
 	s->done(s->done_arg);
+}
+
+static void
+on_wait(struct loop_timer *t)
+{
+	check_done(t->arg);
 }
 
 struct server *
@@ -207,6 +285,7 @@ server_new(struct job_world *w)
 	s->w = w;
 	list_init(&s->channels);
 	loop_task_init(&s->task, w->loop, on_task, s);
+	loop_timer_init(&s->wait, w->loop, on_wait, s);
 	return s;
 }
 
@@ -223,6 +302,7 @@ void
 server_free(struct server *s)
 {
 	loop_task_cancel(&s->task);
+	loop_timer_stop(&s->wait);
 	LIST_FOREACH (l, &s->channels)
 		channel_free(CONTAINER_OF(l, struct channel, link));
 	LIST_FOREACH (l, &s->w->idle)
