@@ -11,8 +11,6 @@ from harness.authd import Authd
 from harness.evilldap import MODES, Evil
 from harness.instance import directory_section
 
-pytestmark = pytest.mark.waits
-
 LOGIN_MS = 20_000  # setup, search and bind time-outs of one second each, a retry, a busy machine; not: for ever
 RSS_MAX_MB = 700  # with the sanitizer's own memory, which holds freed blocks for a while
 NEAR_MS = 800

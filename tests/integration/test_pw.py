@@ -11,8 +11,6 @@ import pytest
 
 from harness.instance import build_dir
 
-pytestmark = pytest.mark.waits
-
 
 def program():
     return next(p for p in build_dir().glob("**/postroom") if p.is_file())

@@ -19,8 +19,6 @@ from harness.instance import directory_section
 from harness.postfix import Postfix
 from harness.relay import Endless, Peer, Relay, Trickle, parse
 
-pytestmark = pytest.mark.waits
-
 FAST = """outbound { dns_timeout = 1500ms connect_timeout = 2s greeting_timeout = 300ms helo_timeout = 300ms
 mail_timeout = 300ms rcpt_timeout = 300ms data_timeout = 300ms body_timeout = 300ms end_timeout = 300ms
 quit_timeout = 300ms %s }
