@@ -43,8 +43,10 @@ tell_selected(struct imap_session *s)
 	sync_end(s);
 	if (e == ERR_NOTFOUND)
 		session_bye(s, "The selected mailbox was deleted");
-	/* a home that is out of reach is looked at again when the watch says so */
+	/* a home that is out of reach is looked at again when the watch says so, or with the next
+	 * line of IDLE */
 	s->sel.dirty = false;
+	s->missed |= e != ERR_OK;
 	return GO_ON;
 }
 
@@ -66,6 +68,7 @@ tell_others(struct imap_session *s)
 		notify_overflow(s);
 	else if (e != ERR_OK && e != ERR_AGAIN)
 		notify_look_end(n);
+	s->missed |= e != ERR_OK && e != ERR_AGAIN && e != ERR_LIMIT;
 	session_flush(s);
 	return e == ERR_AGAIN ? GO_LATER : GO_ON;
 }

@@ -1,6 +1,7 @@
 /* One client's life after login: start, output, time limits, end. Called by main.c for a client
  * that the gate handed over, by the stream and by the timer. Invariant: a session is freed only at
  * the end of the outermost session_step, or from a callback outside of any. */
+#include "imap/session/announce.h"
 #include "imap/session/notify.h"
 #include "imap/session/recall.h"
 #include "imap/session/step.h"
@@ -218,7 +219,9 @@ on_timer(struct loop_timer *t)
 		session_end(s, "Logged out for inactivity");
 		return;
 	}
-	if (s->state == SESSION_IDLE && now - s->last_probe_ms >= l->probe_ms) {
+	bool probe = s->state == SESSION_IDLE && now - s->last_probe_ms >= l->probe_ms;
+
+	if (probe) {
 		s->last_probe_ms = now;
 		stream_write(s->stream, STR("* OK Still here\r\n"));
 	}
@@ -238,6 +241,10 @@ on_timer(struct loop_timer *t)
 	if (next > l->write_ms && (busy || !quiet))
 		next = l->write_ms;
 	loop_timer_start(&s->timer, next > 50 ? next : 50);
+	if (probe && s->missed) {
+		s->missed = false;
+		session_changed(s);
+	}
 }
 
 /* ---- start and end ---- */

@@ -163,7 +163,7 @@ struct imap_session {
 	struct home_wait wait;
 	bool pinned, pin_waiting;
 	enum err pin_err;
-	bool stepping, dead, eof, released;
+	bool stepping, dead, eof, released, missed; /* a look at the home, which was away */
 	bool dismissed;			/* BYE behind the running command, with user->bye */
 	bool closing;			/* LOGOUT: close behind the tagged line */
 	bool compressed, compress_next; /* COMPRESS; next: behind its tagged line */

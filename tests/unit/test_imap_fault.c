@@ -3,7 +3,10 @@
 #define PROGRAM "fault"
 #include "imap_case.h"
 
+#include <sys/wait.h>
+
 #include "core/store/fault.h"
+#include "core/store/internal.h"
 
 #if STORE_FAULTS
 /* The first put of each commit is refused, as by a full disk, until quiet(). */
@@ -75,6 +78,59 @@ test_commands_that_cannot_begin(void **state)
 	EXPECT(c, "OK", "LOGOUT");
 }
 
+/* Another process puts a message into u/alice's INBOX. */
+static void
+append_elsewhere(void)
+{
+	int status = -1;
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		execl("tests/tools/store_writer", "store_writer", w.dir, "append", "1",
+			(char *)NULL);
+		_exit(127);
+	}
+	while (waitpid(pid, &status, 0) < 0)
+		continue;
+	assert_int_equal(status, 0);
+}
+
+/* What another process delivers while the home is out of reach is told in IDLE once it is not, with
+ * no further change. */
+static void
+test_idle_over_a_failure(void **state)
+{
+	const int64_t before = w.imap.limits.probe_ms;
+	struct client *idle, *other;
+	struct home *h;
+	char home[200];
+
+	(void)state;
+	w.imap.limits.probe_ms = 200;
+	idle = client_login(&w, "u/alice", STR_EMPTY);
+	other = client_login(&w, "u/alice", STR_EMPTY);
+	EXPECT(idle, "OK", "SELECT INBOX");
+	client_sendz(idle, "i IDLE\r\n");
+	assert_true(client_await(idle, "+ ", false, CLIENT_WAIT_MS));
+	fault_arm(FAULT_COMMIT, 1);
+	EXPECT(other, "NO [UNAVAILABLE]", "CREATE New");
+	quiet();
+	(void)snprintf(home, sizeof home, "%s/u/alice", w.dir);
+	assert_int_equal(home_get(w.store, str_of(home), &h), ERR_OK);
+	assert_int_equal(h->state, HOME_POISONED);
+	h->retry_ms += (int64_t)3600 * 1000;
+	append_elsewhere();
+	assert_true(client_await(idle, "* OK Still here", false, CLIENT_WAIT_MS));
+	SILENT(idle, "* 1 EXISTS");
+	h->retry_ms = 0;
+	home_unref(h);
+	assert_true(client_await(idle, "* 1 EXISTS", false, CLIENT_WAIT_MS));
+	w.imap.limits.probe_ms = before;
+	client_free(idle);
+	client_free(other);
+}
+
 int
 main(void)
 {
@@ -82,6 +138,7 @@ main(void)
 		TEST(test_select_without_space),
 		TEST(test_fetch_without_space),
 		TEST(test_commands_that_cannot_begin),
+		TEST(test_idle_over_a_failure),
 	};
 
 	return cmocka_run_group_tests(tests, group_setup, group_teardown);
