@@ -379,6 +379,12 @@ judge(struct tls *t, const struct tls_peer *p, const char *sni)
 		int usable = use_tlsa(t->ssl, p, sni);
 		if (usable < 0)
 			return false;
+		if (usable == 0 && p->dane_only) {
+			(void)snprintf(t->error, sizeof t->error, "%s",
+				"DANE is required, and no TLSA record can be used");
+			t->dead = true;
+			return true;
+		}
 		if (usable == 0)
 			t->check = TLS_CHECK_NONE;
 	}

@@ -61,10 +61,11 @@ struct tls_peer {
 	size_t names_count;
 	const struct tls_tlsa *tlsa;
 	size_t tlsa_count;
+	bool dane_only; /* TLS_CHECK_DANE: without a usable record the hand-shake fails */
 };
 /* The same with one judgement for each connection, whatever `insecure` says. TLS_CHECK_DANE
  * without a usable record (RFC 7671 5: usage 0 and 1, unknown numbers, broken data) becomes
- * TLS_CHECK_NONE: ask tls_checked. Borrows p. */
+ * TLS_CHECK_NONE unless dane_only: ask tls_checked. Borrows p. */
 struct tls *
 tls_new_client_peer(struct tls_ctx *c, int fd, const struct tls_peer *p);
 /* By what the certificate is or was judged. */

@@ -177,6 +177,10 @@ on_tlsa(void *arg, const struct dns_answer *a)
 	f->tlsa = NULL;
 	if (a->err == ERR_OK && a->secure) {
 		take_tlsa(f, a);
+	} else if (a->err == ERR_NOTFOUND && a->secure && a->bad > 0) {
+		/* what cannot be read is a record that cannot be used, and obliges. RFC 7672 2.2 */
+		f->peer.tlsa[0] = (struct tls_tlsa){ .usage = 255 };
+		f->peer.tlsa_count = 1;
 	} else if (a->err == ERR_TEMP) {
 		/* somebody may hide the records: never go on without them. RFC 7672 2.1 */
 		(void)snprintf(text, sizeof text, "DNS: TLSA records: %s", a->text);

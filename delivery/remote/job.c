@@ -265,6 +265,7 @@ judge(struct job *j, struct conn_options *o, struct str host, const struct finde
 		o->peer.check = TLS_CHECK_DANE;
 		o->peer.tlsa = peer->tlsa;
 		o->peer.tlsa_count = peer->tlsa_count;
+		o->peer.dane_only = j->plan.level == LEVEL_DANE_ONLY;
 		add_name(j, &o->peer, host);
 		add_name(j, &o->peer, str_of(j->route.host));
 	} else if (j->plan.level == LEVEL_VERIFY || j->plan.level == LEVEL_SECURE) {

@@ -458,8 +458,9 @@ def test_dane(tmp_path, certs):
     right, wrong, ca = hash_of(cert, "key"), "00" * 32, hash_of(certs.ca, "cert")
     tlsa = {"right": [f"3 1 1 {right}"], "wrong": [f"3 1 1 {wrong}"], "both": [f"3 1 1 {wrong}", f"3 1 1 {right}"],
             "unusable": [f"1 1 1 {right}", "3 1 9 00"], "plain": [f"3 1 1 {right}"], "without": [],
-            "clear": [f"1 1 1 {right}"], "named": [f"2 0 1 {ca}"], "ta": [f"2 0 1 {ca}"]}
-    where = {"plain": "127.0.0.2", "clear": "127.0.0.2", "without": "127.0.0.2"}
+            "clear": [f"1 1 1 {right}"], "named": [f"2 0 1 {ca}"], "ta": [f"2 0 1 {ca}"],
+            "empty": ["\\# 3 030101"], "useless": [f"1 1 1 {right}"]}
+    where = {"plain": "127.0.0.2", "clear": "127.0.0.2", "without": "127.0.0.2", "empty": "127.0.0.2"}
     records = ["alias.example.com. 60 IN CNAME right.example.com.", "cname.example.com. 60 IN MX 10 alias.example.com.",
                "ca.example.com. 60 IN MX 10 right-ca.example.com.", "right-ca.example.com. 60 IN A 127.0.0.1",
                f"_{port}._tcp.right-ca.example.com. 60 IN TLSA 2 0 1 {ca}"]
@@ -479,7 +480,8 @@ def test_dane(tmp_path, certs):
             Peer(address=("127.0.0.2", port), ehlo=[]) as clear, \
             Relay(tmp_path / "r", f'dns_servers = {{ "{d.server}" }}\ndns_trust_anchor = "{anchors}"\n' +
                   FAST % f'port = {port} idle_timeout = 0s tls = dane addresses = {{ "ipv4" }} refused_networks = {{ }}' +
-                  'tls_policy "without.example.com" { tls = dane-only }\n') as r:
+                  'tls_policy "without.example.com" { tls = dane-only }\n'
+                  'tls_policy "useless.example.com" { tls = dane-only }\n') as r:
         def job(domain):
             done = r.job(domain, TEXT, ["x@" + domain])
             assert done.end.how in ("ok", "temp"), done.text
@@ -492,6 +494,9 @@ def test_dane(tmp_path, certs):
         # records oblige, even unusable ones
         assert job("plain.example.com")[:2] == ("temp", "4.7.4")
         assert job("clear.example.com")[:2] == ("temp", "4.7.4")
+        assert job("empty.example.com")[:2] == ("temp", "4.7.4")
+        how, status, text = job("useless.example.com")
+        assert (how, status) == ("temp", "4.7.5") and "no TLSA record can be used" in text, text
         assert job("without.example.com")[:2] == ("temp", "4.7.5")
         assert job("ca.example.com")[:2] == ("temp", "4.7.5")  # right authority, another name
         assert job("named.example.com")[:2] == ("temp", "4.7.5")
