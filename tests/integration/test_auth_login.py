@@ -281,7 +281,7 @@ def test_failures_are_delayed_and_successes_not(start, slapd):
         for name in (PERSON, "nobody", "*"):
             begin = time.monotonic()
             assert c.plain(name, "wrong").verb == "FAIL"
-            assert time.monotonic() - begin > 0.65
+            assert time.monotonic() - begin > 0.5
         took = []  # the best counts, however busy the machine is at times
         for _ in range(5):
             begin = time.monotonic()
