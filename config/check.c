@@ -334,7 +334,7 @@ check_sasl_backends(const struct settings *s, struct checking *c)
 
 /* What a mechanism needs beside its name. */
 static void
-check_sasl(const struct settings *s, struct checking *c)
+check_auth(const struct settings *s, struct checking *c)
 {
 	const struct str_list *all = &s->auth.sasl_mechanisms;
 	static const char *const clear[] = { "SCRAM-SHA-256", "SCRAM-SHA-1", "GSSAPI", NULL };
@@ -368,6 +368,8 @@ check_sasl(const struct settings *s, struct checking *c)
 	if (lists(all, STR("EXTERNAL")) && !source_has(s, "tls", "client_ca"))
 		check_complain(c, "auth.sasl_mechanisms: EXTERNAL needs tls.client_ca");
 	check_sasl_backends(s, c);
+	if (s->auth.outage_login > 0 && s->auth.cache_size == 0)
+		check_complain(c, "auth.outage_login needs memory, and auth.cache_size is 0");
 }
 
 /* Parts of ours compare domains, and each takes A-labels for the one form. RFC 5890 2.3.2.1 */
@@ -419,7 +421,7 @@ settings_cross_check(const struct settings *s, struct buf *err_out)
 		check_complain(&c, "store.sync_directories must be yes, no or auto");
 	if (s->queue.retry_min > s->queue.retry_max)
 		check_complain(&c, "queue.retry_min is larger than queue.retry_max");
-	check_sasl(s, &c);
+	check_auth(s, &c);
 	check_networks(&s->auth.networks, "auth.networks", &c);
 	check_networks(&s->auth.trusted_networks, "auth.trusted_networks", &c);
 	check_networks(&s->lmtp.networks, "lmtp.networks", &c);

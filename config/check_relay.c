@@ -89,7 +89,7 @@ is_host(struct str host)
 {
 	for (size_t i = 0; i < host.n; i++) {
 		unsigned char ch = (unsigned char)host.p[i];
-		if (!ascii_is_alnum(ch) && strchr("-_.:", ch) == NULL)
+		if (!ascii_is_alnum(ch) && !ascii_is_among(ch, "-_.:"))
 			return false;
 	}
 	return host.n != 0 && host.n <= 255 && str_find(host, STR("..")) == host.n;

@@ -116,7 +116,7 @@ read_string(struct scan *s)
 static bool
 is_word_byte(int c)
 {
-	return c >= 0 && !ascii_is_space(c) && strchr("{}=,\"'#()+", c) == NULL;
+	return c > 0 && !ascii_is_space(c) && !ascii_is_among(c, "{}=,\"'#()+");
 }
 
 static enum token

@@ -90,12 +90,20 @@ load_content(const struct setting_row *row, struct str path, struct arena *a, st
 	e = read_file(path.p, secret, &content, &text);
 	if (e == ERR_OK) {
 		struct str s = buf_str(&content);
+		/* of an editor; of Windows' too, where a password with a CR would just be wrong */
 		if (secret && str_ends(s, STR("\n")))
-			s.n--;
-		e = arena_str(a, s, field);
+			s.n -= str_ends(s, STR("\r\n")) ? 2 : 1;
 		text = "is too large";
+		e = arena_str(a, s, field);
+		if (secret && s.n == 0) {
+			text = "is empty";
+			e = ERR_SYNTAX;
+		}
 	}
-	if (e != ERR_OK)
+	/* Perhaps the secret itself, which belongs on no terminal and in no log. */
+	if (e == ERR_NOTFOUND && secret && path.p[0] != '/')
+		buf_addz(why, "no such file: it wants the path of a file that holds the secret");
+	else if (e != ERR_OK)
 		buf_addf(why, "%.*s: %s", STR_FMT(path), text);
 	buf_fini(&content);
 	return e;

@@ -19,7 +19,7 @@
  * STRING "text"                   struct str, NUL behind it
  * LIST   { "a", "b" }             struct str_list; the default is split at blanks
  * FILE   "/path"                  struct str: the file's content (certificates)
- * SECRET "/path"                  struct str: the content, last newline cut;
+ * SECRET "/path"                  struct str: the content, last end of line cut;
  *                                 refused at start when others can read it
  * roles: who is sent the value (ROLE_* of config/settings.h); the others see the default. */
 

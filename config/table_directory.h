@@ -217,6 +217,9 @@
 		"Connections kept for password checks")                                            \
 	X(bind_connections_max, INT, 64, 1, 1000, ROLE_AUTH,                                       \
 		"Most connections for password checks")                                            \
+	X(bind_idle_timeout, TIME, 60000, 100, 86400000, ROLE_AUTH,                                \
+		"A connection for password checks beyond bind_connections_min is closed when no "  \
+		"login needed it for this long")                                                   \
 	X(bind_queue_max, INT, 1000, 1, 100000, ROLE_AUTH,                                         \
 		"Logins that may wait for a connection; more fail at once")
 

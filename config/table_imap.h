@@ -15,7 +15,7 @@
 		"Messages that one FETCH, STORE, SEARCH, COPY, MOVE, APPEND or UID EXPUNGE may touch, at least 1000; 0: all") \
 	X(pipeline_max, INT, 32, 1, 1000, ROLE_IMAP, "Commands of one connection that are run in a row before others get their turn") \
 	X(login_timeout, TIME, 60000, 1000, 600000, ROLE_GATE, "Time before login")               \
-	X(idle_timeout, TIME, 1800000, 60000, 86400000, ROLE_IMAP,                                \
+	X(idle_timeout, TIME, 1800000, 1800000, 86400000, ROLE_IMAP,                                \
 		"Silent clients are logged out after this; in IDLE only when their line is dead")           \
 	X(write_timeout, TIME, 300000, 1000, 3600000, ROLE_IMAP | ROLE_GATE,                      \
 		"A client that reads nothing for this long is dropped")                           \

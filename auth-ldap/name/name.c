@@ -104,8 +104,7 @@ netbios_ok(struct str s)
 	if (s.n == 0 || s.n > NETBIOS_MAX_BYTES)
 		return false;
 	for (size_t i = 0; i < s.n; i++)
-		if (!ascii_is_alnum((unsigned char)s.p[i]) &&
-			(s.p[i] == '\0' || strchr("-_.&$", s.p[i]) == NULL))
+		if (!ascii_is_alnum((unsigned char)s.p[i]) && !ascii_is_among(s.p[i], "-_.&$"))
 			return false;
 	return true;
 }

@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "auth-ldap/name/filter.h"
 #include "core/base/xalloc.h"
 
 enum { VALUE_MAX_BYTES = 8192, MODIFIERS_MAX = 8 };
@@ -27,7 +28,7 @@ escape(struct buf *out, struct str value, const char *plain)
 {
 	for (size_t i = 0; i < value.n; i++) {
 		unsigned char c = (unsigned char)value.p[i];
-		if (ascii_is_alnum(c) || (c != 0 && strchr(plain, c) != NULL))
+		if (ascii_is_alnum(c) || ascii_is_among(c, plain))
 			buf_addc(out, (char)c);
 		else
 			escape_byte(out, c);
@@ -331,8 +332,7 @@ add_value(struct buf *out, struct str value, bool is_dn, enum template_use use)
 			escape_dn(out, value);
 		return ERR_OK;
 	case TEMPLATE_ALL:
-		buf_addc(out, '*');
-		return ERR_OK;
+		break;
 	case TEMPLATE_PATH:
 		if (value.n == 0 || value.p[0] == '.' || str_chr(value, '/') < value.n ||
 			str_has_nul(value))
@@ -373,6 +373,10 @@ template_expand_vars(
 	struct reference ref;
 	struct str text;
 	bool has;
+	if (use == TEMPLATE_ALL) {
+		filter_for_all(out, t);
+		return buf_check(out);
+	}
 	while (t.n > 0) {
 		enum err e = next_piece(&t, &text, &has, &ref);
 		if (e == ERR_OK)

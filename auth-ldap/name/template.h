@@ -13,7 +13,7 @@ enum template_use {
 	TEMPLATE_PATH,	 /* a value with "/" or NUL, an empty one, one that begins with "." is
 			    refused */
 	TEMPLATE_TEXT,	 /* results, such as "smtp:[%{value}]"; control characters are refused */
-	TEMPLATE_ALL,	 /* a filter in which every variable stands for anything: "*" */
+	TEMPLATE_ALL,	 /* filter_for_all, for what template_check and filter_check took */
 };
 
 /* A variable of the asker's own. */

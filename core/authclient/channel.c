@@ -1,6 +1,7 @@
 /* The reconnecting connection below the auth, userdb and socketmap clients. Invariant: exactly
  * one of connecting, stream and the running retry timer is there, and on_down follows every
- * on_up exactly once. */
+ * on_up exactly once. What the log hears of a service is one line when it cannot be reached and
+ * one when it can again, however many channels lead to it. */
 #include "core/authclient/channel.h"
 
 #include <stdlib.h>
@@ -9,6 +10,47 @@
 #include "core/base/xalloc.h"
 
 enum { BACKOFF_MIN_MS = 50, BACKOFF_MAX_MS = 2000, CONNECT_MS = 2000, GREETING_MS = 5000 };
+
+/* One for each address that channels of this thread lead to. */
+struct channel_place {
+	struct channel_place *next;
+	char *address;
+	unsigned refs;
+	bool away; /* and logged */
+};
+
+static _Thread_local struct channel_place *places;
+
+static struct channel_place *
+place_ref(struct str address)
+{
+	struct channel_place *p = places;
+
+	while (p != NULL && !str_eq(str_of(p->address), address))
+		p = p->next;
+	if (p == NULL) {
+		p = xcalloc(1, sizeof(*p));
+		p->address = str_dup(address);
+		p->next = places;
+		places = p;
+	}
+	p->refs++;
+	return p;
+}
+
+static void
+place_unref(struct channel_place *p)
+{
+	struct channel_place **at = &places;
+
+	if (--p->refs != 0)
+		return;
+	while (*at != p)
+		at = &(*at)->next;
+	*at = p->next;
+	free(p->address);
+	free(p);
+}
 
 static void
 channel_connect(struct channel *c);
@@ -25,7 +67,7 @@ on_read(struct stream *s, void *arg)
 {
 	struct channel *c = arg;
 	if (!c->ops->on_input(c->arg, stream_in(s))) {
-		log_event(LVL_WARN, "authclient.garbage", log_z("address", c->address));
+		log_event(LVL_WARN, "authclient.garbage", log_z("address", c->place->address));
 		channel_drop(c);
 	}
 }
@@ -46,9 +88,10 @@ on_connected(void *arg, int fd, enum err e, const char *text)
 	struct channel *c = arg;
 	c->connecting = NULL;
 	if (e != ERR_OK) {
-		if (c->backoff_ms == BACKOFF_MIN_MS)
-			log_event(LVL_WARN, "authclient.away", log_z("address", c->address),
+		if (!c->place->away)
+			log_event(LVL_WARN, "authclient.away", log_z("address", c->place->address),
 				log_z("reason", text));
+		c->place->away = true;
 		retry_later(c);
 		return;
 	}
@@ -61,7 +104,8 @@ on_connected(void *arg, int fd, enum err e, const char *text)
 static void
 channel_connect(struct channel *c)
 {
-	c->connecting = connect_start(c->loop, str_of(c->address), CONNECT_MS, on_connected, c);
+	c->connecting =
+		connect_start(c->loop, str_of(c->place->address), CONNECT_MS, on_connected, c);
 }
 
 static void
@@ -74,7 +118,7 @@ static void
 on_greeting_late(struct loop_timer *t)
 {
 	struct channel *c = t->arg;
-	log_event(LVL_WARN, "authclient.silent", log_z("address", c->address));
+	log_event(LVL_WARN, "authclient.silent", log_z("address", c->place->address));
 	channel_drop(c);
 }
 
@@ -84,7 +128,7 @@ channel_init(struct channel *c, struct loop *l, struct str address, size_t in_ma
 {
 	*c = (struct channel){
 		.loop = l,
-		.address = str_dup(address),
+		.place = place_ref(address),
 		.ops = ops,
 		.arg = arg,
 		.in_max_bytes = in_max_bytes,
@@ -104,7 +148,7 @@ channel_fini(struct channel *c)
 		connect_cancel(c->connecting);
 	if (c->stream != NULL)
 		stream_free(c->stream);
-	free(c->address);
+	place_unref(c->place);
 	*c = (struct channel){ .loop = NULL };
 }
 
@@ -113,6 +157,9 @@ channel_settled(struct channel *c)
 {
 	loop_timer_stop(&c->greeting);
 	c->backoff_ms = BACKOFF_MIN_MS;
+	if (c->place->away)
+		log_event(LVL_INFO, "authclient.back", log_z("address", c->place->address));
+	c->place->away = false;
 }
 
 void

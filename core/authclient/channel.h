@@ -7,8 +7,11 @@
 #include "core/event/stream.h"
 
 /* A connection to a service of ours that comes back by itself: connect, greet, and after any
- * end again, with a back-off from 50 ms to 2 s. Shared by the clients of this folder. */
+ * end again, with a back-off from 50 ms to 2 s. Shared by the clients of this folder. The log
+ * says once that an address cannot be reached (authclient.away) and once that it can again
+ * (authclient.back), for all channels of a thread together. */
 struct channel;
+struct channel_place;
 
 struct channel_ops {
 	/* Connected: write what the protocol says first. */
@@ -21,7 +24,7 @@ struct channel_ops {
 
 struct channel {
 	struct loop *loop;
-	char *address;
+	struct channel_place *place; /* shared by all channels to that address */
 	const struct channel_ops *ops;
 	void *arg;
 	size_t in_max_bytes;

@@ -130,6 +130,29 @@ buf_add_utf8(struct buf *b, uint32_t c)
 }
 
 void
+buf_add_shown(struct buf *b, struct str s)
+{
+	bool utf8 = str_is_utf8(s);
+	size_t control = 0; /* so many bytes of one follow */
+
+	for (size_t i = 0; i < s.n; i++) {
+		unsigned char c = (unsigned char)s.p[i];
+		struct str rest = str_from(s, i);
+
+		if (control == 0 && utf8 && c == 0xc2 && (unsigned char)rest.p[1] < 0xa0)
+			control = 2;
+		else if (control == 0 && (str_starts(rest, STR("\xe2\x80\xa8")) ||
+						 str_starts(rest, STR("\xe2\x80\xa9"))))
+			control = 3;
+		if (control > 0 || c < ' ' || c == 0x7f || (c >= 0x80 && !utf8))
+			buf_addf(b, "\\x%02x", c);
+		else
+			buf_addc(b, (char)c);
+		control -= control > 0;
+	}
+}
+
+void
 buf_addu(struct buf *b, uint64_t v)
 {
 	char tmp[20];
@@ -145,19 +168,24 @@ buf_addu(struct buf *b, uint64_t v)
 void
 buf_addv(struct buf *b, const char *fmt, va_list ap)
 {
+	char small[256];
 	va_list again;
 
 	if (b->over)
 		return;
 	va_copy(again, ap);
-	int n = vsnprintf(NULL, 0, fmt, again);
+	int n = vsnprintf(small, sizeof small, fmt, again);
 	va_end(again);
 
 	assert(n >= 0);
-	if ((size_t)n > b->max - b->n) {
+	if ((size_t)n > b->max - b->n)
 		b->over = true;
+	else if ((size_t)n < sizeof small)
+		buf_add(b, str_n(small, (size_t)n));
+	if (b->secret)
+		explicit_bzero(small, sizeof small);
+	if (b->over || (size_t)n < sizeof small)
 		return;
-	}
 	/* vsnprintf writes a NUL behind, which may lie one past the maximum */
 	char *tmp = xmalloc((size_t)n + 1);
 

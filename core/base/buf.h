@@ -47,6 +47,10 @@ buf_addc(struct buf *b, char c);
 /* A character as UTF-8; at most 0x10ffff. */
 void
 buf_add_utf8(struct buf *b, uint32_t c);
+/* s as a part of one line that a terminal may show: control characters (C1 and the separators of
+ * lines beyond ASCII, too) and what is no UTF-8 as "\xNN", as in the log. */
+void
+buf_add_shown(struct buf *b, struct str s);
 void
 buf_addu(struct buf *b, uint64_t v);
 void

@@ -43,15 +43,19 @@ enum err
 cidr_parse(struct str s, struct cidr *out)
 {
 	struct str addr, len;
-	bool has_len = str_cut(s, '/', &addr, &len);
+	bool has_len = str_cut(s, '/', &addr, &len), mapped;
 	uint32_t max, bits;
 
 	if (!address_parse(addr, out->addr, &out->v6))
 		return ERR_SYNTAX;
-	max = out->v6 ? 128 : 32;
+	mapped = !out->v6 && str_chr(addr, ':') < addr.n; /* its length counts 96 bits more */
+	max = out->v6 || mapped ? 128 : 32;
 	bits = max;
 	if (has_len && str_to_u32(len, max, &bits) != ERR_OK)
 		return ERR_SYNTAX;
+	if (mapped && bits < 96)
+		return ERR_SYNTAX;
+	bits -= mapped ? 96 : 0;
 	for (size_t i = 0; i < 16; i++) {
 		if ((out->addr[i] & ~mask_of(bits, i)) != 0)
 			return ERR_SYNTAX;

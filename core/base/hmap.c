@@ -42,11 +42,10 @@ sip_round(struct sip *s)
 }
 
 uint64_t
-hash_bytes(struct str in)
+hash_keyed(const uint64_t key[2], struct str in)
 {
-	(void)pthread_once(&hash_once, hash_setup);
-	struct sip s = { hash_key[0] ^ 0x736f6d6570736575, hash_key[1] ^ 0x646f72616e646f6d,
-		hash_key[0] ^ 0x6c7967656e657261, hash_key[1] ^ 0x7465646279746573 };
+	struct sip s = { key[0] ^ 0x736f6d6570736575, key[1] ^ 0x646f72616e646f6d,
+		key[0] ^ 0x6c7967656e657261, key[1] ^ 0x7465646279746573 };
 	uint64_t word;
 	size_t i = 0;
 
@@ -67,6 +66,13 @@ hash_bytes(struct str in)
 	for (int k = 0; k < 3; k++)
 		sip_round(&s);
 	return s.a ^ s.b ^ s.c ^ s.d;
+}
+
+uint64_t
+hash_bytes(struct str in)
+{
+	(void)pthread_once(&hash_once, hash_setup);
+	return hash_keyed(hash_key, in);
 }
 
 void

@@ -40,5 +40,8 @@ hmap_next(const struct hmap *m, const struct hmap_node *after);
 /* The keyed hash itself. */
 uint64_t
 hash_bytes(struct str s);
+/* The same under a key of the caller's, 16 random bytes: for what several processes share. */
+uint64_t
+hash_keyed(const uint64_t key[2], struct str s);
 
 #endif

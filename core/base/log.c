@@ -14,6 +14,7 @@ enum { LINE_MAX_BYTES = 4096, VALUE_MAX_BYTES = 400 };
 static const char *log_role = "postroom";
 static _Atomic int log_level_now = LVL_INFO;
 static int log_fd = 2;
+static pid_t log_pid;		   /* one system call a line less */
 static atomic_bool log_fd_is_file; /* or a pipe: send() is for sockets */
 static atomic_uint log_drops;
 
@@ -38,6 +39,7 @@ log_setup(const char *role, enum log_level level, int fd)
 	log_role = role;
 	log_level_now = (int)level;
 	log_fd = fd;
+	log_pid = getpid();
 	log_fd_is_file = false;
 }
 
@@ -74,15 +76,36 @@ put(struct line *l, const char *p, size_t n)
 	}
 }
 
+/* What may stand in a value as it is, and as it is once there are quotes around it. */
+static bool
+is_bare(unsigned char c)
+{
+	return c > ' ' && c < 0x7f && c != '"' && c != '\\' && c != '=';
+}
+
+static bool
+is_quotable(unsigned char c)
+{
+	return c >= ' ' && c < 0x7f && c != '"' && c != '\\';
+}
+
 static bool
 is_plain(struct str s)
 {
-	for (size_t i = 0; i < s.n; i++) {
-		unsigned char c = (unsigned char)s.p[i];
-		if (c <= ' ' || c == '"' || c == '\\' || c == '=' || c >= 0x7f)
+	for (size_t i = 0; i < s.n; i++)
+		if (!is_bare((unsigned char)s.p[i]))
 			return false;
-	}
 	return true;
+}
+
+static size_t
+quotable_length(struct str s)
+{
+	size_t n = 0;
+
+	while (n < s.n && is_quotable((unsigned char)s.p[n]))
+		n++;
+	return n;
 }
 
 /* Octets of the control character beyond ASCII that s, UTF-8, begins with: C1 (U+009B begins what
@@ -93,6 +116,15 @@ control_length(struct str s)
 	if (str_starts(s, STR("\xe2\x80\xa8")) || str_starts(s, STR("\xe2\x80\xa9")))
 		return 3;
 	return s.n > 1 && s.p[0] == '\xc2' && (unsigned char)s.p[1] < 0xa0 ? 2 : 0;
+}
+
+/* As far as there is room. */
+static void
+put_run(struct line *l, struct str s)
+{
+	size_t room = sizeof l->p - l->n - 1;
+
+	put(l, s.p, s.n < room ? s.n : room);
 }
 
 static void
@@ -110,7 +142,12 @@ put_value(struct line *l, struct str s)
 	}
 	utf8 = str_is_utf8(s);
 	put(l, "\"", 1);
-	for (size_t i = 0; i < s.n; i++) {
+	for (size_t i = 0, run; i < s.n; i++) {
+		run = quotable_length(str_from(s, i));
+		put_run(l, str_sub(s, i, run));
+		i += run;
+		if (i >= s.n)
+			break;
 		unsigned char c = (unsigned char)s.p[i];
 		char esc[5];
 		if (control == 0)
@@ -140,11 +177,18 @@ put_key(struct line *l, const char *key)
 static void
 put_num(struct line *l, const char *key, int64_t v)
 {
+	uint64_t left = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
 	char tmp[24];
-	int n = snprintf(tmp, sizeof tmp, "%lld", (long long)v);
+	size_t at = sizeof tmp;
 
+	do {
+		tmp[--at] = (char)('0' + left % 10);
+		left /= 10;
+	} while (left != 0);
+	if (v < 0)
+		tmp[--at] = '-';
 	put_key(l, key);
-	put(l, tmp, (size_t)n);
+	put(l, tmp + at, sizeof tmp - at);
 }
 
 static void
@@ -159,7 +203,7 @@ put_head(struct line *l, enum log_level lvl, const char *ev)
 	put(l, level_names[lvl], strlen(level_names[lvl]));
 	put_key(l, "role");
 	put(l, log_role, strlen(log_role));
-	put_num(l, "pid", getpid());
+	put_num(l, "pid", log_pid != 0 ? log_pid : getpid());
 	put_key(l, "ev");
 	put(l, ev, strlen(ev));
 }
@@ -183,11 +227,12 @@ send_lines(const char *p, size_t n, unsigned drops)
 void
 log_write(enum log_level lvl, const char *ev, const struct log_field *fields)
 {
-	struct line l = { .n = 0 };
+	struct line l;
 	unsigned drops;
 
 	if (!log_enabled(lvl))
 		return;
+	l.n = 0;
 	put_head(&l, lvl, ev);
 	for (const struct log_field *f = fields; f->key != NULL; f++) {
 		if (f->is_num) {

@@ -62,6 +62,12 @@ ascii_is_space(int c)
 {
 	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
+/* One of the bytes of set. NUL never is, although strchr finds it behind every set. */
+static inline bool
+ascii_is_among(int c, const char *set)
+{
+	return c > 0 && strchr(set, c) != NULL;
+}
 static inline int
 ascii_lower(int c)
 {

@@ -195,6 +195,22 @@ on_deadline(struct loop_timer *t)
 	query_done(q, NULL, "no answer in time");
 }
 
+/* Of more than there is room for, those that are to be tried first. */
+static void
+keep(struct dns_record records[RECORDS_MAX], size_t *count, const struct dns_record *one)
+{
+	size_t worst = 0;
+	if (*count < RECORDS_MAX) {
+		records[(*count)++] = *one;
+		return;
+	}
+	for (size_t i = 1; i < RECORDS_MAX; i++)
+		if (records[i].priority > records[worst].priority)
+			worst = i;
+	if (one->priority < records[worst].priority)
+		records[worst] = *one;
+}
+
 static void
 read_result(
 	const struct dns_query *q, struct dns_record records[RECORDS_MAX], struct dns_answer *out)
@@ -216,10 +232,11 @@ read_result(
 		out->text = "the DNS server failed";
 		return;
 	}
-	for (size_t i = 0; r->havedata && r->data[i] != NULL && out->count < RECORDS_MAX; i++) {
+	for (size_t i = 0; r->havedata && r->data[i] != NULL; i++) {
 		struct str data = str_n(r->data[i], r->len[i] > 0 ? (size_t)r->len[i] : 0);
-		if (dns_parse_record(q->type, data, &records[out->count]) == ERR_OK)
-			out->count++;
+		struct dns_record one;
+		if (dns_parse_record(q->type, data, &one) == ERR_OK)
+			keep(records, &out->count, &one);
 		else
 			out->bad++;
 	}

@@ -52,7 +52,7 @@ struct dns_answer {
 	bool no_such_name; /* ERR_NOTFOUND, and there are no records of other types either */
 	size_t bad;	   /* records that could not be read and are left out */
 	const char *name;  /* where CNAMEs led; "" when there were none */
-	const struct dns_record *records;
+	const struct dns_record *records; /* 64 at most; of more MX or SRV those of low priority */
 	size_t count;
 };
 /* a dies when fn returns. */

@@ -55,7 +55,8 @@ struct connecting {
 	union address source; /* family 0: any */
 	int type;
 	int fd;
-	int64_t deadline_ms;
+	int64_t timeout_ms;
+	int64_t deadline_ms; /* from the loop's first turn on */
 	int64_t try_until_ms;
 	enum err result;
 	char text[200];
@@ -383,6 +384,8 @@ on_task(struct loop_task *t)
 {
 	struct connecting *c = t->arg;
 
+	/* a role that starts on a slow machine may need seconds from its init to its first turn */
+	c->deadline_ms = loop_now_ms(c->loop) + c->timeout_ms;
 	if (c->result != ERR_OK) {
 		finish(c, c->result);
 		return;
@@ -433,7 +436,7 @@ connect_start_from(struct loop *l, struct str address, struct str source, int64_
 	c->arg = arg;
 	c->fd = -1;
 	c->type = SOCK_STREAM;
-	c->deadline_ms = loop_now_ms(l) + timeout_ms;
+	c->timeout_ms = timeout_ms;
 	memcpy(c->address, address.p, n);
 	loop_io_init(&c->io, l, -1, on_socket, c);
 	loop_timer_init(&c->timer, l, on_timer, c);

@@ -13,11 +13,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "core/base/digest.h"
+#include "core/base/hmap.h"
 #include "core/base/rand.h"
 #include "core/base/xalloc.h"
 
-enum { SLOTS = 16384, PROBES = 32, KEY_BYTES = 32, HEAD_BYTES = 4096 };
+enum { SLOTS = 16384, PROBES = 32, HEAD_BYTES = 4096 };
 
 struct slot {
 	_Atomic uint64_t hash;
@@ -25,11 +25,11 @@ struct slot {
 };
 
 struct counts {
-	struct hmac_sha256 *hmac;
 	void *mapping;
 	size_t size;
 	struct slot *parts; /* SLOTS for each worker */
 	unsigned worker, workers;
+	uint64_t key[2];
 };
 
 static size_t
@@ -41,7 +41,7 @@ mapping_size(unsigned workers)
 int
 counts_make(unsigned workers)
 {
-	unsigned char key[KEY_BYTES];
+	uint64_t key[2];
 	int fd = memfd_create("postroom-counts", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
 	if (fd < 0)
@@ -75,7 +75,7 @@ counts_open(int fd, unsigned worker, unsigned workers)
 	c->parts = (struct slot *)(void *)((char *)p + HEAD_BYTES);
 	c->worker = worker;
 	c->workers = workers;
-	c->hmac = hmac_sha256_new(str_n(p, KEY_BYTES));
+	memcpy(c->key, p, sizeof c->key);
 	/* what stands there is a predecessor's; pages never touched stay so */
 	struct slot *own = c->parts + (size_t)worker * SLOTS;
 
@@ -90,20 +90,8 @@ counts_close(struct counts *c)
 {
 	if (c == NULL)
 		return;
-	hmac_sha256_free(c->hmac);
 	(void)munmap(c->mapping, c->size);
 	free(c);
-}
-
-static uint64_t
-hash_of(const struct counts *c, struct str key)
-{
-	unsigned char digest[DIGEST_SHA256_BYTES];
-	uint64_t h;
-
-	hmac_sha256_of(c->hmac, key, digest);
-	memcpy(&h, digest, sizeof h);
-	return h;
 }
 
 static struct slot *
@@ -125,7 +113,7 @@ counts_add(struct counts *c, struct str key)
 {
 	if (c == NULL)
 		return;
-	uint64_t hash = hash_of(c, key);
+	uint64_t hash = hash_keyed(c->key, key);
 	struct slot *s = find(c, c->worker, hash);
 	struct slot *part = c->parts + (size_t)c->worker * SLOTS;
 
@@ -143,7 +131,7 @@ counts_remove(struct counts *c, struct str key)
 {
 	if (c == NULL)
 		return;
-	struct slot *s = find(c, c->worker, hash_of(c, key));
+	struct slot *s = find(c, c->worker, hash_keyed(c->key, key));
 
 	if (s != NULL)
 		atomic_fetch_sub(&s->count, 1);
@@ -156,7 +144,7 @@ counts_get(const struct counts *c, struct str key)
 
 	if (c == NULL)
 		return 0;
-	uint64_t hash = hash_of(c, key);
+	uint64_t hash = hash_keyed(c->key, key);
 
 	for (unsigned w = 0; w < c->workers; w++) {
 		const struct slot *s = find(c, w, hash);

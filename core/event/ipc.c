@@ -41,9 +41,6 @@ struct ipc {
 	bool *freed; /* set while a callback runs */
 };
 
-/* One packet at a time is read in a thread; the content is wiped after its callback. */
-static _Thread_local unsigned char packet[PACKET_MAX + 1];
-
 union control {
 	char room[CMSG_SPACE(sizeof(int) * IPC_FDS_MAX)];
 	struct cmsghdr align;
@@ -239,6 +236,8 @@ static void
 on_io(struct loop_io *io, int events)
 {
 	struct ipc *c = io->arg;
+	/* one packet at a time is read; the content is wiped after its callback */
+	unsigned char *packet = loop_room(io->loop, LOOP_ROOM_IPC, PACKET_MAX + 1);
 	bool freed = false;
 
 	if (events & LOOP_WRITE)
@@ -366,21 +365,25 @@ wait_for(int fd, short events)
 enum err
 ipc_recv_blocking(int fd, uint32_t *type_out, struct buf *payload_out, int *fds, size_t *fds_count)
 {
+	unsigned char *packet = xmalloc(PACKET_MAX + 1);
 	int got[IPC_FDS_MAX];
-	size_t n = 0, count, room = *fds_count;
+	size_t n = 0, count = 0, room = *fds_count;
 	enum err e;
 
 	*fds_count = 0;
 	do {
 		e = recv_packet(fd, packet, &n, got, &count);
 		if (e == ERR_AGAIN && wait_for(fd, POLLIN) != ERR_OK)
-			return ERR_TEMP;
+			e = ERR_TEMP;
 	} while (e == ERR_AGAIN);
+	if (e == ERR_OK) {
+		*type_out = (uint32_t)get_le(packet, 4);
+		buf_add(payload_out, str_n(packet + 4, n - 4));
+		explicit_bzero(packet, n);
+	}
+	free(packet);
 	if (e != ERR_OK)
 		return e;
-	*type_out = (uint32_t)get_le(packet, 4);
-	buf_add(payload_out, str_n(packet + 4, n - 4));
-	explicit_bzero(packet, n);
 	if (count > room || buf_check(payload_out) != ERR_OK) {
 		close_fds(got, count);
 		return ERR_SYNTAX;

@@ -19,9 +19,11 @@ struct loop {
 	ev_prepare prepare;
 	ev_check check;
 	ev_idle idle; /* active while tasks wait: the poll returns at once */
-	struct list tasks;
+	struct list tasks, late;
 	int64_t now_ms;
 	int epoll_fd; /* libev's, as far as we know; see loop_io_forget */
+	void *rooms[LOOP_ROOMS];
+	size_t room_sizes[LOOP_ROOMS];
 	bool running;
 };
 
@@ -55,27 +57,55 @@ async_of(struct loop_async *a)
 	return (ev_async *)(void *)a->priv;
 }
 
+enum { LATE_US = 2000 }; /* of late tasks between two looks at the sockets */
+
+static void
+take_list(struct list *from, struct list *to)
+{
+	list_init(to);
+	if (list_empty(from))
+		return;
+	*to = *from;
+	to->next->prev = to;
+	to->prev->next = to;
+	list_init(from);
+}
+
+static void
+run_first(struct list *due)
+{
+	struct loop_task *t = CONTAINER_OF(due->next, struct loop_task, link);
+
+	list_remove(&t->link);
+	t->fn(t);
+}
+
 /* What was queued up to now runs now; what these tasks queue runs after the next poll, so that
- * long work in steps never starves the sockets. */
+ * long work in steps never starves the sockets. Of late tasks the rest goes on then, in its
+ * order. */
 static void
 run_tasks(struct loop *l, struct ev_loop *ev)
 {
 	struct list due;
 
-	if (list_empty(&l->tasks)) {
-		ev_idle_stop(ev, &l->idle);
-		return;
+	take_list(&l->tasks, &due);
+	while (!list_empty(&due))
+		run_first(&due);
+	if (!list_empty(&l->late)) {
+		int64_t began = clock_us();
+
+		take_list(&l->late, &due);
+		do
+			run_first(&due);
+		while (!list_empty(&due) && clock_us() - began < LATE_US);
 	}
-	due = l->tasks;
-	due.next->prev = &due;
-	due.prev->next = &due;
-	list_init(&l->tasks);
 	while (!list_empty(&due)) {
-		struct loop_task *t = CONTAINER_OF(due.next, struct loop_task, link);
-		list_remove(&t->link);
-		t->fn(t);
+		struct list *last = due.prev;
+
+		list_remove(last);
+		list_push_front(&l->late, last);
 	}
-	if (list_empty(&l->tasks))
+	if (list_empty(&l->tasks) && list_empty(&l->late))
 		ev_idle_stop(ev, &l->idle);
 }
 
@@ -120,6 +150,7 @@ loop_new(void)
 	l->epoll_fd = probe;
 	l->now_ms = clock_ms();
 	list_init(&l->tasks);
+	list_init(&l->late);
 	ev_prepare_init(&l->prepare, on_prepare);
 	l->prepare.data = l;
 	ev_prepare_start(l->ev, &l->prepare);
@@ -137,7 +168,23 @@ loop_free(struct loop *l)
 	if (l == NULL)
 		return;
 	ev_loop_destroy(l->ev);
+	for (size_t i = 0; i < LOOP_ROOMS; i++) {
+		if (l->rooms[i] != NULL)
+			explicit_bzero(l->rooms[i], l->room_sizes[i]);
+		free(l->rooms[i]);
+	}
 	free(l);
+}
+
+void *
+loop_room(struct loop *l, enum loop_room purpose, size_t n)
+{
+	if (l->rooms[purpose] == NULL) {
+		l->rooms[purpose] = xcalloc(1, n);
+		l->room_sizes[purpose] = n;
+	}
+	assert(l->room_sizes[purpose] == n);
+	return l->rooms[purpose];
 }
 
 void
@@ -346,13 +393,25 @@ loop_task_init(struct loop_task *t, struct loop *l, void (*fn)(struct loop_task 
 	list_init(&t->link);
 }
 
-void
-loop_task_queue(struct loop_task *t)
+static void
+queue(struct loop_task *t, struct list *tasks)
 {
 	if (!list_empty(&t->link))
 		return;
-	list_push_back(&t->loop->tasks, &t->link);
+	list_push_back(tasks, &t->link);
 	ev_idle_start(t->loop->ev, &t->loop->idle);
+}
+
+void
+loop_task_queue(struct loop_task *t)
+{
+	queue(t, &t->loop->tasks);
+}
+
+void
+loop_task_queue_late(struct loop_task *t)
+{
+	queue(t, &t->loop->late);
 }
 
 void

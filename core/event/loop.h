@@ -3,6 +3,7 @@
 
 #include <stdalign.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "core/base/list.h"
@@ -26,6 +27,12 @@ loop_stop(struct loop *l);
 /* Monotonic milliseconds at the start of this iteration. */
 int64_t
 loop_now_ms(const struct loop *l);
+/* Memory for what one callback reads, n octets, the same at every call with this purpose (and n);
+ * it dies with the loop. Not a variable of the thread: every thread of the process would have its
+ * own, touched when it is made. */
+enum loop_room { LOOP_ROOM_STREAM, LOOP_ROOM_IPC, LOOP_ROOMS };
+void *
+loop_room(struct loop *l, enum loop_room purpose, size_t n);
 
 enum { LOOP_READ = 1, LOOP_WRITE = 2 };
 
@@ -102,6 +109,10 @@ loop_task_init(struct loop_task *t, struct loop *l, void (*fn)(struct loop_task 
 /* Soon: behind the events that are already pending. */
 void
 loop_task_queue(struct loop_task *t);
+/* Behind all others, for a step that may take milliseconds: when many wait, the sockets are looked
+ * at in between. */
+void
+loop_task_queue_late(struct loop_task *t);
 void
 loop_task_cancel(struct loop_task *t);
 

@@ -32,6 +32,15 @@ struct chunk {
 	char data[];
 };
 
+/* Most answers are short, and gone before the next one: one chunk a thread is kept for them, but
+ * not from those who look for uses after the end. */
+#if defined(__SANITIZE_ADDRESS__)
+#define SPARE_CAP 0
+#else
+#define SPARE_CAP CHUNK_SMALL
+#endif
+static _Thread_local struct chunk *spare;
+
 struct stream_file *
 stream_file_new(int fd)
 {
@@ -80,8 +89,12 @@ chunk_of(struct list *node)
 static struct chunk *
 chunk_new(size_t cap)
 {
-	struct chunk *c = xmalloc(sizeof *c + cap);
+	struct chunk *c = cap == SPARE_CAP ? spare : NULL;
 
+	if (c != NULL)
+		spare = NULL;
+	else
+		c = xmalloc(sizeof *c + cap);
 	*c = (struct chunk){ .cap = cap };
 	return c;
 }
@@ -96,7 +109,10 @@ chunk_free(struct outq *q, struct chunk *c)
 		q->mem_bytes -= c->n;
 		explicit_bzero(c->data, (size_t)c->off + c->n); /* a password on its way to auth */
 	}
-	free(c);
+	if (c->file == NULL && c->cap == SPARE_CAP && spare == NULL)
+		spare = c;
+	else
+		free(c);
 }
 
 void
@@ -235,30 +251,30 @@ send_file(struct outq *q, struct chunk *c, int fd, size_t max, size_t *sent_out)
 }
 
 static enum err
-send_memory(struct outq *q, int fd, size_t max, size_t *sent_out)
+send_memory(struct outq *q, int fd, size_t max, bool fin_follows, size_t *sent_out)
 {
 	struct iovec iov[IOV_COUNT];
 	struct msghdr m = { .msg_iov = iov };
-	bool file_follows = false;
+	bool more = fin_follows;
 
 	LIST_FOREACH (node, &q->chunks) {
 		struct chunk *c = chunk_of(node);
 		if (m.msg_iovlen == IOV_COUNT || max == 0)
 			break;
 		if (c->file != NULL) {
-			file_follows = true;
+			more = true;
 			break;
 		}
 		size_t n = c->n < max ? c->n : max;
 		iov[m.msg_iovlen++] = (struct iovec){ c->data + c->off, n };
 		max -= n;
 	}
-	return sent(q, sendmsg(fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT | (file_follows ? MSG_MORE : 0)),
-		sent_out);
+	return sent(
+		q, sendmsg(fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT | (more ? MSG_MORE : 0)), sent_out);
 }
 
 enum err
-outq_send_plain(struct outq *q, int fd, size_t max, size_t *sent_out)
+outq_send_plain(struct outq *q, int fd, size_t max, bool fin_follows, size_t *sent_out)
 {
 	struct chunk *c = chunk_of(q->chunks.next);
 	enum err e;
@@ -286,5 +302,5 @@ outq_send_plain(struct outq *q, int fd, size_t max, size_t *sent_out)
 		if (e != ERR_OK)
 			return e;
 	}
-	return send_memory(q, fd, max, sent_out);
+	return send_memory(q, fd, max, fin_follows, sent_out);
 }

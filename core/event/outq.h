@@ -24,11 +24,11 @@ outq_add(struct outq *q, struct str s);
 void
 outq_add_file(struct outq *q, struct stream_file *f, uint64_t off, uint64_t n);
 
-/* Send at most max bytes from the front to a plain socket. ERR_OK: sent_out > 0; ERR_AGAIN;
- * ERR_TEMP with errno; ERR_CORRUPT: a file was shorter than its range. The queue may not be
- * empty. */
+/* Send at most max bytes from the front to a plain socket. fin_follows: shutdown is next, so the
+ * end may wait for it in the kernel. ERR_OK: sent_out > 0; ERR_AGAIN; ERR_TEMP with errno;
+ * ERR_CORRUPT: a file was shorter than its range. The queue may not be empty. */
 MUST_USE enum err
-outq_send_plain(struct outq *q, int fd, size_t max, size_t *sent_out);
+outq_send_plain(struct outq *q, int fd, size_t max, bool fin_follows, size_t *sent_out);
 /* The first bytes in memory (read from their file where they lie in one), at most 16 KiB: one
  * TLS record. Dies with the next call that changes q. ERR_CORRUPT as above. */
 MUST_USE enum err

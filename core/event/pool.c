@@ -14,7 +14,7 @@
 #include "core/base/log.h"
 #include "core/base/xalloc.h"
 
-enum { THREADS_MAX = 256, STACK_BYTES = 1024 * 1024, LINGER_SEC = 5 };
+enum { THREADS_MAX = 256, STACK_BYTES = 1024 * 1024, LINGER_MS = 5000 };
 
 struct pool {
 	struct loop_async wake;
@@ -31,6 +31,7 @@ struct pool {
 	unsigned running_sync;
 	unsigned waiting; /* between pool_wait_begin and pool_wait_end */
 	unsigned busy;
+	int64_t linger_ms;
 	/* The thread that left last. Who leaves joins the one before, so that pool_free waits for
 	 * all of them by joining one: what libraries keep for a thread is freed at its very end. */
 	pthread_t left;
@@ -80,33 +81,45 @@ run_job(struct pool *p, struct pool_job *j)
 		(void)pthread_cond_broadcast(&p->quiet);
 }
 
+/* Waits for work. False: none came for so long that this thread had better leave; not at once,
+ * because making it again for the next job costs more than to wait. The last one stays: where no
+ * thread can be made for a while, jobs are late and not lost. */
+static bool
+linger(struct pool *p)
+{
+	struct timespec until;
+
+	if (p->threads == 1)
+		return pthread_cond_wait(&p->work, &p->lock) == 0;
+	(void)clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += p->linger_ms / 1000;
+	until.tv_nsec += p->linger_ms % 1000 * 1000000;
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_nsec -= 1000000000;
+		until.tv_sec++;
+	}
+	return pthread_cond_timedwait(&p->work, &p->lock, &until) != ETIMEDOUT || p->threads == 1;
+}
+
 static void *
 thread_main(void *arg)
 {
 	struct pool *p = arg;
+	bool stays = true;
 
 	(void)pthread_mutex_lock(&p->lock);
 	for (;;) {
 		struct pool_job *j = take_job(p);
 		if (j != NULL) {
 			run_job(p, j);
+			stays = true;
 			continue;
 		}
-		if (p->ending)
+		/* whoever submitted in the moment of the timeout counted on this thread: it leaves
+		 * only when it has looked once more */
+		if (p->ending || !stays)
 			break;
-		if (p->threads <= p->limit + p->waiting) {
-			(void)pthread_cond_wait(&p->work, &p->lock);
-			continue;
-		}
-		/* one that stood in for a waiting thread leaves, but not at once: making it again
-		 * for the next short wait costs more than the wait */
-		struct timespec until;
-
-		(void)clock_gettime(CLOCK_REALTIME, &until);
-		until.tv_sec += LINGER_SEC;
-		if (pthread_cond_timedwait(&p->work, &p->lock, &until) == ETIMEDOUT &&
-			p->threads > p->limit + p->waiting)
-			break;
+		stays = linger(p);
 	}
 	pthread_t before = p->left;
 	bool has_before = p->has_left;
@@ -194,6 +207,7 @@ pool_new(struct loop *l, unsigned threads)
 	assert(threads > 0);
 	p->limit = threads < THREADS_MAX ? threads : THREADS_MAX;
 	p->sync_limit = p->limit > 1 ? p->limit / 2 : 1;
+	p->linger_ms = LINGER_MS;
 	list_init(&p->queue);
 	list_init(&p->finished);
 	(void)pthread_mutex_init(&p->lock, NULL);
@@ -201,6 +215,14 @@ pool_new(struct loop *l, unsigned threads)
 	(void)pthread_cond_init(&p->quiet, NULL);
 	loop_async_start(&p->wake, l, on_wake, p);
 	return p;
+}
+
+void
+pool_set_linger(struct pool *p, int64_t ms)
+{
+	(void)pthread_mutex_lock(&p->lock);
+	p->linger_ms = ms;
+	(void)pthread_mutex_unlock(&p->lock);
 }
 
 void

@@ -25,10 +25,13 @@ struct pool_job {
 	int64_t queued_ms; /* monotonic, set by pool_submit */
 };
 
-/* threads: 16 by default, grows by those that wait (pool_wait_begin) up to 256. Threads are
- * made when first needed. */
+/* threads: 16 by default, grows by those that wait (pool_wait_begin) up to 256. A thread is made
+ * when it is needed, and all but one leave that had nothing to do for 5 s. */
 struct pool *
 pool_new(struct loop *l, unsigned threads);
+/* For tests: another time than these 5 s. */
+void
+pool_set_linger(struct pool *p, int64_t ms);
 /* Waits for running jobs and calls every done. */
 void
 pool_free(struct pool *p);

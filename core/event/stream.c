@@ -7,6 +7,8 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -85,8 +87,14 @@ struct stream {
 	char error[160];
 };
 
-static _Thread_local char scratch[READ_BYTES];
 static int64_t pack_rest_ms = PACK_REST_MS;
+
+/* Where everything is read first: READ_BYTES. */
+static char *
+scratch(const struct stream *s)
+{
+	return loop_room(s->io.loop, LOOP_ROOM_STREAM, READ_BYTES);
+}
 
 /* Octets that wait to leave. */
 static size_t
@@ -174,7 +182,7 @@ read_socket(struct stream *s, size_t want, size_t *got_out)
 	ssize_t n;
 
 	do
-		n = recv(s->io.fd, scratch, want, 0);
+		n = recv(s->io.fd, scratch(s), want, 0);
 	while (n < 0 && errno == EINTR);
 	if (n > 0) {
 		*got_out = (size_t)n;
@@ -207,7 +215,7 @@ read_packed(struct stream *s, size_t want, size_t *got_out)
 
 	packer_works(p);
 	for (int i = 0; i < PACK_READS; i++) {
-		enum err e = deflate_read(p->deflate, scratch, want, got_out);
+		enum err e = deflate_read(p->deflate, scratch(s), want, got_out);
 
 		if (e == ERR_CORRUPT) {
 			s->corrupt = true;
@@ -218,11 +226,11 @@ read_packed(struct stream *s, size_t want, size_t *got_out)
 			return ERR_OK;
 		size_t got = 0;
 
-		e = read_socket(s, sizeof scratch, &got);
+		e = read_socket(s, READ_BYTES, &got);
 		if (e != ERR_OK)
 			return e;
 		s->bytes_in += got;
-		deflate_feed(p->deflate, str_n(scratch, got));
+		deflate_feed(p->deflate, str_n(scratch(s), got));
 	}
 	/* the others get their turn; what was fed is announced by update() */
 	return ERR_AGAIN;
@@ -234,7 +242,7 @@ read_some(struct stream *s, size_t want, size_t *got_out)
 {
 	*got_out = 0;
 	if (s->tls != NULL) {
-		enum err e = tls_read(s->tls, scratch, want, got_out);
+		enum err e = tls_read(s->tls, scratch(s), want, got_out);
 		s->read_wants = e == ERR_AGAIN ? tls_wants(s->tls) : LOOP_READ;
 		if (e == ERR_TEMP)
 			die(s, tls_error(s->tls));
@@ -257,16 +265,16 @@ fill(struct stream *s)
 	bool came = false;
 
 	while (s->reading && !s->in_eof && budget != 0 && buf_room(&s->in) != 0) {
-		size_t want = smaller(smaller(sizeof scratch, buf_room(&s->in)), budget);
+		size_t want = smaller(smaller(READ_BYTES, buf_room(&s->in)), budget);
 		size_t got;
 		enum err e = read_some(s, want, &got);
 		if (e == ERR_EOF)
 			s->in_eof = true;
 		if (e != ERR_OK)
 			return came;
-		buf_add(&s->in, str_n(scratch, got));
+		buf_add(&s->in, str_n(scratch(s), got));
 		if (got <= IN_KEEP_BYTES) /* short input may hold a password */
-			explicit_bzero(scratch, got);
+			explicit_bzero(scratch(s), got);
 		s->bytes_in += s->packer == NULL ? got : 0;
 		budget -= got;
 		came = true;
@@ -349,7 +357,7 @@ send_some(struct stream *s, size_t budget, size_t *sent_out)
 			budget = smaller(budget, s->clear_left);
 		if (s->packer != NULL)
 			budget = smaller(budget, s->packer->plain_left);
-		e = outq_send_plain(&s->out, s->io.fd, budget, sent_out);
+		e = outq_send_plain(&s->out, s->io.fd, budget, s->closing, sent_out);
 		s->write_wants = LOOP_WRITE;
 		if (e == ERR_CORRUPT)
 			die(s, "a file is shorter than promised");
@@ -470,6 +478,7 @@ handle_tls(struct stream *s)
 static void
 run_closing(struct stream *s)
 {
+	bool was_shut = s->shut_done;
 	ssize_t n = 1;
 
 	if (s->state != STREAM_DEAD && s->state != STREAM_HANDSHAKE) {
@@ -481,9 +490,10 @@ run_closing(struct stream *s)
 		stream_free(s);
 		return;
 	}
-	if (s->shut_done) {
+	/* the peer's end is not there a moment after ours */
+	if (s->shut_done && (was_shut || s->in_eof)) {
 		for (int i = 0; i < 4 && n > 0; i++)
-			n = recv(s->io.fd, scratch, sizeof scratch, 0);
+			n = recv(s->io.fd, scratch(s), READ_BYTES, 0);
 		if (s->in_eof || n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
 			stream_free(s);
 			return;
@@ -584,6 +594,8 @@ stream_free(struct stream *s)
 	if (s == NULL)
 		return;
 	fini(s);
+	/* the gate may still hold a socket that it handed over */
+	loop_io_forget(&s->io);
 	(void)close(s->io.fd);
 	free(s);
 }
@@ -591,9 +603,14 @@ stream_free(struct stream *s)
 void
 stream_close(struct stream *s, int64_t linger_ms)
 {
+	const int on = 1;
+
 	if (s == NULL)
 		return;
 	s->closing = true;
+	/* the last words, close_notify and FIN in one packet */
+	if (s->state == STREAM_TLS)
+		(void)setsockopt(s->io.fd, IPPROTO_TCP, TCP_CORK, &on, sizeof on);
 	buf_release(&s->in);
 	loop_timer_start(&s->linger, linger_ms);
 	loop_task_queue(&s->task);
@@ -720,7 +737,7 @@ stream_start_tls_server(struct stream *s, struct tls_ctx *c)
 	/* the reply that invites the client has not left yet, so whatever lies in the kernel was
 	 * sent in clear and is not meant for what follows */
 	if (s->state == STREAM_CLEAR && s->out.bytes != 0) {
-		ssize_t n = recv(s->io.fd, scratch, sizeof scratch, MSG_DONTWAIT);
+		ssize_t n = recv(s->io.fd, scratch(s), READ_BYTES, MSG_DONTWAIT);
 		(void)n;
 	}
 	start_tls(s, tls_new_server(c, s->io.fd));

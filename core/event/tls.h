@@ -15,8 +15,8 @@ struct tls_server_options {
 	 * verified ends nothing, and tls_peer_subject knows none. Empty: they are not asked. */
 	struct str client_ca_pem;
 };
-/* No tickets, no session cache, buffers released while idle (14 KiB a connection,
- * SPIKES.md 5). ERR_SYNTAX with text in err_out (static or thread storage). */
+/* No tickets, no session cache, no finite fields in TLS 1.3, buffers released while idle (14 KiB a
+ * connection, SPIKES.md 5). ERR_SYNTAX with text in err_out (static or thread storage). */
 MUST_USE enum err
 tls_ctx_new_server(const struct tls_server_options *o, struct tls_ctx **out, const char **err_out);
 
@@ -26,8 +26,9 @@ struct tls_client_options {
 	struct str key_pem;
 	int min_version;
 	bool insecure;	 /* no certificate check: a setting that says so aloud */
-	bool read_ahead; /* take all that the socket has at once; then tls_unread counts, not
-			    tls_pending alone */
+	bool read_ahead; /* for few connections with many records: take all that the socket has at
+			    once, then tls_unread counts, not tls_pending alone; and keep the
+			    buffers, 33 KiB a connection */
 	bool dane;	 /* tls_new_client_peer may ask for TLS_CHECK_DANE */
 };
 MUST_USE enum err

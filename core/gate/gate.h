@@ -105,8 +105,8 @@ gate_service_init(struct role_ctx *c);
 enum err
 gate_service_start(
 	struct role_ctx *c, const struct gate_protocol *protocol, const char *listener_protocol);
-void
-gate_service_reload(struct role_ctx *c);
+enum err
+gate_service_reload(struct role_ctx *c, struct buf *why);
 void
 gate_service_stop(struct role_ctx *c);
 /* Who runs it: the user_gate setting. */

@@ -106,7 +106,14 @@ pull_down(struct relay *r)
 	ssize_t n = recv(r->fd, chunk, sizeof(chunk), MSG_DONTWAIT);
 	if (n > 0) {
 		stream_write(r->stream, str_n(chunk, (size_t)n));
-		return true;
+		if ((size_t)n == sizeof(chunk))
+			return true;
+		/* last words leave together with the end, if it is there already */
+		n = recv(r->fd, chunk, sizeof(chunk), MSG_DONTWAIT);
+		if (n > 0) {
+			stream_write(r->stream, str_n(chunk, (size_t)n));
+			return true;
+		}
 	}
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return true;

@@ -24,7 +24,7 @@ gate_service_user(const struct settings *s)
 
 /* NULL: none is configured, or it cannot be used (and the log says so). */
 static enum err
-load_tls(const struct settings *s, struct tls_ctx **out)
+load_tls(const struct settings *s, struct tls_ctx **out, struct buf *why)
 {
 	const char *text = "";
 	struct tls_server_options o = {
@@ -37,8 +37,10 @@ load_tls(const struct settings *s, struct tls_ctx **out)
 	if (o.certificate_pem.n == 0)
 		return ERR_OK;
 	enum err e = tls_ctx_new_server(&o, out, &text);
-	if (e != ERR_OK)
-		log_event(LVL_ERROR, "gate.certificate", log_e("err", e), log_z("reason", text));
+	if (e == ERR_OK)
+		return e;
+	buf_addf(why, "tls: %s", text);
+	log_event(LVL_ERROR, "gate.certificate", log_e("err", e), log_z("reason", text));
 	return e;
 }
 
@@ -68,7 +70,11 @@ gate_service_init(struct role_ctx *c)
 		log_event(LVL_ERROR, "gate.start", log_z("reason", "there is no imap worker"));
 		return ERR_NOTFOUND;
 	}
-	return load_tls(role_settings(c), &s->tls);
+	struct buf why;
+	buf_init(&why, PATH_SIZE);
+	enum err e = load_tls(role_settings(c), &s->tls, &why);
+	buf_fini(&why);
+	return e;
 }
 
 enum err
@@ -108,17 +114,19 @@ gate_service_start(
 	return e;
 }
 
-void
-gate_service_reload(struct role_ctx *c)
+enum err
+gate_service_reload(struct role_ctx *c, struct buf *why)
 {
 	struct service *s = role_data(c);
 	struct tls_ctx *tls;
 	/* A certificate that cannot be used leaves the old one in force. */
-	if (load_tls(role_settings(c), &tls) != ERR_OK)
+	enum err e = load_tls(role_settings(c), &tls, why);
+	if (e != ERR_OK)
 		tls = NULL;
 	gate_reload(s->gate, role_settings(c), tls);
 	if (tls != NULL)
 		tls_ctx_unref(tls);
+	return e;
 }
 
 static void

@@ -22,7 +22,7 @@ clean_name(struct str name, char out[NAME_MAX_LEN + 1])
 	for (size_t i = 0; i < name.n; i++) {
 		unsigned char c = (unsigned char)name.p[i];
 
-		if (!ascii_is_alnum(c) && (c == 0 || strchr("-_.:+()", c) == NULL))
+		if (!ascii_is_alnum(c) && !ascii_is_among(c, "-_.:+()"))
 			return false;
 		out[i] = (char)c;
 	}
@@ -357,6 +357,24 @@ ascii_run(struct str in)
 	return i;
 }
 
+/* Where a run is cut: not in front of a mark, which may have to move before one that stands in
+ * front of it. n when there is nothing but marks. */
+static size_t
+before_marks(const char *p, size_t n)
+{
+	UErrorCode code = U_ZERO_ERROR;
+	const UNormalizer2 *nfkd = unorm2_getNFKDInstance(&code);
+	int32_t i = (int32_t)n;
+	UChar32 c;
+
+	while (i > 0) {
+		U8_PREV((const uint8_t *)p, 0, i, c);
+		if (c >= 0 && i > 0 && unorm2_hasBoundaryBefore(nfkd, c))
+			return (size_t)i;
+	}
+	return n;
+}
+
 /* Octets of the run without ASCII that in begins with; a long one is cut between characters. */
 static size_t
 other_run(struct str in)
@@ -369,7 +387,7 @@ other_run(struct str in)
 		return n;
 	for (size_t back = 1; back <= 4; back++)
 		if (((unsigned char)in.p[n - back] & 0xc0) == 0xc0)
-			return n - back;
+			return before_marks(in.p, n - back);
 	return n;
 }
 
@@ -387,6 +405,30 @@ charset_fold(struct buf *out, struct str in)
 			fold_run(out, str_sub(in, 0, n));
 		in = str_from(in, n);
 	}
+}
+
+enum err
+charset_loose(struct buf *out, struct str in)
+{
+	struct buf folded;
+	UChar32 c;
+
+	if (!str_is_utf8(in))
+		return ERR_SYNTAX;
+	buf_init(&folded, 18 * 4 * in.n + 1);
+	charset_fold(&folded, in);
+	struct str s = buf_str(&folded);
+
+	for (int32_t i = 0, from = 0; (size_t)i < s.n; from = i) {
+		U8_NEXT((const uint8_t *)s.p, i, (int32_t)s.n, c);
+		if ((U_GET_GC_MASK(c) & (U_GC_M_MASK | U_GC_Z_MASK | U_GC_C_MASK)) == 0 &&
+			!u_hasBinaryProperty(c, UCHAR_DEFAULT_IGNORABLE_CODE_POINT))
+			buf_add(out, str_sub(s, (size_t)from, (size_t)(i - from)));
+	}
+	enum err e = buf_check(&folded);
+
+	buf_fini(&folded);
+	return e == ERR_OK ? buf_check(out) : e;
 }
 
 enum err

@@ -36,6 +36,11 @@ charset_stream_add(struct charset_stream *s, struct buf *out, struct str in, boo
  * Appended. RFC 5051 2 (i;unicode-casemap). */
 void
 charset_fold(struct buf *out, struct str in);
+/* Appends what of in (UTF-8) somebody compares who compares as loosely as directories do: folded as
+ * above, without accents and other marks, blanks, and what shows nothing. ERR_SYNTAX: in is not
+ * UTF-8; ERR_LIMIT. */
+MUST_USE enum err
+charset_loose(struct buf *out, struct str in);
 /* Normalisation form C of in (UTF-8), appended. ERR_SYNTAX: in is not UTF-8; ERR_LIMIT. */
 MUST_USE enum err
 charset_nfc(struct buf *out, struct str in);

@@ -12,6 +12,17 @@ static const char month_names[12][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun
 	"Sep", "Oct", "Nov", "Dec" };
 static const char day_names[7][4] = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" };
 
+/* The first and the last second that four digits of a year can say. */
+static const int64_t first_sec = -62167219200, last_sec = 253402300799;
+
+static int64_t
+sayable(int64_t sec)
+{
+	if (sec < first_sec)
+		return first_sec;
+	return sec < last_sec ? sec : last_sec;
+}
+
 /* Days since 1970-01-01 of a civil date; month from 1. The year begins in March inside, so that
  * the leap day is its last. */
 static int64_t
@@ -114,8 +125,11 @@ to_unix(const struct fields *f, int64_t *out)
 	if (f->month < 1 || f->day < 1 || f->day > days_in_month(f->year, f->month) ||
 		f->hour > 23 || f->minute > 59 || f->second > 60)
 		return ERR_SYNTAX;
-	*out = days_from_civil(f->year, f->month, f->day) * 86400 + f->hour * 3600 +
-	       f->minute * 60 + f->second - f->zone * 60;
+	int64_t local = days_from_civil(f->year, f->month, f->day) * 86400 + f->hour * 3600 +
+			f->minute * 60 + f->second;
+
+	/* a leap second at the end of 9999 */
+	*out = sayable(local) - f->zone * 60;
 	return ERR_OK;
 }
 
@@ -224,7 +238,8 @@ date_parse(struct str value, int64_t *unix_out, int *zone_minutes_out)
 void
 date_format(struct buf *out, int64_t unix_sec, int zone_minutes)
 {
-	int64_t local = unix_sec + zone_minutes * 60, days = floor_div(local, 86400), year;
+	int64_t local = sayable(unix_sec + zone_minutes * 60);
+	int64_t days = floor_div(local, 86400), year;
 	int64_t sec = local - days * 86400;
 	int month, day, zone = zone_minutes < 0 ? -zone_minutes : zone_minutes;
 
@@ -262,7 +277,8 @@ date_parse_imap(struct str in, int64_t *unix_out)
 void
 date_format_imap(struct buf *out, int64_t unix_sec)
 {
-	int64_t days = floor_div(unix_sec, 86400), sec = unix_sec - days * 86400, year;
+	int64_t utc = sayable(unix_sec);
+	int64_t days = floor_div(utc, 86400), sec = utc - days * 86400, year;
 	int month, day;
 
 	civil_from_days(days, &year, &month, &day);

@@ -3,7 +3,8 @@
 
 #include "core/base/buf.h"
 
-/* Dates of messages and of IMAP. Times are unix seconds, zones minutes east of UTC. */
+/* Dates of messages and of IMAP. Times are unix seconds, zones minutes east of UTC. Years have four
+ * digits: a time before or behind them is written as the first or the last that can be. */
 
 /* "Sat, 21 Nov 2026 08:00:00 +0100 (CET)", with comments, two-digit years, missing seconds,
  * obsolete and unknown zones (counted as +0000). ERR_SYNTAX. RFC 5322 3.3, 4.3. */

@@ -42,7 +42,7 @@ is_literal(struct str s)
 	if (s.n < 3 || s.p[0] != '[' || s.p[s.n - 1] != ']')
 		return false;
 	for (size_t i = 1; i + 1 < s.n; i++)
-		if (s.p[i] <= ' ' || s.p[i] >= 127 || strchr("[]\\", s.p[i]) != NULL)
+		if (s.p[i] <= ' ' || s.p[i] >= 127 || ascii_is_among(s.p[i], "[]\\"))
 			return false;
 	return true;
 }

@@ -69,7 +69,7 @@ run_length(const struct piece *v, size_t n)
 static bool
 must_escape(unsigned char c)
 {
-	return c <= ' ' || c >= 127 || strchr("*'%()<>@,;:\\\"/[]?=", c) != NULL;
+	return c <= ' ' || c >= 127 || ascii_is_among(c, "*'%()<>@,;:\\\"/[]?=");
 }
 
 static void

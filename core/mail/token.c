@@ -62,8 +62,7 @@ take(struct str *in, size_t n)
 bool
 token_is_atext(unsigned char c)
 {
-	return ascii_is_alnum(c) || c >= 0x80 ||
-	       (c != 0 && strchr("!#$%&'*+-/=?^_`{|}~", c) != NULL);
+	return ascii_is_alnum(c) || c >= 0x80 || ascii_is_among(c, "!#$%&'*+-/=?^_`{|}~");
 }
 
 struct str
@@ -80,7 +79,7 @@ static bool
 is_token(unsigned char c)
 {
 	return ascii_is_alnum(c) || c >= 0x80 ||
-	       (c > ' ' && c != 127 && strchr("()<>@,;:\\\"/[]?=", c) == NULL);
+	       (c > ' ' && c != 127 && !ascii_is_among(c, "()<>@,;:\\\"/[]?="));
 }
 
 struct str

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/fs.h>
 #include <linux/landlock.h>
 #include <pwd.h>
 #include <seccomp.h>
@@ -229,6 +230,28 @@ allow(scmp_filter_ctx f, const int *list)
 static const struct scmp_arg_cmp is_unix = { .op = SCMP_CMP_EQ, .datum_a = AF_UNIX };
 static const struct scmp_arg_cmp not_unix = { .op = SCMP_CMP_NE, .datum_a = AF_UNIX };
 
+/* FS_IOC_GETFLAGS and FS_IOC_SETFLAGS, by which the store says where new homes go on the disk. */
+static int
+allow_file_flags(scmp_filter_ctx f)
+{
+	static const unsigned requests[] = { FS_IOC_GETFLAGS, FS_IOC_SETFLAGS };
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < sizeof requests / sizeof requests[0]; i++) {
+		const struct scmp_arg_cmp is = {
+			.arg = 1,
+			.op = SCMP_CMP_MASKED_EQ,
+			.datum_a = UINT32_MAX,
+			.datum_b = requests[i],
+		};
+
+		rc = seccomp_rule_add_array(f, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, &is);
+		if (rc == -EEXIST)
+			rc = 0;
+	}
+	return rc;
+}
+
 /* Everything but the listed ones fails with EPERM. */
 static int
 add_allowed(scmp_filter_ctx f, const struct role_cage *cage)
@@ -237,6 +260,8 @@ add_allowed(scmp_filter_ctx f, const struct role_cage *cage)
 
 	if (rc == 0)
 		rc = allow(f, cage->allow_syscalls);
+	if (rc == 0 && cage->landlock_mail_root)
+		rc = allow_file_flags(f);
 	if (rc == 0 && CAGE_SANITIZED)
 		rc = allow(f, sanitizer_syscalls);
 	if (rc != 0)

@@ -14,7 +14,8 @@ enum control_msg {
 	CONTROL_DIED,		   /* str role, u64 pid */
 	CONTROL_STOP,
 	/* role to master */
-	CONTROL_READY, /* start() came back well */
+	CONTROL_READY,	  /* start() came back well */
+	CONTROL_RELOADED, /* u64 enum err, str why not: of each reload's settings */
 };
 
 enum { CONTROL_FD = 3, CONTROL_PART_BYTES = 64 * 1024, CONTROL_SETTINGS_MAX = 16 * 1024 * 1024 };

@@ -23,7 +23,9 @@ enum {
 	STOP_MS = 10000,
 	LAST_WORDS_MS = 200,
 	MMAP_THRESHOLD = 64 * 1024,
-	FILES_MAX = 1048576
+	ARENAS = 2,
+	FILES_MAX = 1048576,
+	WHY_MAX = 4096, /* of a reload that was refused */
 };
 
 struct role_ctx {
@@ -250,6 +252,7 @@ take_early(struct role_ctx *c, uint32_t type, struct str payload, const int *fds
 	case CONTROL_STOP:
 		return ERR_EOF;
 	case CONTROL_READY:
+	case CONTROL_RELOADED:
 		break;
 	}
 	return ERR_SYNTAX;
@@ -305,6 +308,28 @@ on_term(struct loop_signal *s, int signum)
 	begin_stop(s->arg);
 }
 
+/* Every reload is answered, or master would wait. */
+static void
+on_reload(struct role_ctx *c)
+{
+	struct buf why, answer;
+	enum err e = take_settings(c);
+
+	buf_init(&why, WHY_MAX);
+	buf_init(&answer, 2 * WHY_MAX);
+	if (e != ERR_OK)
+		buf_addz(&why, "the settings did not arrive whole");
+	else if (c->role->reload != NULL && !c->stopping)
+		e = c->role->reload(c, &why);
+	ipc_put_u64(&answer, (uint64_t)e);
+	ipc_put_str(&answer, str_sub(buf_str(&why), 0, WHY_MAX));
+	e = ipc_send(c->control, CONTROL_RELOADED, buf_str(&answer), NULL, 0);
+	if (e != ERR_OK && e != ERR_EOF)
+		log_event(LVL_ERROR, "role.reload", log_e("res", e));
+	buf_fini(&why);
+	buf_fini(&answer);
+}
+
 static void
 on_died(struct role_ctx *c, struct str payload)
 {
@@ -334,8 +359,7 @@ on_message(void *arg, struct ipc *ipc, uint32_t type, struct str payload, const 
 		buf_add(&c->parts, payload);
 		return;
 	case CONTROL_SETTINGS_END:
-		if (take_settings(c) == ERR_OK && c->role->reload != NULL && !c->stopping)
-			c->role->reload(c);
+		on_reload(c);
 		return;
 	case CONTROL_DIED:
 		on_died(c, payload);
@@ -370,6 +394,8 @@ prepare_process(void)
 	(void)signal(SIGHUP, SIG_IGN);
 	/* else each open index costs 148 KiB instead of 14 */
 	(void)mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD);
+	/* else each thread of a pool keeps 150 KiB of its own */
+	(void)mallopt(M_ARENA_MAX, ARENAS);
 	if (getrlimit(RLIMIT_NOFILE, &r) == 0) {
 		r.rlim_cur = r.rlim_max < FILES_MAX ? r.rlim_max : FILES_MAX;
 		(void)setrlimit(RLIMIT_NOFILE, &r);
@@ -447,9 +473,9 @@ fini(struct role_ctx *c)
 	buf_fini(&c->parts);
 }
 
-/* Looks at the settings and ends; see check in role.h. */
+/* Looks at the settings and ends; see check and probe in role.h. */
 static enum err
-try_settings(struct role_ctx *c)
+try_settings(struct role_ctx *c, bool online)
 {
 	struct buf why;
 	enum err e;
@@ -462,6 +488,10 @@ try_settings(struct role_ctx *c)
 		e = c->role->check(c, &why);
 	if (why.n > 0)
 		(void)dprintf(2, "%.*s\n", STR_FMT(buf_str(&why)));
+	buf_reset(&why);
+	if (e == ERR_OK && online && c->role->probe != NULL)
+		e = c->role->probe(c, &why);
+	(void)dprintf(2, "%.*s", STR_FMT(buf_str(&why)));
 	buf_fini(&why);
 	loop_free(c->loop);
 	c->loop = NULL;
@@ -475,7 +505,9 @@ role_main(int argc, char **argv, const struct role *r)
 	struct stat st;
 	enum err e;
 
-	bool trial = argc == 2 && str_eq(str_of(argv[1]), STR("--check")) && r->check != NULL;
+	struct str option = argc == 2 ? str_of(argv[1]) : STR_EMPTY;
+	bool online = str_eq(option, STR("--check-online"));
+	bool trial = (online || str_eq(option, STR("--check"))) && r->check != NULL;
 
 	if ((argc > 1 && !trial) || fstat(CONTROL_FD, &st) != 0 || !S_ISSOCK(st.st_mode)) {
 		(void)fprintf(stderr, "postroom-%s is started by `postroom serve`\n", r->name);
@@ -487,7 +519,7 @@ role_main(int argc, char **argv, const struct role *r)
 	buf_init_secret(&c.parts, CONTROL_SETTINGS_MAX);
 	e = receive_all(&c);
 	if (e == ERR_OK && trial)
-		e = try_settings(&c);
+		e = try_settings(&c, online);
 	else if (e == ERR_OK)
 		e = begin(&c);
 	else if (e != ERR_EOF)

@@ -56,12 +56,18 @@ struct role {
 	/* `postroom check`: in the cage, with a loop that does not run. Would start() work with
 	 * these settings? What not, as text in why. NULL: not asked. */
 	enum err (*check)(struct role_ctx *c, struct buf *why);
+	/* `postroom check --online`, once check was content: what do the servers say that the
+	 * settings name? It may run the loop. Lines in why, also of what is well; ends with "\n".
+	 * NULL: nothing to ask. */
+	enum err (*probe)(struct role_ctx *c, struct buf *why);
 	/* Before the cage: open files, load certificates. */
 	enum err (*init)(struct role_ctx *c);
 	/* In the cage, with the loop there: take role_listeners and begin. */
 	enum err (*start)(struct role_ctx *c);
-	/* New settings arrived (role_settings gives them); sessions go on. NULL: ignored. */
-	void (*reload)(struct role_ctx *c);
+	/* New settings arrived (role_settings gives them); sessions go on. What does not take hold
+	 * is an error, with its reason in why: master logs it, and `postroom reload` fails. NULL:
+	 * nothing to do. */
+	enum err (*reload)(struct role_ctx *c, struct buf *why);
 	/* Another process of ours died: role's name, pid. NULL: ignored. */
 	void (*child_died)(struct role_ctx *c, struct str role, int pid);
 	/* A message of this role's own kind from master (type >= ROLE_MSG_PRIVATE). NULL: none. */

@@ -24,7 +24,8 @@
 enum {
 	CLAIM_MAX = SASL_RESPONSE_MAX + 1,
 	LOGIN_NAME_MAX_BYTES = 1000,
-	SCRAM_NAME_MAX_BYTES = 1000, /* the library takes 1,023 */
+	LOGIN_PASSWORD_MAX_BYTES = 1024, /* what the library takes */
+	SCRAM_NAME_MAX_BYTES = 1000,	 /* the library takes 1,023 */
 	KEY_MAX = 1024,
 };
 
@@ -373,8 +374,10 @@ peer_principal(struct sasl_exchange *s)
 static enum err
 claim_check(struct sasl_exchange *s)
 {
-	if (s->mechanism->family == SASL_PASSWORD && (!s->captured || s->password.n == 0))
+	if (s->mechanism->family == SASL_PASSWORD && (!s->captured || s->password.n == 0)) {
+		s->claim.name = buf_str(&s->name); /* for the log */
 		return ERR_NOTFOUND;
+	}
 	if (s->mechanism->family == SASL_GSSAPI) {
 		enum err e = peer_principal(s);
 		if (e != ERR_OK)
@@ -404,7 +407,7 @@ login_check(struct sasl_exchange *s, struct str response)
 	if (str_has_nul(response))
 		return ERR_SYNTAX;
 	if (s->login_named)
-		return ERR_OK;
+		return response.n <= LOGIN_PASSWORD_MAX_BYTES ? ERR_OK : ERR_LIMIT;
 	s->login_named = true;
 	if (!name_ok(response))
 		return ERR_NOTFOUND;
