@@ -4,10 +4,12 @@
 #include "core/base/str.h"
 
 /* Immutable message bytes: the other small interface below the mailbox logic. Local: one file a
- * message, <home>/msg/<year>-<month>/<16 hex digits>. All but blob_open wait for the disk: pool
- * threads only. Names of homes are NUL-ended paths. */
+ * message, <home>/msg/<year>-<month>/<16 hex digits>. All but blob_open_cached wait for the
+ * disk: pool threads only. Names of homes are NUL-ended paths. */
 
-/* 44 bits of milliseconds since 1970 and 20 random bits: message ids sort by time. */
+/* 44 bits of milliseconds since 1970 and 20 random bits: message ids sort by time. A process makes
+ * each larger than the one before, also within a millisecond and while its clock goes back by less
+ * than a second: upgrades take messages in the order of their ids. Any thread. */
 uint64_t
 blob_id_new(int64_t wall_ms);
 int64_t
@@ -64,6 +66,19 @@ blob_drop(const char *home, uint64_t id);
 /* Read-only. ERR_NOTFOUND, ERR_TEMP. */
 MUST_USE enum err
 blob_open(const char *home, uint64_t id, int *fd_out);
+/* The same for a loop: ERR_AGAIN where the name has to be read from a disk first. */
+MUST_USE enum err
+blob_open_cached(const char *home, uint64_t id, int *fd_out);
+/* Reads len octets at off, so that they are in memory. ERR_CORRUPT: the file ends before; ERR_TEMP
+ * with errno. */
+MUST_USE enum err
+blob_warm(int fd, uint64_t off, uint64_t len);
+/* The same octets, mapped and read before: a page that cannot be read is an error here, and not the
+ * end of the process (SIGBUS) where it is looked at. End with blob_unmap. */
+MUST_USE enum err
+blob_map(int fd, uint64_t off, uint64_t len, struct str *out);
+void
+blob_unmap(struct str octets);
 
 /* Every message file and every file in tmp/ (id 0): size and seconds of ctime. Anything but ERR_OK
  * from fn ends the walk and is returned. */

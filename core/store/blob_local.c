@@ -6,25 +6,47 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
+#include <linux/openat2.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "core/base/clock.h"
 #include "core/base/rand.h"
+#include "core/base/xalloc.h"
 #include "core/store/fault.h"
 
 #define EXT4_MAGIC 0xEF53L
 #define XFS_MAGIC  0x58465342L
-enum { RANDOM_BITS = 20, COPY_BYTES = 128 * 1024, ID_DIGITS = 16 };
+enum {
+	RANDOM_BITS = 20,
+	STEP_BITS = 4,
+	BACK_MAX_MS = 1000,
+	COPY_BYTES = 128 * 1024,
+	WARM_BYTES = 64 * 1024,
+	ID_DIGITS = 16
+};
 
 uint64_t
 blob_id_new(int64_t wall_ms)
 {
-	return (uint64_t)wall_ms << RANDOM_BITS | (rand_u64() & ((1u << RANDOM_BITS) - 1));
+	static _Atomic uint64_t last;
+	uint64_t random = rand_u64(), was = atomic_load(&last), id;
+
+	do {
+		id = (uint64_t)wall_ms << RANDOM_BITS | (random & ((1u << RANDOM_BITS) - 1));
+		if (id <= was && was - id < (uint64_t)BACK_MAX_MS << RANDOM_BITS)
+			id = was + 1 + (random & ((1u << STEP_BITS) - 1));
+	} while (!atomic_compare_exchange_weak(&last, &was, id));
+	return id;
 }
 
 int64_t
@@ -110,6 +132,32 @@ make_dir(const char *path, bool sync, const char **why_out)
 	return ERR_OK;
 }
 
+/* ext4 puts a folder near its parent, unless that is marked as one of folders that have nothing to
+ * do with each other, like /home: without it all homes, and whatever else lies there, share the
+ * same few groups of inodes and look for a free one past each other's. A hint, which may fail.
+ * chattr(1), T. */
+static void
+spread_homes(const char *home)
+{
+	char dir[BLOB_PATH_MAX];
+	size_t n = str_rchr(str_of(home), '/');
+	struct statfs fs;
+	int flags = 0;
+
+	memcpy(dir, home, n);
+	dir[n] = '\0';
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	if (fstatfs(fd, &fs) == 0 && fs.f_type == EXT4_MAGIC &&
+		ioctl(fd, FS_IOC_GETFLAGS, &flags) == 0 && (flags & FS_TOPDIR_FL) == 0) {
+		flags |= FS_TOPDIR_FL;
+		(void)ioctl(fd, FS_IOC_SETFLAGS, &flags);
+	}
+	close(fd);
+}
+
 enum err
 blob_make_home(const char *home, bool sync, const char **why_out)
 {
@@ -124,7 +172,7 @@ blob_make_home(const char *home, bool sync, const char **why_out)
 		return ERR_LIMIT;
 	}
 	memcpy(path, home, n + 1);
-	if (stat(home, &st) != 0)
+	if (stat(home, &st) != 0) {
 		for (size_t i = 1; i < n; i++) {
 			if (path[i] != '/')
 				continue;
@@ -135,6 +183,8 @@ blob_make_home(const char *home, bool sync, const char **why_out)
 				return e;
 			path[i] = '/';
 		}
+		spread_homes(home);
+	}
 	for (size_t i = 0; i < sizeof below / sizeof below[0]; i++) {
 		memcpy(path + n, below[i], strlen(below[i]) + 1);
 		if ((e = make_dir(path, sync, why_out)) != ERR_OK)
@@ -357,6 +407,15 @@ blob_drop(const char *home, uint64_t id)
 	return unlink(path) == 0 || errno == ENOENT ? ERR_OK : ERR_TEMP;
 }
 
+static enum err
+opened(int fd, int *fd_out)
+{
+	*fd_out = fd;
+	if (fd >= 0)
+		return ERR_OK;
+	return errno == ENOENT ? ERR_NOTFOUND : ERR_TEMP;
+}
+
 enum err
 blob_open(const char *home, uint64_t id, int *fd_out)
 {
@@ -365,10 +424,105 @@ blob_open(const char *home, uint64_t id, int *fd_out)
 
 	if (e != ERR_OK)
 		return e;
-	*fd_out = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (*fd_out >= 0)
+	return opened(open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW), fd_out);
+}
+
+enum err
+blob_open_cached(const char *home, uint64_t id, int *fd_out)
+{
+	const struct open_how how = { .flags = O_RDONLY | O_CLOEXEC | O_NOFOLLOW,
+		.resolve = RESOLVE_CACHED };
+	char path[BLOB_PATH_MAX];
+	enum err e = blob_path(home, id, path);
+
+	if (e != ERR_OK)
+		return e;
+	int fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof how);
+
+	if (fd < 0 && errno == EAGAIN)
+		return ERR_AGAIN;
+	/* a kernel without it, or one that does not allow it */
+	if (fd < 0 && (errno == ENOSYS || errno == EINVAL || errno == EPERM))
+		return blob_open(home, id, fd_out);
+	return opened(fd, fd_out);
+}
+
+enum err
+blob_warm(int fd, uint64_t off, uint64_t len)
+{
+	char *scratch = xmalloc(WARM_BYTES);
+	enum err e = ERR_OK;
+
+	for (uint64_t at = 0; e == ERR_OK && at < len;) {
+		size_t want = len - at < WARM_BYTES ? (size_t)(len - at) : WARM_BYTES;
+		ssize_t n = pread(fd, scratch, want, (off_t)(off + at));
+
+		if (n < 0 && errno != EINTR)
+			e = ERR_TEMP;
+		else if (n == 0)
+			e = ERR_CORRUPT;
+		else if (n > 0)
+			at += (uint64_t)n;
+	}
+	int code = errno;
+
+	free(scratch);
+	errno = code;
+	return e;
+}
+
+static enum err
+bring_in(int fd, uint64_t off, uint64_t len, void *map, size_t map_len)
+{
+	if (fault_hit(FAULT_READ)) {
+		errno = EIO;
+		return ERR_TEMP;
+	}
+	/* a kernel before 5.14 does not know it, and why it failed is read's to say */
+	return madvise(map, map_len, MADV_POPULATE_READ) == 0 ? ERR_OK : blob_warm(fd, off, len);
+}
+
+static size_t
+in_page(uint64_t at)
+{
+	return (size_t)(at % (uint64_t)sysconf(_SC_PAGESIZE));
+}
+
+enum err
+blob_map(int fd, uint64_t off, uint64_t len, struct str *out)
+{
+	size_t before = in_page(off), map_len = before + (size_t)len;
+	struct stat st;
+
+	*out = STR_EMPTY;
+	if (fstat(fd, &st) != 0)
+		return ERR_TEMP;
+	if (off > (uint64_t)st.st_size || len > (uint64_t)st.st_size - off)
+		return ERR_CORRUPT;
+	if (len == 0)
 		return ERR_OK;
-	return errno == ENOENT ? ERR_NOTFOUND : ERR_TEMP;
+	char *map = mmap(NULL, map_len, PROT_READ, MAP_PRIVATE, fd, (off_t)(off - before));
+
+	if (map == MAP_FAILED)
+		return ERR_TEMP;
+	enum err e = bring_in(fd, off, len, map, map_len);
+	int code = errno;
+
+	if (e == ERR_OK)
+		*out = str_n(map + before, (size_t)len);
+	else
+		(void)munmap(map, map_len);
+	errno = code;
+	return e;
+}
+
+void
+blob_unmap(struct str octets)
+{
+	size_t before = in_page((uintptr_t)octets.p);
+
+	if (octets.n > 0)
+		(void)munmap((char *)(uintptr_t)octets.p - before, before + octets.n);
 }
 
 /* 0: not a message's name. */

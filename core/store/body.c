@@ -5,7 +5,6 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "core/base/clock.h"
@@ -216,21 +215,17 @@ body_write(struct body *b, struct str bytes)
 static enum err
 see(const struct body *b, struct str *out)
 {
-	void *map;
-
+	if (b->file.fd >= 0)
+		return blob_map(b->file.fd, 0, b->size, out);
 	*out = buf_str(&b->mem);
-	if (b->file.fd < 0 || b->size == 0)
-		return ERR_OK;
-	map = mmap(NULL, b->size, PROT_READ, MAP_SHARED, b->file.fd, 0);
-	*out = str_n(map, b->size);
-	return map != MAP_FAILED ? ERR_OK : ERR_TEMP;
+	return ERR_OK;
 }
 
 static void
 unsee(const struct body *b, struct str msg)
 {
-	if (b->file.fd >= 0 && b->size > 0)
-		(void)munmap((void *)(uintptr_t)msg.p, msg.n);
+	if (b->file.fd >= 0)
+		blob_unmap(msg);
 }
 
 static enum err
@@ -347,6 +342,15 @@ put_run(struct pool_job *j)
 	b->job_result = commit_too_late(j->queued_ms) ? ERR_TEMP : put(b);
 }
 
+void
+body_put_ended(struct body *b)
+{
+	if (!b->sync_failed)
+		return;
+	b->error = b->file_size > 0 ? ERR_TEMP : b->error;
+	home_poison(b->into, "a message could not be synced");
+}
+
 static void
 put_done(struct pool_job *j)
 {
@@ -355,11 +359,23 @@ put_done(struct pool_job *j)
 
 	b->job_busy = false;
 	b->done = NULL;
-	if (b->sync_failed) {
-		b->error = b->file_size > 0 ? ERR_TEMP : b->error;
-		home_poison(b->into, "a message could not be synced");
-	}
+	body_put_ended(b);
 	done(b->done_arg, b->job_result);
+}
+
+bool
+body_in_memory(const struct body *b)
+{
+	/* the file is the job's while one runs */
+	return !b->job_busy && b->file.fd < 0 && b->error == ERR_OK;
+}
+
+enum err
+body_put_now(struct body *b, struct home *h)
+{
+	b->into = h;
+	b->sync_failed = false;
+	return put(b);
 }
 
 static void

@@ -40,12 +40,20 @@ home_enqueue(struct home *h, struct update *u)
 {
 	u->home = h;
 	u->queued_ms = clock_ms();
+	u->prepared = ERR_OK;
 	u->result = ERR_TEMP;
 	list_push_back(&h->queue, &u->link);
 	if (h->busy_link.next == &h->busy_link)
 		list_push_back(&h->store->busy, &h->busy_link);
 	home_pin_again(h);
 	h->refs++;
+}
+
+bool
+home_rests(const struct home *h)
+{
+	return h->state != HOME_POISONED && list_empty(&h->queue) && !h->batch_busy &&
+	       list_empty(&h->batch);
 }
 
 void
@@ -135,7 +143,7 @@ run_updates(struct home *h, struct txn *t, size_t *applied_out)
 		writes_reset(t->writes);
 		t->garbage = false;
 		t->added = (struct quota_use){ 0, 0 };
-		u->result = u->run(u, t);
+		u->result = u->prepared == ERR_OK ? u->run(u, t) : u->prepared;
 		if (u->result == ERR_OK)
 			u->result = use_apply(t);
 		u->garbage = t->garbage;
@@ -163,12 +171,25 @@ split_or_fail(struct home *h, enum err e)
 	return BATCH_DONE;
 }
 
+static void
+prepare(struct home *h)
+{
+	LIST_FOREACH (node, &h->batch) {
+		struct update *u = update_of(node);
+
+		if (u->prepare != NULL)
+			u->prepared = u->prepare(u);
+		u->prepare = NULL;
+	}
+}
+
 static enum batch_outcome
 run_batch(struct home *h, struct writes *w)
 {
 	struct txn t = { .home = h, .writes = w, .quota = h->batch_quota };
 	size_t applied;
 
+	prepare(h);
 	if (!kv_in_place(h->kv))
 		return BATCH_REOPEN;
 	pool_wait_begin(h->store->pool);
@@ -286,10 +307,14 @@ commit_start(struct home *h)
 {
 	if (h->batch_busy || list_empty(&h->queue))
 		return h->batch_busy;
+	enum pool_class class = POOL_COMMIT;
+
 	claims_join(h);
 	do {
 		struct list *node = h->queue.next;
 
+		if (update_of(node)->prepare != NULL)
+			class = POOL_SYNC;
 		list_remove(node);
 		list_push_back(&h->batch, node);
 	} while (h->single_left == 0 && !list_empty(&h->queue));
@@ -300,7 +325,7 @@ commit_start(struct home *h)
 	h->batch_job = (struct pool_job){
 		.run = batch_run,
 		.done = batch_done,
-		.class = POOL_COMMIT,
+		.class = class,
 	};
 	pool_submit(h->store->pool, &h->batch_job);
 	return true;

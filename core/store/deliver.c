@@ -1,7 +1,8 @@
 /* LMTP's delivery: one message into many homes; see deliver.h. Each recipient walks PIN → READY →
  * LINK → COMMIT by itself, so that one locked home holds up nobody: the first that is ready takes
  * the body, the others link that file, up to 32 in one job with one sync (all are names of one
- * inode). */
+ * inode). A small message to one recipient, of whose home nothing else is under way, becomes
+ * durable in the job of its update: READY → COMMIT. */
 #include <stdlib.h>
 
 #include "core/base/clock.h"
@@ -32,6 +33,8 @@ enum rcpt_state {
 	RCPT_DONE,
 };
 
+enum { LATE_BUSY_MAX = 4 };
+
 struct rcpt {
 	struct deliver *d;
 	struct home *home;
@@ -40,6 +43,7 @@ struct rcpt {
 	struct update update;
 	enum rcpt_state state;
 	bool pinned, told, drop;
+	bool late; /* the update's own job puts the body */
 	uint64_t msg;
 	int64_t put_ms;
 };
@@ -265,6 +269,13 @@ deliver_done(struct update *u, enum err e)
 	struct rcpt *r = CONTAINER_OF(u, struct rcpt, update);
 	struct deliver *d = r->d;
 
+	if (r->late)
+		body_put_ended(d->body);
+	if (u->prepared != ERR_OK) {
+		finish(r, u->prepared == ERR_LIMIT ? ERR_LIMIT : ERR_TEMP);
+		step(d);
+		return;
+	}
 	/* After ERR_TEMP it is not certain that the index does not name the file. */
 	r->drop = e != ERR_OK && e != ERR_TEMP;
 	if (e == ERR_EXISTS)
@@ -282,6 +293,21 @@ commit(struct rcpt *r)
 	r->update.run = deliver_run;
 	r->update.done = deliver_done;
 	home_submit(r->home, &r->update);
+}
+
+static enum err
+deliver_prepare(struct update *u)
+{
+	struct rcpt *r = CONTAINER_OF(u, struct rcpt, update);
+	enum err e = ERR_TEMP;
+
+	if (!commit_too_late(u->queued_ms))
+		e = body_put_now(r->d->body, r->home);
+	if (e == ERR_OK) {
+		r->msg = body_stored(r->d->body)->id;
+		r->put_ms = body_stored(r->d->body)->put_ms;
+	}
+	return e;
 }
 
 /* The last link's sync carries the others; other folders need their own. A copy is synced. */
@@ -416,6 +442,15 @@ step(struct deliver *d)
 		if (r->state != RCPT_READY)
 			continue;
 		d->putting = true;
+		/* while many are under way, files of some and indexes of others share the disk
+		 * better */
+		r->late = d->count == 1 && body_in_memory(d->body) && home_rests(r->home) &&
+			  pool_busy(home_store(r->home)->pool) < LATE_BUSY_MAX;
+		if (r->late) {
+			r->update.prepare = deliver_prepare;
+			commit(r);
+			return;
+		}
 		r->state = RCPT_PUT;
 		body_put(d->body, r->home, on_put, r);
 	}

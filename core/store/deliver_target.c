@@ -101,10 +101,10 @@ deliver_target(struct txn *t, const struct deliver_rcpt *to, struct mailbox_row 
 		return e;
 	if (to->mailbox.n > 0 && !own) {
 		e = op_row_by_path(t, to->mailbox, out);
-		if ((e == ERR_NOTFOUND || e == ERR_DENIED) && to->by_sender)
+		if (e == ERR_NOTFOUND && to->by_sender)
 			e = make(t, to, out);
 	}
-	if (own || e == ERR_NOTFOUND || e == ERR_DENIED)
+	if (own || e == ERR_NOTFOUND)
 		e = op_row_by_path(t, STR("INBOX"), out);
 	return e;
 }

@@ -10,6 +10,7 @@ enum fault_site {
 	FAULT_SYNC,   /* an fsync of a message file: input/output error */
 	FAULT_COMMIT, /* the sync inside an index commit: input/output error */
 	FAULT_PUT,    /* a put into the index, once a batch was begun: fails the batch */
+	FAULT_READ,   /* a message file brought into memory: input/output error */
 	FAULT_SITES,
 };
 

@@ -34,7 +34,8 @@ struct store {
 	/* watch.c */
 	int inotify;
 	struct loop_io inotify_io;
-	struct hmap watched; /* by watch descriptor */
+	struct loop_timer inotify_rest; /* nothing is read meanwhile */
+	struct hmap watched;		/* by watch descriptor */
 	unsigned watch_count;
 	int64_t poll_ms;
 };
@@ -59,10 +60,15 @@ enum batch_outcome {
 struct update {
 	enum err (*run)(struct update *u, struct txn *t);
 	void (*done)(struct update *u, enum err e);
+	/* NULL, or what has to be durable before: called once, on the pool, before the batch takes
+	 * the write lock. Unless it returns ERR_OK that is the update's result, and run is not
+	 * called. Others of the home wait for it, so only who finds home_rests gives one. */
+	enum err (*prepare)(struct update *u);
 	/* private to commit.c */
 	struct list link;
 	struct home *home;
 	int64_t queued_ms;
+	enum err prepared; /* what prepare returned */
 	enum err result;
 	bool reached;
 	bool garbage;
@@ -137,6 +143,9 @@ home_submit(struct home *h, struct update *u);
 /* The same, and the caller calls home_step. */
 void
 home_enqueue(struct home *h, struct update *u);
+/* No update of it waits or runs, and one that is submitted now will be tried. */
+bool
+home_rests(const struct home *h);
 /* Starts a batch when the home is open, idle and has updates. True: one runs. */
 bool
 commit_start(struct home *h);
@@ -188,6 +197,11 @@ void
 watch_home_fini(struct home *h);
 void
 watch_tick(struct store *s, int64_t now_ms);
+
+/* op.c */
+/* Entries that one update changes: 16,384; fewer for tests, before anything is changed. */
+void
+op_set_entries_max(size_t n);
 
 /* garbage.c */
 void

@@ -107,6 +107,10 @@ MUST_USE enum err
 kv_cursor_seek(struct kv_cursor *c, struct str key, struct str *key_out, struct str *value_out);
 MUST_USE enum err
 kv_cursor_next(struct kv_cursor *c, struct str *key_out, struct str *value_out);
+/* Behind a seek or next, where many rows of some hundred octets are read one after the other:
+ * fetches what lies beside the value, so that the next ones need not be waited for one by one. */
+void
+kv_cursor_ahead(struct kv_cursor *c, struct str value);
 MUST_USE enum err
 kv_cursor_prev(struct kv_cursor *c, struct str *key_out, struct str *value_out);
 MUST_USE enum err

@@ -7,6 +7,8 @@
 #include "core/store/internal.h"
 #include "core/store/record.h"
 
+_Static_assert((int)MESSAGE_PATH_MAX == (int)BLOB_PATH_MAX, "paths of messages");
+
 static enum err
 from_row(struct txn *t, uint64_t id, struct str row, struct record *r, struct message *out)
 {
@@ -64,6 +66,7 @@ placed_at(struct message_scan *s, enum err e, struct str key, struct str row)
 	if (e == ERR_OK) {
 		s->at = be64_at(key, 0);
 		s->row = row;
+		kv_cursor_ahead(s->cursor, row);
 	}
 	return e == ERR_EOF ? ERR_NOTFOUND : e;
 }
@@ -222,7 +225,31 @@ message_field(struct message *m, struct str name, struct str *value_out)
 }
 
 enum err
-message_open(struct home *h, uint64_t id, int *fd_out)
+message_open(struct home *h, uint64_t id, bool wait, int *fd_out)
 {
-	return blob_open(h->path, id, fd_out);
+	return wait ? blob_open(h->path, id, fd_out) : blob_open_cached(h->path, id, fd_out);
+}
+
+enum err
+message_path(const struct home *h, uint64_t id, char out[MESSAGE_PATH_MAX])
+{
+	return blob_path(h->path, id, out);
+}
+
+enum err
+message_warm(int fd, uint64_t off, uint64_t len)
+{
+	return blob_warm(fd, off, len);
+}
+
+enum err
+message_map(int fd, uint64_t off, uint64_t len, struct str *out)
+{
+	return blob_map(fd, off, len, out);
+}
+
+void
+message_unmap(struct str octets)
+{
+	blob_unmap(octets);
 }

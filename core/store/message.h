@@ -75,8 +75,22 @@ MUST_USE enum err
 message_field(struct message *m, struct str name, struct str *value_out);
 
 /* The message's file, read-only. h need not be pinned. *fd_out is owned by the caller.
- * ERR_NOTFOUND: gone (answer EXPUNGEISSUED); ERR_TEMP. */
+ * ERR_NOTFOUND: gone (answer EXPUNGEISSUED); ERR_AGAIN, without wait: the name has to be read from
+ * a disk first, which is a pool thread's work (message_path); ERR_TEMP with errno. */
 MUST_USE enum err
-message_open(struct home *h, uint64_t id, int *fd_out);
+message_open(struct home *h, uint64_t id, bool wait, int *fd_out);
+/* Where that file lies. ERR_LIMIT. */
+enum { MESSAGE_PATH_MAX = 1100 };
+MUST_USE enum err
+message_path(const struct home *h, uint64_t id, char out[MESSAGE_PATH_MAX]);
+/* Of a message's file, on pool threads: reads len octets at off, so that they are in memory.
+ * ERR_CORRUPT: the file ends before; ERR_TEMP with errno. */
+MUST_USE enum err
+message_warm(int fd, uint64_t off, uint64_t len);
+/* The same octets, mapped and safe to look at; end with message_unmap. */
+MUST_USE enum err
+message_map(int fd, uint64_t off, uint64_t len, struct str *out);
+void
+message_unmap(struct str octets);
 
 #endif

@@ -286,6 +286,11 @@ metadata_run(struct update *u, struct txn *t)
 	}
 	if (e == ERR_OK && changed)
 		meta_put(t, "metadata-version", version + 1);
+	/* RFC 7162 3.2: whoever asks for the mailbox's modseq alone hears of it */
+	if (e == ERR_OK && changed && row.id != METADATA_ACCOUNT) {
+		row.highestmodseq++;
+		mailbox_row_put(t, &row);
+	}
 	op->r = (struct mailbox_result){ row.id, 0, changed ? version + 1 : 0 };
 	/* the limit may be lower than it was: some can be taken away all the same */
 	return e == ERR_OK && entries > op->entries_max && entries > before ? ERR_LIMIT : e;

@@ -5,7 +5,8 @@
 
 /* Annotations of mailboxes and of the account: names such as "/private/comment" with values of any
  * octets, in a table of their own. They go with the mailbox's id: a rename keeps them, a deletion
- * takes them away; RENAME INBOX copies them. RFC 5464 4.1. */
+ * takes them away; RENAME INBOX copies them. A change of a mailbox's raises its highestmodseq. RFC
+ * 5464 4.1, RFC 7162 3.2. */
 enum {
 	METADATA_NAME_MAX = 400, /* lower case, as the caller makes it */
 	METADATA_ACCOUNT = 0,	 /* in place of a mailbox's id */

@@ -23,6 +23,7 @@ core_store_libstore_a_SOURCES = \
 	core/store/put.h \
 	core/store/quota.c core/store/quota.h core/store/quota_parse.c \
 	core/store/record.c core/store/record.h \
+	core/store/refs.c \
 	core/store/rows.c core/store/rows.h \
 	core/store/setup.c \
 	core/store/since.c core/store/since.h \
@@ -57,6 +58,7 @@ tests_unit_test_store_metadata_LDADD = $(LIBSTORE_ALL) $(LIBTEST) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_store_upgrade
 tests_unit_test_store_upgrade_SOURCES = tests/unit/test_store_upgrade.c tests/unit/store_fixture.h
+tests_unit_test_store_upgrade_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=blob_open
 tests_unit_test_store_upgrade_LDADD = $(LIBSTORE_ALL) $(LIBTEST) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_store_kv

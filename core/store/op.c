@@ -1,6 +1,14 @@
 /* What the ops share; see op.h. */
 #include "core/store/op.h"
 
+size_t op_entries_max = 16384;
+
+void
+op_set_entries_max(size_t n)
+{
+	op_entries_max = n;
+}
+
 void
 op_init(struct store_op *op, struct home *h, enum err (*run)(struct update *, struct txn *),
 	void (*done)(struct update *, enum err))
@@ -36,7 +44,7 @@ op_row_by_path(struct txn *t, struct str path, struct mailbox_row *out)
 {
 	enum err e = mailbox_row_find(t, path, out);
 
-	return e == ERR_OK && out->noselect ? ERR_DENIED : e;
+	return e == ERR_OK && out->noselect ? ERR_NOTFOUND : e;
 }
 
 enum err

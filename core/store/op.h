@@ -12,7 +12,8 @@ struct store_op {
 	bool forgotten;
 };
 
-enum { OP_ENTRIES_MAX = 16384 };
+/* An update changes so many, the next one goes on; see op_set_entries_max. */
+extern size_t op_entries_max;
 
 void
 op_init(struct store_op *op, struct home *h, enum err (*run)(struct update *, struct txn *),
@@ -24,7 +25,7 @@ op_fini(struct store_op *op);
 /* A selectable mailbox's row. ERR_NOTFOUND: none, or deleted. */
 MUST_USE enum err
 op_row_by_id(struct txn *t, uint32_t id, struct mailbox_row *out);
-/* ERR_NOTFOUND; ERR_DENIED: a placeholder. */
+/* ERR_NOTFOUND: none, or a placeholder, which can be made one. */
 MUST_USE enum err
 op_row_by_path(struct txn *t, struct str path, struct mailbox_row *out);
 

@@ -76,7 +76,19 @@ struct moving {
 	struct chunk_edit in, out;
 	struct uidset gone;
 	int64_t now_ms;
+	uint64_t *copied; /* messages, in the order of the entries */
+	size_t copied_n, copied_cap;
 };
+
+static void
+copied_add(struct moving *m, uint64_t msg)
+{
+	if (m->copied_n == m->copied_cap) {
+		m->copied_cap = m->copied_cap != 0 ? m->copied_cap * 2 : 64;
+		m->copied = xrealloc(m->copied, m->copied_cap * sizeof *m->copied);
+	}
+	m->copied[m->copied_n++] = msg;
+}
 
 static enum err
 transfer_one(struct txn *t, struct transfer *x, struct moving *m, const struct entry *from,
@@ -92,7 +104,7 @@ transfer_one(struct txn *t, struct transfer *x, struct moving *m, const struct e
 		uidset_add(&m->gone, from->uid, from->uid);
 		e = chunk_edit_set(&m->out, t, x->source->id, from->uid, false, false);
 	} else {
-		e = ref_add(t, from->msg);
+		copied_add(m, from->msg);
 	}
 	/* Both editors may hold the same chunk when a mailbox is moved into itself. */
 	if (e == ERR_OK && x->move && x->source == x->to)
@@ -154,6 +166,8 @@ transfer_entries(struct txn *t, struct transfer *x)
 	}
 	if (e == ERR_OK)
 		e = transfer_all(t, x, &map, &m);
+	if (e == ERR_OK)
+		e = refs_add(t, m.copied, m.copied_n);
 	if (e == ERR_OK) {
 		chunk_edit_flush(&m.in, t);
 		chunk_edit_flush(&m.out, t);
@@ -164,6 +178,7 @@ transfer_entries(struct txn *t, struct transfer *x)
 			mailbox_row_put(t, x->source);
 	}
 	uidset_fini(&m.gone);
+	free(m.copied);
 	return e;
 }
 
@@ -177,7 +192,7 @@ copy_run(struct update *u, struct txn *t)
 		.to = &target,
 		.uids = &op->uids,
 		.from = op->next,
-		.max = op->move ? OP_ENTRIES_MAX : SIZE_MAX,
+		.max = op->move ? op_entries_max : SIZE_MAX,
 		.move = op->move,
 		.source_uids = &op->step.source,
 		.target_uids = &op->step.target,

@@ -15,7 +15,6 @@ struct flags_op {
 	flags_fn done;
 	void *arg;
 	uint32_t next, step_next;
-	bool interrupted; /* others changed the mailbox between two updates */
 	struct flags_result step, all;
 };
 
@@ -95,7 +94,8 @@ flags_run(struct update *u, struct txn *t)
 	op->step_next = 0;
 	enum err e = op_row_by_id(t, op->a.mailbox, &row);
 
-	op->interrupted = e == ERR_OK && op->all.modseq != 0 && row.highestmodseq != op->all.modseq;
+	if (e == ERR_OK)
+		op->step.alone = op->next == 1 || row.highestmodseq == op->all.seen;
 	if (e == ERR_OK)
 		e = keywords_bits(t, row.id, op->keywords, op->a.keywords_count,
 			op->a.mode != FLAGS_REMOVE, &bits);
@@ -103,7 +103,7 @@ flags_run(struct update *u, struct txn *t)
 		return e;
 	e = entry_walk_begin(&w, t, row.id, &op->uids, op->next);
 	while (e == ERR_OK && (e = entry_walk_next(&w, &entry)) == ERR_OK) {
-		if (n++ == OP_ENTRIES_MAX) {
+		if (n++ == op_entries_max) {
 			op->step_next = entry.uid;
 			break;
 		}
@@ -112,6 +112,7 @@ flags_run(struct update *u, struct txn *t)
 	entry_walk_end(&w);
 	if (e != ERR_OK && e != ERR_EOF)
 		return e;
+	op->step.seen = row.highestmodseq;
 	if (op->step.changed.n == 0)
 		return ERR_OK;
 	chunk_edit_flush(&chunk, t);
@@ -128,26 +129,22 @@ merge(struct uidset *all, const struct uidset *step)
 }
 
 static void
-flags_done(struct update *u, enum err e)
+flags_take(struct flags_op *op)
 {
-	struct flags_op *op = CONTAINER_OF(u, struct flags_op, op.update);
+	if (!op->step.alone && op->a.known_modseq != 0)
+		uidset_copy(&op->all.overtaken, &op->all.changed);
+	merge(&op->all.changed, &op->step.changed);
+	merge(&op->all.modified, &op->step.modified);
+	merge(&op->all.overtaken, &op->step.overtaken);
+	if (op->step.modseq != 0)
+		op->all.modseq = op->step.modseq;
+	op->all.seen = op->step.seen;
+	op->all.alone = op->step.alone;
+}
 
-	if (e == ERR_OK) {
-		if (op->interrupted && op->a.known_modseq != 0)
-			uidset_copy(&op->all.overtaken, &op->all.changed);
-		merge(&op->all.changed, &op->step.changed);
-		merge(&op->all.modified, &op->step.modified);
-		merge(&op->all.overtaken, &op->step.overtaken);
-		if (op->step.modseq != 0)
-			op->all.modseq = op->step.modseq;
-		if (op->step_next != 0) {
-			op->next = op->step_next;
-			home_submit(op->op.home, u);
-			return;
-		}
-	}
-	if (!op->op.forgotten)
-		op->done(op->arg, e, &op->all);
+static void
+flags_free(struct flags_op *op)
+{
 	uidset_fini(&op->step.changed);
 	uidset_fini(&op->step.modified);
 	uidset_fini(&op->step.overtaken);
@@ -160,6 +157,26 @@ flags_done(struct update *u, enum err e)
 	free(op->keywords);
 	op_fini(&op->op);
 	free(op);
+}
+
+static void
+flags_done(struct update *u, enum err e)
+{
+	struct flags_op *op = CONTAINER_OF(u, struct flags_op, op.update);
+
+	if (e == ERR_OK)
+		flags_take(op);
+	if (e == ERR_OK && op->step_next != 0) {
+		op->next = op->step_next;
+		/* the next update runs while the caller says what this one did */
+		home_submit(op->op.home, u);
+		if (!op->op.forgotten && op->a.part != NULL)
+			op->a.part(op->arg, op->next, &op->all);
+		return;
+	}
+	if (!op->op.forgotten)
+		op->done(op->arg, e, &op->all);
+	flags_free(op);
 }
 
 struct store_op *
@@ -190,34 +207,62 @@ struct expunge_op {
 	struct expunge_result step, all;
 };
 
+/* Of the messages whose entries go, in the order of the entries. */
+struct dropped {
+	uint64_t *ids;
+	size_t n, cap;
+};
+
+static void
+dropped_add(struct dropped *d, uint64_t msg)
+{
+	if (d->n == d->cap) {
+		d->cap = d->cap != 0 ? d->cap * 2 : 64;
+		d->ids = xrealloc(d->ids, d->cap * sizeof *d->ids);
+	}
+	d->ids[d->n++] = msg;
+}
+
+static enum err
+expunge_one(struct expunge_op *op, struct txn *t, struct mailbox_row *row, struct chunk_edit *chunk,
+	const struct entry *entry)
+{
+	struct key k;
+
+	row_count_out(t, row, entry);
+	uidset_add(&op->step.uids, entry->uid, entry->uid);
+	writes_del_once(t->writes, KV_ENTRY, key_2u32(&k, row->id, entry->uid));
+	return chunk_edit_set(chunk, t, row->id, entry->uid, false, false);
+}
+
 static enum err
 expunge_entries(struct expunge_op *op, struct txn *t, struct mailbox_row *row)
 {
 	struct chunk_edit chunk = { .loaded = false };
+	struct dropped gone = { .n = 0 };
 	struct entry_walk w;
 	struct entry entry;
-	struct key k;
-	size_t n = 0;
-	int64_t now = clock_wall_ms();
+
+	if (row->deleted == 0)
+		return ERR_OK;
 	enum err e = entry_walk_begin(&w, t, row->id, &op->uids, op->next);
 
-	while (e == ERR_OK && (e = entry_walk_next(&w, &entry)) == ERR_OK) {
+	while (e == ERR_OK && row->deleted != 0 && (e = entry_walk_next(&w, &entry)) == ERR_OK) {
 		if ((entry.flags & FLAG_DELETED) == 0)
 			continue;
-		if (n++ == OP_ENTRIES_MAX) {
+		if (gone.n == op_entries_max) {
 			op->step_next = entry.uid;
 			break;
 		}
-		row_count_out(t, row, &entry);
-		uidset_add(&op->step.uids, entry.uid, entry.uid);
-		writes_del_once(t->writes, KV_ENTRY, key_2u32(&k, row->id, entry.uid));
-		e = chunk_edit_set(&chunk, t, row->id, entry.uid, false, false);
-		if (e == ERR_OK)
-			e = ref_drop(t, entry.msg, now);
+		dropped_add(&gone, entry.msg);
+		e = expunge_one(op, t, row, &chunk, &entry);
 	}
 	entry_walk_end(&w);
 	chunk_edit_flush(&chunk, t);
-	return e == ERR_EOF ? ERR_OK : e;
+	if (e == ERR_OK || e == ERR_EOF)
+		e = refs_drop(t, gone.ids, gone.n, clock_wall_ms());
+	free(gone.ids);
+	return e;
 }
 
 static enum err

@@ -322,7 +322,7 @@ rename_inbox(struct mailbox_op *op, struct txn *t)
 		.to = &target,
 		.uids = &all,
 		.from = 1,
-		.max = OP_ENTRIES_MAX,
+		.max = op_entries_max,
 		.move = true,
 		.source_uids = &from,
 		.target_uids = &into,

@@ -18,6 +18,14 @@ struct stored {
  * after a failure. ERR_TEMP, ERR_LIMIT. A failed sync poisons h. */
 void
 body_put(struct body *b, struct home *h, void (*done)(void *arg, enum err e), void *arg);
+/* The same in parts, for an update that makes the body durable itself, in its prepare: whether it
+ * may (all octets are in memory, nothing is under way); on the pool; on the loop afterwards. */
+bool
+body_in_memory(const struct body *b);
+MUST_USE enum err
+body_put_now(struct body *b, struct home *h);
+void
+body_put_ended(struct body *b);
 /* Calls done with ERR_TEMP, later: for who cannot even begin. */
 void
 body_put_refused(struct body *b, void (*done)(void *arg, enum err e), void *arg);

@@ -15,9 +15,11 @@
 #include "core/store/thread.h"
 
 /* version, in_cache, flags, 0, size, header_size, sent, zone, thread, lengths of the sections.
- * Version 1 (schema 2) had no thread, preview and ids: upgrade.c. */
+ * Version 1 (schema 2) had no thread, and of the sections those before the preview: upgrade.c. */
 enum {
 	VERSION = 2,
+	OLDER_VERSION = 1,
+	OLDER_SECTIONS = RECORD_PREVIEW,
 	HAS_SENT = 1,
 	THREAD_AT = 4 + 8 + 8 + 8 + 4,
 	LENGTHS_AT = THREAD_AT + 8,
@@ -180,31 +182,33 @@ make_sections(struct buf *section, struct str msg, struct str header)
 	return e;
 }
 
-enum err
-record_make(struct str msg, struct buf *record, struct buf *cache)
+static void
+init_sections(struct buf *section, size_t max)
 {
-	struct buf section[RECORD_SECTIONS];
-	struct str header = str_sub(msg, 0, header_length(msg));
-	struct header_field date;
-	int64_t sent = 0;
-	int zone = 0;
-	size_t max = msg.n * ENVELOPE_GROWTH + TEXT_SLACK_BYTES;
-
 	for (int i = 0; i < RECORD_SECTIONS; i++)
 		buf_init(&section[i], max < TEXT_MAX_BYTES ? max : TEXT_MAX_BYTES);
-	enum err e = make_sections(section, msg, header);
-	bool has_sent = header_find(header, STR("Date"), 0, &date) &&
-			date_parse(date.value, &sent, &zone) == ERR_OK;
+}
+
+static void
+fini_sections(struct buf *section)
+{
+	for (int i = 0; i < RECORD_SECTIONS; i++)
+		buf_fini(&section[i]);
+}
+
+static enum err
+encode(const struct record *r, const struct buf *section, struct buf *record, struct buf *cache)
+{
 	unsigned in_cache = choose_cache(section);
 
 	buf_addc(record, VERSION);
 	buf_addc(record, (char)in_cache);
-	buf_addc(record, has_sent ? HAS_SENT : 0);
+	buf_addc(record, r->has_sent ? HAS_SENT : 0);
 	buf_addc(record, 0);
-	put_u64(record, msg.n);
-	put_u64(record, header.n);
-	put_u64(record, has_sent ? (uint64_t)sent : 0);
-	put_u32(record, has_sent ? (uint32_t)zone : 0);
+	put_u64(record, r->size);
+	put_u64(record, r->header_size);
+	put_u64(record, r->has_sent ? (uint64_t)r->sent_sec : 0);
+	put_u32(record, r->has_sent ? (uint32_t)r->sent_zone_min : 0);
 	put_u64(record, 0);
 	for (int i = 0; i < RECORD_SECTIONS; i++)
 		put_u32(record, (uint32_t)section[i].n);
@@ -212,12 +216,29 @@ record_make(struct str msg, struct buf *record, struct buf *cache)
 		buf_addc(cache, VERSION);
 	for (int i = 0; i < RECORD_SECTIONS; i++)
 		buf_add((in_cache & 1u << i) != 0 ? cache : record, buf_str(&section[i]));
+	enum err e = buf_check(record);
+
+	return e == ERR_OK ? buf_check(cache) : e;
+}
+
+enum err
+record_make(struct str msg, struct buf *record, struct buf *cache)
+{
+	struct buf section[RECORD_SECTIONS];
+	struct str header = str_sub(msg, 0, header_length(msg));
+	struct record r = { .size = msg.n, .header_size = header.n };
+	struct header_field date;
+	int zone = 0;
+
+	init_sections(section, msg.n * ENVELOPE_GROWTH + TEXT_SLACK_BYTES);
+	enum err e = make_sections(section, msg, header);
+
+	r.has_sent = header_find(header, STR("Date"), 0, &date) &&
+		     date_parse(date.value, &r.sent_sec, &zone) == ERR_OK;
+	r.sent_zone_min = zone;
 	if (e == ERR_OK)
-		e = buf_check(record);
-	if (e == ERR_OK)
-		e = buf_check(cache);
-	for (int i = 0; i < RECORD_SECTIONS; i++)
-		buf_fini(&section[i]);
+		e = encode(&r, section, record, cache);
+	fini_sections(section);
 	return e;
 }
 
@@ -232,35 +253,45 @@ record_join(struct str row, uint64_t thread, unsigned char out[RECORD_BYTES_MAX]
 	return ERR_OK;
 }
 
-enum err
-record_decode(struct str row, struct record *out)
+static inline enum err
+decode(struct str row, int version, struct record *out)
 {
+	int sections = version == VERSION ? RECORD_SECTIONS : OLDER_SECTIONS;
+	size_t lengths_at = version == VERSION ? LENGTHS_AT : THREAD_AT;
+	size_t head_bytes = lengths_at + 4 * (size_t)sections;
 	uint64_t inside = 0;
 
-	if (row.n < HEAD_BYTES || row.p[0] != VERSION)
+	if (row.n < head_bytes || row.p[0] != version)
 		return ERR_CORRUPT;
+	out->version = (unsigned char)version;
 	out->in_cache = (unsigned char)row.p[1];
-	if (out->in_cache >> RECORD_SECTIONS != 0 || (row.p[2] & ~HAS_SENT) != 0 || row.p[3] != 0)
+	if (out->in_cache >> sections != 0 || (row.p[2] & ~HAS_SENT) != 0 || row.p[3] != 0)
 		return ERR_CORRUPT;
 	out->has_sent = (row.p[2] & HAS_SENT) != 0;
 	out->size = get_u64(row, 4);
 	out->header_size = get_u64(row, 12);
 	out->sent_sec = (int64_t)get_u64(row, 20);
 	out->sent_zone_min = (int32_t)get_u32(row, 28);
-	out->thread = get_u64(row, THREAD_AT);
-	for (size_t i = 0; i < RECORD_SECTIONS; i++) {
-		out->len[i] = get_u32(row, LENGTHS_AT + 4 * i);
+	out->thread = version == VERSION ? get_u64(row, THREAD_AT) : 0;
+	for (int i = 0; i < RECORD_SECTIONS; i++) {
+		out->len[i] = i < sections ? get_u32(row, lengths_at + 4 * (size_t)i) : 0;
 		if ((out->in_cache & 1u << i) == 0)
 			inside += out->len[i];
 	}
-	out->body = str_from(row, HEAD_BYTES);
+	out->body = str_from(row, head_bytes);
 	return inside == out->body.n && out->header_size <= out->size ? ERR_OK : ERR_CORRUPT;
+}
+
+enum err
+record_decode(struct str row, struct record *out)
+{
+	return decode(row, VERSION, out);
 }
 
 bool
 record_is_older(struct str row)
 {
-	return row.n != 0 && row.p[0] == VERSION - 1;
+	return row.n != 0 && row.p[0] == OLDER_VERSION;
 }
 
 enum err
@@ -271,7 +302,7 @@ record_section(const struct record *r, struct str cache, enum record_section s, 
 	uint64_t off = 0;
 
 	if (in_cache) {
-		if (cache.n < CACHE_HEAD_BYTES || cache.p[0] != VERSION)
+		if (cache.n < CACHE_HEAD_BYTES || cache.p[0] != r->version)
 			return ERR_CORRUPT;
 		from = str_from(cache, CACHE_HEAD_BYTES);
 	}
@@ -282,4 +313,38 @@ record_section(const struct record *r, struct str cache, enum record_section s, 
 		return ERR_CORRUPT;
 	*out = str_sub(from, off, r->len[s]);
 	return ERR_OK;
+}
+
+enum err
+record_older_size(struct str row, uint64_t *size_out)
+{
+	struct record r;
+	enum err e = decode(row, OLDER_VERSION, &r);
+
+	if (e == ERR_OK)
+		*size_out = r.size;
+	return e;
+}
+
+enum err
+record_convert(struct str row, struct str old_cache, struct buf *record, struct buf *cache)
+{
+	struct buf section[RECORD_SECTIONS];
+	struct record old;
+	struct str s;
+	enum err e = decode(row, OLDER_VERSION, &old);
+
+	if (e != ERR_OK)
+		return e;
+	init_sections(section, row.n + old_cache.n + THREAD_IDS_BYTES);
+	for (int i = 0; e == ERR_OK && i < OLDER_SECTIONS; i++) {
+		e = record_section(&old, old_cache, (enum record_section)i, &s);
+		if (e == ERR_OK)
+			buf_add(&section[i], s);
+	}
+	thread_ids(&section[RECORD_IDS], buf_str(&section[RECORD_FIELDS]));
+	if (e == ERR_OK)
+		e = encode(&old, section, record, cache);
+	fini_sections(section);
+	return e;
 }

@@ -20,6 +20,7 @@ struct record {
 	int64_t sent_sec;
 	int32_t sent_zone_min;
 	bool has_sent;
+	unsigned char version;
 	uint64_t thread; /* 0 until record_join */
 	uint32_t len[RECORD_SECTIONS];
 	unsigned in_cache; /* bit a section */
@@ -33,6 +34,11 @@ enum { RECORD_BYTES_MAX = 2000 };
 MUST_USE enum err
 record_make(struct str msg, struct buf *record, struct buf *cache);
 
+/* The same of rows of the version before, as far as they go: without a preview. For a message whose
+ * file cannot be read. Borrows row and old_cache. ERR_CORRUPT. */
+MUST_USE enum err
+record_convert(struct str row, struct str old_cache, struct buf *record, struct buf *cache);
+
 /* record_make's row with the thread put in, as it is written. ERR_CORRUPT: it is none. */
 MUST_USE enum err
 record_join(struct str row, uint64_t thread, unsigned char out[RECORD_BYTES_MAX]);
@@ -43,6 +49,9 @@ record_decode(struct str row, struct record *out);
 /* A row of the version before, which upgrade.c makes again. */
 bool
 record_is_older(struct str row);
+/* Octets of the message that the older row is of. ERR_CORRUPT. */
+MUST_USE enum err
+record_older_size(struct str row, uint64_t *size_out);
 /* A section; cache: the cache row when in_cache has the section's bit. ERR_CORRUPT. */
 MUST_USE enum err
 record_section(const struct record *r, struct str cache, enum record_section s, struct str *out);

@@ -183,14 +183,18 @@ change_add(
 MUST_USE enum err
 change_decode(struct str value, enum change_kind *kind_out, struct uidset *uids);
 
-/* References to a message; a message without a row in ref has one. Adding counts the entries of
- * this update too. Dropping the last one puts the message into garbage. */
+/* References to a message; a message without a row in ref has one. Dropping the last one puts the
+ * message into garbage. */
 MUST_USE enum err
 ref_get(struct txn *t, uint64_t msg, uint32_t *out);
 MUST_USE enum err
-ref_add(struct txn *t, uint64_t msg);
-MUST_USE enum err
 ref_drop(struct txn *t, uint64_t msg, int64_t now_ms);
+/* For many, a message as often as it stands in ids, which are sorted. Only in an update that adds
+ * and drops no others. ERR_LIMIT: too many of one message. */
+MUST_USE enum err
+refs_add(struct txn *t, uint64_t *ids, size_t n);
+MUST_USE enum err
+refs_drop(struct txn *t, uint64_t *ids, size_t n, int64_t now_ms);
 
 /* Appends an entry: takes row->uidnext and the next modseq (row is changed, not put). e->uid and
  * e->modseq are set. ERR_LIMIT: no UIDs are left. */

@@ -25,6 +25,7 @@ struct append_args {
 	bool has_internal_date; /* else: now, UTC */
 	int64_t internal_sec;
 	int32_t internal_zone_min;
+	bool last; /* of a set: its commit follows at once */
 };
 struct append_result {
 	uint32_t mailbox, uidvalidity;
@@ -32,7 +33,7 @@ struct append_result {
 	uint64_t modseq;
 	bool replaced_gone; /* ERR_NOTFOUND means the message to replace */
 };
-/* ERR_NOTFOUND: no such mailbox (TRYCREATE); ERR_LIMIT: too many keywords; ERR_DENIED: noselect. */
+/* ERR_NOTFOUND: no such mailbox, or a placeholder (TRYCREATE); ERR_LIMIT: too many keywords. */
 typedef void (*append_fn)(void *arg, enum err e, const struct append_result *r);
 struct store_op *
 store_append(struct home *h, const struct append_args *a, append_fn done, void *arg);
@@ -88,6 +89,7 @@ store_copy(struct home *h, const struct copy_args *a, copy_fn done, void *arg);
 struct store_op *
 store_move(struct home *h, const struct copy_args *a, copy_fn done, void *arg);
 
+struct flags_result;
 enum flags_mode { FLAGS_ADD, FLAGS_REMOVE, FLAGS_REPLACE };
 struct flags_args {
 	uint32_t mailbox;
@@ -102,12 +104,19 @@ struct flags_args {
 	bool conditional;
 	uint64_t unchanged_since;
 	uint64_t known_modseq; /* what the caller knows, for overtaken; 0: not asked */
+	/* Called from the loop when an update is durable and another follows: all UIDs below
+	 * `below` are done, r is as far as it is known. May be NULL. */
+	void (*part)(void *arg, uint32_t below, const struct flags_result *r);
 };
 struct flags_result {
 	struct uidset changed;	 /* flags differ now */
 	struct uidset modified;	 /* failed unchanged_since */
 	struct uidset overtaken; /* of changed: others may have changed them after known_modseq */
 	uint64_t modseq;	 /* of the last change; 0: nothing changed */
+	/* The mailbox's as the last update left it, and whether nobody else raised it since the
+	 * update before. */
+	uint64_t seen;
+	bool alone;
 };
 typedef void (*flags_fn)(void *arg, enum err e, const struct flags_result *r);
 /* ERR_LIMIT: the mailbox has 64 keywords already. */

@@ -266,6 +266,21 @@ view_diff_fini(struct view_diff *d)
 }
 
 static struct chunk *
+chunk_new(const uint64_t *bits)
+{
+	struct chunk *c = xmalloc(sizeof *c);
+
+	c->refs = 1;
+	memcpy(c->bits, bits, sizeof c->bits);
+	c->count = 0;
+	for (size_t i = 0; i < CHUNK_WORDS; i++) {
+		c->before[i] = (uint16_t)c->count;
+		c->count += (uint32_t)__builtin_popcountll(c->bits[i]);
+	}
+	return c;
+}
+
+static struct chunk *
 chunk_like(const struct view *old, uint32_t number, const struct chunk_row *row)
 {
 	if (old != NULL) {
@@ -277,16 +292,7 @@ chunk_like(const struct view *old, uint32_t number, const struct chunk_row *row)
 			return old->slot[i].chunk;
 		}
 	}
-	struct chunk *c = xmalloc(sizeof *c);
-
-	c->refs = 1;
-	memcpy(c->bits, row->exists, sizeof c->bits);
-	c->count = 0;
-	for (size_t i = 0; i < CHUNK_WORDS; i++) {
-		c->before[i] = (uint16_t)c->count;
-		c->count += (uint32_t)__builtin_popcountll(c->bits[i]);
-	}
-	return c;
+	return chunk_new(row->exists);
 }
 
 static struct view *
@@ -437,4 +443,49 @@ view_refresh(struct txn *t, struct view *old, struct view **out, struct view_dif
 	}
 	*out = now;
 	return ERR_OK;
+}
+
+/* The chunk that holds what a and b hold; one of them may be NULL. */
+static struct chunk *
+chunk_join(struct chunk *a, struct chunk *b)
+{
+	uint64_t bits[CHUNK_WORDS];
+
+	if (a == NULL || b == NULL || a == b) {
+		struct chunk *one = a != NULL ? a : b;
+
+		one->refs++;
+		return one;
+	}
+	for (size_t i = 0; i < CHUNK_WORDS; i++)
+		bits[i] = a->bits[i] | b->bits[i];
+	return chunk_new(bits);
+}
+
+struct view *
+view_join(const struct view *old, const struct view *now)
+{
+	size_t cap = old->n + now->n + 1, i = 0, j = 0;
+	struct view *v = xcalloc(1, sizeof *v + cap * sizeof v->slot[0]);
+
+	v->refs = 1;
+	v->mailbox = old->mailbox;
+	v->uidvalidity = old->uidvalidity;
+	v->uidnext = now->uidnext;
+	v->modseq = old->modseq;
+	while (i < old->n || j < now->n) {
+		bool from_old =
+			i < old->n && (j == now->n || old->slot[i].number <= now->slot[j].number);
+		uint32_t number = from_old ? old->slot[i].number : now->slot[j].number;
+		bool from_now = j < now->n && now->slot[j].number == number;
+		struct chunk *c = chunk_join(
+			from_old ? old->slot[i].chunk : NULL, from_now ? now->slot[j].chunk : NULL);
+
+		i += from_old;
+		j += from_now;
+		v = view_with(v, number, c, &cap);
+	}
+	/* it is no state of the mailbox: others cannot share it */
+	list_init(&v->link);
+	return v;
 }

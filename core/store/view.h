@@ -65,5 +65,9 @@ view_diff_fini(struct view_diff *d);
  * ERR_NOTFOUND: the mailbox was deleted. */
 MUST_USE enum err
 view_refresh(struct txn *t, struct view *old, struct view **out, struct view_diff *diff);
+/* All that old holds and what arrived since, as now, a later one, has it: for who may not be told
+ * yet what went. Its modseq is old's, so that the next refresh finds the rest. Returns owned. */
+struct view *
+view_join(const struct view *old, const struct view *now);
 
 #endif

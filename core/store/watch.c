@@ -10,7 +10,7 @@
 #include "core/base/xalloc.h"
 #include "core/store/internal.h"
 
-enum { POLL_MS = 30 * 1000, LOOK_STEPS = 7, CLOSED_LOOK_MS = 4, EVENTS_BYTES = 4096 };
+enum { POLL_MS = 30 * 1000, LOOK_STEPS = 7, CLOSED_LOOK_MS = 4, EVENTS_BYTES = 16384, REST_MS = 1 };
 
 static void
 tell(struct home *h)
@@ -125,14 +125,13 @@ tell_everybody(struct store *s)
 	}
 }
 
-static void
-on_inotify(struct loop_io *io, int events)
+/* False: there are none. */
+static bool
+take_events(struct store *s)
 {
-	struct store *s = io->arg;
 	_Alignas(struct inotify_event) char b[EVENTS_BYTES];
 	ssize_t n = read(s->inotify, b, sizeof b);
 
-	(void)events;
 	for (char *p = b; n > 0 && p < b + n;) {
 		struct inotify_event *ev = (struct inotify_event *)(void *)p;
 
@@ -155,12 +154,37 @@ on_inotify(struct loop_io *io, int events)
 		}
 		on_event(h);
 	}
+	return n > 0;
+}
+
+/* A commit writes each of its pages by a call of its own, and each is an event. Those that come
+ * while nobody reads are joined by the kernel and wake nobody: so none are read for a moment. */
+static void
+on_inotify(struct loop_io *io, int events UNUSED)
+{
+	struct store *s = io->arg;
+
+	(void)take_events(s);
+	loop_io_set(&s->inotify_io, 0);
+	loop_timer_start(&s->inotify_rest, REST_MS);
+}
+
+static void
+on_rested(struct loop_timer *t)
+{
+	struct store *s = t->arg;
+
+	if (take_events(s))
+		loop_timer_start(&s->inotify_rest, REST_MS);
+	else
+		loop_io_set(&s->inotify_io, LOOP_READ);
 }
 
 void
 watch_init(struct store *s)
 {
 	hmap_init(&s->watched);
+	loop_timer_init(&s->inotify_rest, s->loop, on_rested, s);
 	s->inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
 	if (s->inotify < 0) {
 		log_event(LVL_WARN, "store.inotify",
@@ -175,6 +199,7 @@ void
 watch_fini(struct store *s)
 {
 	if (s->inotify >= 0) {
+		loop_timer_stop(&s->inotify_rest);
 		loop_io_set(&s->inotify_io, 0);
 		close(s->inotify);
 	}

@@ -7,24 +7,29 @@
 #include "core/base/hmap.h"
 #include "core/base/xalloc.h"
 
-enum { BLOCK_BYTES = 16 * 1024, ITEMS_KEPT = 4096 };
+enum { BLOCK_BYTES = 16 * 1024, SLOTS_KEPT = 8192 };
 
+/* One write: small, as a command may want 16,384 of them. */
 struct item {
-	struct str key, value;
-	enum kv_table table;
+	struct item *next;
+	const char *value;
+	uint32_t value_n;
+	uint16_t key_n;
+	uint8_t table;
 	bool del;
+	char key[];
 };
 
 struct block {
 	struct block *next;
 	size_t used, cap;
-	char mem[];
+	_Alignas(8) char mem[];
 };
 
 struct writes {
-	struct item *items;
-	size_t n, cap;
-	uint32_t *slots; /* index + 1 into items, open addressing; 0: free */
+	struct item *first, *last;
+	size_t n;
+	struct item **slots; /* open addressing; NULL: free */
 	size_t slot_count, indexed;
 	struct block *blocks;
 };
@@ -56,7 +61,6 @@ writes_free(struct writes *w)
 	if (w == NULL)
 		return;
 	free_blocks(w, NULL);
-	free(w->items);
 	free(w->slots);
 	free(w);
 }
@@ -69,18 +73,14 @@ writes_reset(struct writes *w)
 	while (keep != NULL && keep->cap != BLOCK_BYTES)
 		keep = keep->next;
 	free_blocks(w, keep);
-	if (w->cap > ITEMS_KEPT) {
-		free(w->items);
-		w->items = NULL;
-		w->cap = 0;
-	}
-	if (w->slot_count > (size_t)2 * ITEMS_KEPT) {
+	if (w->slot_count > SLOTS_KEPT) {
 		free(w->slots);
 		w->slots = NULL;
 		w->slot_count = 0;
 	} else if (w->indexed > 0) {
 		memset(w->slots, 0, w->slot_count * sizeof *w->slots);
 	}
+	w->first = w->last = NULL;
 	w->n = w->indexed = 0;
 }
 
@@ -90,13 +90,14 @@ writes_count(const struct writes *w)
 	return w->n;
 }
 
-static struct str
-keep_bytes(struct writes *w, struct str s)
+static char *
+take_room(struct writes *w, size_t n)
 {
 	struct block *b = w->blocks;
 
-	if (b == NULL || b->cap - b->used < s.n) {
-		size_t cap = s.n > BLOCK_BYTES ? s.n : BLOCK_BYTES;
+	n = (n + 7) / 8 * 8;
+	if (b == NULL || b->cap - b->used < n) {
+		size_t cap = n > BLOCK_BYTES ? n : BLOCK_BYTES;
 
 		b = xmalloc(sizeof *b + cap);
 		b->next = w->blocks;
@@ -106,10 +107,14 @@ keep_bytes(struct writes *w, struct str s)
 	}
 	char *at = b->mem + b->used;
 
-	if (s.n > 0)
-		memcpy(at, s.p, s.n);
-	b->used += s.n;
-	return str_n(at, s.n);
+	b->used += n;
+	return at;
+}
+
+static inline struct str
+item_key(const struct item *it)
+{
+	return str_n(it->key, it->key_n);
 }
 
 static size_t
@@ -118,10 +123,10 @@ slot_of(const struct writes *w, enum kv_table table, struct str key)
 	size_t at = (size_t)(hash_bytes(key) + (uint64_t)table * 0x9E3779B97F4A7C15u) &
 		    (w->slot_count - 1);
 
-	for (; w->slots[at] != 0; at = (at + 1) & (w->slot_count - 1)) {
-		const struct item *it = &w->items[w->slots[at] - 1];
+	for (; w->slots[at] != NULL; at = (at + 1) & (w->slot_count - 1)) {
+		const struct item *it = w->slots[at];
 
-		if (it->table == table && str_eq(it->key, key))
+		if (it->table == table && str_eq(item_key(it), key))
 			break;
 	}
 	return at;
@@ -131,29 +136,36 @@ static void
 grow_index(struct writes *w)
 {
 	size_t old_count = w->slot_count;
-	uint32_t *old = w->slots;
+	struct item **old = w->slots;
 
 	w->slot_count = old_count != 0 ? old_count * 2 : 64;
 	w->slots = xcalloc(w->slot_count, sizeof *w->slots);
 	for (size_t i = 0; i < old_count; i++)
-		if (old[i] != 0) {
-			const struct item *it = &w->items[old[i] - 1];
-
-			w->slots[slot_of(w, it->table, it->key)] = old[i];
-		}
+		if (old[i] != NULL)
+			w->slots[slot_of(w, old[i]->table, item_key(old[i]))] = old[i];
 	free(old);
 }
 
+/* With room for a value behind its key. */
 static struct item *
-add_item(struct writes *w, enum kv_table table, struct str key)
+add_item(struct writes *w, enum kv_table table, struct str key, size_t value_n)
 {
-	if (w->n == w->cap) {
-		w->cap = w->cap != 0 ? w->cap * 2 : 32;
-		w->items = xrealloc(w->items, w->cap * sizeof *w->items);
-	}
-	struct item *it = &w->items[w->n++];
+	struct item *it = (struct item *)(void *)take_room(w, sizeof *it + key.n + value_n);
 
-	*it = (struct item){ .key = keep_bytes(w, key), .table = table };
+	it->next = NULL;
+	it->value = it->key + key.n;
+	it->value_n = 0;
+	it->key_n = (uint16_t)key.n;
+	it->table = (uint8_t)table;
+	it->del = false;
+	if (key.n > 0)
+		memcpy(it->key, key.p, key.n);
+	if (w->last != NULL)
+		w->last->next = it;
+	else
+		w->first = it;
+	w->last = it;
+	w->n++;
 	return it;
 }
 
@@ -164,23 +176,22 @@ indexed_item(struct writes *w, enum kv_table table, struct str key)
 		grow_index(w);
 	size_t at = slot_of(w, table, key);
 
-	if (w->slots[at] != 0)
-		return &w->items[w->slots[at] - 1];
-	struct item *it = add_item(w, table, key);
-
-	w->slots[at] = (uint32_t)w->n;
-	w->indexed++;
-	return it;
+	if (w->slots[at] == NULL) {
+		w->slots[at] = add_item(w, table, key, 0);
+		w->indexed++;
+	}
+	return w->slots[at];
 }
 
 static void
 set_item(struct writes *w, struct item *it, struct str value, bool del)
 {
 	it->del = del;
-	if (!del && it->value.n == value.n && value.n > 0)
-		memmove((char *)(uintptr_t)it->value.p, value.p, value.n);
-	else
-		it->value = del ? STR_EMPTY : keep_bytes(w, value);
+	if (it->value_n != value.n)
+		it->value = take_room(w, value.n);
+	it->value_n = (uint32_t)value.n;
+	if (value.n > 0)
+		memmove((char *)(uintptr_t)it->value, value.p, value.n);
 }
 
 void
@@ -198,13 +209,17 @@ writes_del(struct writes *w, enum kv_table table, struct str key)
 void
 writes_put_once(struct writes *w, enum kv_table table, struct str key, struct str value)
 {
-	add_item(w, table, key)->value = keep_bytes(w, value);
+	struct item *it = add_item(w, table, key, value.n);
+
+	it->value_n = (uint32_t)value.n;
+	if (value.n > 0)
+		memcpy(it->key + key.n, value.p, value.n);
 }
 
 void
 writes_del_once(struct writes *w, enum kv_table table, struct str key)
 {
-	add_item(w, table, key)->del = true;
+	add_item(w, table, key, 0)->del = true;
 }
 
 enum writes_found
@@ -214,13 +229,13 @@ writes_get(const struct writes *w, enum kv_table table, struct str key, struct s
 		return WRITES_NONE;
 	size_t at = slot_of(w, table, key);
 
-	if (w->slots[at] == 0)
-		return WRITES_NONE;
-	const struct item *it = &w->items[w->slots[at] - 1];
+	const struct item *it = w->slots[at];
 
+	if (it == NULL)
+		return WRITES_NONE;
 	if (it->del)
 		return WRITES_DEL;
-	*value_out = it->value;
+	*value_out = str_n(it->value, it->value_n);
 	return WRITES_PUT;
 }
 
@@ -229,11 +244,8 @@ writes_apply(const struct writes *w, struct kv_txn *t)
 {
 	enum err e = ERR_OK;
 
-	for (size_t i = 0; i < w->n && e == ERR_OK; i++) {
-		const struct item *it = &w->items[i];
-
-		e = it->del ? kv_del(t, it->table, it->key)
-			    : kv_put(t, it->table, it->key, it->value);
-	}
+	for (const struct item *it = w->first; it != NULL && e == ERR_OK; it = it->next)
+		e = it->del ? kv_del(t, it->table, item_key(it))
+			    : kv_put(t, it->table, item_key(it), str_n(it->value, it->value_n));
 	return e;
 }
