@@ -107,13 +107,16 @@ check_workers(const struct settings *s)
 int
 command_check(const struct command_args *a)
 {
+	if (a->argc == 1 && !str_eq(str_of(a->argv[0]), STR("--online")))
+		return command_usage("check");
 	struct settings *s = command_settings(a, true);
+	bool online = a->argc == 1;
 	int status;
 
 	if (s == NULL)
 		return EXIT_CONFIG;
 	status = check_tls(s) | check_workers(s);
-	if (!trial_run(s, "auth", ROLE_AUTH))
+	if (!trial_run(s, "auth", ROLE_AUTH, online))
 		status = 1;
 	settings_free(s);
 	if (status == 0)

@@ -43,6 +43,13 @@ static const struct spec specs[] = {
 	{ "gate", ROLE_GATE, 0, true },
 };
 
+/* The answer to new settings of a process that was not running: it starts with them, or not. */
+enum restart {
+	RESTART_NONE,
+	RESTART_DUE,   /* a process begins that has them */
+	RESTART_BEGUN, /* it says that it is ready */
+};
+
 struct child {
 	struct children *all;
 	const struct spec *spec;
@@ -54,6 +61,8 @@ struct child {
 	int64_t backoff_ms;
 	int64_t started_ms;
 	bool ready;
+	unsigned due; /* answers to new settings, the newest last */
+	enum restart restart;
 };
 
 struct children {
@@ -61,6 +70,7 @@ struct children {
 	struct child *v;
 	size_t n;
 	bool told_ready;
+	bool settling; /* on_settled is due */
 	bool stopping;
 	unsigned phase;
 };
@@ -170,19 +180,72 @@ check_ready(struct children *all)
 }
 
 static void
+check_settled(struct children *all)
+{
+	if (!all->settling || all->stopping)
+		return;
+	for (size_t i = 0; i < all->n; i++)
+		if (all->v[i].due != 0 || all->v[i].restart != RESTART_NONE)
+			return;
+	all->settling = false;
+	all->o.on_settled(all->o.arg);
+}
+
+static void
+refused(struct child *c, struct str why)
+{
+	if (c->all->settling && !c->all->stopping)
+		c->all->o.on_refused(c->all->o.arg, c->spec->name, c->worker, why);
+}
+
+static void
+on_reloaded(struct child *c, struct str payload)
+{
+	uint64_t e;
+	struct str why = STR_EMPTY;
+
+	if (c->due == 0 || --c->due != 0)
+		return; /* of settings that are not the newest any more */
+	if (ipc_get_number(&payload, INT32_MAX, &e) != ERR_OK ||
+		ipc_get_str(&payload, &why) != ERR_OK)
+		e = ERR_SYNTAX;
+	if (e != (uint64_t)ERR_OK)
+		refused(c, why.n != 0 ? why : STR("no reason given"));
+	check_settled(c->all);
+}
+
+static void
 on_message(void *arg, struct ipc *ipc, uint32_t type, struct str payload, const int *fds,
 	size_t fds_count)
 {
 	struct child *c = arg;
 
 	(void)ipc;
-	(void)payload;
 	for (size_t i = 0; i < fds_count; i++)
 		(void)close(fds[i]);
 	if (type == CONTROL_READY) {
 		c->ready = true;
+		c->restart = RESTART_NONE;
 		check_ready(c->all);
+		check_settled(c->all);
+	} else if (type == CONTROL_RELOADED) {
+		on_reloaded(c, payload);
 	}
+}
+
+/* Who was still starting had older settings for it: the next one starts with these. */
+static void
+ended_unanswered(struct child *c)
+{
+	if (c->restart == RESTART_BEGUN)
+		refused(c, STR("it does not start; see the log"));
+	else if (c->due == 0)
+		return;
+	else if (c->ready)
+		refused(c, STR("it ended instead of answering"));
+	c->restart = c->due != 0 && !c->ready ? RESTART_DUE : RESTART_NONE;
+	c->due = 0;
+	check_settled(c->all);
 }
 
 static void
@@ -194,6 +257,7 @@ on_end(void *arg, struct ipc *ipc, enum err why)
 	(void)why;
 	ipc_free(ipc);
 	c->control = NULL;
+	ended_unanswered(c);
 }
 
 static const struct ipc_ops control_ops = { on_message, on_end };
@@ -264,6 +328,8 @@ start_child(struct child *c)
 		return;
 	}
 	c->ready = false;
+	if (c->restart == RESTART_DUE)
+		c->restart = RESTART_BEGUN;
 	c->control = ipc_new(c->all->o.loop, fds[0], &control_ops, c);
 	log_event(LVL_INFO, "master.start", log_z("child", c->spec->name),
 		log_n("worker", c->worker), log_n("child_pid", c->pid));
@@ -341,10 +407,11 @@ buried(struct child *c, int status)
 	bool expected = all->stopping && !killed && WEXITSTATUS(status) == 0;
 
 	c->pid = 0;
-	c->ready = false;
 	loop_timer_stop(&c->timer);
 	ipc_free(c->control);
 	c->control = NULL;
+	ended_unanswered(c);
+	c->ready = false;
 	log_event(expected ? LVL_INFO : LVL_WARN, expected ? "master.ended" : "master.died",
 		log_z("child", c->spec->name), log_n("worker", c->worker), log_n("child_pid", pid),
 		log_n(killed ? "signal" : "status",
@@ -433,9 +500,20 @@ void
 children_settings(struct children *all, const struct settings *s)
 {
 	all->o.settings = s;
-	for (size_t i = 0; i < all->n; i++)
-		if (all->v[i].control != NULL)
-			send_settings(&all->v[i]);
+	all->settling = true;
+	for (size_t i = 0; i < all->n; i++) {
+		struct child *c = &all->v[i];
+		if (c->control != NULL) {
+			c->due++;
+			c->restart = RESTART_NONE;
+			send_settings(c);
+			continue;
+		}
+		c->restart = RESTART_DUE;
+		if (c->pid == 0)
+			loop_timer_start(&c->timer, 0);
+	}
+	check_settled(all);
 }
 
 void

@@ -17,6 +17,11 @@ struct children_options {
 	int stderr_fd;			 /* the same */
 	void (*on_ready)(void *arg);	 /* every process said that it is ready: once */
 	void (*on_stopped)(void *arg);	 /* after children_stop: the last one ended */
+	/* After children_settings: role keeps some or all of its older settings, or ended. */
+	void (*on_refused)(void *arg, const char *role, unsigned worker, struct str why);
+	/* After children_settings: everybody has answered, is ready for the first time with them,
+	 * or has ended. Maybe inside the call. */
+	void (*on_settled)(void *arg);
 	void *arg;
 };
 
@@ -25,7 +30,9 @@ struct children *
 children_new(const struct children_options *o);
 void
 children_free(struct children *c);
-/* New settings for all that run, and for all that start from now on. */
+/* New settings for all that run, and for all that start from now on; who waits to be started again
+ * is started at once. Called again before the answers came, on_settled is of the newest settings
+ * only. */
 void
 children_settings(struct children *c, const struct settings *s);
 /* smtp and gate first, then queue, imap, lmtp, auth, its helpers; who does not leave within 15 s

@@ -6,7 +6,9 @@
 
 const struct command commands[] = {
 	{ "serve", "", "run the mail server in the foreground", command_serve, 0, 0 },
-	{ "check", "", "try the configuration file and the files it names", command_check, 0, 0 },
+	{ "check", "[--online]",
+		"try the configuration file and the files it names; --online: the directories too",
+		command_check, 0, 1 },
 	{ "config", "[-n]", "print every setting; -n: only what differs from its default",
 		command_config, 0, 1 },
 	{ "reload", "", "let a running server read its configuration again", command_reload, 0, 0 },

@@ -1,5 +1,6 @@
 /* The reading end of the log socket; see logsink.h. serve.c owns it. Invariant: one datagram is
- * some whole lines, and they reach the file whole and in order of arrival. */
+ * some whole lines, and they reach the file whole and in order of arrival, after REST_MS at most.
+ */
 #include "core/master/logsink.h"
 
 #include <errno.h>
@@ -9,6 +10,7 @@
 #include <unistd.h>
 
 #include "core/base/buf.h"
+#include "core/base/clock.h"
 #include "core/base/xalloc.h"
 
 enum {
@@ -16,12 +18,15 @@ enum {
 	BATCH_BYTES = 64 * 1024,
 	BATCHES_A_CALLBACK = 8,
 	SOCKET_BYTES = 4 * 1024 * 1024,
+	REST_MS = 5, /* between two batches, while there is much to write */
 };
 
 struct logsink {
 	struct loop_io io;
 	struct loop_io err_io;
-	int err_fd; /* the roles' end */
+	struct loop_timer rest;
+	int64_t passed_ms; /* the last batch */
+	int err_fd;	   /* the roles' end */
 	int write_fd;
 	int out_fd;
 	char batch[BATCH_BYTES];
@@ -41,31 +46,61 @@ write_all(int fd, const char *p, size_t n)
 	}
 }
 
-/* One batch; false when nothing was there. */
+/* One batch; false when that was all. */
 static bool
 pass_batch(struct logsink *k)
 {
+	bool more = true;
 	size_t n = 0;
 
 	while (n + LINE_MAX_BYTES <= sizeof k->batch) {
 		ssize_t got = recv(k->io.fd, k->batch + n, LINE_MAX_BYTES, MSG_DONTWAIT);
-		if (got <= 0)
+		more = got > 0;
+		if (!more)
 			break;
 		n += (size_t)got;
 	}
+	if (n > 0)
+		k->passed_ms = clock_ms();
 	write_all(k->out_fd, k->batch, n);
-	return n != 0;
+	return more;
 }
 
+static void
+pass_batches(struct logsink *k)
+{
+	for (int i = 0; i < BATCHES_A_CALLBACK; i++)
+		if (!pass_batch(k))
+			return;
+}
+
+/* Lines that follow each other closely gather in the socket: they are not worth a wake-up each,
+ * here and in those who send them. */
 static void
 on_io(struct loop_io *io, int events)
 {
 	struct logsink *k = io->arg;
+	bool close = clock_ms() - k->passed_ms < REST_MS;
 
 	(void)events;
-	for (int i = 0; i < BATCHES_A_CALLBACK; i++)
-		if (!pass_batch(k))
-			return;
+	pass_batches(k);
+	if (!close)
+		return;
+	loop_io_set(&k->io, 0);
+	loop_timer_start(&k->rest, REST_MS);
+}
+
+static void
+on_rest(struct loop_timer *t)
+{
+	struct logsink *k = t->arg;
+	int64_t now = clock_ms();
+
+	pass_batches(k);
+	if (k->passed_ms >= now)
+		loop_timer_start(&k->rest, REST_MS);
+	else
+		loop_io_set(&k->io, LOOP_READ);
 }
 
 static bool
@@ -119,6 +154,8 @@ logsink_new(struct loop *l, struct str file, struct logsink **out)
 	/* all roles share this queue: root may ask for more than the system's maximum */
 	if (setsockopt(k->write_fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof size) != 0)
 		(void)setsockopt(k->write_fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+	k->passed_ms = clock_ms() - REST_MS;
+	loop_timer_init(&k->rest, l, on_rest, k);
 	loop_io_init(&k->io, l, fds[0], on_io, k);
 	loop_io_set(&k->io, LOOP_READ);
 	loop_io_init(&k->err_io, l, words[0], on_words, k);
@@ -148,6 +185,7 @@ logsink_free(struct logsink *k)
 	if (k == NULL)
 		return;
 	logsink_drain(k);
+	loop_timer_stop(&k->rest);
 	loop_io_set(&k->io, 0);
 	loop_io_set(&k->err_io, 0);
 	(void)close(k->io.fd);

@@ -5,7 +5,7 @@
 #include "core/event/loop.h"
 
 /* The log socket: roles send datagrams and never block; master writes them to log.file or to
- * standard error. */
+ * standard error, those that follow each other closely together and up to 5 ms late. */
 struct logsink;
 
 /* file: empty for standard error. ERR_TEMP: it cannot be opened, the text is in errno's. */

@@ -11,6 +11,7 @@ core_master_postroom_SOURCES = \
 	core/master/password.c core/master/password.h \
 	core/master/pw.c \
 	core/master/queue.c \
+	core/master/reload.c core/master/reload.h \
 	core/master/serve.c \
 	core/master/signal.c \
 	core/master/sockets.c core/master/sockets.h \
@@ -18,6 +19,10 @@ core_master_postroom_SOURCES = \
 	core/master/system.c core/master/system.h \
 	core/master/trial.c core/master/trial.h
 core_master_postroom_LDADD = $(LIBPASSWD) $(LIBAUTHCLIENT) $(LIBROLE) $(LIBSTORE_ALL)
+
+check_PROGRAMS += tests/unit/test_logsink
+tests_unit_test_logsink_SOURCES = tests/unit/test_logsink.c core/master/logsink.c
+tests_unit_test_logsink_LDADD = $(LIBEVENT) $(LIBTEST) $(CMOCKA_LIBS)
 
 # mailq, where no other mail server has one.
 install-exec-hook:

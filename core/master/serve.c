@@ -15,6 +15,7 @@
 #include "core/master/children.h"
 #include "core/master/commands.h"
 #include "core/master/logsink.h"
+#include "core/master/reload.h"
 #include "core/master/system.h"
 
 struct server {
@@ -27,6 +28,7 @@ struct server {
 	struct children *children;
 	struct loop_signal hup, term, intr, chld;
 	char libexec[1024];
+	struct reload_state reload;
 	int lock_fd;
 	bool stopping;
 };
@@ -133,15 +135,62 @@ keep_fixed(const struct settings *old, struct settings *new)
 	return e;
 }
 
+/* For `postroom reload`, which waits for it. */
+static void
+write_state(const struct server *m)
+{
+	if (reload_write(m->settings, &m->reload) != ERR_OK)
+		log_event(LVL_ERROR, "master.reload", log_z("reason", strerrordesc_np(errno)));
+}
+
+static void
+begin_reload(struct server *m)
+{
+	m->reload.begun++;
+	buf_reset(&m->reload.refused);
+	write_state(m);
+}
+
+static void
+end_reload(struct server *m)
+{
+	m->reload.done = m->reload.begun;
+	write_state(m);
+}
+
+static void
+on_refused(void *arg, const char *role, unsigned worker, struct str why)
+{
+	struct server *m = arg;
+
+	log_event(LVL_ERROR, "master.reload_refused", log_z("child", role), log_n("worker", worker),
+		log_s("reason", why));
+	buf_addf(&m->reload.refused, "%s: ", role);
+	buf_add_shown(&m->reload.refused, why);
+	buf_addc(&m->reload.refused, '\n');
+}
+
+static void
+on_settled(void *arg)
+{
+	struct server *m = arg;
+	bool good = m->reload.refused.n == 0;
+
+	log_event(good ? LVL_INFO : LVL_WARN, "master.reloaded",
+		log_z("res", good ? "ok" : "refused"));
+	end_reload(m);
+}
+
 static void
 reload(struct server *m)
 {
-	struct settings *s = NULL;
+	struct settings *s = NULL, *old;
 	struct buf why;
 	enum err e;
 
 	if (m->stopping)
 		return;
+	begin_reload(m);
 	buf_init(&why, 64 * 1024);
 	e = settings_load(m->config, true, &s, &why);
 	if (e == ERR_OK) {
@@ -154,21 +203,24 @@ reload(struct server *m)
 		if (why.n == 0)
 			buf_addf(&why, "%s: %s", m->config, err_name(e));
 		log_lines(LVL_ERROR, "master.reload_refused", buf_str(&why));
+		buf_add(&m->reload.refused, buf_str(&why));
 		buf_fini(&why);
 		/* a rotated log is opened again all the same */
 		if (logsink_reopen(m->log, m->settings->log.file) != ERR_OK)
 			log_event(LVL_ERROR, "master.log", log_z("reason", strerrordesc_np(errno)));
+		end_reload(m);
 		return;
 	}
 	buf_fini(&why);
 	if (logsink_reopen(m->log, s->log.file) != ERR_OK)
 		log_event(LVL_ERROR, "master.log", log_s("file", s->log.file),
 			log_z("reason", strerrordesc_np(errno)));
-	children_settings(m->children, s);
-	settings_free(m->settings);
+	old = m->settings;
 	m->settings = s;
 	use_log(m);
 	log_event(LVL_INFO, "master.reload", log_z("file", m->config));
+	children_settings(m->children, s);
+	settings_free(old);
 }
 
 static void
@@ -216,6 +268,18 @@ on_stopped(void *arg)
 	loop_stop(m->loop);
 }
 
+/* Kept from when the lock can be seen to when there is a handler: `postroom reload` would end us.
+ */
+static void
+mask_hup(int how)
+{
+	sigset_t set;
+
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGHUP);
+	(void)sigprocmask(how, &set, NULL);
+}
+
 /* Everything that can fail before the first role starts; the reasons are in why. */
 static enum err
 prepare(struct server *m, struct buf *why)
@@ -235,8 +299,11 @@ prepare(struct server *m, struct buf *why)
 	e = system_find_ids(s, &m->ids, why);
 	if (e == ERR_OK)
 		e = system_make_folders(s, &m->ids, why);
+	mask_hup(SIG_BLOCK);
 	if (e == ERR_OK)
 		e = system_lock(s, &m->lock_fd, why);
+	if (e == ERR_OK)
+		reload_remove(s); /* of a master that died */
 	if (e == ERR_OK)
 		e = sockets_bind(&m->sockets, s, &m->ids, (unsigned)s->imap.workers, why);
 	return e;
@@ -249,6 +316,7 @@ start_signals(struct server *m)
 	loop_signal_start(&m->term, m->loop, SIGTERM, on_stop, m);
 	loop_signal_start(&m->intr, m->loop, SIGINT, on_stop, m);
 	loop_signal_start(&m->chld, m->loop, SIGCHLD, on_child, m);
+	mask_hup(SIG_UNBLOCK);
 }
 
 static void
@@ -263,6 +331,8 @@ run(struct server *m)
 		.stderr_fd = logsink_stderr(m->log),
 		.on_ready = on_ready,
 		.on_stopped = on_stopped,
+		.on_refused = on_refused,
+		.on_settled = on_settled,
 		.arg = m,
 	};
 
@@ -296,6 +366,7 @@ command_serve(const struct command_args *a)
 	resolve(m.settings);
 	m.loop = loop_new();
 	buf_init(&why, 64 * 1024);
+	buf_init(&m.reload.refused, RELOAD_TEXT_MAX);
 	e = prepare(&m, &why);
 	if (e == ERR_OK && logsink_new(m.loop, m.settings->log.file, &m.log) != ERR_OK) {
 		buf_addf(&why, "%.*s: %s\n", STR_FMT(m.settings->log.file), strerrordesc_np(errno));
@@ -309,8 +380,11 @@ command_serve(const struct command_args *a)
 	}
 	sockets_close(&m.sockets, m.settings);
 	logsink_free(m.log);
-	if (m.lock_fd >= 0)
+	if (m.lock_fd >= 0) {
+		reload_remove(m.settings);
 		system_unlock(m.settings, m.lock_fd);
+	}
+	buf_fini(&m.reload.refused);
 	settings_free(m.settings);
 	loop_free(m.loop);
 	buf_fini(&why);

@@ -66,7 +66,7 @@ pass_on(int fd)
 }
 
 bool
-trial_run(const struct settings *s, const char *name, unsigned bit)
+trial_run(const struct settings *s, const char *name, unsigned bit, bool online)
 {
 	char folder[1024];
 	int control[2], words[2], status = 0;
@@ -83,7 +83,8 @@ trial_run(const struct settings *s, const char *name, unsigned bit)
 	}
 	pid = fork();
 	if (pid == 0)
-		children_exec(folder, name, "--check", control[1], words[1]);
+		children_exec(
+			folder, name, online ? "--check-online" : "--check", control[1], words[1]);
 	(void)close(control[1]);
 	if (pid > 0)
 		feed(s, bit, control[0], words[1]);
