@@ -7,6 +7,9 @@
 #include <sys/types.h>
 #include <unistd.h>
 
+#include "auth-ldap/directory/probe.h"
+#include "auth-ldap/front/backends.h"
+#include "auth-ldap/front/front.h"
 #include "auth-ldap/ldap/conn.h"
 #include "auth-ldap/server/service.h"
 #include "core/base/log.h"
@@ -37,15 +40,32 @@ add_uid(struct role_ctx *r, uid_t uids[8], size_t *count, struct str user)
 		uids[(*count)++] = uid;
 }
 
+/* missing: the mechanism that there is no plug-in for; empty: it was something else. */
+static void
+sasl_failed(const struct settings *s, struct str missing, struct buf *why)
+{
+	if (missing.n > 0)
+		buf_addf(why,
+			"auth.sasl_mechanisms: Cyrus SASL has no plug-in for %.*s here (Debian: "
+			"libsasl2-modules, libsasl2-modules-gssapi-mit)",
+			STR_FMT(missing));
+	else if (s->auth.gssapi_keytab.n > 0)
+		buf_addf(why, "auth.gssapi_keytab: %.*s cannot be used",
+			STR_FMT(s->auth.gssapi_keytab));
+	else
+		buf_addz(why, "Cyrus SASL does not start");
+}
+
 static enum err
-setup_sasl(const struct settings *s)
+setup_sasl(const struct settings *s, const char *ev, struct buf *why)
 {
 	struct str missing = STR_EMPTY;
 	const struct str_list *m = &s->auth.sasl_mechanisms;
 	enum err e = sasl_exchange_setup(m->v, m->n, s->auth.gssapi_keytab, &missing);
-	if (e != ERR_OK)
-		log_event(LVL_ERROR, "auth.start", log_e("res", e), log_s("mechanism", missing),
-			log_z("reason", "SASL mechanism without a plug-in of Cyrus SASL"));
+	if (e == ERR_OK)
+		return e;
+	sasl_failed(s, missing, why);
+	log_event(LVL_ERROR, ev, log_e("res", e), log_s("reason", buf_str(why)));
 	return e;
 }
 
@@ -70,23 +90,19 @@ auth_init(struct role_ctx *r)
 	if (gethostname(sv->machine, sizeof sv->machine - 1) != 0)
 		memcpy(sv->machine, "localhost", sizeof "localhost");
 	fake_keys_setup(&sv->fake_keys, s);
-	return setup_sasl(s);
-}
-
-/* At start and at each reload; nothing changes unless ERR_OK. */
-static enum err
-load_front(struct service *sv, const struct settings *s)
-{
 	struct buf why;
 	buf_init(&why, 4096);
-	enum err e = sv->front == NULL ? front_new(sv->loop, s, &sv->front, &why)
-				       : front_reload(sv->front, s, &why);
-	if (e == ERR_OK)
-		sv->settings = s;
-	else
-		log_event(LVL_ERROR, "auth.settings", log_e("res", e),
-			log_s("reason", buf_str(&why)));
+	enum err e = setup_sasl(s, "auth.start", &why);
 	buf_fini(&why);
+	return e;
+}
+
+static enum err
+refused(enum err e, const struct buf *why)
+{
+	if (e != ERR_OK)
+		log_event(
+			LVL_ERROR, "auth.settings", log_e("res", e), log_s("reason", buf_str(why)));
 	return e;
 }
 
@@ -115,7 +131,11 @@ auth_start(struct role_ctx *r)
 	size_t n;
 	const struct role_listener *l = role_listeners(r, &n);
 	a->service.loop = role_loop(r);
-	enum err e = load_front(&a->service, role_settings(r));
+	struct buf why;
+	buf_init(&why, 4096);
+	enum err e = front_new(a->service.loop, role_settings(r), &a->service.front, &why);
+	e = refused(e, &why);
+	buf_fini(&why);
 	if (e != ERR_OK)
 		return e;
 	a->service.tokens = tokens_new(a->service.loop, role_settings(r));
@@ -168,10 +188,7 @@ auth_check(struct role_ctx *r, struct buf *why)
 	ldap_conn_setup();
 	e = sasl_exchange_setup(m->v, m->n, s->auth.gssapi_keytab, &missing);
 	if (e != ERR_OK)
-		buf_addf(why,
-			"auth.sasl_mechanisms: Cyrus SASL has no plug-in for %.*s here (Debian: "
-			"libsasl2-modules, libsasl2-modules-gssapi-mit)",
-			STR_FMT(missing));
+		sasl_failed(s, missing, why);
 	else
 		e = front_new(role_loop(r), s, &f, why);
 	front_free(f);
@@ -179,19 +196,37 @@ auth_check(struct role_ctx *r, struct buf *why)
 	return e;
 }
 
+/* `postroom check --online`, after auth_check was content. */
+static enum err
+auth_probe(struct role_ctx *r, struct buf *why)
+{
+	log_set_level(LVL_ERROR); /* what goes wrong is told in lines of its own */
+	return directory_probe(role_loop(r), role_settings(r), why);
+}
+
 /* Sessions go on; those that have begun end with the old backends. */
-static void
-auth_reload(struct role_ctx *r)
+static enum err
+auth_reload(struct role_ctx *r, struct buf *why)
 {
 	struct auth_role *a = role_data(r);
 	const struct settings *s = role_settings(r);
-	/* Either all of the new settings count, or none of them. */
-	if (setup_sasl(s) != ERR_OK || load_front(&a->service, s) != ERR_OK)
-		return;
+	struct backends *b = NULL;
+	/* Either all of the new settings count, or none of them: the backends are made first and
+	 * count last, as SASL's counts at once. */
+	enum err e = refused(backends_new(a->service.loop, s, &b, why), why);
+	if (e == ERR_OK)
+		e = setup_sasl(s, "auth.settings", why);
+	if (e != ERR_OK) {
+		backends_close(b);
+		return e;
+	}
+	front_reload(a->service.front, b);
+	a->service.settings = s;
 	fake_keys_setup(&a->service.fake_keys, s);
 	tokens_reload(a->service.tokens, s);
 	auth_server_reload(&a->service);
 	log_event(LVL_INFO, "auth.reload", log_z("res", "ok"));
+	return ERR_OK;
 }
 
 static void
@@ -224,6 +259,7 @@ static const struct role auth_role = {
 	.user = user_of,
 	.cage = { .no_file_writes = true },
 	.check = auth_check,
+	.probe = auth_probe,
 	.init = auth_init,
 	.start = auth_start,
 	.reload = auth_reload,

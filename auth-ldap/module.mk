@@ -19,6 +19,7 @@ auth_ldap_libauth_a_SOURCES = \
 	auth-ldap/front/cache.c auth-ldap/front/cache.h \
 	auth-ldap/front/check.c \
 	auth-ldap/front/front.c auth-ldap/front/front.h auth-ldap/front/front_impl.h \
+	auth-ldap/front/homes.c auth-ldap/front/homes.h \
 	auth-ldap/front/login.c \
 	auth-ldap/front/memory.c auth-ldap/front/memory.h auth-ldap/front/memory_impl.h \
 	auth-ldap/front/memory_keep.c \
@@ -47,9 +48,11 @@ auth_ldap_libauth_a_SOURCES = \
 	auth-ldap/directory/result.c auth-ldap/directory/result.h \
 	auth-ldap/directory/entry_members.c auth-ldap/directory/member_batch.c \
 	auth-ldap/directory/member_settings.c \
+	auth-ldap/directory/probe.c auth-ldap/directory/probe.h \
 	auth-ldap/directory/members.c auth-ldap/directory/members.h auth-ldap/directory/members_impl.h \
 	auth-ldap/directory/rdn.c auth-ldap/directory/rdn.h \
 	auth-ldap/directory/rights.c auth-ldap/directory/transport.c \
+	auth-ldap/name/filter.c auth-ldap/name/filter.h \
 	auth-ldap/name/name.c auth-ldap/name/name.h \
 	auth-ldap/directory/attributes.c auth-ldap/directory/attributes.h \
 	auth-ldap/directory/entry.c auth-ldap/directory/users.c auth-ldap/directory/users_impl.h \
@@ -75,6 +78,7 @@ check_PROGRAMS += tests/unit/test_front tests/unit/test_auth_service
 tests_unit_test_auth_service_SOURCES = tests/unit/test_auth_service.c
 tests_unit_test_auth_service_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LIBCONFIG) $(CONFUSE_LIBS) $(LIBEVENT) $(LIBTEST) $(CMOCKA_LIBS)
 tests_unit_test_front_SOURCES = tests/unit/test_front.c tests/unit/front_case.h
+tests_unit_test_front_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=hmap_get -Wl,--wrap=hmap_next
 tests_unit_test_front_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LIBCONFIG) $(CONFUSE_LIBS) $(LIBEVENT) $(LDAP_LIBS) $(LIBTEST) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_front_guesses
 tests_unit_test_front_guesses_SOURCES = tests/unit/test_front_guesses.c tests/unit/front_case.h
@@ -139,6 +143,9 @@ tests_fuzz_replay_ldap_url_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LDAP_LIBS)
 
 include auth-ldap/ldap/module.mk
 
+check_PROGRAMS += tests/unit/test_auth_filter
+tests_unit_test_auth_filter_SOURCES = tests/unit/test_auth_filter.c tests/unit/ldap_syntax.h
+tests_unit_test_auth_filter_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LDAP_LIBS) $(LIBTEST) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_auth_template
 tests_unit_test_auth_template_SOURCES = tests/unit/test_auth_template.c tests/unit/ldap_syntax.h
 tests_unit_test_auth_template_LDADD = $(LIBAUTH) $(LIBAUTHCLIENT) $(LDAP_LIBS) $(LIBTEST) $(CMOCKA_LIBS)

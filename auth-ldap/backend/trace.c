@@ -54,13 +54,7 @@ trace_addf(struct trace *t, const char *format, ...)
 		return;
 	}
 	buf_addf(&t->text, "%6lld ms  ", (long long)(clock_ms() - t->start_ms));
-	for (size_t i = 0; i < len; i++) {
-		unsigned char c = (unsigned char)line[i];
-		if (c < ' ' || c == 0x7f)
-			buf_addf(&t->text, "\\%02x", c);
-		else
-			buf_addc(&t->text, (char)c);
-	}
+	buf_add_shown(&t->text, str_n(line, len));
 	buf_addc(&t->text, '\n');
 }
 

@@ -175,15 +175,39 @@ delivery_options(const struct forwarding *f, bool *keep, bool *forward)
 
 /* ---- the parts of a group ---- */
 
+/* "dn#'0101'B" is the Name and Optional UID of uniqueMember (RFC 4517 3.3.21). */
+static struct str
+without_uid(struct str v)
+{
+	size_t at = str_rchr(v, '#');
+	struct str uid = str_from(v, at);
+	if (!str_starts(uid, STR("#'")) || !str_ends(uid, STR("'B")) || uid.n < 4)
+		return v;
+	for (size_t i = 2; i < uid.n - 2; i++)
+		if (uid.p[i] != '0' && uid.p[i] != '1')
+			return v;
+	return str_sub(v, 0, at);
+}
+
 static void
 add_member_dns(struct members_state *m, const struct ldap_attr *a)
 {
 	for (size_t k = 0; a != NULL && k < a->count; k++) {
-		/* "dn#'0101'B" is the Name and Optional UID of uniqueMember (RFC 4517 3.3.21). */
-		struct str dn = str_sub(a->values[k], 0, str_find(a->values[k], STR("#'")));
+		struct str dn = without_uid(a->values[k]);
 		if (dn.n > 0 && !str_has_nul(dn))
 			members_add(m, MEMBER_REF, dn);
 	}
+}
+
+static void
+add_member_url(struct backend_request *r, const struct ldap_entry *e, struct str v)
+{
+	if (value_is_url(str_trim(v))) {
+		members_add(r->members, MEMBER_REF, v);
+		return;
+	}
+	log_no_url(r, e->dn, v);
+	members_fail(r->members, ERR_TEMP, REASON_ENTRY, STR("not an LDAP URL of members"));
 }
 
 static void
@@ -198,7 +222,7 @@ add_group(struct backend_request *r, const struct ldap_entry *e)
 	for (size_t i = 0; i < s->url_attributes.n; i++) {
 		const struct ldap_attr *a = ldap_entry_attr(e, s->url_attributes.v[i]);
 		for (size_t k = 0; a != NULL && k < a->count; k++)
-			members_add(m, MEMBER_REF, a->values[k]);
+			add_member_url(r, e, a->values[k]);
 	}
 	for (size_t i = 0; i < s->member_name_attributes.n; i++) {
 		const struct ldap_attr *a = ldap_entry_attr(e, s->member_name_attributes.v[i]);

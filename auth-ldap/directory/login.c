@@ -66,7 +66,8 @@ finish_refused(struct backend_request *r, const struct ldap_op *op)
 			ldap_bind_reason_text(f->reason));
 		reason = REASON_REFUSED;
 	}
-	buf_addz(&detail, op->text);
+	if (op->code != 0) /* it bound: "Success" is no reason */
+		buf_addz(&detail, op->text);
 	/* By a DN template nobody can tell an unknown user from a wrong password: without a user,
 	 * the answer lets the next backend try. */
 	bool maybe_unknown =

@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 
+#include "auth-ldap/ldap/srv.h"
 #include "auth-ldap/ldap/url.h"
 #include "core/base/log.h"
 #include "core/base/xalloc.h"
@@ -110,8 +111,16 @@ members_add_prefixed(
 	m->v[m->n++] = (struct auth_member){ kind, str_n(p, prefix.n + value.n) };
 }
 
-static bool
-is_url(struct str v)
+void
+log_no_url(const struct backend_request *r, struct str dn, struct str value)
+{
+	log_event(LVL_WARN, "auth.alias", log_s("sid", r->sid), log_s("key", r->name.address),
+		log_s("dn", dn), log_s("member", value),
+		log_z("reason", "not an LDAP URL of members"));
+}
+
+bool
+value_is_url(struct str v)
 {
 	return str_istarts(v, STR("ldap://")) || str_istarts(v, STR("ldaps://")) ||
 	       str_istarts(v, STR("ldapi://"));
@@ -123,7 +132,7 @@ members_add_any(struct members_state *m, struct str value)
 	struct name n;
 	struct str address;
 	value = str_trim(value);
-	if (is_url(value) || value_is_dn(value)) {
+	if (value_is_url(value) || value_is_dn(value)) {
 		members_add(m, MEMBER_REF, value);
 		return true;
 	}
@@ -385,7 +394,16 @@ host_is_ours(const struct section *s, struct str host)
 		if (str_ieq(uri, host) || str_ieq(bare, host))
 			return true;
 	}
-	return false;
+	if (s->s->srv_domain.n == 0)
+		return false;
+	/* whom DNS may name */
+	const struct str_list *targets = &s->s->srv_targets;
+	bool own = targets->n == 0;
+	char *name = str_dup(str_sub(host, 0, str_chr(host, ':')));
+	bool ours =
+		ldap_srv_allowed(name, own ? &s->s->srv_domain : targets->v, own ? 1 : targets->n);
+	free(name);
+	return ours;
 }
 
 /* A dynamic group's. */
@@ -396,8 +414,7 @@ ask_url(struct backend_request *r)
 	struct ldap_url u;
 	members_begin(r, take_found, done_found);
 	if (ldap_url_parse(str_trim(r->other), r->members->arena, &u) != ERR_OK) {
-		log_event(LVL_WARN, "auth.alias", log_s("sid", r->sid), log_s("member", r->other),
-			log_z("reason", "not an LDAP URL of members"));
+		log_no_url(r, STR_EMPTY, r->other);
 		section_finish_soon(r, ERR_TEMP, REASON_ENTRY, STR("not an LDAP URL of members"));
 		return;
 	}
@@ -467,7 +484,7 @@ section_members(struct backend_request *r)
 	} else if (r->other.n == 0) {
 		members_begin(r, take_by_address, members_finish);
 		members_search_pair(r, s->mailbox_filter, s->alias_filter);
-	} else if (is_url(r->other)) {
+	} else if (value_is_url(r->other)) {
 		ask_url(r);
 	} else if (str_starts(r->other, STR(REF_FILTER))) {
 		ask_members_filter(r, str_from(r->other, sizeof REF_FILTER - 1));

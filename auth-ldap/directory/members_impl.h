@@ -91,6 +91,11 @@ members_add(struct members_state *m, enum member_kind kind, struct str value);
 void
 members_add_prefixed(
 	struct members_state *m, enum member_kind kind, struct str prefix, struct str value);
+bool
+value_is_url(struct str v);
+/* value, which stands where a URL of members does (dn: in that entry), is none. */
+void
+log_no_url(const struct backend_request *r, struct str dn, struct str value);
 /* A value that may be a DN, an LDAP URL, an address or a name. False: none of them. */
 bool
 members_add_any(struct members_state *m, struct str value);

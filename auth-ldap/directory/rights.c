@@ -35,6 +35,9 @@ take_sender(struct backend_request *r, const struct ldap_entry *e)
 		members_add(r->members, MEMBER_USER, user.address);
 	else if (group && members_may_send(s->s, e))
 		members_add(r->members, MEMBER_REF, e->dn);
+	else if (group)
+		trace_addf(r->trace, "%.*s: its members may not send as it (group_send_as)",
+			STR_FMT(e->dn));
 	for (size_t i = 0; i < s->s->sender_attributes.n; i++) {
 		struct str name = s->s->sender_attributes.v[i];
 		const struct ldap_attr *a = ldap_entry_attr(e, name);

@@ -32,7 +32,7 @@ static struct str
 take_part(struct str *rest, const char *ends)
 {
 	size_t n = 0;
-	while (n < rest->n && (rest->p[n] == '\0' || strchr(ends, rest->p[n]) == NULL))
+	while (n < rest->n && !ascii_is_among(rest->p[n], ends))
 		n++;
 	struct str part = str_trim(str_sub(*rest, 0, n));
 	*rest = str_from(*rest, n + 1);

@@ -9,13 +9,19 @@
 #include <stdlib.h>
 
 #include "auth-ldap/ldap/options.h"
+#include "auth-ldap/name/filter.h"
 #include "core/base/clock.h"
 #include "core/base/log.h"
 #include "core/base/xalloc.h"
 
 /* RFC 4511 4.1.9 */
 enum { NO_SUCH_OBJECT = 32 };
-enum { PASSWORD_MAX = 64 * 1024, MEMORY_MAX = 128 * 1024, DETAIL_MAX = 8 * 1024 };
+enum {
+	PASSWORD_MAX = 64 * 1024,
+	MEMORY_MAX = 128 * 1024,
+	DETAIL_MAX = 8 * 1024,
+	BASE_SHOWN_MAX = 500
+};
 
 static const section_fn begin_table[] = {
 	[ASK_LOGIN] = section_login,
@@ -80,7 +86,16 @@ section_finish_error(
 void
 section_finish_failed(struct backend_request *r, const struct ldap_op *op)
 {
-	section_finish_error(r, ERR_TEMP, REASON_DIRECTORY, str_of(op->text));
+	struct buf text;
+	buf_init(&text, DETAIL_MAX);
+	buf_addz(&text, op->text);
+	/* Nothing else in the log would say where it looked. */
+	if (op->type == LDAP_OP_SEARCH && op->code == NO_SUCH_OBJECT)
+		buf_addf(&text,
+			" (base \"%.*s\" is not there, or the service account may not see it)",
+			STR_FMT(str_sub(op->base, 0, BASE_SHOWN_MAX)));
+	section_finish_error(r, ERR_TEMP, REASON_DIRECTORY, buf_str(&text));
+	buf_fini(&text);
 }
 
 static void
@@ -309,25 +324,6 @@ section_free(struct backend *b)
 
 /* ---- sections ---- */
 
-/* One pair of parentheses around the whole, and every one closed. */
-static bool
-filter_shape_ok(struct str t)
-{
-	size_t depth = 0;
-	while (t.n > 0) {
-		bool variable = str_starts(t, STR("%{"));
-		size_t skip = variable ? str_chr(t, '}') + 1 : 1;
-		if (!variable && t.p[0] == '(')
-			depth++;
-		else if (depth == 0)
-			return false;
-		else if (!variable && t.p[0] == ')' && --depth == 0 && t.n > 1)
-			return false;
-		t = str_from(t, skip);
-	}
-	return depth == 0;
-}
-
 /* A variable of one of these names; none needed when they are empty. */
 struct needs {
 	const char *any[5];
@@ -347,10 +343,11 @@ check_template(struct str t, enum template_use use, const struct needs *needs, s
 {
 	if (template_check(t, use, NULL, err_out) != ERR_OK)
 		return ERR_SYNTAX;
-	if (use == TEMPLATE_FILTER && !filter_shape_ok(t)) {
-		buf_addz(err_out, "not a filter: its parentheses do not fit");
+	bool base = use == TEMPLATE_DN && needs->any[0] == NULL;
+	if (use == TEMPLATE_FILTER && filter_check(t, err_out) != ERR_OK)
 		return ERR_SYNTAX;
-	}
+	if (base && base_check(t, err_out) != ERR_OK)
+		return ERR_SYNTAX;
 	if (needs_met(needs, t))
 		return ERR_OK;
 	buf_addz(err_out, "the same for every question: it needs");

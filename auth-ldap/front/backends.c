@@ -1,8 +1,7 @@
 /* The backends of one generation of the settings; see backends.h. front.c makes them at start and
  * at a reload, walk.c and expand.c ask which of them answers for a domain.
  *
- * Invariant: a domain that one backend names is no other's to give users to, and a home is one
- * user's. */
+ * Invariant: a domain that one backend names is no other's to give users to. */
 #include "auth-ldap/front/backends.h"
 
 #include <stdlib.h>
@@ -10,14 +9,6 @@
 #include "auth-ldap/backend/kinds.h"
 #include "auth-ldap/directory/section.h"
 #include "core/base/xalloc.h"
-
-enum { HOMES_MAX = 1000000 };
-
-struct home {
-	struct hmap_node node;
-	struct str user;
-	char text[]; /* path, user */
-};
 
 static bool
 lists_domain(const struct backend *b, struct str domain)
@@ -48,22 +39,6 @@ backends_own_domain(const struct backends *b, size_t at, struct str domain)
 	return b->v[at]->domains_count == 0;
 }
 
-bool
-backends_claim_home(struct backends *b, struct str path, struct str user)
-{
-	struct hmap_node *n = hmap_get(&b->homes, path);
-	if (n != NULL)
-		return str_eq(CONTAINER_OF(n, struct home, node)->user, user);
-	if (b->homes.n >= HOMES_MAX)
-		return true;
-	struct home *h = xmalloc(sizeof *h + path.n + user.n);
-	memcpy(h->text, path.p, path.n);
-	memcpy(h->text + path.n, user.p, user.n);
-	h->user = str_n(h->text + path.n, user.n);
-	hmap_put(&b->homes, &h->node, str_n(h->text, path.n));
-	return true;
-}
-
 struct backend *
 backends_find(const struct backends *b, struct str title)
 {
@@ -79,16 +54,10 @@ static void
 backends_free(struct loop_task *t)
 {
 	struct backends *b = t->arg;
-	struct hmap_node *n = hmap_next(&b->homes, NULL);
 	loop_task_cancel(&b->release);
 	for (size_t i = 0; i < b->n; i++)
 		b->v[i]->ops->free(b->v[i]);
-	while (n != NULL) {
-		struct hmap_node *next = hmap_next(&b->homes, n);
-		free(CONTAINER_OF(n, struct home, node));
-		n = next;
-	}
-	hmap_fini(&b->homes);
+	homes_fini(&b->homes);
 	workers_free(b->workers);
 	free(b->v);
 	free(b);
@@ -102,7 +71,7 @@ backends_alloc(struct loop *l, const struct settings *s, size_t room)
 	b->settings = s;
 	b->refs = 1;
 	b->v = xcalloc(room + 1, sizeof(struct backend *));
-	hmap_init(&b->homes);
+	homes_init(&b->homes);
 	loop_task_init(&b->release, l, backends_free, b);
 	return b;
 }

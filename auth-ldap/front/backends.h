@@ -2,8 +2,8 @@
 #define POSTROOM_AUTH_BACKENDS_H
 
 #include "auth-ldap/backend/backend.h"
+#include "auth-ldap/front/homes.h"
 #include "config/settings.h"
-#include "core/base/hmap.h"
 
 /* The backends of one generation of the settings, in the order in which they are asked. Counted:
  * a request holds one, so that a reload lets it end with what it began with. */
@@ -16,7 +16,7 @@ struct backends {
 	bool by_service, by_remote_ip, by_local_ip;
 	struct workers *workers; /* NULL: no backend needs helper processes */
 	unsigned refs;
-	struct hmap homes; /* homes seen, and whose they are */
+	struct homes homes; /* those seen */
 	struct loop_task release;
 };
 
@@ -31,7 +31,8 @@ backends_ref(struct backends *b);
 /* The last one frees it, from the loop. */
 void
 backends_unref(struct backends *b);
-/* The same at the end of the process, when no loop will run any more. */
+/* The same at once: at the end of the process, when no loop will run any more, and for what nobody
+ * has asked yet. */
 void
 backends_close(struct backends *b);
 
@@ -43,9 +44,6 @@ backends_next(const struct backends *b, size_t from, struct str domain);
  * own: who administers one directory must not become a user of another's. */
 bool
 backends_own_domain(const struct backends *b, size_t at, struct str domain);
-/* A home belongs to the first user who was seen with it; false: it is another's. */
-bool
-backends_claim_home(struct backends *b, struct str path, struct str user);
 /* By title; NULL when there is none. */
 struct backend *
 backends_find(const struct backends *b, struct str title);

@@ -74,22 +74,17 @@ front_new(struct loop *l, const struct settings *s, struct front **out, struct b
 	return e;
 }
 
-enum err
-front_reload(struct front *f, const struct settings *s, struct buf *err_out)
+void
+front_reload(struct front *f, struct backends *b)
 {
 	struct cidr trusted[TRUSTED_MAX];
 	struct penalty_limits limits;
-	struct backends *b = NULL;
-	enum err e = backends_new(f->loop, s, &b, err_out);
-	if (e != ERR_OK)
-		return e;
 	backends_unref(f->backends);
 	f->backends = b;
-	f->settings = s;
-	limits_of(s, trusted, &limits);
+	f->settings = b->settings;
+	limits_of(b->settings, trusted, &limits);
 	penalty_set_limits(f->penalty, &limits);
-	memory_set(f->memory, s);
-	return ERR_OK;
+	memory_set(f->memory, b->settings);
 }
 
 static void

@@ -16,10 +16,11 @@ struct front_request;
 /* Keeps s. ERR_SYNTAX: a section is none; text in err_out. */
 MUST_USE enum err
 front_new(struct loop *l, const struct settings *s, struct front **out, struct buf *err_out);
-/* Other settings; requests that have begun end with the old ones; memory of users and penalties
- * goes on. ERR_SYNTAX: everything stays as it was. */
-MUST_USE enum err
-front_reload(struct front *f, const struct settings *s, struct buf *err_out);
+/* Other settings: those that b (taken; front/backends.h) was made of. Requests that have begun end
+ * with the old ones; memory of users and penalties goes on. */
+struct backends;
+void
+front_reload(struct front *f, struct backends *b);
 /* At the end of the process: questions are dropped without a call. */
 void
 front_free(struct front *f);

@@ -295,10 +295,24 @@ keys_fit(const struct front_request *r, const struct auth_user *u)
 }
 
 static void
+trace_outage(const struct front_request *r, enum memory_from from)
+{
+	if (from == FROM_OUTAGE)
+		trace_addf(r->context.trace,
+			"no backend answers: what is remembered counts, %lld ms old",
+			(long long)r->asking.age_ms);
+	else if (from == FROM_OUTAGE_WRONG)
+		trace_addf(r->context.trace,
+			"no backend answers, and it is not the password that was right last");
+}
+
+static void
 on_login(void *arg, const struct auth_answer *a, enum memory_from from)
 {
 	struct front_request *r = arg;
+	struct name n;
 	bool old = too_old(r, from);
+	trace_outage(r, from);
 	/* What is only said to a right password. */
 	bool right = a->err == ERR_OK || (a->err != ERR_TEMP && reason_code(a->reason)[0] != '\0');
 	if (right && r->context.trace == NULL && blocked(r)) {
@@ -314,6 +328,9 @@ on_login(void *arg, const struct auth_answer *a, enum memory_from from)
 	} else if (a->err == ERR_OK) {
 		fail_too_old(r);
 	} else if (a->err == ERR_TEMP) {
+		/* or an outage that lets users in would be the time to guess */
+		if (from == FROM_OUTAGE_WRONG && r->context.trace == NULL)
+			count_guess(r->f, request_name(r, &n), &r->context, REASON_PASSWORD);
 		request_finish(r, a);
 	} else {
 		struct auth_answer denied = *a;

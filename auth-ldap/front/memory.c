@@ -245,6 +245,8 @@ flight_land(struct flight *x, const struct auth_answer *a, enum memory_from from
 		/* Several connections of one client made one guess. */
 		if (x->kind == MEMORY_LOGIN && a->err == ERR_DENIED)
 			from = FROM_REPEATED;
+		else if (from == FROM_OUTAGE_WRONG)
+			from = FROM_BACKENDS;
 	}
 	flight_free(x);
 }
@@ -285,6 +287,8 @@ on_backends(void *arg, const struct auth_answer *a)
 		log_outage(x, &c, a);
 		flight_land_old(x, &c);
 	} else {
+		if (outage && memory_outage_guess(x))
+			from = FROM_OUTAGE_WRONG;
 		flight_land(x, a, from, 0);
 	}
 }

@@ -44,7 +44,9 @@ enum memory_from {
 	FROM_WRONG,  /* the same wrong password as a short while ago */
 	/* the backends refused it again, and it was known to be wrong; or it is one of several
 	 * that they refused at once */
-	FROM_REPEATED
+	FROM_REPEATED,
+	/* no backend answers, and it is not the password that was right last */
+	FROM_OUTAGE_WRONG
 };
 typedef void (*memory_fn)(void *arg, const struct auth_answer *a, enum memory_from from);
 

@@ -61,5 +61,8 @@ memory_keep(struct flight *x, const struct auth_answer *a);
  * before it, and said no. The record becomes that of the user's last login. */
 bool
 memory_outage_allows(struct flight *x, const struct auth_answer *a, struct cached *c);
+/* Is it a new guess at a password by which its user could come in during this outage? */
+bool
+memory_outage_guess(struct flight *x);
 
 #endif

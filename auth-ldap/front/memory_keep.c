@@ -238,6 +238,18 @@ memory_keep(struct flight *x, const struct auth_answer *a)
 }
 
 bool
+memory_outage_guess(struct flight *x)
+{
+	struct memory *m = x->m;
+	struct cached c;
+	if (x->kind != MEMORY_LOGIN || !cache_get(m->known, buf_str(&x->key), &c) ||
+		!memory_fresh(m, &c, memory_outage_ttl(m, x->kind)) || proof_is(&c, x->proof))
+		return false;
+	/* The reason is none by which it would be refused when the backends are back. */
+	return !memory_note_wrong(m, buf_str(&x->key), x->proof, REASON_DIRECTORY);
+}
+
+bool
 memory_outage_allows(struct flight *x, const struct auth_answer *a, struct cached *c)
 {
 	size_t own = 0, failed = 0;

@@ -2,13 +2,15 @@
  * starts it on behalf of the servers.
  *
  * Invariants: one backend is asked at a time; "nobody knows" is said only after each of them said
- * so; a user leaves here only if its domain is the backend's to give and its home nobody else's. */
+ * so; a user leaves here only if its domain is the backend's to give and its home nobody else's,
+ * which is asked about anew before it is held against somebody. */
 #include "auth-ldap/front/walk.h"
 
 #include <stdlib.h>
 
 #include "core/base/clock.h"
 #include "core/base/hmap.h"
+#include "core/base/log.h"
 #include "core/base/xalloc.h"
 
 struct walk {
@@ -28,7 +30,15 @@ struct walk {
 	bool refused;
 	enum auth_reason refused_reason;
 	struct buf refused_detail;
-	struct hmap listed;    /* ASK_LIST of several backends: who was told of */
+	struct hmap listed; /* ASK_LIST of several backends: who was told of */
+	/* An answer that waits: its home was another's, who is asked about. */
+	bool homes_open;
+	struct walk *owner;
+	struct auth_user *user; /* NULL: nothing waits */
+	struct auth_answer answer;
+	struct buf detail;
+	char *owner_user;
+	unsigned owners;       /* so many were asked about */
 	struct loop_task task; /* nobody was left to ask at the start */
 };
 
@@ -36,6 +46,8 @@ struct listed {
 	struct hmap_node node;
 	char user[];
 };
+
+enum { OWNERS_MAX = 4 };
 
 static const char *
 kind_text(enum ask_kind k)
@@ -74,7 +86,11 @@ walk_free(struct walk *w)
 {
 	if (w->request != NULL)
 		w->b->v[w->at]->ops->cancel(w->request);
+	walk_cancel(w->owner);
 	loop_task_cancel(&w->task);
+	auth_user_unref(w->user);
+	free(w->owner_user);
+	buf_fini(&w->detail);
 	buf_fini(&w->password);
 	buf_fini(&w->text);
 	buf_fini(&w->refused_detail);
@@ -155,22 +171,113 @@ domain_of(struct str user)
 	return str_from(user, str_rchr(user, '@') + 1);
 }
 
+static void
+ask_owner(struct walk *w, enum ask_kind kind);
+
+/* The answer that waits goes out when its home is nobody else's. */
+static void
+contest(struct walk *w)
+{
+	const struct auth_user *u = w->user;
+	struct str owner;
+	if (homes_claim(&w->b->homes, u->home, u->user)) {
+		finish(w, &w->answer);
+		return;
+	}
+	owner = homes_in_the_way(&w->b->homes, u->home, u->user);
+	if (w->owners++ < OWNERS_MAX) {
+		free(w->owner_user);
+		w->owner_user = str_dup(owner);
+		ask_owner(w, ASK_ADDRESS);
+		return;
+	}
+	trace_addf(w->context.trace,
+		"%.*s: home %.*s is another user's, or lies inside or around one: %.*s was seen "
+		"with it first",
+		STR_FMT(u->user), STR_FMT(u->home), STR_FMT(owner));
+	finish_error(w, ERR_TEMP, REASON_HOME, u->home);
+}
+
+/* Is the home of the answer that waits not the owner's any more, as far as a says? */
+static bool
+gave_up_home(const struct walk *w, const struct auth_answer *a)
+{
+	const struct auth_user *u = a->user;
+	if (a->err != ERR_OK || u == NULL)
+		return a->err == ERR_NOTFOUND;
+	return !str_eq(u->user, str_of(w->owner_user)) ||
+	       (u->home.n > 0 && !homes_touch(u->home, w->user->home));
+}
+
+static void
+on_owner(void *arg, const struct auth_answer *a)
+{
+	struct walk *w = arg;
+	bool by_name = w->owner->q.kind == ASK_USER;
+	bool other = a->user != NULL && !str_eq(a->user->user, str_of(w->owner_user));
+	w->owner = NULL;
+	/* who has no address may still log in */
+	if ((a->err == ERR_NOTFOUND || other) && !by_name) {
+		ask_owner(w, ASK_USER);
+		return;
+	}
+	if (gave_up_home(w, a)) {
+		log_event(LVL_INFO, "auth.home_passes_on", log_s("home", w->user->home),
+			log_z("from", w->owner_user), log_s("to", w->user->user));
+		homes_forget(&w->b->homes, str_of(w->owner_user));
+	} else {
+		w->owners = OWNERS_MAX;
+	}
+	contest(w);
+}
+
+/* Has who was seen with the home still got it? */
+static void
+ask_owner(struct walk *w, enum ask_kind kind)
+{
+	const struct walk_options o = { .whole_only = true, .homes_open = true };
+	struct auth_question q = { .kind = kind, .context = &w->context };
+	struct name n;
+	if (name_parse(str_of(w->owner_user), w->b->settings->auth.default_domain, &n) != ERR_OK) {
+		w->owners = OWNERS_MAX;
+		contest(w);
+		return;
+	}
+	trace_addf(w->context.trace, "home %.*s was %s's: asking whether it still is",
+		STR_FMT(w->user->home), w->owner_user);
+	q.name = &n;
+	w->owner = walk_start(w->b, &q, &o, on_owner, w);
+}
+
+/* Copies what a says of a user. */
+static void
+keep_answer(struct walk *w, const struct auth_answer *a)
+{
+	w->user = auth_user_new(a->user);
+	buf_add(&w->detail, a->detail);
+	w->answer = (struct auth_answer){ .err = ERR_OK,
+		.reason = a->reason,
+		.detail = buf_str(&w->detail),
+		.user = w->user,
+		.password_expires_sec = a->password_expires_sec,
+		.grace_logins = a->grace_logins };
+}
+
 /* A user from backend at: theirs to give? */
 static void
 finish_user(struct walk *w, const struct auth_answer *a)
 {
 	const struct auth_user *u = a->user;
+	bool homeless = w->homes_open || w->q.kind == ASK_SECRET || u->home.n == 0;
 	if (!backends_own_domain(w->b, w->at, domain_of(u->user))) {
 		trace_addf(w->context.trace, "%.*s: refused, its domain is another section's",
 			STR_FMT(u->user));
 		finish_error(w, ERR_DENIED, REASON_DOMAIN, u->source);
-	} else if (w->q.kind != ASK_SECRET && u->home.n > 0 &&
-		   !backends_claim_home(w->b, u->home, u->user)) {
-		trace_addf(w->context.trace, "%.*s: home %.*s is another user's already",
-			STR_FMT(u->user), STR_FMT(u->home));
-		finish_error(w, ERR_TEMP, REASON_HOME, u->home);
-	} else {
+	} else if (homeless || homes_claim(&w->b->homes, u->home, u->user)) {
 		finish(w, a);
+	} else {
+		keep_answer(w, a);
+		contest(w);
 	}
 }
 
@@ -355,9 +462,11 @@ walk_start(struct backends *b, const struct auth_question *q, const struct walk_
 	buf_add(&w->password, q->password);
 	w->q.password = buf_str(&w->password);
 	buf_init(&w->refused_detail, 4096);
+	buf_init(&w->detail, 4096);
 	hmap_init(&w->listed);
 	w->tag_cut = o != NULL && o->whole_only;
 	w->only = o != NULL ? o->only : NULL;
+	w->homes_open = o != NULL && o->homes_open;
 	loop_task_init(&w->task, b->loop, on_nobody, w);
 	step(w);
 	return w;

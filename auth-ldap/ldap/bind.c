@@ -117,10 +117,33 @@ gssapi_more(struct ldap_conn *c, LDAPMessage *msg)
 	ber_bvfree(cred);
 }
 
+/* The server's word, and which settings it is about. */
+static void
+service_refused(struct ldap_conn *c, const char *text)
+{
+	char why[WHY_MAX];
+	switch (c->o.method) {
+	case LDAP_METHOD_SIMPLE:
+		(void)snprintf(why, sizeof why,
+			"service account refused: %.120s (bind_dn %.*s, bind_password)", text,
+			STR_FMT(str_sub(c->o.bind_dn, 0, 100)));
+		break;
+	case LDAP_METHOD_EXTERNAL:
+		(void)snprintf(why, sizeof why,
+			"service account refused: %.120s (bind_method external)", text);
+		break;
+	case LDAP_METHOD_GSSAPI:
+	case LDAP_METHOD_NONE:
+		(void)snprintf(why, sizeof why, "service account refused: %.220s", text);
+		break;
+	}
+	conn_die(c, why);
+}
+
 void
 service_bind_message(struct ldap_conn *c, LDAPMessage *msg)
 {
-	char text[WHY_MAX], why[WHY_MAX + 40];
+	char text[WHY_MAX];
 	if (ldap_msgtype(msg) != LDAP_RES_BIND || ldap_msgid(msg) != c->setup_msgid) {
 		conn_die(c, "an answer that nobody asked for");
 		return;
@@ -130,8 +153,7 @@ service_bind_message(struct ldap_conn *c, LDAPMessage *msg)
 	if (code == LDAP_SASL_BIND_IN_PROGRESS && c->gss != NULL) {
 		gssapi_more(c, msg);
 	} else if (code != LDAP_SUCCESS) {
-		(void)snprintf(why, sizeof why, "service account refused: %s", text);
-		conn_die(c, why);
+		service_refused(c, text);
 	} else if (c->gss != NULL && !c->gss_last) {
 		/* It has not proved yet who it is. */
 		conn_die(c, "service account: the server ended the Kerberos exchange early");

@@ -13,7 +13,6 @@
 
 enum {
 	CONNECTING_MAX = 8, /* on their way at once */
-	IDLE_MS = 60000,    /* those beyond the minimum are closed */
 	FAILURES_MAX = 3,   /* without one connection that works: the next server */
 	ALONE_MAX = 6,	    /* where there is none: no use to wait (after about 3 s) */
 	BACKOFF_MIN_MS = 100,
@@ -216,7 +215,7 @@ binders_tick(struct ldap_pool *p)
 	int64_t now = clock_ms();
 	while (p->binders_count > p->o.binds_min && !list_empty(&p->idle)) {
 		struct binder *b = CONTAINER_OF(p->idle.prev, struct binder, link);
-		if (now - b->idle_since_ms < IDLE_MS)
+		if (now - b->idle_since_ms < p->o.bind_idle_ms)
 			break;
 		binder_free(b);
 	}

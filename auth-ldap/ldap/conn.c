@@ -29,6 +29,7 @@ enum {
 	WHY_MAX = sizeof(((struct ldap_conn *)0)->why),
 	STRAYS_MAX = 50000, /* answers to abandoned questions, in a row */
 	LOST_MS = 3000,	    /* bytes that the server's machine did not take */
+	KEEP_MAX = 1024,    /* of an empty buffer */
 };
 
 void
@@ -200,6 +201,8 @@ handle_new(struct ldap_conn *c)
 static void
 flush_out(struct ldap_conn *c)
 {
+	if (c->out.n == 0)
+		return;
 	while (c->out.n > 0 && c->state != ST_DEAD) {
 		struct str s = buf_str(&c->out);
 		size_t put = 0;
@@ -223,8 +226,11 @@ flush_out(struct ldap_conn *c)
 		}
 		buf_consume(&c->out, put);
 	}
-	if (c->out.n == 0)
-		buf_release(&c->out); /* passwords of binds */
+	/* passwords of binds */
+	if (c->out.n == 0 && c->out.cap > KEEP_MAX)
+		buf_release(&c->out);
+	else if (c->out.n == 0)
+		buf_reset(&c->out);
 }
 
 /* Take what arrived, up to IN_MAX. ERR_AGAIN: nothing more for now; ERR_OK: there may be more. */
@@ -235,21 +241,22 @@ fill_in(struct ldap_conn *c)
 	 * it must not be taken for ones that came encrypted. */
 	size_t room = c->state == ST_STARTTLS ? 4096 : IN_MAX;
 	while (c->in.n < room) {
+		/* most answers are short: no room is made for the longest in every connection */
+		static _Thread_local char scratch[READ_MAX];
 		size_t got = 0, asked = room - c->in.n < READ_MAX ? room - c->in.n : READ_MAX;
-		char *p = buf_reserve(&c->in, asked);
 		if (c->tls != NULL) {
-			enum err e = tls_read(c->tls, p, asked, &got);
+			enum err e = tls_read(c->tls, scratch, asked, &got);
 			if (e != ERR_OK)
 				return e;
 		} else {
-			ssize_t n = recv(c->fd, p, asked, MSG_DONTWAIT);
+			ssize_t n = recv(c->fd, scratch, asked, MSG_DONTWAIT);
 			if (n < 0)
 				return errno == EAGAIN || errno == EINTR ? ERR_AGAIN : ERR_TEMP;
 			if (n == 0)
 				return ERR_EOF;
 			got = (size_t)n;
 		}
-		buf_commit(&c->in, got);
+		buf_add(&c->in, str_n(scratch, got));
 		/* What the socket has beyond that, it will announce. */
 		if (c->tls != NULL ? !tls_unread(c->tls) : got < asked)
 			return ERR_AGAIN;
@@ -269,6 +276,22 @@ conn_ready(struct ldap_conn *c)
 	c->ops->on_ready(c->arg, c);
 }
 
+/* What went wrong, and which settings it is about. */
+static void
+handshake_failed(struct ldap_conn *c, const char *what)
+{
+	char why[WHY_MAX];
+	if (strstr(what, "certificate:") != NULL)
+		(void)snprintf(why, sizeof why,
+			"%.120s (wanted: one for %.60s, by an authority in ca)", what,
+			c->o.target->host);
+	else if (strstr(what, "wrong version number") != NULL || strstr(what, "ended") != NULL)
+		(void)snprintf(why, sizeof why, "%.120s (does it speak TLS on this port?)", what);
+	else
+		(void)snprintf(why, sizeof why, "%s", what);
+	conn_die(c, why);
+}
+
 static void
 handshake_step(struct ldap_conn *c)
 {
@@ -276,7 +299,7 @@ handshake_step(struct ldap_conn *c)
 	if (e == ERR_OK)
 		service_bind_start(c);
 	else if (e != ERR_AGAIN)
-		conn_die(c,
+		handshake_failed(c,
 			e == ERR_EOF ? "the server ended the TLS hand-shake" : tls_error(c->tls));
 }
 
@@ -374,7 +397,7 @@ on_input(struct ldap_conn *c)
 		conn_die(c, "the server ended the connection");
 	else if (e == ERR_TEMP)
 		conn_die(c, c->tls != NULL ? tls_error(c->tls) : strerror(errno));
-	if (c->in.n == 0)
+	if (c->in.n == 0 && c->in.cap > KEEP_MAX)
 		buf_release(&c->in);
 }
 

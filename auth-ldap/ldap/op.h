@@ -82,7 +82,7 @@ struct ldap_op {
 	int code;	 /* LDAP result code, for the log */
 	const char *uri; /* who answered, or was asked last; NULL: nobody. Of the arena */
 	int64_t ms;	 /* from the question to its end, the wait for a connection included */
-	char text[160];	 /* the server's diagnostic, or ours */
+	char text[256];	 /* the server's diagnostic, or ours */
 };
 
 #endif

@@ -77,6 +77,7 @@ ldap_options_of(
 		.failback_ms = d->failback_after,
 		.binds_min = (unsigned)d->bind_connections_min,
 		.binds_max = (unsigned)d->bind_connections_max,
+		.bind_idle_ms = d->bind_idle_timeout,
 		.bind_queue_max = (unsigned)d->bind_queue_max,
 	};
 	warn_of_clear(d);

@@ -37,6 +37,7 @@ struct ldap_pool_options {
 	int64_t connect_ms, setup_ms, search_ms, bind_ms, failback_ms;
 	unsigned binds_min, binds_max;
 	unsigned bind_queue_max;
+	int64_t bind_idle_ms; /* those beyond binds_min are closed when not used for this long */
 };
 
 /* Keeps the strings of o. ERR_SYNTAX with text in err_out (static or thread storage): a URI that is

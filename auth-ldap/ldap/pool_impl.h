@@ -42,7 +42,7 @@ struct ldap_server {
 	enum server_state state;
 	int64_t since_ms; /* of state */
 	int64_t next_try_ms, backoff_ms;
-	char error[160]; /* the last one */
+	char error[256]; /* the last one */
 	bool gone;	 /* DNS does not name it any more */
 	/* its search connection: at most one, so at most one attempt at a time */
 	struct ldap_conn *conn;

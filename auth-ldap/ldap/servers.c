@@ -241,7 +241,7 @@ forget_gone(struct ldap_pool *p)
 static void
 give_up(struct ldap_pool *p)
 {
-	char why[200];
+	char why[256];
 	const char *last = p->srv != NULL ? ldap_srv_error(p->srv) : "";
 	if (p->servers_count == 0 && last[0] == '\0')
 		return; /* DNS has not answered yet */
@@ -251,7 +251,7 @@ give_up(struct ldap_pool *p)
 		if (p->servers[i]->error[0] != '\0')
 			last = p->servers[i]->error;
 	}
-	(void)snprintf(why, sizeof why, "no directory answers: %s", last);
+	(void)snprintf(why, sizeof why, "no directory answers: %.230s", last);
 	ask_fail_all(&p->search_waiting, &p->search_waiting_count, why);
 	ask_fail_all(&p->bind_waiting, &p->bind_waiting_count, why);
 }

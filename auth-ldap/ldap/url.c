@@ -44,7 +44,7 @@ attribute_ok(struct str s)
 	if (s.n == 0 || str_eq(s, STR("*")) || str_eq(s, STR("+")))
 		return s.n > 0;
 	for (size_t i = 0; i < s.n; i++)
-		if (!ascii_is_alnum(s.p[i]) && strchr("-;._", s.p[i]) == NULL)
+		if (!ascii_is_alnum(s.p[i]) && !ascii_is_among(s.p[i], "-;._"))
 			return false;
 	return true;
 }
@@ -135,7 +135,7 @@ static bool
 host_ok(struct str s)
 {
 	for (size_t i = 0; i < s.n; i++)
-		if (!ascii_is_alnum(s.p[i]) && strchr("-._:[]%", s.p[i]) == NULL)
+		if (!ascii_is_alnum(s.p[i]) && !ascii_is_among(s.p[i], "-._:[]%"))
 			return false;
 	return true;
 }
@@ -184,8 +184,7 @@ encode(struct buf *out, struct str s)
 	static const char hex[] = "0123456789ABCDEF";
 	for (size_t i = 0; i < s.n; i++) {
 		unsigned char c = (unsigned char)s.p[i];
-		if (ascii_is_alnum(c) ||
-			(c != 0 && strchr("-._~=*()&|!:;@+$'<>,\\/ ", c) != NULL)) {
+		if (ascii_is_alnum(c) || ascii_is_among(c, "-._~=*()&|!:;@+$'<>,\\/ ")) {
 			buf_addc(out, (char)c);
 			continue;
 		}

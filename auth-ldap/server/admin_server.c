@@ -21,6 +21,7 @@ struct admin_conn {
 	struct front_request *request;
 	struct trace *trace;
 	struct buf verb, detail; /* for the log */
+	struct buf names;	 /* of everybody, a line each */
 	int64_t start_ms;
 	const char *nobody; /* what "not found" means here; NULL: the reason says it */
 	struct loop_task hang_up;
@@ -35,6 +36,7 @@ admin_end(struct conn *base)
 	loop_task_cancel(&c->hang_up);
 	buf_fini(&c->verb);
 	buf_fini(&c->detail);
+	buf_fini(&c->names);
 	conn_close(&c->c);
 	free(c);
 }
@@ -82,8 +84,11 @@ finish(struct admin_conn *c, const char *word, struct str text)
 static void
 add_pair(struct buf *b, const char *key, struct str value)
 {
-	if (value.n > 0)
-		buf_addf(b, "%s=%.*s\n", key, STR_FMT(value));
+	if (value.n == 0)
+		return;
+	buf_addf(b, "%s=", key);
+	buf_add_shown(b, value); /* what users may write into their entries, too */
+	buf_addc(b, '\n');
 }
 
 static void
@@ -136,8 +141,8 @@ finish_error(struct admin_conn *c, const struct auth_answer *a)
 		(a->reason == REASON_UNKNOWN || (a->reason == REASON_NONE && a->detail.n == 0)))
 		why = c->nobody;
 	buf_init(&b, 64 * 1024);
-	buf_addf(&b, "%s%s%.*s", why, why[0] != '\0' && a->detail.n > 0 ? ": " : "",
-		STR_FMT(a->detail));
+	buf_addf(&b, "%s%s", why, why[0] != '\0' && a->detail.n > 0 ? ": " : "");
+	buf_add_shown(&b, a->detail);
 	if (a->err != ERR_NOTFOUND && a->err != ERR_DENIED && c->login)
 		trace_addf(c->trace, "an IMAP client hears [UNAVAILABLE]");
 	if (a->err == ERR_NOTFOUND)
@@ -163,13 +168,32 @@ on_answer(void *arg, const struct auth_answer *a)
 	if (a->user != NULL)
 		add_user(&b, a->user);
 	else
-		buf_add(&b, a->value);
+		buf_add_shown(&b, a->value);
 	if (a->password_expires_sec >= 0)
 		buf_addf(&b, "password_expires=%lld\n", (long long)a->password_expires_sec);
 	if (a->grace_logins >= 0)
 		buf_addf(&b, "grace=%d\n", a->grace_logins);
 	finish(c, "OK", buf_str(&b));
 	buf_fini(&b);
+}
+
+/* Of all users, one after the other; then the end of the list. */
+static void
+on_list(void *arg, const struct auth_answer *a)
+{
+	struct admin_conn *c = arg;
+	if (a->err == ERR_OK) {
+		buf_add_shown(&c->names, a->user->user);
+		buf_addc(&c->names, '\n');
+		return;
+	}
+	c->request = NULL;
+	if (a->err != ERR_EOF)
+		finish_error(c, a);
+	else if (buf_check(&c->names) != ERR_OK)
+		finish(c, "TEMP", STR("more users than fit into an answer"));
+	else
+		finish(c, "OK", buf_str(&c->names));
 }
 
 /* ---- requests ---- */
@@ -187,6 +211,10 @@ on_lookup(struct admin_conn *c, const struct str *field)
 	struct front *f = c->c.service->front;
 	const struct auth_context x = context_of(c);
 	buf_addf(&c->detail, "%.*s %.*s", STR_FMT(field[1]), STR_FMT(field[2]));
+	if (str_eq(field[1], STR("user")) && str_eq(field[2], STR("*"))) {
+		c->request = front_list(f, &x, on_list, c);
+		return;
+	}
 	if (str_eq(field[1], STR("user"))) {
 		c->request = front_user(f, field[2], false, &x, on_answer, c);
 		return;
@@ -340,5 +368,6 @@ admin_server_accept(void *arg, int fd, const struct peer *peer)
 	}
 	buf_init(&c->verb, 64);
 	buf_init(&c->detail, 4096);
+	buf_init(&c->names, ANSWER_MAX);
 	loop_task_init(&c->hang_up, s->loop, on_hang_up, c);
 }

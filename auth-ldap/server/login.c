@@ -296,8 +296,10 @@ login_stepped(struct login *l, enum err e, struct str challenge)
 		login_refuse(l, REASON_PASSWORD, buf_str(&l->detail));
 		return;
 	case ERR_SYNTAX:
-	case ERR_LIMIT:
 		login_refuse(l, REASON_PROTOCOL, STR_EMPTY);
+		return;
+	case ERR_LIMIT:
+		login_refuse(l, REASON_PROTOCOL, STR("a name or password that is too long"));
 		return;
 	case ERR_EOF:
 	case ERR_EXISTS:

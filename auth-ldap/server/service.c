@@ -38,7 +38,6 @@ conn_read(struct stream *st, void *arg)
 			return;
 		}
 		explicit_bzero(in->mem + in->head, used); /* a password may stand there */
-		explicit_bzero(in->mem + in->head, used); /* a password may stand there */
 		buf_consume(in, used);
 	}
 	stream_read_again(st);

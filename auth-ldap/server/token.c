@@ -203,10 +203,11 @@ remember(struct token_request *r, struct str name, int64_t expires_sec)
 {
 	struct tokens *t = r->tokens;
 	int64_t keep_ms = t->settings->auth.oauth_cache;
-	if (expires_sec > 0) {
-		int64_t left = expires_sec - (int64_t)time(NULL);
-		if (left < keep_ms / 1000 + 1)
-			keep_ms = left * 1000;
+	int64_t now_ms = clock_wall_ms();
+	if (expires_sec > 0 && expires_sec - now_ms / 1000 <= keep_ms / 1000 + 1) {
+		int64_t left_ms = expires_sec * 1000 - now_ms;
+		if (left_ms < keep_ms)
+			keep_ms = left_ms;
 	}
 	struct hmap_node *n = hmap_get(&t->by_key, str_n(r->key, KEY_BYTES));
 	if (n != NULL)

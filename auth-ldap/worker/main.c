@@ -246,8 +246,8 @@ same_groups(const struct str_list *a, const struct str_list *b)
 
 /* A cage only ever gets tighter: settings that need another one need another process, and master
  * starts one as soon as this one is gone. */
-static void
-worker_reload(struct role_ctx *r)
+static enum err
+worker_reload(struct role_ctx *r, struct buf *why UNUSED)
 {
 	struct worker *w = role_data(r);
 	struct role_cage now = { 0 };
@@ -255,10 +255,11 @@ worker_reload(struct role_ctx *r)
 	cage_of(role_settings(r), &now);
 	if (now.no_file_writes == w->cage.no_file_writes && now.no_inet == w->cage.no_inet &&
 		now.stay_root == w->cage.stay_root && same_groups(now.groups, w->cage.groups))
-		return;
+		return ERR_OK;
 	log_event(LVL_INFO, "authworker.reload",
 		log_z("reason", "the new settings need other privileges"));
 	worker_stop(r);
+	return ERR_OK;
 }
 
 static const struct role worker_role = {
