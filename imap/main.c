@@ -149,13 +149,14 @@ child_died(struct role_ctx *c, struct str role UNUSED, int pid UNUSED)
 	store_child_died(v->store);
 }
 
-static void
-reload(struct role_ctx *c)
+static enum err
+reload(struct role_ctx *c, struct buf *why UNUSED)
 {
 	struct server *v = role_data(c);
 
 	imap_set_limits(&v->imap, role_settings(c));
 	users_check(&v->imap);
+	return ERR_OK;
 }
 
 static void

@@ -19,6 +19,7 @@ imap_libimap_a_SOURCES = \
 	imap/session/command.h imap/session/commands.h \
 	imap/session/changed.c imap/session/changed.h \
 	imap/session/cmd_basic.c \
+	imap/session/cold.c imap/session/cold.h \
 	imap/session/fields.c imap/session/fields.h \
 	imap/session/limit.c imap/session/limit.h \
 	imap/session/listing.c imap/session/listing.h \
@@ -34,6 +35,7 @@ imap_libimap_a_SOURCES = \
 	imap/session/session.c imap/session/session.h \
 	imap/session/step.c imap/session/step.h \
 	imap/session/sync.c imap/session/sync.h \
+	imap/session/told.c imap/session/told.h \
 	imap/session/use.c \
 	imap/session/user.c imap/session/user.h \
 	imap/session/write.c imap/session/write.h \
@@ -90,6 +92,19 @@ check_PROGRAMS += tests/unit/test_imap_fetch
 tests_unit_test_imap_fetch_SOURCES = tests/unit/test_imap_fetch.c tests/unit/imap_client.h tests/unit/imap_case.h
 tests_unit_test_imap_fetch_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(LIBTEST) $(CMOCKA_LIBS)
 
+imap_disk_ldflags = $(AM_LDFLAGS) -Wl,--wrap=preadv2 -Wl,--wrap=pread -Wl,--wrap=posix_fadvise \
+	-Wl,--wrap=mincore -Wl,--wrap=madvise -Wl,--wrap=blob_open_cached -Wl,--wrap=message_envelope
+check_PROGRAMS += tests/unit/test_imap_cold
+tests_unit_test_imap_cold_SOURCES = tests/unit/test_imap_cold.c tests/unit/imap_disk.h tests/unit/imap_client.h \
+	tests/unit/imap_case.h
+tests_unit_test_imap_cold_LDFLAGS = $(imap_disk_ldflags)
+tests_unit_test_imap_cold_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(LIBTEST) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_imap_unreadable
+tests_unit_test_imap_unreadable_SOURCES = tests/unit/test_imap_unreadable.c tests/unit/imap_disk.h tests/unit/imap_client.h \
+	tests/unit/imap_case.h
+tests_unit_test_imap_unreadable_LDFLAGS = $(imap_disk_ldflags)
+tests_unit_test_imap_unreadable_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(LIBTEST) $(CMOCKA_LIBS)
+
 IMAP_GRAMMAR = tests/fuzz/imap_grammar.c tests/fuzz/imap_grammar.h tests/fuzz/imap_rules.h
 IMAP_PAIR = tests/unit/imap_answer.c tests/unit/imap_answer.h tests/unit/imap_model.c tests/unit/imap_model.h \
 	tests/unit/imap_memory.c tests/unit/imap_memory.h tests/unit/imap_pair_sync.c \
@@ -131,6 +146,10 @@ tests_unit_test_imap_thread_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(LIBTEST) $(CMOC
 check_PROGRAMS += tests/unit/test_imap_recall
 tests_unit_test_imap_recall_SOURCES = tests/unit/test_imap_recall.c tests/unit/imap_client.h tests/unit/imap_case.h
 tests_unit_test_imap_recall_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(LIBTEST) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_imap_store
+tests_unit_test_imap_store_SOURCES = tests/unit/test_imap_store.c tests/unit/imap_client.h tests/unit/imap_case.h
+tests_unit_test_imap_store_LDADD = $(LIBIMAP) $(LIBSTORE_ALL) $(LIBTEST) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_imap_fault
 tests_unit_test_imap_fault_SOURCES = tests/unit/test_imap_fault.c tests/unit/imap_client.h tests/unit/imap_case.h

@@ -67,7 +67,7 @@ const struct command imap_commands[] = {
 	{ "NAMESPACE", IN_ANY, UID_NO, false, SYNC_NONE, NULL, run_namespace, NULL },
 	{ "IDLE", IN_ANY, UID_NO, false, SYNC_NONE, NULL, run_idle, NULL },
 	{ "COMPRESS", IN_ANY, UID_NO, false, SYNC_NONE, args_compress, run_compress, NULL },
-	{ "STARTTLS", 0, UID_NO, false, SYNC_NONE, args_any, run_noop, NULL },
+	{ "STARTTLS", 0, UID_NO, false, SYNC_NONE, NULL, run_noop, NULL },
 	{ "LOGIN", 0, UID_NO, false, SYNC_NONE, args_any, run_noop, NULL },
 	{ "AUTHENTICATE", 0, UID_NO, false, SYNC_NONE, args_any, run_noop, NULL },
 	{ "SELECT", IN_ANY, UID_NO, true, SYNC_NONE, args_select_parse_select, run_select,

@@ -138,7 +138,7 @@ find_target(struct imap_session *s, struct append_state *st)
 		return e;
 	e = mailbox_find(t, st->mailbox, &m);
 	if (e == ERR_OK && m.noselect)
-		e = ERR_DENIED;
+		e = ERR_NOTFOUND;
 	/* what is full is said before a message is sent; REPLACE may make it smaller */
 	st->room = UINT64_MAX;
 	if (e == ERR_OK && !st->replace && (e = quota_use_get(t, &use)) == ERR_OK) {
@@ -261,6 +261,7 @@ message_ends(struct cmd *c)
 		.has_internal_date = m->has_date,
 		.internal_sec = m->date_sec,
 		.internal_zone_min = m->date_zone_min,
+		.last = !c->a.append.more && st->event + 1 == c->a.append.events_count,
 	};
 
 	if (body_size(st->body) == 0) {
@@ -272,7 +273,7 @@ message_ends(struct cmd *c)
 	append_set_add(st->set, &a);
 }
 
-/* ERR_AGAIN: the index is opened anew. */
+/* ERR_AGAIN: the index is opened anew; ERR_BUSY: the pool reads. */
 static enum err
 part_begins(struct imap_session *s, struct cmd *c, struct str url)
 {
@@ -281,12 +282,12 @@ part_begins(struct imap_session *s, struct cmd *c, struct str url)
 
 	if (e == ERR_NOTFOUND)
 		refuse_url(s, c, url);
-	else if (e != ERR_OK && e != ERR_AGAIN)
+	else if (e != ERR_OK && e != ERR_AGAIN && e != ERR_BUSY)
 		refuse_err(s, c, e);
 	else if (e == ERR_OK &&
 		 st->part.left > s->imap->limits.reader.message_max - body_size(st->body))
 		refuse_too_big(c);
-	return e == ERR_AGAIN ? e : ERR_OK;
+	return e == ERR_AGAIN || e == ERR_BUSY ? e : ERR_OK;
 }
 
 /* Octets of a message come next. A client that waits hears now what is wrong. */
@@ -366,6 +367,7 @@ take_events(struct imap_session *s, struct cmd *c)
 {
 	const struct args_append *a = &c->a.append;
 	struct append_state *st = c->state;
+	enum err e;
 
 	if (c->pin_err != ERR_OK)
 		refuse_err(s, c, c->pin_err);
@@ -377,8 +379,9 @@ take_events(struct imap_session *s, struct cmd *c)
 			message_begins(s, c, event);
 			break;
 		case APPEND_URL:
-			if (part_begins(s, c, event->url) == ERR_AGAIN)
-				return STEP_MORE;
+			e = part_begins(s, c, event->url);
+			if (e != ERR_OK)
+				return e == ERR_BUSY ? STEP_WAIT : STEP_MORE;
 			if (st->refused)
 				break;
 			st->event++;
@@ -447,8 +450,10 @@ take_part(struct imap_session *s, struct cmd *c)
 	if (st->stopped)
 		return STEP_WAIT;
 	if (!st->refused && st->part.left != 0) {
-		enum err e = url_part_read(&st->part, piece, sizeof piece, &n);
+		enum err e = url_part_read(s, &st->part, piece, sizeof piece, &n);
 
+		if (e == ERR_BUSY)
+			return STEP_WAIT;
 		if (e != ERR_OK)
 			refuse_err(s, c, e);
 		else

@@ -1,12 +1,20 @@
 /* COPY, MOVE, EXPUNGE and their UID forms. Called by step.c through the table. The EXPUNGE lines
  * come from the session's look at the mailbox when the command ends. RFC 3501 6.4.3, 6.4.7;
  * RFC 4315; RFC 6851. */
+#include "core/base/clock.h"
 #include "imap/session/commands.h"
 #include "imap/session/limit.h"
+#include "imap/session/rows.h"
+
+enum { LOOK_EVERY = 512 };
+enum { EXPUNGE_BEGIN, EXPUNGE_MARKED, EXPUNGE_REMOVE, EXPUNGE_DONE };
 
 struct copy_state {
 	struct uidset uids;
 	bool moves;
+	/* of UID EXPUNGE over more than one command may touch: those with \Deleted */
+	struct uidset marked;
+	struct walk walk;
 };
 
 void
@@ -14,8 +22,10 @@ end_copy(struct cmd *c)
 {
 	struct copy_state *st = c->state;
 
-	if (st != NULL)
+	if (st != NULL) {
 		uidset_fini(&st->uids);
+		uidset_fini(&st->marked);
+	}
 	c->state = NULL;
 }
 
@@ -24,8 +34,10 @@ new_state(struct imap_session *s, struct cmd *c)
 {
 	struct copy_state *st = arena_calloc(s->arena, 1, sizeof *st);
 
-	if (st != NULL)
+	if (st != NULL) {
 		uidset_init(&st->uids);
+		uidset_init(&st->marked);
+	}
 	c->state = st;
 	return st;
 }
@@ -100,7 +112,7 @@ run(struct imap_session *s, struct cmd *c, bool moves)
 		return cmd_ok(c, "No matching messages");
 	/* COPY does all or nothing: RFC 9051 6.4.7 */
 	if (!moves && limit_exceeded(s, uidset_count(&st->uids)))
-		return limit_refuse(s, c);
+		return limit_refuse_set(s, c, &st->uids);
 	limit_uids(s, c, &st->uids);
 	a.uids = &st->uids;
 	c->op = moves ? store_move(s->home, &a, on_copied, s)
@@ -130,27 +142,89 @@ on_expunged(void *arg, enum err e, const struct expunge_result *r UNUSED)
 	session_resume(s);
 }
 
+static enum err
+find_some_marked(struct imap_session *s, struct copy_state *st, struct rows *r)
+{
+	int64_t began = clock_us();
+	uint32_t uid;
+
+	for (unsigned n = 1; walk_at(&st->walk, &st->uids, &uid); n++) {
+		const struct entry *entry;
+		enum err e = rows_get(r, uid, &entry);
+
+		if (e == ERR_OK && (entry->flags & FLAG_DELETED) != 0)
+			uidset_add(&st->marked, uid, uid);
+		if (e != ERR_OK && e != ERR_NOTFOUND)
+			return e;
+		walk_step(&st->walk, &st->uids);
+		if (n % LOOK_EVERY == 0 && session_enough(s, began))
+			return ERR_AGAIN;
+	}
+	return ERR_OK;
+}
+
+/* Only what would go counts: RFC 9738 3.1. ERR_AGAIN: the step is full. */
+static enum err
+find_marked(struct imap_session *s, struct cmd *c)
+{
+	struct copy_state *st = c->state;
+	struct rows r;
+	uint32_t uid;
+	enum err e = ERR_OK;
+
+	if (walk_at(&st->walk, &st->uids, &uid)) {
+		e = rows_begin(&r, s, uid);
+		if (e != ERR_OK)
+			return e;
+		e = find_some_marked(s, st, &r);
+		rows_end(&r);
+	}
+	if (e == ERR_OK) {
+		uidset_copy(&st->uids, &st->marked);
+		limit_uids(s, c, &st->uids);
+	}
+	return e;
+}
+
+/* STEP_MORE: what is to go is known, or has to be looked for. */
+static enum step
+begin_expunge(struct imap_session *s, struct cmd *c)
+{
+	c->phase = EXPUNGE_REMOVE;
+	if (s->sel.read_only)
+		return cmd_no(c, "READ-ONLY", "The mailbox is open for reading only");
+	if (!c->uid)
+		return STEP_MORE;
+	struct copy_state *st = new_state(s, c);
+
+	if (st == NULL)
+		return cmd_fail(s, c, ERR_LIMIT);
+	if (session_select_set(s, c, &c->a.copy.set, &st->uids) != ERR_OK)
+		return cmd_bad(c, "No such message");
+	if (limit_exceeded(s, uidset_count(&st->uids)))
+		c->phase = EXPUNGE_MARKED;
+	return STEP_MORE;
+}
+
 enum step
 run_expunge(struct imap_session *s, struct cmd *c)
 {
-	const struct uidset *uids = NULL;
-
-	if (c->phase++ != 0)
+	if (c->phase == EXPUNGE_DONE)
 		return c->op_err == ERR_OK ? cmd_ok(c, "Expunged") : cmd_fail(s, c, c->op_err);
-	if (s->sel.read_only)
-		return cmd_no(c, "READ-ONLY", "The mailbox is open for reading only");
-	if (c->uid) {
-		struct copy_state *st = new_state(s, c);
+	if (c->phase == EXPUNGE_BEGIN && begin_expunge(s, c) != STEP_MORE)
+		return STEP_DONE;
+	if (c->phase == EXPUNGE_MARKED) {
+		enum err e = find_marked(s, c);
 
-		if (st == NULL)
-			return cmd_fail(s, c, ERR_LIMIT);
-		if (session_select_set(s, c, &c->a.copy.set, &st->uids) != ERR_OK)
-			return cmd_bad(c, "No such message");
-		if (st->uids.n == 0)
-			return cmd_ok(c, "No matching messages");
-		limit_uids(s, c, &st->uids);
-		uids = &st->uids;
+		if (e != ERR_OK)
+			return e == ERR_AGAIN ? STEP_MORE : cmd_fail(s, c, e);
 	}
-	c->op = store_expunge(s->home, view_mailbox(s->sel.view), uids, on_expunged, s);
+	struct copy_state *st = c->state;
+
+	if (c->uid && st->uids.n == 0)
+		return cmd_ok(c, "No matching messages");
+	c->phase = EXPUNGE_DONE;
+	c->op = store_expunge(
+		s->home, view_mailbox(s->sel.view), c->uid ? &st->uids : NULL, on_expunged, s);
 	return STEP_WAIT;
 }

@@ -16,7 +16,6 @@ enum err
 binary_init(struct binary *b, struct arena *a, size_t max)
 {
 	*b = (struct binary){ .max = max };
-	section_file_init(&b->file);
 	buf_init(&b->raw, PIECE_BYTES);
 	buf_init(&b->text, TEXT_BYTES_MAX);
 	b->v = arena_calloc(a, max + 1, sizeof *b->v);
@@ -26,7 +25,6 @@ binary_init(struct binary *b, struct arena *a, size_t max)
 void
 binary_fini(struct binary *b)
 {
-	section_file_close(&b->file);
 	buf_fini(&b->raw);
 	buf_fini(&b->text);
 	b->n = 0;
@@ -59,8 +57,7 @@ void
 binary_start(struct binary *b, struct section_file *file, uint64_t msg, bool first)
 {
 	b->first = first;
-	b->file = *file;
-	section_file_init(file);
+	b->file = file;
 	b->msg = msg;
 	b->at = 0;
 	b->phase = BINARY_BEGIN;
@@ -76,7 +73,7 @@ is_encoded(const struct binary_item *v)
 
 /* The next piece of the section, decoded into b->text. */
 static enum err
-next_piece(struct binary *b, const struct binary_item *v)
+next_piece(struct binary *b, struct imap_session *s, const struct binary_item *v)
 {
 	uint64_t left = v->len - b->now.raw;
 	size_t n = left < PIECE_BYTES ? (size_t)left : PIECE_BYTES;
@@ -87,14 +84,10 @@ next_piece(struct binary *b, const struct binary_item *v)
 
 	if (to == NULL)
 		return ERR_LIMIT;
-	for (size_t got = 0; got < n;) {
-		ssize_t r =
-			pread(b->file.fd, to + got, n - got, (off_t)(v->off + b->now.raw + got));
+	enum err e = section_file_read(b->file, s, to, n, v->off + b->now.raw);
 
-		if (r <= 0)
-			return ERR_TEMP;
-		got += (size_t)r;
-	}
+	if (e != ERR_OK)
+		return e;
 	buf_commit(&b->raw, n);
 	b->now.raw += n;
 	transfer_add(&b->now.transfer, &b->text, buf_str(&b->raw), b->now.raw == v->len);
@@ -157,7 +150,7 @@ count(struct binary *b, struct imap_session *s, const struct binary_item *v, int
 	while (b->now.raw < v->len && b->now.made < b->until && !(sized && b->nul)) {
 		if (b->now.made <= b->from)
 			b->begin = b->now;
-		enum err e = next_piece(b, v);
+		enum err e = next_piece(b, s, v);
 
 		if (e != ERR_OK)
 			return e;
@@ -173,9 +166,18 @@ count(struct binary *b, struct imap_session *s, const struct binary_item *v, int
 }
 
 static void
-write_size(struct buf *out, const struct binary *b, const struct binary_item *v)
+write_name(struct buf *out, struct binary *b, const struct binary_item *v)
 {
+	if (!b->first)
+		buf_addc(out, ' ');
+	b->first = false;
 	buf_add(out, v->name);
+}
+
+static void
+write_size(struct buf *out, struct binary *b, const struct binary_item *v)
+{
+	write_name(out, b, v);
 	buf_addz(out, b->nul ? " ~{" : " {");
 	write_number(out, b->until - b->from);
 	buf_addz(out, "}\r\n");
@@ -202,7 +204,7 @@ send_pieces(struct binary *b, struct imap_session *s, const struct binary_item *
 		if (b->now.raw == v->len)
 			return ERR_CORRUPT;
 		b->begin = b->now;
-		enum err e = next_piece(b, v);
+		enum err e = next_piece(b, s, v);
 
 		if (e != ERR_OK)
 			return e;
@@ -222,7 +224,7 @@ item_step(struct binary *b, struct imap_session *s, const struct binary_item *v,
 	enum err e = ERR_OK;
 
 	if (v->absent) {
-		buf_add(out, v->name);
+		write_name(out, b, v);
 		buf_addz(out, size_only ? " 0" : " NIL");
 		return ERR_OK;
 	}
@@ -234,7 +236,7 @@ item_step(struct binary *b, struct imap_session *s, const struct binary_item *v,
 		if (e != ERR_OK)
 			return e;
 		if (size_only) {
-			buf_add(out, v->name);
+			write_name(out, b, v);
 			buf_addc(out, ' ');
 			write_number(out, b->until);
 			return ERR_OK;
@@ -250,20 +252,31 @@ enum err
 binary_step(struct binary *b, struct imap_session *s, int64_t began)
 {
 	for (; b->at < b->n; b->at++) {
-		if (b->phase == BINARY_BEGIN) {
-			if (!b->first)
-				buf_addc(session_out(s), ' ');
-			b->first = false;
-		}
 		enum err e = item_step(b, s, &b->v[b->at], began);
 
 		if (e != ERR_OK)
 			return e;
 		b->phase = BINARY_BEGIN;
+		if (b->at + 1 < b->n && session_enough(s, began)) {
+			b->at++;
+			return ERR_AGAIN;
+		}
 	}
-	section_file_close(&b->file);
+	return ERR_OK;
+}
+
+bool
+binary_promised(const struct binary *b)
+{
+	return b->phase == BINARY_SENDING;
+}
+
+void
+binary_end(struct binary *b)
+{
 	buf_release(&b->raw);
 	buf_release(&b->text);
+	b->file = NULL;
+	b->phase = BINARY_BEGIN;
 	b->n = 0;
-	return ERR_OK;
 }

@@ -26,7 +26,7 @@ struct binary_point {
 };
 
 struct binary {
-	struct section_file file;
+	struct section_file *file; /* the row's */
 	uint64_t msg;
 	struct binary_item *v; /* in the command's arena */
 	size_t n, max;
@@ -35,7 +35,7 @@ struct binary {
 	struct binary_point now, begin; /* begin: the last one not behind from */
 	uint64_t from, until;		/* decoded octets that are wanted */
 	bool nul;
-	bool first; /* of its row: no space in front */
+	bool first; /* nothing of its row was said: no space in front */
 	struct buf raw, text;
 };
 
@@ -54,12 +54,23 @@ binary_waiting(const struct binary *b)
 {
 	return b->n != 0;
 }
-/* The row is written but for these items, whose file is taken. */
+/* The row is written but for these items. Keeps file until binary_end. */
 void
 binary_start(struct binary *b, struct section_file *file, uint64_t msg, bool first);
-/* Says more, " NAME value" each. ERR_OK: all is said, the file is closed; ERR_AGAIN: the step is
- * full; else the row cannot be ended. */
+static inline bool
+binary_started(const struct binary *b)
+{
+	return b->file != NULL;
+}
+/* Says more, " NAME value" each. ERR_OK: all is said; ERR_AGAIN: the step is full; ERR_BUSY as
+ * section_file_read, to be called again; else binary_promised says whether the row can be ended. */
 MUST_USE enum err
 binary_step(struct binary *b, struct imap_session *s, int64_t began);
+/* Octets are owed that a literal's header has promised. */
+bool
+binary_promised(const struct binary *b);
+/* The row is over: its items are forgotten. */
+void
+binary_end(struct binary *b);
 
 #endif

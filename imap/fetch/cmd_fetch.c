@@ -3,6 +3,7 @@
  * that fails (no space) the messages are given all the same.
  * RFC 3501 6.4.5, 7.4.2; RFC 7162 3.1.4; RFC 3516, RFC 8474, RFC 8514, RFC 8970, RFC 9394. */
 #include "core/base/clock.h"
+#include "core/base/log.h"
 #include "imap/session/commands.h"
 #include "imap/session/limit.h"
 #include "imap/fetch/partial.h"
@@ -25,6 +26,7 @@ end_fetch(struct cmd *c)
 	uidset_fini(&st->asked);
 	changed_fini(&st->changed);
 	binary_fini(&st->binary);
+	fetch_row_fini(&st->row);
 	c->state = NULL;
 }
 
@@ -73,6 +75,8 @@ plan(struct imap_session *s, struct cmd *c, struct fetch_state *st)
 		case FETCH_RFC822_TEXT:
 			e = section_plan(&st->plans[i], item, s->arena);
 			st->needs_message |= st->plans[i].needs_message;
+			if (st->plans[i].needs_file && section_ahead(item) > st->ahead_bytes)
+				st->ahead_bytes = section_ahead(item);
 			st->needs_file |= st->plans[i].needs_file;
 			st->marks_seen |= !item->peek && !s->sel.read_only;
 			break;
@@ -101,8 +105,7 @@ on_marked(void *arg, enum err e, const struct flags_result *r)
 		c->op_err = e;
 	if (e == ERR_OK && r->changed.n != 0) {
 		uidset_copy(&st->seen, &r->changed);
-		uidset_copy(&s->sel.told, &r->changed);
-		s->sel.told_modseq = r->modseq;
+		told_set(&s->sel.told, &r->changed, r->modseq);
 	}
 	session_resume(s);
 }
@@ -162,21 +165,7 @@ mark(struct imap_session *s, struct cmd *c, struct fetch_state *st)
 
 /* ---- rows ---- */
 
-/* The rest of a row with BINARY in it, over several steps. The messages of the row may go
- * meanwhile: the file is open. ERR_AGAIN. */
-static enum err
-write_binary(struct imap_session *s, struct fetch_state *st, int64_t began)
-{
-	enum err e = binary_step(&st->binary, s, began);
-
-	if (e == ERR_OK)
-		buf_add(session_out(s), STR(")\r\n"));
-	else if (e != ERR_AGAIN)
-		s->dead = true;
-	return e;
-}
-
-/* ERR_AGAIN: the step is full. */
+/* ERR_AGAIN: the step is full; ERR_BUSY: as fetch_row_write. */
 static enum err
 write_rows(struct imap_session *s, struct cmd *c, struct fetch_state *st, struct rows *rows)
 {
@@ -185,26 +174,56 @@ write_rows(struct imap_session *s, struct cmd *c, struct fetch_state *st, struct
 	uint32_t uid;
 
 	for (unsigned n = 1; walk_at(&st->walk, &st->uids, &uid); n++) {
-		const struct entry *entry;
-		size_t before = session_out(s)->n;
-		enum err e = rows_get(rows, uid, &entry);
+		const struct entry *entry = &st->row.entry;
+		enum err e = st->row.left ? ERR_OK : rows_get(rows, uid, &entry);
 
 		if (e == ERR_OK)
-			e = fetch_row_write(s, c, st, rows, entry);
-		if (e == ERR_NOTFOUND)
+			e = fetch_row_write(s, c, st, rows, entry, began);
+		if (e == ERR_NOTFOUND) {
 			st->missing = true;
-		else if (e != ERR_OK) {
-			if (session_out(s)->n >= before)
-				buf_truncate(session_out(s), before);
+			if (st->row.active)
+				fetch_row_drop(s, c, st);
+		} else if (e != ERR_OK) {
 			return e;
 		}
 		walk_step(&st->walk, &st->uids);
-		if (binary_waiting(&st->binary) && (e = write_binary(s, st, began)) != ERR_OK)
-			return e;
 		if (n % look_every == 0 && session_enough(s, began))
 			return ERR_AGAIN;
 	}
 	return ERR_OK;
+}
+
+void
+fetch_give_up(struct imap_session *s, struct cmd *c)
+{
+	struct fetch_state *st = c->state;
+
+	if (st != NULL && st->row.active)
+		fetch_row_drop(s, c, st);
+}
+
+static enum step
+fail_rows(struct imap_session *s, struct cmd *c, enum err e)
+{
+	fetch_give_up(s, c);
+	return cmd_fail(s, c, e);
+}
+
+/* What could not be given is the client's to know, whatever else there is to say. */
+static enum step
+end_rows(struct cmd *c, const struct fetch_state *st)
+{
+	if (st->failed)
+		return cmd_no(c, "SERVERBUG", "Some of the messages cannot be read");
+	if (st->damaged)
+		return cmd_no(c, "CORRUPTION", "Some of the messages are damaged");
+	if (st->gone)
+		return cmd_no(c, "EXPUNGEISSUED", "Some of the messages are not there any more");
+	if (st->unknown_encoding)
+		return cmd_no(c, "UNKNOWN-CTE", "A part is encoded in a way unknown here");
+	if (st->missing && !c->uid)
+		return cmd_no(c, "EXPUNGEISSUED", "Some of the messages no longer exist");
+	return cmd_ok(c, "Fetched");
 }
 
 static enum step
@@ -213,32 +232,26 @@ fetch_rows(struct imap_session *s, struct cmd *c, struct fetch_state *st)
 	struct rows rows;
 	uint32_t uid;
 
-	if (binary_waiting(&st->binary)) {
-		enum err e = write_binary(s, st, clock_us());
-
-		if (e == ERR_OK || e == ERR_AGAIN)
-			return STEP_MORE;
-		return cmd_fail(s, c, e);
-	}
 	if (walk_at(&st->walk, &st->uids, &uid)) {
 		enum err e = rows_begin(&rows, s, uid);
 
 		if (e == ERR_AGAIN)
 			return STEP_MORE;
 		if (e != ERR_OK)
-			return cmd_fail(s, c, e);
+			return fail_rows(s, c, e);
 		e = write_rows(s, c, st, &rows);
 		rows_end(&rows);
 		if (e == ERR_AGAIN)
 			return STEP_MORE;
+		if (e == ERR_BUSY)
+			return STEP_WAIT;
 		if (e != ERR_OK)
-			return cmd_fail(s, c, e);
+			return fail_rows(s, c, e);
 	}
-	if (st->unknown_encoding)
-		return cmd_no(c, "UNKNOWN-CTE", "A part is encoded in a way unknown here");
-	if (st->missing && !c->uid)
-		return cmd_no(c, "EXPUNGEISSUED", "Some of the messages no longer exist");
-	return cmd_ok(c, "Fetched");
+	if (st->troubles_count > TROUBLES_LOGGED)
+		log_event(LVL_ERROR, "imap.unreadable", log_z("sid", s->sid),
+			log_n("files", (int64_t)st->troubles_count));
+	return end_rows(c, st);
 }
 
 /* Before the set is cut down to what the view holds: "*" is the last UID that ever was. */
@@ -270,6 +283,7 @@ begin(struct imap_session *s, struct cmd *c)
 		return cmd_fail(s, c, ERR_LIMIT);
 	uidset_init(&st->uids);
 	uidset_init(&st->seen);
+	fetch_row_init(&st->row);
 	c->state = st;
 	enum err e = binary_init(&st->binary, s->arena, c->a.fetch.items_count);
 
@@ -285,6 +299,11 @@ begin(struct imap_session *s, struct cmd *c)
 		return cmd_fail(s, c, ERR_LIMIT);
 	if (session_select_set(s, c, &c->a.fetch.set, &st->uids) != ERR_OK)
 		return cmd_bad(c, "No such message");
+	/* first the range, then what of it has changed: RFC 9394 3.4 */
+	if (c->a.fetch.has_partial)
+		partial_keep(&st->uids, &c->a.fetch.partial);
+	if (c->a.fetch.has_partial && limit_exceeded(s, uidset_count(&st->uids)))
+		return limit_refuse(s, c);
 	if (st->has_modseq)
 		session_condstore(s);
 	if (c->a.fetch.has_changed_since)
@@ -305,8 +324,6 @@ filter(struct imap_session *s, struct cmd *c, struct fetch_state *st)
 		if (e != ERR_OK)
 			return cmd_fail(s, c, e);
 	}
-	if (c->a.fetch.has_partial)
-		partial_keep(&st->uids, &c->a.fetch.partial);
 	if (!c->own)
 		limit_uids(s, c, &st->uids);
 	if (c->a.fetch.vanished) {

@@ -1,6 +1,7 @@
-/* STORE. Called by step.c through the table. One update of the store, then the flags of each
- * message as they are now; with .SILENT, for clients that know modseqs, the modseqs of what was
- * changed. RFC 3501 6.4.6; RFC 7162 3.1.3. */
+/* STORE. Called by step.c through the table. The flags of each message as they are now, said of
+ * what one update of the store made durable while the next one runs; with .SILENT, for clients that
+ * know modseqs, the modseqs of what was changed, behind the last. RFC 3501 6.4.6; RFC 7162 3.1.3.
+ */
 #include "core/base/clock.h"
 #include "imap/session/commands.h"
 #include "imap/session/limit.h"
@@ -11,9 +12,11 @@ enum { LOOK_EVERY = 64 };
 
 struct store_state {
 	struct uidset uids; /* to be stored, then to be told */
-	struct uidset modified, overtaken;
+	struct uidset modified, overtaken, known;
 	uint64_t modseq; /* flags of what changed later than that are told even when silent */
 	struct walk walk;
+	uint32_t below;	   /* what may be told by now */
+	enum err tell_err; /* it could not be; said when all is stored */
 	bool printing;
 	bool missing;
 };
@@ -27,6 +30,7 @@ end_store(struct cmd *c)
 		uidset_fini(&st->uids);
 		uidset_fini(&st->modified);
 		uidset_fini(&st->overtaken);
+		uidset_fini(&st->known);
 	}
 	c->state = NULL;
 }
@@ -38,8 +42,8 @@ stored_silently(struct imap_session *s, struct cmd *c, const struct flags_result
 	uint64_t known = session_known_modseq(s);
 
 	/* what others did to them in between is news all the same */
-	uidset_subtract(&r->changed, &r->overtaken, &s->sel.told);
-	s->sel.told_modseq = r->modseq;
+	uidset_subtract(&r->changed, &r->overtaken, &st->known);
+	told_set(&s->sel.told, &st->known, r->modseq);
 	uidset_copy(&st->overtaken, &r->overtaken);
 	st->modseq = r->modseq > known ? r->modseq : known;
 	if (c->a.store.unchanged_since > st->modseq)
@@ -47,6 +51,31 @@ stored_silently(struct imap_session *s, struct cmd *c, const struct flags_result
 	/* whoever set a condition is told of every message: RFC 7162 3.1.3 */
 	if (!c->a.store.conditional)
 		uidset_copy(&st->uids, &r->changed);
+}
+
+/* Up to here all is durable, and told from now on: it need not be announced again, unless it
+ * changes later. */
+static void
+may_tell(struct imap_session *s, struct store_state *st, uint32_t below,
+	const struct flags_result *r)
+{
+	if (st->below == 0) {
+		told_reset(&s->sel.told);
+		uidset_copy(&s->sel.told.uids, &st->uids);
+	}
+	told_part(&s->sel.told, below, r->seen, r->alone);
+	st->below = below;
+}
+
+static void
+on_part(void *arg, uint32_t below, const struct flags_result *r)
+{
+	struct imap_session *s = arg;
+	struct cmd *c = s->cmd;
+
+	may_tell(s, c->state, below, r);
+	c->goes_on = true;
+	session_resume(s);
 }
 
 static void
@@ -62,6 +91,8 @@ on_stored(void *arg, enum err e, const struct flags_result *r)
 		uidset_copy(&st->modified, &r->modified);
 	if (e == ERR_OK && c->a.store.silent)
 		stored_silently(s, c, r);
+	else if (e == ERR_OK)
+		may_tell(s, st, UINT32_MAX, r);
 	session_resume(s);
 }
 
@@ -96,6 +127,7 @@ begin(struct imap_session *s, struct cmd *c)
 		.conditional = a->conditional,
 		.unchanged_since = a->unchanged_since,
 		.known_modseq = session_known_modseq(s),
+		.part = a->silent ? NULL : on_part,
 	};
 	c->op = store_flags(s->home, &args, on_stored, s);
 	return STEP_WAIT;
@@ -112,25 +144,23 @@ write_row(struct imap_session *s, struct cmd *c, struct rows *r, const struct en
 		(flags ? TELL_FLAGS : 0) | (c->uid ? TELL_UID : 0));
 }
 
-/* What is printed from now on need not be announced again, unless it changes later. */
 static enum err
 start_printing(struct imap_session *s, struct cmd *c, struct rows *r)
 {
 	struct store_state *st = c->state;
-	struct mailbox_info m;
 
 	if (st->printing || c->a.store.silent)
 		return ERR_OK;
-	enum err e = mailbox_get(r->txn, view_mailbox(s->sel.view), &m);
-
-	if (e == ERR_OK)
-		e = sync_keywords(s, r->txn, false);
-	if (e != ERR_OK)
-		return e;
-	uidset_copy(&s->sel.told, &st->uids);
-	s->sel.told_modseq = m.highestmodseq;
 	st->printing = true;
-	return ERR_OK;
+	return sync_keywords(s, r->txn, false);
+}
+
+static bool
+may_be_told(const struct cmd *c, uint32_t uid)
+{
+	const struct store_state *st = c->state;
+
+	return c->op == NULL || uid < st->below;
 }
 
 /* ERR_AGAIN: the step is full. */
@@ -140,7 +170,7 @@ print_rows(struct imap_session *s, struct cmd *c, struct store_state *st, struct
 	int64_t began = clock_us();
 	uint32_t uid;
 
-	for (unsigned n = 1; walk_at(&st->walk, &st->uids, &uid); n++) {
+	for (unsigned n = 1; walk_at(&st->walk, &st->uids, &uid) && may_be_told(c, uid); n++) {
 		const struct entry *entry;
 		enum err e = rows_get(r, uid, &entry);
 
@@ -185,26 +215,50 @@ finish(struct imap_session *s, struct cmd *c, struct store_state *st)
 }
 
 static enum step
+wait_for_part(struct cmd *c)
+{
+	c->goes_on = false;
+	return STEP_WAIT;
+}
+
+/* The tagged line comes when nothing is changed any more. */
+static enum step
+cannot_tell(struct imap_session *s, struct cmd *c, enum err e)
+{
+	struct store_state *st = c->state;
+
+	st->tell_err = e;
+	return c->op != NULL ? wait_for_part(c) : cmd_fail(s, c, e);
+}
+
+static enum step
 print(struct imap_session *s, struct cmd *c, struct store_state *st)
 {
 	struct rows r;
 	uint32_t uid;
+	bool more = walk_at(&st->walk, &st->uids, &uid);
 
-	if (!walk_at(&st->walk, &st->uids, &uid))
+	if (st->tell_err != ERR_OK)
+		return cannot_tell(s, c, st->tell_err);
+	if (!more && c->op == NULL)
 		return finish(s, c, st);
+	if (!more || !may_be_told(c, uid))
+		return wait_for_part(c);
 	enum err e = rows_begin(&r, s, uid);
 
 	if (e == ERR_AGAIN)
 		return STEP_MORE;
 	if (e != ERR_OK)
-		return cmd_fail(s, c, e);
+		return cannot_tell(s, c, e);
 	e = start_printing(s, c, &r);
 	if (e == ERR_OK)
 		e = print_rows(s, c, st, &r);
 	rows_end(&r);
 	if (e == ERR_AGAIN)
 		return STEP_MORE;
-	return e == ERR_OK ? finish(s, c, st) : cmd_fail(s, c, e);
+	if (e != ERR_OK)
+		return cannot_tell(s, c, e);
+	return c->op == NULL ? finish(s, c, st) : wait_for_part(c);
 }
 
 enum step

@@ -3,35 +3,68 @@
  * before. RFC 3501 6.4.5. */
 #include "imap/fetch/section.h"
 
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "imap/session/write.h"
 #include "imap/session/section_range.h"
 
-enum { COPY_BYTES = 32 * 1024 }; /* larger ranges are read when the socket takes them */
+enum {
+	COPY_BYTES = 32 * 1024, /* larger ranges are read when the socket takes them */
+	SEND_BYTES = COLD_LOOK_BYTES,
+	AHEAD_HEADER_BYTES = 16 * 1024,
+	AHEAD_BYTES = 256 * 1024,
+	ROUNDS_MAX = 200, /* twice the items of a FETCH */
+};
+
+uint64_t
+section_ahead(const struct fetch_item *item)
+{
+	switch (item->section.kind) {
+	case SECTION_HEADER:
+	case SECTION_FIELDS:
+	case SECTION_FIELDS_NOT:
+		return AHEAD_HEADER_BYTES;
+	case SECTION_ALL:
+	case SECTION_TEXT:
+	case SECTION_MIME:
+		break;
+	}
+	if (item->partial && item->off < AHEAD_BYTES && item->len < AHEAD_BYTES - item->off)
+		return item->off + item->len;
+	return AHEAD_BYTES;
+}
+
+/* ---- files ---- */
 
 void
 section_file_init(struct section_file *f)
 {
 	*f = (struct section_file){ .fd = -1 };
+	buf_init(&f->text, 16);
 }
 
 enum err
-section_file_open(struct section_file *f, struct home *h, uint64_t msg, uint64_t size)
+section_file_take(struct section_file *f, int fd, uint64_t size)
 {
 	struct stat st;
-	enum err e = message_open(h, msg, &f->fd);
 
-	if (e != ERR_OK)
-		return e;
-	if (fstat(f->fd, &st) != 0 || (uint64_t)st.st_size != size) {
+	f->fd = fd;
+	if (fstat(fd, &st) != 0 || (uint64_t)st.st_size != size) {
 		section_file_close(f);
 		return ERR_CORRUPT;
 	}
 	f->size = size;
 	return ERR_OK;
+}
+
+enum err
+section_file_open(struct section_file *f, struct imap_session *s, uint64_t msg, uint64_t size)
+{
+	int fd;
+	enum err e = cold_open(s, msg, false, &fd, &f->code);
+
+	return e == ERR_OK ? section_file_take(f, fd, size) : e;
 }
 
 void
@@ -41,7 +74,20 @@ section_file_close(struct section_file *f)
 		stream_file_unref(f->shared);
 	else if (f->fd >= 0)
 		(void)close(f->fd);
+	buf_fini(&f->text);
 	section_file_init(f);
+}
+
+enum err
+section_file_read(struct section_file *f, struct imap_session *s, char *to, size_t n, uint64_t off)
+{
+	bool wait = f->warm || f->rounds > ROUNDS_MAX;
+	enum err e = cold_read(s, f->fd, wait, to, n, off, &f->code);
+
+	f->warm = false;
+	f->cold_off = off;
+	f->cold_len = n;
+	return e;
 }
 
 /* ---- names ---- */
@@ -172,24 +218,64 @@ write_range(struct imap_session *s, struct section_file *f, uint64_t off, uint64
 
 	write_literal_header(out, len);
 	if (len > COPY_BYTES) {
-		if (f->shared == NULL)
-			f->shared = stream_file_new(f->fd);
-		session_flush(s);
-		stream_write_file(s->stream, f->shared, off, len);
+		f->off = off;
+		f->left = len;
 		return ERR_OK;
 	}
 	char *to = buf_reserve(out, (size_t)len);
 
 	if (to == NULL)
 		return ERR_LIMIT;
-	for (size_t got = 0; got < len;) {
-		ssize_t n = pread(f->fd, to + got, (size_t)len - got, (off_t)(off + got));
+	enum err e = section_file_read(f, s, to, (size_t)len, off);
 
-		if (n <= 0)
-			return ERR_TEMP;
-		got += (size_t)n;
+	if (e == ERR_OK)
+		buf_commit(out, (size_t)len);
+	return e;
+}
+
+static enum err
+send_text(struct imap_session *s, struct section_file *f)
+{
+	session_flush(s);
+	while (f->left != 0) {
+		size_t n = f->left < SEND_BYTES ? (size_t)f->left : SEND_BYTES;
+
+		if (stream_full(s->stream))
+			return ERR_AGAIN;
+		stream_write(s->stream, str_sub(buf_str(&f->text), (size_t)f->off, n));
+		f->off += n;
+		f->left -= n;
 	}
-	buf_commit(out, (size_t)len);
+	buf_release(&f->text);
+	f->selected = false;
+	return ERR_OK;
+}
+
+enum err
+section_send(struct imap_session *s, struct section_file *f)
+{
+	if (f->left == 0)
+		return ERR_OK;
+	if (f->selected)
+		return send_text(s, f);
+	if (f->shared == NULL)
+		f->shared = stream_file_new(f->fd);
+	session_flush(s);
+	while (f->left != 0) {
+		size_t n = f->left < SEND_BYTES ? (size_t)f->left : SEND_BYTES;
+
+		if (stream_full(s->stream))
+			return ERR_AGAIN;
+		if (!f->warm && !cold_is_there(s, f->fd, f->off, n)) {
+			f->cold_off = f->off;
+			f->cold_len = n;
+			return ERR_BUSY;
+		}
+		f->warm = false;
+		stream_write_file(s->stream, f->shared, f->off, n);
+		f->off += n;
+		f->left -= n;
+	}
 	return ERR_OK;
 }
 
@@ -248,24 +334,51 @@ write_kept_fields(struct buf *out, const struct fetch_item *item, const struct s
 	return ERR_OK;
 }
 
+/* A header that would hold up the loop. */
 static enum err
-write_file_fields(struct buf *out, const struct fetch_item *item, const struct section_plan *p,
-	const struct mime_range *r, struct section_file *f)
+write_large_fields(struct imap_session *s, const struct fetch_item *item,
+	const struct section_plan *p, const struct mime_range *r, struct section_file *f)
 {
-	struct buf text;
-	void *map =
-		f->size != 0 ? mmap(NULL, (size_t)f->size, PROT_READ, MAP_PRIVATE, f->fd, 0) : NULL;
-
-	if (map == MAP_FAILED)
-		return ERR_TEMP;
-	buf_init(&text, (size_t)r->len + 16);
-	header_select(&text, str_sub(str_n(map, (size_t)f->size), (size_t)r->off, (size_t)r->len),
-		&p->fields, item->section.kind == SECTION_FIELDS_NOT);
-	write_text(out, item, buf_str(&text));
-	buf_fini(&text);
-	if (map != NULL)
-		(void)munmap(map, (size_t)f->size);
+	if (!f->selected) {
+		f->select = &p->fields;
+		f->negate = item->section.kind == SECTION_FIELDS_NOT;
+		f->cold_off = r->off;
+		f->cold_len = r->len;
+		return ERR_BUSY;
+	}
+	f->warm = false;
+	f->off = 0;
+	f->left = f->text.n;
+	cut_partial(item, &f->off, &f->left);
+	write_literal_header(session_out(s), f->left);
+	f->selected = f->left != 0;
 	return ERR_OK;
+}
+
+static enum err
+write_file_fields(struct imap_session *s, const struct fetch_item *item,
+	const struct section_plan *p, const struct mime_range *r, struct section_file *f)
+{
+	struct buf header, text;
+	enum err e = ERR_LIMIT;
+
+	if (r->len > COLD_SELECT_BYTES && s->imap->pool != NULL)
+		return write_large_fields(s, item, p, r, f);
+	buf_init(&header, (size_t)r->len + 1);
+	buf_init(&text, (size_t)r->len + 16);
+	char *to = buf_reserve(&header, (size_t)r->len + 1);
+
+	if (to != NULL)
+		e = section_file_read(f, s, to, (size_t)r->len, r->off);
+	if (e == ERR_OK) {
+		buf_commit(&header, (size_t)r->len);
+		header_select(&text, buf_str(&header), &p->fields,
+			item->section.kind == SECTION_FIELDS_NOT);
+		write_text(session_out(s), item, buf_str(&text));
+	}
+	buf_fini(&text);
+	buf_fini(&header);
+	return e;
 }
 
 enum err
@@ -287,7 +400,7 @@ section_write(struct imap_session *s, const struct fetch_item *item, const struc
 	if (e != ERR_OK)
 		return e;
 	if (item->section.kind == SECTION_FIELDS || item->section.kind == SECTION_FIELDS_NOT)
-		return write_file_fields(out, item, p, &r, f);
+		return write_file_fields(s, item, p, &r, f);
 	cut_partial(item, &r.off, &r.len);
 	return write_range(s, f, r.off, r.len);
 }

@@ -89,7 +89,7 @@ log_id_pair(void *arg, struct str key, struct str value)
 static void
 run_id(struct session *s, const struct gate_command *c)
 {
-	if (gate_id_list(c->args, log_id_pair, s) != ERR_OK) {
+	if (gate_id_list(str_trim(c->args), log_id_pair, s) != ERR_OK) {
 		bad(s, c->tag, "ID wants NIL or a list of pairs");
 		return;
 	}
@@ -117,6 +117,13 @@ begin(struct session *s, struct str tag, struct str mechanism, bool has_initial,
 		bad(s, tag, "Name or password is too long");
 }
 
+/* Some clients put them behind the last argument; imap bears that after login. */
+static bool
+is_blank(struct str s)
+{
+	return str_trim(s).n == 0;
+}
+
 static void
 run_login(struct session *s, const struct gate_command *c)
 {
@@ -135,7 +142,7 @@ run_login(struct session *s, const struct gate_command *c)
 		e = gate_space(&args);
 	if (e == ERR_OK)
 		e = gate_astring(&args, &plain);
-	if (e == ERR_OK && args.n == 0)
+	if (e == ERR_OK && is_blank(args))
 		begin(s, c->tag, STR("PLAIN"), true, buf_str(&plain));
 	else
 		bad(s, c->tag, "LOGIN wants a name and a password");
@@ -193,10 +200,10 @@ run_command(struct session *s, struct str bytes)
 	for (size_t i = 0; i < ARRAY_LEN(COMMANDS); i++) {
 		if (!str_ieq(c.name, str_of(COMMANDS[i].name)))
 			continue;
-		if (c.has_args != COMMANDS[i].args)
+		bool has_args = c.has_args && !is_blank(c.args);
+		if (has_args != COMMANDS[i].args)
 			bad(s, c.tag,
-				c.has_args ? "No argument is wanted here"
-					   : "An argument is missing");
+				has_args ? "No argument is wanted here" : "An argument is missing");
 		else
 			COMMANDS[i].run(s, &c);
 		return;

@@ -52,7 +52,8 @@ struct search_node {
 	struct str text;
 	int32_t day;
 	uint64_t size;
-	struct search_prepared *prepared; /* match.c's */
+	struct search_prepared *prepared; /* match.c's, and so is the next */
+	unsigned cost;
 };
 
 enum { SEARCH_DEPTH_MAX = 50, SEARCH_KEYS_MAX = 4096 };

@@ -64,7 +64,7 @@ is_atom_char(int c)
 {
 	if (c <= ' ' || c >= 0x7f)
 		return false;
-	return strchr("(){%*\"\\]", c) == NULL;
+	return !ascii_is_among(c, "(){%*\"\\]");
 }
 
 static bool

@@ -119,6 +119,13 @@ take_partial(struct str *s, struct message_url *out)
 	return e;
 }
 
+/* A path that begins with a word and a colon has a scheme. RFC 3986 4.2. */
+static bool
+has_scheme(struct str path)
+{
+	return str_chr(path, ':') < str_chr(path, '/');
+}
+
 /* "/Drafts;UIDVALIDITY=3/" up to ";UID=". */
 static enum err
 take_mailbox(struct str *s, struct arena *a, struct message_url *out)
@@ -128,6 +135,9 @@ take_mailbox(struct str *s, struct arena *a, struct message_url *out)
 	enum err e = ERR_OK;
 
 	*s = str_from(*s, n);
+	out->relative = name.n == 0 || name.p[0] != '/';
+	if (name.n == 0)
+		return ERR_OK;
 	if (accept_text(s, ";UIDVALIDITY=")) {
 		e = take_nz32(s, &out->uidvalidity);
 		if (e == ERR_OK && !accept_text(s, "/"))
@@ -137,9 +147,11 @@ take_mailbox(struct str *s, struct arena *a, struct message_url *out)
 	} else {
 		e = ERR_SYNTAX;
 	}
-	if (e == ERR_OK && (name.n < 2 || name.p[0] != '/' || name.p[1] == '/'))
+	if (e == ERR_OK && out->relative && (name.n == 0 || has_scheme(name)))
 		e = ERR_SYNTAX;
-	return e == ERR_OK ? decode(str_from(name, 1), a, &out->mailbox) : e;
+	if (e == ERR_OK && !out->relative && (name.n < 2 || name.p[1] == '/'))
+		e = ERR_SYNTAX;
+	return e == ERR_OK ? decode(str_from(name, out->relative ? 0 : 1), a, &out->mailbox) : e;
 }
 
 enum err

@@ -3,11 +3,13 @@
 
 #include "imap/grammar/args_fetch.h"
 
-/* The URLs of messages that CATENATE takes: absolute paths of the user's own mailboxes, e.g.
- * "/Drafts;UIDVALIDITY=385759045/;UID=20/;SECTION=1.2.MIME/;PARTIAL=0.1024". URLs that name a
- * server, and such with an access key (URLAUTH), are none of these. RFC 5092 7, 11; RFC 4469 4. */
+/* The URLs of messages that CATENATE takes: paths of the user's own mailboxes, absolute, e.g.
+ * "/Drafts;UIDVALIDITY=385759045/;UID=20/;SECTION=1.2.MIME/;PARTIAL=0.1024", or relative to the
+ * selected one: "Drafts/;UID=20" stands beside it, ";UID=20" is in it. URLs that name a server, and
+ * such with an access key (URLAUTH), are none of these. RFC 5092 7, 11; RFC 4469 3. */
 struct message_url {
-	struct str mailbox;   /* UTF-8, decoded; not checked further */
+	struct str mailbox; /* UTF-8, decoded; not checked further; empty: the selected one */
+	bool relative;
 	uint32_t uidvalidity; /* 0: not given */
 	uint32_t uid;
 	struct section section; /* SECTION_ALL without a path where none is given */

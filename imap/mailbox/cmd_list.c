@@ -203,9 +203,12 @@ write_one(const struct lister *l, struct str outer, const struct mailbox_info *m
 	if (e != ERR_OK)
 		return e;
 	list_line_write(l->s, session_out(l->s), &line);
-	if ((l->a->returns & LIST_METADATA) != 0 && m != NULL)
+	/* a name that only leads to others has neither: RFC 9590 3, RFC 5819 2 */
+	if (m == NULL || m->noselect)
+		return ERR_OK;
+	if ((l->a->returns & LIST_METADATA) != 0)
 		e = write_metadata(l, m);
-	if (e == ERR_OK && (l->a->returns & LIST_STATUS) != 0 && m != NULL && !m->noselect) {
+	if (e == ERR_OK && (l->a->returns & LIST_STATUS) != 0) {
 		if ((l->a->status & STATUS_HIGHESTMODSEQ) != 0)
 			session_condstore(l->s);
 		e = status_write(l->s, l->t, m, m->name, l->a->status);
@@ -373,8 +376,9 @@ make_patterns(struct lister *l)
 	for (size_t i = 0; i < l->a->patterns_count; i++) {
 		struct str *p = &l->pattern[l->pattern_count];
 
-		/* what is no name matches none */
-		if (session_pattern(l->s, l->a->reference, l->a->patterns[i], p) != ERR_OK)
+		/* what is no name matches none; nothing at all is passed over: RFC 5258 3 */
+		if ((l->a->extended && l->a->patterns[i].n == 0) ||
+			session_pattern(l->s, l->a->reference, l->a->patterns[i], p) != ERR_OK)
 			continue;
 		bytes += has_wildcard(*p) ? p->n : 0;
 		l->pattern_count++;
@@ -461,8 +465,8 @@ run_list(struct imap_session *s, struct cmd *c)
 	const struct args_list *a = &c->a.list;
 	struct buf *out = session_out(s);
 
-	/* the separator is asked for, and where names begin */
-	if (c->state == NULL && a->select == 0 && a->patterns_count == 1 && a->patterns[0].n == 0) {
+	/* the separator is asked for, and where names begin; not by an extended LIST: RFC 5258 3 */
+	if (c->state == NULL && !a->extended && a->patterns[0].n == 0) {
 		buf_addz(out, "* LIST (\\Noselect) \"");
 		buf_addc(out, s->imap->separator);
 		buf_addz(out, "\" \"\"\r\n");

@@ -2,21 +2,20 @@
  * it reads, because its command may be gone before it runs. */
 #include "imap/search/aside.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/base/xalloc.h"
 #include "core/store/message.h"
-
-enum { WARM_BYTES = 64 * 1024 };
 
 struct aside {
 	struct pool_job job;
 	void (*fn)(void *arg);
 	void *arg;
 	int fd;
+	char *path; /* to be opened there; NULL: it is open */
 	uint64_t size;
 	struct search_key key;
 	struct mime mime;
@@ -24,6 +23,7 @@ struct aside {
 	char *field;
 	bool done, forgotten;
 	enum err err;
+	int code; /* errno of ERR_TEMP */
 	bool found;
 };
 
@@ -37,56 +37,41 @@ aside_free(struct aside *a)
 	if (a->has_mime)
 		mime_fini(&a->mime);
 	free(a->field);
+	free(a->path);
 	free(a);
 }
 
 static void
-warm(struct aside *a)
+open_file(struct aside *a)
 {
-	char *scratch = xmalloc(WARM_BYTES);
-
-	for (uint64_t at = 0; at < a->size;) {
-		ssize_t n = pread(a->fd, scratch, WARM_BYTES, (off_t)at);
-
-		if (n <= 0) {
-			a->err = ERR_CORRUPT;
-			break;
-		}
-		at += (uint64_t)n;
-	}
-	free(scratch);
+	a->fd = open(a->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (a->fd >= 0)
+		return;
+	a->code = errno;
+	a->err = a->code == ENOENT ? ERR_NOTFOUND : ERR_TEMP;
 }
 
 static void
 run(struct pool_job *j)
 {
 	struct aside *a = CONTAINER_OF(j, struct aside, job);
-	size_t size = (size_t)a->size;
-	struct stat st;
+	struct str text = STR_EMPTY;
 
+	if (a->path != NULL)
+		open_file(a);
 	if (a->fd < 0)
 		return;
-	if (a->warm_only) {
-		warm(a);
+	a->err = a->warm_only ? message_warm(a->fd, 0, a->size)
+			      : message_map(a->fd, 0, a->size, &text);
+	if (a->err == ERR_TEMP)
+		a->code = errno;
+	if (a->err != ERR_OK || a->warm_only)
 		return;
-	}
-	if (size == 0 || fstat(a->fd, &st) != 0 || (uint64_t)st.st_size < a->size) {
-		a->err = ERR_CORRUPT;
-		return;
-	}
-	void *map = mmap(NULL, size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, a->fd, 0);
-
-	if (map == MAP_FAILED) {
-		a->err = ERR_TEMP;
-		return;
-	}
-	struct str text = str_n(map, size);
-
 	if (a->has_mime)
 		a->found = search_body(&a->key, &a->mime, text, a->with_header);
 	else
 		a->found = search_header(&a->key, text, str_of(a->field));
-	(void)munmap(map, size);
+	message_unmap(text);
 }
 
 static void
@@ -123,9 +108,17 @@ aside_start(struct pool *p, const struct aside_question *q, void (*fn)(void *arg
 		a->mime = *q->mime;
 		*q->mime = (struct mime){ 0 };
 	}
-	a->err = message_open(q->home, q->msg, &a->fd);
+	char path[MESSAGE_PATH_MAX];
+
+	a->err = message_open(q->home, q->msg, false, &a->fd);
 	if (a->err != ERR_OK)
 		a->fd = -1;
+	if (a->err == ERR_TEMP)
+		a->code = errno;
+	if (a->err == ERR_AGAIN) {
+		a->err = message_path(q->home, q->msg, path);
+		a->path = a->err == ERR_OK ? str_dup(str_of(path)) : NULL;
+	}
 	pool_submit(p, &a->job);
 	return a;
 }
@@ -137,9 +130,10 @@ aside_is_done(const struct aside *a)
 }
 
 enum err
-aside_result(const struct aside *a, bool *found_out)
+aside_result(const struct aside *a, bool *found_out, int *code_out)
 {
 	*found_out = a->found;
+	*code_out = a->code;
 	return a->err;
 }
 

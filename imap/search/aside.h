@@ -28,9 +28,10 @@ aside_start(struct pool *p, const struct aside_question *q, void (*fn)(void *arg
 /* False while it is under way. */
 bool
 aside_is_done(const struct aside *a);
-/* Once it is done. ERR_OK: *found_out; ERR_NOTFOUND: the message is gone; ERR_TEMP, ERR_CORRUPT. */
+/* Once it is done. ERR_OK: *found_out; ERR_NOTFOUND: the message is gone; ERR_TEMP: *code_out is
+ * the errno; ERR_CORRUPT. */
 MUST_USE enum err
-aside_result(const struct aside *a, bool *found_out);
+aside_result(const struct aside *a, bool *found_out, int *code_out);
 /* No call comes; frees it now or when it is done. NULL is allowed. */
 void
 aside_forget(struct aside *a);

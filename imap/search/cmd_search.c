@@ -9,19 +9,26 @@
 #include "imap/search/result.h"
 #include "imap/search/sort.h"
 #include "imap/search/thread_job.h"
+#include "imap/session/cold.h"
 #include "imap/session/commands.h"
 #include "imap/session/limit.h"
 
-enum { COST_LOOK = 2048 };
-enum { SEARCH_BEGIN, SEARCH_JUDGE, SEARCH_ARRANGE, SEARCH_SAY };
+enum { COST_LOOK = 2048, LOOK_EVERY = 512, TROUBLES_LOGGED = 16 };
+enum { SEARCH_BEGIN, SEARCH_JUDGE, SEARCH_ARRANGE, SEARCH_RETURNED, SEARCH_SAY };
 
 struct search_state {
 	struct matcher matcher;
 	uint32_t uid, last_uid; /* where to go on, where to stop */
+	uint32_t below, count;	/* messages before these, and among them */
 	struct search_result result;
 	struct sort *sort; /* NULL until all were judged */
 	struct thread_job *thread;
+	/* of PARTIAL: what is returned, and the highest modseq of that */
+	struct uidset returned;
+	struct walk walk;
+	uint64_t modseq;
 	bool missing;
+	unsigned long troubles_count;
 };
 
 void
@@ -35,6 +42,7 @@ end_search(struct cmd *c)
 	sort_free(st->sort);
 	thread_job_free(st->thread);
 	uidset_fini(&st->result.uids);
+	uidset_fini(&st->returned);
 	c->state = NULL;
 }
 
@@ -60,6 +68,18 @@ on_aside(void *arg)
 	session_resume(arg);
 }
 
+static uint32_t
+ranks_until(const struct view *v, uint32_t uid)
+{
+	return uid >= view_last_uid(v) ? view_count(v) : view_rank(v, uid + 1);
+}
+
+static bool
+has_order(const struct args_search *a)
+{
+	return a->sort_count != 0 || a->is_thread;
+}
+
 static enum step
 begin(struct imap_session *s, struct cmd *c)
 {
@@ -77,7 +97,7 @@ begin(struct imap_session *s, struct cmd *c)
 	if (a->has_seqs && (s->modes & MODE_UIDONLY) != 0)
 		return cmd_uid_required(c);
 	/* RFC 9755 3; SORT and THREAD cannot do without one */
-	if ((s->modes & MODE_UTF8) != 0 && a->charset.n != 0 && a->sort_count == 0 && !a->is_thread)
+	if ((s->modes & MODE_UTF8) != 0 && a->charset.n != 0 && !has_order(a))
 		return cmd_bad(c, "No CHARSET after ENABLE UTF8=ACCEPT");
 	if (st == NULL)
 		return cmd_fail(s, c, ERR_LIMIT);
@@ -98,8 +118,12 @@ begin(struct imap_session *s, struct cmd *c)
 	matcher_bounds(&st->matcher, &st->uid, &st->last_uid);
 	limit_range(s, c, &st->uid, st->last_uid);
 	/* a part of an order, or of the threads, would be a wrong one: RFC 9738 3.3 */
-	if (c->limit_uid != 0 && (a->sort_count != 0 || a->is_thread))
+	if (c->limit_uid != 0 && has_order(a))
 		return limit_refuse(s, c);
+	st->below = view_rank(v, st->uid);
+	uint32_t until = ranks_until(v, st->last_uid);
+
+	st->count = until > st->below ? until - st->below : 0;
 	c->phase = SEARCH_JUDGE;
 	return STEP_MORE;
 }
@@ -205,6 +229,17 @@ fill(struct imap_session *s, struct search_state *st, struct batch *b, struct ju
 	return b->n != 0 ? batch_load(b, matcher_part(&st->matcher)) : ERR_EOF;
 }
 
+/* The log names a file that is missing or cannot be searched. */
+static void
+complain(struct imap_session *s, struct search_state *st, const struct entry *entry, enum err e)
+{
+	bool file = e == ERR_NOTFOUND || e == ERR_CORRUPT || e == ERR_TEMP;
+
+	if (!file || st->troubles_count++ >= TROUBLES_LOGGED)
+		return;
+	cold_complain(s, entry->msg, e, st->matcher.code);
+}
+
 /* Those of the batch; st->uid is where to go on after an error. */
 static enum err
 judge_batch(struct imap_session *s, struct search_state *st, struct batch *b, struct judge *j)
@@ -215,9 +250,11 @@ judge_batch(struct imap_session *s, struct search_state *st, struct batch *b, st
 
 		st->uid = b->uids[i];
 		j->step.loaded = j->loaded ? &b->messages[i] : NULL;
-		if (e == ERR_OK)
+		if (e == ERR_OK) {
 			e = matcher_run(&st->matcher, &j->step, j->seqs[i], &b->entries[i], &match,
 				&j->cost);
+			complain(s, st, &b->entries[i], e);
+		}
 		if (e == ERR_NOTFOUND)
 			st->missing = true;
 		else if (e != ERR_OK)
@@ -278,8 +315,7 @@ judge(struct imap_session *s, struct cmd *c, struct search_state *st)
 {
 	struct batch b;
 
-	if ((c->a.search.sort_count != 0 || c->a.search.is_thread) &&
-		matcher_takes_all(&st->matcher)) {
+	if (has_order(&c->a.search) && matcher_takes_all(&st->matcher)) {
 		take_all(s, c, st);
 		return STEP_MORE;
 	}
@@ -291,14 +327,15 @@ judge(struct imap_session *s, struct cmd *c, struct search_state *st)
 		return cmd_fail(s, c, e);
 	e = judge_some(s, st, &b);
 	batch_end(&b);
-	if (e == ERR_AGAIN) {
-		session_progress(s, c, view_rank(s->sel.view, st->uid), view_count(s->sel.view));
-		return STEP_MORE;
+	if (e == ERR_AGAIN || e == ERR_BUSY) {
+		/* how many will have to be put in order nobody knows yet */
+		session_progress(s, c, view_rank(s->sel.view, st->uid) - st->below,
+			has_order(&c->a.search) ? 0 : st->count);
+		return e == ERR_AGAIN ? STEP_MORE : STEP_WAIT;
 	}
-	if (e == ERR_BUSY)
-		return STEP_WAIT;
 	if (e != ERR_EOF)
 		return cmd_fail(s, c, e);
+	c->progress_past = st->count;
 	c->phase = SEARCH_ARRANGE;
 	return STEP_MORE;
 }
@@ -350,6 +387,19 @@ thread_found(struct imap_session *s, struct cmd *c, struct search_state *st)
 	return thread_job_run(s, c, st->thread, &st->missing);
 }
 
+/* PARTIAL returns some of those whose modseqs are known; COUNT means all of them. */
+static void
+arranged(struct cmd *c, struct search_state *st)
+{
+	const struct args_search *a = &c->a.search;
+
+	c->phase = SEARCH_SAY;
+	if (!a->has_modseq || (a->want & RETURN_PARTIAL) == 0 || (a->want & RETURN_COUNT) != 0)
+		return;
+	result_save(&st->result, a, &st->returned);
+	c->phase = SEARCH_RETURNED;
+}
+
 static enum step
 arrange(struct imap_session *s, struct cmd *c, struct search_state *st)
 {
@@ -362,8 +412,54 @@ arrange(struct imap_session *s, struct cmd *c, struct search_state *st)
 	else if (e == ERR_OK && threads)
 		e = thread_found(s, c, st);
 	if (e == ERR_OK)
-		c->phase = SEARCH_SAY;
+		arranged(c, st);
 	return e == ERR_OK || e == ERR_AGAIN ? STEP_MORE : cmd_fail(s, c, e);
+}
+
+/* ERR_AGAIN: the step is full. */
+static enum err
+read_modseqs(struct search_state *st, struct imap_session *s, struct rows *r)
+{
+	int64_t began = clock_us();
+	uint32_t uid;
+
+	for (unsigned n = 1; walk_at(&st->walk, &st->returned, &uid); n++) {
+		const struct entry *entry;
+		enum err e = rows_get(r, uid, &entry);
+
+		if (e != ERR_OK && e != ERR_NOTFOUND)
+			return e;
+		if (e == ERR_OK && entry->modseq > st->modseq)
+			st->modseq = entry->modseq;
+		walk_step(&st->walk, &st->returned);
+		if (n % LOOK_EVERY == 0 && session_enough(s, began))
+			return ERR_AGAIN;
+	}
+	return ERR_OK;
+}
+
+/* RFC 4731 3.2: of what is returned. */
+static enum step
+find_modseq(struct imap_session *s, struct cmd *c, struct search_state *st)
+{
+	struct rows r;
+	uint32_t uid;
+	enum err e = ERR_OK;
+
+	if (walk_at(&st->walk, &st->returned, &uid)) {
+		e = rows_begin(&r, s, uid);
+		if (e == ERR_AGAIN)
+			return STEP_MORE;
+		if (e != ERR_OK)
+			return cmd_fail(s, c, e);
+		e = read_modseqs(st, s, &r);
+		rows_end(&r);
+	}
+	if (e != ERR_OK)
+		return e == ERR_AGAIN ? STEP_MORE : cmd_fail(s, c, e);
+	st->result.modseq = st->modseq;
+	c->phase = SEARCH_SAY;
+	return STEP_MORE;
 }
 
 static enum step
@@ -391,6 +487,8 @@ run_search(struct imap_session *s, struct cmd *c)
 		step = begin(s, c);
 	if (step == STEP_MORE && c->phase == SEARCH_JUDGE)
 		step = judge(s, c, c->state);
+	else if (step == STEP_MORE && c->phase == SEARCH_RETURNED)
+		step = find_modseq(s, c, c->state);
 	else if (step == STEP_MORE && c->phase == SEARCH_SAY)
 		step = say(s, c, c->state);
 	if (step == STEP_MORE && c->phase == SEARCH_ARRANGE)

@@ -3,8 +3,6 @@
 #include "imap/search/match.h"
 
 #include <errno.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -33,11 +31,10 @@ enum cost { COST_ENTRY, COST_RECORD, COST_FILE };
 
 /* ---- before ---- */
 
+/* Of the key itself, without those inside of it. */
 static enum cost
-cost_of(const struct search_node *n)
+own_cost(const struct search_node *n)
 {
-	enum cost most = COST_ENTRY;
-
 	switch (n->kind) {
 	case SEARCH_SENTBEFORE:
 	case SEARCH_SENTON:
@@ -52,10 +49,6 @@ cost_of(const struct search_node *n)
 	case SEARCH_AND:
 	case SEARCH_OR:
 	case SEARCH_NOT:
-		for (const struct search_node *c = n->first; c != NULL; c = c->next)
-			if (cost_of(c) > most)
-				most = cost_of(c);
-		return most;
 	case SEARCH_SEQ:
 	case SEARCH_UID:
 	case SEARCH_FLAG_SET:
@@ -90,7 +83,7 @@ sort_by_cost(struct search_node *n)
 	struct search_node **ends[3] = { &lists[0], &lists[1], &lists[2] };
 
 	for (struct search_node *c = n->first, *next; c != NULL; c = next) {
-		enum cost cost = cost_of(c);
+		unsigned cost = c->cost;
 
 		next = c->next;
 		c->next = NULL;
@@ -151,7 +144,7 @@ looks_into_text(const struct search_node *n)
 }
 
 static enum err
-prepare(struct search_node *n, const struct matcher_options *o, struct arena *a)
+prepare_key(struct search_node *n, const struct matcher_options *o, struct arena *a)
 {
 	if (n->kind == SEARCH_SEQ)
 		seq_set_resolve(&n->set, o->largest_seq);
@@ -161,13 +154,23 @@ prepare(struct search_node *n, const struct matcher_options *o, struct arena *a)
 		n->flag = objectid_parse(n->text, OBJECT_EMAIL, &n->size);
 	if (n->kind == SEARCH_THREADID)
 		n->flag = objectid_parse(n->text, OBJECT_THREAD, &n->size);
-	if (looks_into_text(n))
-		return prepare_text(n, o->charset, a);
-	for (struct search_node *c = n->first; c != NULL; c = c->next) {
-		enum err e = prepare(c, o, a);
+	return looks_into_text(n) ? prepare_text(n, o->charset, a) : ERR_OK;
+}
 
+/* From the leaves up, so that each key is looked at once. */
+static enum err
+prepare(struct search_node *n, const struct matcher_options *o, struct arena *a)
+{
+	enum err e = prepare_key(n, o, a);
+
+	if (e != ERR_OK)
+		return e;
+	n->cost = own_cost(n);
+	for (struct search_node *c = n->first; c != NULL; c = c->next) {
+		e = prepare(c, o, a);
 		if (e != ERR_OK)
 			return e;
+		n->cost = c->cost > n->cost ? c->cost : n->cost;
 	}
 	if (n->kind == SEARCH_AND || n->kind == SEARCH_OR)
 		sort_by_cost(n);
@@ -247,7 +250,7 @@ matcher_bounds(const struct matcher *m, uint32_t *lo_out, uint32_t *hi_out)
 static enum message_part
 part_of(const struct search_node *n)
 {
-	if (n == NULL || cost_of(n) != COST_RECORD)
+	if (n == NULL || n->cost != COST_RECORD)
 		return MESSAGE_NONE;
 	if (n->kind == SEARCH_AND || n->kind == SEARCH_OR || n->kind == SEARCH_NOT)
 		return part_of(n->first);
@@ -389,17 +392,22 @@ static enum err
 take_aside(struct matcher *m, uint64_t msg)
 {
 	bool found = false;
+	int code;
 
 	if (m->aside == NULL)
 		return ERR_OK;
 	if (!aside_is_done(m->aside))
 		return ERR_BUSY;
-	enum err e = aside_result(m->aside, &found);
+	enum err e = aside_result(m->aside, &found, &code);
 
 	aside_forget(m->aside);
 	m->aside = NULL;
-	if (e != ERR_OK || m->aside_msg != msg)
-		return m->aside_msg == msg ? e : ERR_OK;
+	if (m->aside_msg != msg)
+		return ERR_OK;
+	if (e != ERR_OK) {
+		m->code = code;
+		return e;
+	}
 	if (m->aside_node == NULL) {
 		m->warm_msg = msg;
 	} else {
@@ -422,8 +430,10 @@ read_some(struct target *t, int fd, char *to, size_t size, size_t at, size_t *n_
 	/* a file system without it */
 	if (n < 0 && !wait && errno == EOPNOTSUPP)
 		n = pread(fd, to, size, (off_t)at);
+	if (n < 0)
+		t->m->code = errno;
 	if (n <= 0)
-		return ERR_CORRUPT;
+		return n < 0 ? ERR_TEMP : ERR_CORRUPT;
 	*n_out = (size_t)n;
 	return ERR_OK;
 }
@@ -452,17 +462,12 @@ read_small(struct target *t, int fd, size_t size)
 static enum err
 map_large(struct target *t, int fd, size_t size)
 {
-	struct stat st;
+	enum err e = message_map(fd, 0, size, &t->file);
 
-	if (fstat(fd, &st) != 0 || (uint64_t)st.st_size < size)
-		return ERR_CORRUPT;
-	void *map = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
-
-	if (map == MAP_FAILED)
-		return ERR_TEMP;
-	t->file = str_n(map, size);
-	t->mapped = true;
-	return ERR_OK;
+	if (e == ERR_TEMP)
+		t->m->code = errno;
+	t->mapped = e == ERR_OK;
+	return e;
 }
 
 static bool
@@ -474,8 +479,13 @@ need_file(struct target *t)
 	if (t->has_file || t->err != ERR_OK)
 		return t->err == ERR_OK;
 	t->cost += 256 + size / 64;
-	enum err e = message_open(t->m->home, t->entry->msg, &fd);
+	bool wait = t->m->pool == NULL || t->m->warm_msg == t->entry->msg;
+	enum err e = message_open(t->m->home, t->entry->msg, wait, &fd);
 
+	if (e == ERR_AGAIN)
+		return ask_aside(t, NULL, NULL);
+	if (e == ERR_TEMP)
+		t->m->code = errno;
 	if (failed(t, e))
 		return false;
 	e = size <= READ_BYTES ? read_small(t, fd, size) : map_large(t, fd, size);
@@ -708,6 +718,7 @@ matcher_run(struct matcher *m, const struct match_step *step, uint32_t seq,
 {
 	struct target t = { .m = m, .step = step, .entry = entry, .seq = seq, .cost = 1 };
 
+	m->code = 0;
 	t.err = take_aside(m, entry->msg);
 	if (t.err != ERR_OK)
 		return t.err;
@@ -716,6 +727,6 @@ matcher_run(struct matcher *m, const struct match_step *step, uint32_t seq,
 	if (t.has_mime)
 		mime_fini(&t.mime);
 	if (t.mapped)
-		(void)munmap((void *)(uintptr_t)t.file.p, t.file.n);
+		message_unmap(t.file);
 	return t.err;
 }

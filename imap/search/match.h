@@ -23,6 +23,7 @@ struct matcher {
 	struct aside *aside; /* the one under way */
 	const struct search_node *aside_node;
 	uint64_t aside_msg, warm_msg;
+	int code;     /* errno of the last file that could not be read */
 	size_t texts; /* keys that look into texts: each may have to read all of it */
 };
 

@@ -237,7 +237,8 @@ esearch_begin(struct imap_session *s, const struct cmd *c, struct search_result 
 		add_item(out, "MAX", number_of(s, c, result_at(r, r->count - 1)));
 	if ((a->want & RETURN_COUNT) != 0)
 		add_item(out, "COUNT", r->count);
-	if (a->has_modseq && r->count != 0) {
+	/* 0: nothing is returned */
+	if (a->has_modseq && r->count != 0 && modseq_of(a, r) != 0) {
 		add_item(out, "MODSEQ", modseq_of(a, r));
 		session_tells_modseq(s, modseq_of(a, r));
 	}

@@ -218,9 +218,10 @@ add_address(struct sortkey *k, struct str list, bool display)
 		return;
 	}
 	buf_reset(&k->plain);
-	if (name.n != 0) {
+	if (name.n != 0)
 		encoded_decode(&k->plain, name);
-	} else {
+	/* a name that says nothing is none: RFC 5957 3 */
+	if (k->plain.n == 0) {
 		buf_add(&k->plain, mailbox);
 		if (host.n != 0)
 			buf_addc(&k->plain, '@');

@@ -53,7 +53,7 @@ struct thread {
 	size_t at;
 	/* thread_next */
 	uint32_t first_root, last_root, current;
-	enum { SAY_FIRST, SAY_OPEN, SAY_NUMBER, SAY_DOWN, SAY_UP, SAY_NEXT } say;
+	bool said_all;
 };
 
 /* Empty; fresh memory is not touched before it is used. */
@@ -521,48 +521,45 @@ is_bracketed(const struct thread *t, uint32_t n)
 	return parent == 0 || t->nodes[parent].kids > 1;
 }
 
-enum thread_token
-thread_next(struct thread *t, uint32_t *uid_out)
+/* The node behind n and all below it, where its brackets are closed; 0: none. */
+static uint32_t
+climb(const struct thread *t, uint32_t n, struct thread_piece *out)
 {
-	for (;;) {
-		const struct node *n = &t->nodes[t->current];
-
-		switch (t->say) {
-		case SAY_FIRST:
-			if (t->first_root == 0)
-				return THREAD_END;
-			t->current = t->first_root;
-			t->say = SAY_OPEN;
-			break;
-		case SAY_OPEN:
-			t->say = SAY_NUMBER;
-			return THREAD_OPEN;
-		case SAY_NUMBER:
-			t->say = SAY_DOWN;
-			if (n->uid == 0)
-				break;
-			*uid_out = n->uid;
-			return THREAD_NUMBER;
-		case SAY_DOWN:
-			t->say = n->child == 0 ? SAY_UP : n->kids > 1 ? SAY_OPEN : SAY_NUMBER;
-			if (n->child == 0)
-				break;
-			t->current = n->child;
-			if (n->uid == 0)
-				break;
-			return THREAD_SPACE;
-		case SAY_UP:
-			/* those alone among their siblings have nothing to close */
-			while (!is_bracketed(t, t->current))
-				t->current = t->nodes[t->current].parent;
-			t->say = SAY_NEXT;
-			return THREAD_CLOSE;
-		case SAY_NEXT:
-			if (n->next == 0 && n->parent == 0)
-				return THREAD_END;
-			t->say = n->next != 0 ? SAY_OPEN : SAY_UP;
-			t->current = n->next != 0 ? n->next : n->parent;
-			break;
+	for (; n != 0; n = t->nodes[n].parent) {
+		out->closes += is_bracketed(t, n);
+		if (t->nodes[n].next != 0) {
+			out->opens++;
+			return t->nodes[n].next;
 		}
 	}
+	return 0;
+}
+
+static uint32_t
+node_behind(const struct thread *t, uint32_t n, struct thread_piece *out)
+{
+	const struct node *node = &t->nodes[n];
+
+	if (node->child == 0)
+		return climb(t, n, out);
+	out->opens += node->kids > 1;
+	return node->child;
+}
+
+bool
+thread_next(struct thread *t, struct thread_piece *out)
+{
+	*out = (struct thread_piece){ .opens = 0 };
+	if (t->said_all)
+		return false;
+	bool first = t->current == 0;
+	uint32_t n = first ? t->first_root : node_behind(t, t->current, out);
+
+	out->opens += first && n != 0;
+	while (n != 0 && is_dummy(t, n))
+		n = node_behind(t, n, out);
+	out->uid = t->nodes[n].uid;
+	t->current = n;
+	t->said_all = n == 0;
+	return n != 0 || out->closes != 0;
 }

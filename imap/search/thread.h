@@ -54,9 +54,14 @@ thread_gather(struct thread *t, size_t budget);
 bool
 thread_by_subject(struct thread *t, size_t budget);
 
-/* The answer's next token: THREAD_NUMBER comes with *uid_out. */
-enum thread_token { THREAD_OPEN, THREAD_CLOSE, THREAD_SPACE, THREAD_NUMBER, THREAD_END };
-enum thread_token
-thread_next(struct thread *t, uint32_t *uid_out);
+/* The answer, a number after the other: brackets that close behind the one before, brackets that
+ * open, the number; 0: none, at the end. Where none closes, a space stands first. False: it is
+ * over. */
+struct thread_piece {
+	uint32_t closes, opens;
+	uint32_t uid;
+};
+bool
+thread_next(struct thread *t, struct thread_piece *out);
 
 #endif

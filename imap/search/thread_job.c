@@ -21,7 +21,8 @@ enum {
 	COST_MESSAGE = 64,
 	COST_LOOK = 4096,
 	MOVES = 8192,
-	TOKENS = 512,
+	PIECES = 512,
+	PIECES_BYTES = 4096,
 	TEXT_MAX = 1024 * 1024
 };
 
@@ -43,6 +44,8 @@ struct thread_job {
 	struct thread_words words;
 	struct recalled *answer; /* words, or what is remembered */
 	struct thread_reader reader;
+	struct thread_piece piece; /* what of it is still to be said */
+	bool space;		   /* before what opens in it, or its number */
 	bool begun;
 	struct arena *arena;	  /* of ids with quotes or comments */
 	struct buf text, subject; /* scratch */
@@ -386,14 +389,12 @@ static enum err
 write_words(struct imap_session *s, struct thread_job *j)
 {
 	const struct recall_key key = key_of(s, j);
-	enum thread_token token = THREAD_SPACE;
 	int64_t began = clock_us();
-	uint32_t uid = 0;
+	struct thread_piece piece;
 
-	for (unsigned n = 1; token != THREAD_END; n++) {
-		token = thread_next(j->thread, &uid);
-		thread_words_add(&j->words, token, uid);
-		if (n % TOKENS == 0 && session_enough(s, began))
+	for (unsigned n = 1; thread_next(j->thread, &piece); n++) {
+		thread_words_add(&j->words, &piece);
+		if (n % PIECES == 0 && session_enough(s, began))
 			return ERR_AGAIN;
 	}
 	thread_free(j->thread);
@@ -438,37 +439,69 @@ thread_job_run(struct imap_session *s, struct cmd *c, struct thread_job *j, bool
 	return e;
 }
 
+/* ---- the answer ---- */
+
+static char *
+put_many(char *p, const char *end, char what, uint32_t *n)
+{
+	for (; *n != 0 && p < end; --*n)
+		*p++ = what;
+	return p;
+}
+
+/* What of the piece fits before end; behind end there is room for a number. */
+static char *
+put_piece(
+	struct imap_session *s, const struct cmd *c, struct thread_job *j, char *p, const char *end)
+{
+	struct thread_piece *w = &j->piece;
+
+	p = put_many(p, end, ')', &w->closes);
+	if (w->closes != 0)
+		return p;
+	if (j->space)
+		*p++ = ' ';
+	j->space = false;
+	p = put_many(p, end, '(', &w->opens);
+	if (w->opens != 0 || w->uid == 0)
+		return p;
+	p = put_number(p, c->uid ? w->uid : view_seq_of_uid(s->sel.view, w->uid));
+	w->uid = 0;
+	return p;
+}
+
+/* False: all is said. */
+static bool
+have_piece(struct thread_job *j)
+{
+	if ((j->piece.closes | j->piece.opens | j->piece.uid) != 0)
+		return true;
+	bool first = j->reader.at == 0, more = thread_reader_next(&j->reader, &j->piece);
+
+	j->space = !first && j->piece.closes == 0;
+	return more;
+}
+
 enum step
 thread_job_say(struct imap_session *s, const struct cmd *c, struct thread_job *j)
 {
 	struct buf *out = session_out(s);
 	int64_t began = clock_us();
-	uint32_t uid = 0;
+	char text[PIECES_BYTES];
+	bool more = true;
 
-	for (unsigned n = 1;; n++) {
-		enum thread_token token = thread_reader_next(&j->reader, &uid);
+	if (!j->begun)
+		buf_addz(out, j->answer->n != 0 ? "* THREAD " : "* THREAD");
+	j->begun = true;
+	while (more) {
+		char *p = text, *end = text + sizeof text - PUT_MAX;
 
-		if (!j->begun)
-			buf_addz(out, token == THREAD_END ? "* THREAD" : "* THREAD ");
-		j->begun = true;
-		switch (token) {
-		case THREAD_OPEN:
-			buf_addc(out, '(');
-			break;
-		case THREAD_CLOSE:
-			buf_addc(out, ')');
-			break;
-		case THREAD_SPACE:
-			buf_addc(out, ' ');
-			break;
-		case THREAD_NUMBER:
-			write_number(out, c->uid ? uid : view_seq_of_uid(s->sel.view, uid));
-			break;
-		case THREAD_END:
-			buf_addz(out, "\r\n");
-			return STEP_DONE;
-		}
-		if (n % TOKENS == 0 && session_enough(s, began))
+		while (p < end && (more = have_piece(j)))
+			p = put_piece(s, c, j, p, end);
+		buf_add(out, str_n(text, (size_t)(p - text)));
+		if (more && session_enough(s, began))
 			return STEP_MORE;
 	}
+	buf_addz(out, "\r\n");
+	return STEP_DONE;
 }

@@ -11,22 +11,19 @@ struct thread_words {
 	size_t n;
 	/* private */
 	size_t cap;
-	uint32_t closes, opens;
 };
-/* { 0 } is an empty one. Up to THREAD_END, which is added too. */
+/* { 0 } is an empty one. */
 void
-thread_words_add(struct thread_words *w, enum thread_token token, uint32_t uid);
+thread_words_add(struct thread_words *w, const struct thread_piece *piece);
 
 struct thread_reader {
 	const uint32_t *v; /* borrowed */
 	size_t n;
 	/* private */
 	size_t at;
-	uint32_t closes, opens;
-	bool behind_number;
 };
-/* The tokens again; THREAD_NUMBER comes with *uid_out. */
-enum thread_token
-thread_reader_next(struct thread_reader *r, uint32_t *uid_out);
+/* The pieces again; false: it is over. */
+bool
+thread_reader_next(struct thread_reader *r, struct thread_piece *out);
 
 #endif

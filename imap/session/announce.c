@@ -19,8 +19,9 @@ session_changed(struct imap_session *s)
 	s->sel.dirty = true;
 	if (s->notify != NULL)
 		s->notify->dirty = s->notify->rules_count != 0;
+	/* a change may wake many sessions at once, and each has much to say */
 	if (tells && !s->stepping && !stream_full(s->stream))
-		session_resume(s);
+		loop_task_queue_late(&s->task);
 }
 
 static enum go
@@ -40,7 +41,7 @@ tell_selected(struct imap_session *s)
 	session_flush(s);
 	if (e == ERR_AGAIN)
 		return GO_LATER;
-	sync_end(s);
+	sync_give_up(s);
 	if (e == ERR_NOTFOUND)
 		session_bye(s, "The selected mailbox was deleted");
 	/* a home that is out of reach is looked at again when the watch says so, or with the next
@@ -148,6 +149,20 @@ announce_fetched(struct imap_session *s)
 	s->state = s->cmd != NULL ? SESSION_IDLE : SESSION_READING;
 }
 
+/* A client that is being told "+" compressed hears of news a moment later; see idle_begins. The
+ * timer looks again. */
+static bool
+rests(struct imap_session *s)
+{
+	int64_t now = loop_now_ms(s->imap->loop);
+
+	if (s->state != SESSION_IDLE || s->cmd->rest_until_ms <= now)
+		return false;
+	s->cmd->news_wait = true;
+	loop_timer_start(&s->timer, s->cmd->rest_until_ms - now);
+	return true;
+}
+
 bool
 announce_step(struct imap_session *s, enum go *go_out)
 {
@@ -157,7 +172,7 @@ announce_step(struct imap_session *s, enum go *go_out)
 	bool arrived = n != NULL && n->arrived.n != 0;
 	bool others = n != NULL && (n->dirty || n->look != NULL);
 
-	if (!selected && !arrived && !others) {
+	if ((!selected && !arrived && !others) || rests(s)) {
 		session_unpin(s);
 		return false;
 	}

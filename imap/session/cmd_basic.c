@@ -100,14 +100,19 @@ run_namespace(struct imap_session *s, struct cmd *c)
 	return cmd_ok(c, "Namespace completed");
 }
 
-/* RFC 4978. From the tagged line on; so nothing may be on its way behind the command. */
+/*
+ * RFC 4978. From the tagged line on; so nothing may be on its way behind the command.
+ * A second one is BAD: NO is for a layer below, and there is none that compresses.
+ */
 enum step
 run_compress(struct imap_session *s, struct cmd *c)
 {
 	if (!str_ieq(c->a.names.a, STR("DEFLATE")))
 		return cmd_bad(c, "Only DEFLATE is known");
-	if (s->compressed)
-		return cmd_no(c, "COMPRESSIONACTIVE", "DEFLATE is active");
+	if (s->compressed) {
+		c->code = "COMPRESSIONACTIVE";
+		return cmd_bad(c, "DEFLATE is active");
+	}
 	if (stream_in(s->stream)->n != 0)
 		return cmd_bad(c, "Nothing may follow COMPRESS before its answer");
 	s->compressed = s->compress_next = true;

@@ -82,15 +82,19 @@ struct cmd {
 	unsigned phase;	     /* where run goes on */
 	void *state;	     /* run's own, in the arena */
 	struct store_op *op; /* in flight; forgotten when the session dies */
+	bool goes_on;	     /* run is called although op is in flight: a part of it is done */
 	enum err op_err;
-	int64_t progress_us; /* the last INPROGRESS */
-	uint32_t limit_uid;  /* messages below it were left out: limit.h; 0: none */
-	bool wants_input;    /* run is called when input came */
-	bool unpinned;	     /* run gave up the pin for a long wait */
-	bool tells_all;	     /* at its end all that changed is told, whatever NOTIFY asked for */
-	bool own;	     /* the server's own: no tagged line */
-	bool keeps_numbers;  /* no EXPUNGE or VANISHED at its end, although it is a UID command */
-	enum err pin_err;    /* APPEND only: no pin, but what the client sends is to be taken */
+	int64_t progress_us;	/* the last INPROGRESS */
+	uint64_t progress_past; /* what its phases that ended have looked at */
+	int64_t rest_until_ms;	/* IDLE: no news before; see announce.c */
+	bool news_wait;		/* IDLE: … although there are some; the timer runs */
+	uint32_t limit_uid;	/* messages below it were left out: limit.h; 0: none */
+	bool wants_input;	/* run is called when input came */
+	bool unpinned;		/* run gave up the pin for a long wait */
+	bool tells_all;		/* at its end all that changed is told, whatever NOTIFY asked for */
+	bool own;		/* the server's own: no tagged line */
+	bool keeps_numbers; /* no EXPUNGE or VANISHED at its end, although it is a UID command */
+	enum err pin_err;   /* APPEND only: no pin, but what the client sends is to be taken */
 	enum result result;
 	const char *code; /* "TRYCREATE", static; NULL: none */
 	const char *text; /* static */

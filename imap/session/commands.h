@@ -94,6 +94,10 @@ enum step
 run_fetch(struct imap_session *s, struct cmd *c);
 void
 end_fetch(struct cmd *c);
+/* It cannot go on: the row under way is ended or taken back; in the middle of a literal the session
+ * is dead. */
+void
+fetch_give_up(struct imap_session *s, struct cmd *c);
 
 /* cmd_store.c */
 enum step

@@ -50,6 +50,17 @@ limit_refuse(struct imap_session *s, struct cmd *c)
 	return cmd_no(c, NULL, "More messages than one command may touch");
 }
 
+enum step
+limit_refuse_set(struct imap_session *s, struct cmd *c, struct uidset *uids)
+{
+	limit_uids(s, c, uids);
+	uint32_t uid = c->limit_uid;
+	enum step step = limit_refuse(s, c);
+
+	buf_addf(&s->reply, " %u", uid);
+	return step;
+}
+
 /* All that was taken was done, but for messages that are gone. */
 static bool
 is_done(const struct cmd *c)
@@ -61,13 +72,15 @@ is_done(const struct cmd *c)
 void
 limit_say(struct imap_session *s, const struct cmd *c)
 {
-	bool tagged = c->result == RESULT_OK && c->code == NULL && s->reply.n == 0;
+	/* that of UID EXPUNGE and MOVE is HIGHESTMODSEQ's with QRESYNC: RFC 7162 3.2.9 */
+	bool taken = s->sel.tell_highest && c->def->sync == SYNC_ALL;
+	bool tagged = c->result == RESULT_OK && c->code == NULL && s->reply.n == 0 && !taken;
 	struct buf *out = tagged ? &s->reply : session_out(s);
 
 	if (c->limit_uid == 0 || !is_done(c))
 		return;
 	if (!tagged)
-		buf_addz(out, "* OK [");
+		buf_addz(out, "* NO [");
 	buf_addf(out, "MESSAGELIMIT %u %u", s->imap->limits.message_limit, c->limit_uid);
 	if (!tagged)
 		buf_addz(out, "] Some messages are left\r\n");

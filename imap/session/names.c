@@ -25,7 +25,8 @@ swap_separators(const struct imap_session *s, char *p, size_t n)
 			p[i] = p[i] == '/' ? sep : '/';
 }
 
-/* As the client wrote it: UTF-8 in NFC, "/" as the separator; appended. */
+/* As the client wrote it: UTF-8 in NFC, "/" as the separator; appended. What has 8-bit octets is
+ * no modified UTF-7, and is taken for UTF-8 from clients too that did not enable it: RFC 9755 3. */
 static enum err
 decode(const struct imap_session *s, struct str raw, struct buf *out)
 {
@@ -33,7 +34,7 @@ decode(const struct imap_session *s, struct str raw, struct buf *out)
 	enum err e = ERR_OK;
 
 	buf_init(&utf8, NAME_MAX_BYTES);
-	if ((s->modes & (MODE_UTF8 | MODE_REV2)) == 0)
+	if ((s->modes & (MODE_UTF8 | MODE_REV2)) == 0 && !str_has_8bit(raw))
 		e = utf7_to_utf8(&utf8, raw);
 	else if (str_is_utf8(raw))
 		buf_add(&utf8, raw);
@@ -42,7 +43,8 @@ decode(const struct imap_session *s, struct str raw, struct buf *out)
 	if (e == ERR_OK)
 		e = buf_check(&utf8);
 	if (e == ERR_OK) {
-		swap_separators(s, utf8.mem + utf8.head, utf8.n);
+		if (utf8.n != 0)
+			swap_separators(s, utf8.mem + utf8.head, utf8.n);
 		e = charset_nfc(out, buf_str(&utf8));
 	}
 	buf_fini(&utf8);

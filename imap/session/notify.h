@@ -44,7 +44,7 @@ struct notify {
 	/* A FETCH of the server's own takes the place of IDLE for a while. */
 	struct cmd *idle;
 	struct arena *idle_arena;
-	/* Other mailboxes: the first rule that names one is its rule. */
+	/* Other mailboxes: all rules that name one are its rules, up to one without events. */
 	struct notify_rule *rules;
 	size_t rules_count;
 	unsigned events;	     /* of all rules */

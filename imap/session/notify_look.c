@@ -77,10 +77,12 @@ rule_names(const struct look *l, const struct notify_rule *r, struct str name)
 	return false;
 }
 
-/* The first rule is the one: RFC 5465 3.1. */
+/* All rules that name it, up to one with NONE: RFC 5465 5, 6. */
 static unsigned
 events_of(const struct look *l, struct str name)
 {
+	unsigned events = 0;
+
 	for (size_t i = 0; i < l->n->rules_count; i++) {
 		const struct notify_rule *r = &l->n->rules[i];
 		bool hit = false;
@@ -100,10 +102,12 @@ events_of(const struct look *l, struct str name)
 		case NOTIFY_SELECTED_DELAYED:
 			break;
 		}
+		if (hit && r->events == 0)
+			break;
 		if (hit)
-			return r->events;
+			events |= r->events;
 	}
-	return 0;
+	return events;
 }
 
 /* Did the client's own command do it? To name itself, or near it in the tree. */

@@ -177,7 +177,7 @@ recall_put(struct recall *r, const struct recall_key *k, struct recalled *what)
 	size_t bytes = bytes_of(what);
 	char key[KEY_MAX];
 
-	if (k->how.n > RECALL_HOW_MAX || bytes > r->bytes_max / 4)
+	if (k->how.n > RECALL_HOW_MAX || bytes > r->bytes_max / 2)
 		return;
 	struct item *i = find(r, write_key(k, key));
 

@@ -40,7 +40,7 @@ recall_free(struct recall *r); /* NULL is allowed; what others hold lives on */
 struct recalled *
 recall_get(struct recall *r, const struct recall_key *k);
 /* In place of what was there; keeps references of its own to what and to the home. What is larger
- * than a quarter of bytes_max is not kept. */
+ * than half of bytes_max is not kept. */
 void
 recall_put(struct recall *r, const struct recall_key *k, struct recalled *what);
 

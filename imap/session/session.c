@@ -16,11 +16,10 @@
 #include "core/base/xalloc.h"
 
 enum {
-	STEP_US = 2000,		     /* a step's share of the loop */
 	OUT_STEP_BYTES = 128 * 1024, /* a step's output, about */
 	OUT_LOW_BYTES = 64 * 1024,
 	OUT_HIGH_BYTES = 256 * 1024,
-	SCRATCH_MAX = 64 * 1024 * 1024,
+	SCRATCH_MAX = 64 * 1024 * 1024, /* the largest item of a FETCH */
 	SCRATCH_KEEP = 256 * 1024,
 	REPLY_MAX = 16 * 1024 * 1024,
 	TICK_MS = 15000,
@@ -52,7 +51,7 @@ session_deselect(struct imap_session *s)
 	notify_deselect(s);
 	home_watch_stop(&sel->watch);
 	view_unref(sel->view);
-	uidset_fini(&sel->told);
+	told_fini(&sel->told);
 	uidset_fini(&sel->saved);
 	uidset_fini(&sel->made);
 	*sel = (struct selected){ .view = NULL };
@@ -97,7 +96,7 @@ bool
 session_enough(struct imap_session *s, int64_t since_us)
 {
 	return s->imap->out.n >= OUT_STEP_BYTES || stream_full(s->stream) ||
-	       clock_us() - since_us > STEP_US;
+	       clock_us() - since_us >= s->imap->limits.step_us;
 }
 
 void
@@ -150,7 +149,9 @@ on_read(struct stream *stream UNUSED, void *arg)
 static void
 on_drain(struct stream *stream UNUSED, void *arg)
 {
-	session_step(arg);
+	struct imap_session *s = arg;
+
+	loop_task_queue_late(&s->task);
 }
 
 static void
@@ -241,8 +242,12 @@ on_timer(struct loop_timer *t)
 	if (next > l->write_ms && (busy || !quiet))
 		next = l->write_ms;
 	loop_timer_start(&s->timer, next > 50 ? next : 50);
-	if (probe && s->missed) {
-		s->missed = false;
+	bool news = s->state == SESSION_IDLE && s->cmd->news_wait;
+
+	if (news)
+		s->cmd->news_wait = false;
+	if ((probe && s->missed) || news) {
+		s->missed &= !probe;
 		session_changed(s);
 	}
 }
@@ -295,7 +300,9 @@ imap_session_start(struct imap *i, const struct imap_login *login, int fd)
 	const struct reader_limits *l = &i->limits.reader;
 	struct stream_options o = { .in_max_bytes = l->line_max + l->literal_max + 4096,
 		.out_low_bytes = OUT_LOW_BYTES,
-		.out_high_bytes = OUT_HIGH_BYTES };
+		.out_high_bytes = OUT_HIGH_BYTES,
+		/* who is full is given no more, but a step's last item may be as large as it is */
+		.out_max_bytes = SCRATCH_MAX + 2 * OUT_HIGH_BYTES };
 	enum err e = home_get(i->store, login->home, &s->home);
 
 	if (e == ERR_OK)
@@ -325,7 +332,7 @@ imap_session_start(struct imap *i, const struct imap_login *login, int fd)
 	}
 	loop_timer_start(&s->timer, SESSION_RELEASE_MS);
 	if (login->input.n != 0)
-		loop_task_queue(&s->task);
+		loop_task_queue_late(&s->task);
 }
 
 void
@@ -345,7 +352,9 @@ imap_set_limits(struct imap *i, const struct settings *set)
 		.idle_ms = m->idle_timeout,
 		.write_ms = m->write_timeout,
 		.probe_ms = 120000,
+		.idle_rest_ms = 250,
 		.progress_ms = 10000,
+		.step_us = 2000,
 		.message_limit = (unsigned)m->message_limit,
 		.commands_in_a_row = (unsigned)m->pipeline_max,
 		.metadata_size = (size_t)m->metadata_size,

@@ -11,6 +11,7 @@
 #include "core/store/view.h"
 #include "imap/session/command.h"
 #include "imap/session/mark.h"
+#include "imap/session/told.h"
 #include "imap/grammar/reader.h"
 
 /* One worker's IMAP service and its sessions; what the cmd_ files work with. */
@@ -22,7 +23,9 @@ struct imap_limits {
 	int64_t idle_ms;	    /* a silent client outside IDLE */
 	int64_t write_ms;	    /* output that does not move */
 	int64_t probe_ms;	    /* "* OK Still here" in IDLE */
+	int64_t idle_rest_ms;	    /* in IDLE, compressed: before the first news. See announce.c */
 	int64_t progress_ms;	    /* INPROGRESS of a long command */
+	int64_t step_us;	    /* a step's share of the loop; 0: as little as can be */
 	unsigned message_limit;	    /* messages that a command may touch; 0: all. See limit.h */
 	unsigned commands_in_a_row; /* of one session, before others get their turn */
 	size_t sessions_per_user;
@@ -104,6 +107,7 @@ struct sync {
 	struct since since;
 	struct uidset changed; /* in both views, flags or keywords may differ */
 	bool flags;	       /* changed flags are told too */
+	uint64_t held_modseq;  /* not 0: what was expunged is not told yet; the mailbox's modseq */
 	unsigned phase;
 	size_t range;
 	uint32_t uid;
@@ -115,14 +119,11 @@ struct selected {
 	uint32_t recent_from;	/* UIDs from here on are \Recent for this session */
 	uint32_t claimed_until; /* UIDs from here on were not claimed as \Recent yet */
 	uint32_t told_recent;
-	unsigned keywords; /* how many the client was told of */
-	bool dirty;	   /* the watch said "look" */
-	/* Flags that a STORE or FETCH of this session's has told the client (or that it
-	 * asked not to hear of): not announced again unless changed after told_modseq. */
-	struct uidset told;
-	uint64_t told_modseq;
-	uint64_t told_max; /* the largest MODSEQ told by the running command */
-	bool tell_highest; /* HIGHESTMODSEQ is due when it ends */
+	unsigned keywords;	/* how many the client was told of */
+	bool dirty;		/* the watch said "look" */
+	struct told_flags told; /* flags that the running command told: not announced again */
+	uint64_t told_max;	/* the largest MODSEQ told by the running command */
+	bool tell_highest;	/* HIGHESTMODSEQ is due when it ends */
 	/* NOTIFY; not 0: changes after it were not told, the view's modseq is not the client's */
 	uint64_t held_modseq;
 	struct uidset made;  /* by the running command, in this mailbox; with NOTIFY */
@@ -235,12 +236,11 @@ session_tells_modseq(struct imap_session *s, uint64_t modseq)
  * number beyond the mailbox. */
 MUST_USE enum err
 session_select_set(struct imap_session *s, struct cmd *c, struct seq_set *set, struct uidset *out);
-/* How far the running command is, said every progress_ms. Not in the middle of an answer. RFC 9585.
- */
+/* How far the running command is, said every progress_ms. Not in the middle of an answer. Total 0:
+ * it is not known, as in all phases behind the first (progress_past). RFC 9585 4. */
 void
 session_progress(struct imap_session *s, struct cmd *c, uint64_t done, uint64_t total);
-/* A mailbox name as the client wrote it, in the store's form, in the arena. ERR_SYNTAX,
- * ERR_LIMIT. */
+/* A mailbox name of the client's in the store's form, in the arena. ERR_SYNTAX, ERR_LIMIT. */
 MUST_USE enum err
 session_mailbox(struct imap_session *s, struct str raw, struct str *out);
 /* BYE and the end, behind what is already written. */

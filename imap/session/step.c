@@ -173,7 +173,7 @@ command_sync(struct imap_session *s)
 		return GO_WAIT;
 	/* a command that failed has not said all that it did */
 	if (s->cmd->result != RESULT_OK)
-		uidset_reset(&s->sel.told);
+		told_reset(&s->sel.told);
 	if (e == ERR_OK && !s->sync.active)
 		e = sync_begin(s, def->sync == SYNC_ALL || (s->cmd->uid && !s->cmd->keeps_numbers));
 	if (e == ERR_OK)
@@ -181,27 +181,39 @@ command_sync(struct imap_session *s)
 	session_flush(s);
 	if (e == ERR_AGAIN)
 		return GO_LATER;
-	sync_end(s);
+	sync_give_up(s);
 	/* what could not be seen now is announced by a later command */
 	if (e == ERR_NOTFOUND)
 		session_bye(s, "The selected mailbox was deleted");
 	return s->dead ? GO_WAIT : command_finish(s);
 }
 
-/* The home cannot be opened, so the command does not even begin; yet its NO means what it always
- * means: RFC 3501 6.3.1, RFC 5182 2.1. */
+/* The home cannot be opened, so the command does not even begin, or it was closed in between and
+ * the command ends where it is; yet its NO means what it always means: RFC 3501 6.3.1, RFC
+ * 5182 2.1.
+ */
 static enum go
-command_cannot_begin(struct imap_session *s, struct cmd *c, enum err e)
+command_has_no_home(struct imap_session *s, struct cmd *c, enum err e)
 {
 	bool selects = c->def->run == run_select || c->def->run == run_examine;
 
+	/* its tagged line comes when nothing is changed any more */
+	if (c->op != NULL) {
+		c->goes_on = false;
+		return GO_WAIT;
+	}
+	(void)cmd_fail(s, c, e);
+	if (c->def->run == run_fetch)
+		fetch_give_up(s, c);
+	if (s->dead)
+		return GO_WAIT;
 	if (selects && s->sel.view != NULL) {
 		buf_addz(session_out(s), "* OK [CLOSED] Previous mailbox closed\r\n");
 		session_deselect(s);
 	}
 	if (c->def->run == run_search && (c->a.search.want & RETURN_SAVE) != 0)
 		uidset_reset(&s->sel.saved);
-	(void)cmd_fail(s, c, e);
+	told_reset(&s->sel.told);
 	return command_finish(s);
 }
 
@@ -211,7 +223,7 @@ command_run(struct imap_session *s)
 	struct cmd *c = s->cmd;
 	enum step step;
 
-	if (c->op != NULL)
+	if (c->op != NULL && !c->goes_on)
 		return GO_WAIT;
 	if (c->def->pins && !c->unpinned) {
 		enum err e = session_pin(s);
@@ -220,7 +232,7 @@ command_run(struct imap_session *s)
 			return GO_WAIT;
 		/* after its beginning a SELECT may still take back what it said */
 		if (e != ERR_OK && c->def->run != run_append)
-			return command_cannot_begin(s, c, e);
+			return command_has_no_home(s, c, e);
 		/* its message is on its way and must not be taken for commands */
 		c->pin_err = e;
 	}
@@ -347,6 +359,12 @@ idle_input(struct imap_session *s)
 		session_bye(s, "DONE expected");
 		return GO_WAIT;
 	}
+	/* it would not look for them in the answer to its next command */
+	if (s->cmd->news_wait) {
+		s->cmd->news_wait = false;
+		s->cmd->rest_until_ms = 0;
+		return GO_ON;
+	}
 	bool done = str_ieq(str_trim(str_sub(buf_str(in), 0, r.n)), STR("DONE"));
 
 	buf_consume(in, r.n);
@@ -359,7 +377,7 @@ idle_input(struct imap_session *s)
 
 /* Thunderbird sleeps over news that it reads together with the continuation when both come
  * compressed: it then waits for the socket with the rest of what it inflated in its hands. So what
- * is known already stands before it. */
+ * is known already stands before it, and what comes next rests a moment (announce.c). */
 static void
 idle_begins(struct imap_session *s)
 {
@@ -368,6 +386,8 @@ idle_begins(struct imap_session *s)
 	if (c->phase != 0)
 		return;
 	c->phase = 1;
+	if (s->compressed)
+		c->rest_until_ms = loop_now_ms(s->imap->loop) + s->imap->limits.idle_rest_ms;
 	buf_addz(session_out(s), "+ idling\r\n");
 	session_flush(s);
 }
@@ -415,7 +435,7 @@ session_step(struct imap_session *s)
 	}
 	/* a full stream calls on_drain */
 	if (go == GO_LATER && !stream_full(s->stream))
-		loop_task_queue(&s->task);
+		loop_task_queue_late(&s->task);
 	if (s->released) {
 		s->released = false;
 		loop_timer_start(&s->timer, SESSION_RELEASE_MS);

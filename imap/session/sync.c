@@ -27,6 +27,18 @@ sync_end(struct imap_session *s)
 	*y = (struct sync){ .active = false };
 }
 
+void
+sync_give_up(struct imap_session *s)
+{
+	const struct sync *y = &s->sync;
+	bool spoke = y->phase == PHASE_FLAGS || y->range != y->diff.expunged.n || y->uid != 0;
+
+	/* half of it said cannot be taken back, and the other half would be lost */
+	if (y->active && spoke)
+		session_bye(s, "Mail store is not available now");
+	sync_end(s);
+}
+
 static void
 write_keywords(struct buf *out, const struct keywords *k)
 {
@@ -66,6 +78,19 @@ sync_keywords(struct imap_session *s, struct txn *t, bool force)
 	return ERR_OK;
 }
 
+/* What went stays in the view, until it may be told. */
+static void
+keep_expunged(struct imap_session *s)
+{
+	struct sync *y = &s->sync;
+	struct view *now = y->new;
+
+	y->held_modseq = view_modseq(now);
+	y->new = view_join(s->sel.view, now);
+	view_unref(now);
+	uidset_reset(&y->diff.expunged);
+}
+
 enum err
 sync_begin(struct imap_session *s, bool allow_expunge)
 {
@@ -77,7 +102,12 @@ sync_begin(struct imap_session *s, bool allow_expunge)
 		return e;
 	view_diff_init(&y->diff);
 	e = view_refresh(t, s->sel.view, &y->new, &y->diff);
-	bool held_back = e == ERR_OK && !allow_expunge && y->diff.expunged.n != 0;
+	bool held = e == ERR_OK && !allow_expunge && y->diff.expunged.n != 0;
+
+	/* unasked the rest is told at once: RFC 5465 6.1.2; a command has all of it at its end */
+	if (held && s->cmd == NULL)
+		keep_expunged(s);
+	bool held_back = held && s->cmd != NULL;
 
 	if (e == ERR_OK && !held_back)
 		e = sync_keywords(s, t, false);
@@ -124,6 +154,11 @@ gather(struct imap_session *s, int64_t began)
 		uidbits_select(&y->since.changed, 1, UINT32_MAX, &all);
 	view_select_uids(s->sel.view, &all, &known);
 	view_select_uids(y->new, &known, &y->changed);
+	/* nobody changed anything since: no need to look at each of them */
+	if (told_current(&s->sel.told, view_modseq(y->new))) {
+		uidset_subtract(&y->changed, &s->sel.told.uids, &all);
+		uidset_copy(&y->changed, &all);
+	}
 	uidset_fini(&all);
 	uidset_fini(&known);
 	since_fini(&y->since);
@@ -141,14 +176,23 @@ sync_vanished(struct imap_session *s, const struct uidset *set, size_t *left, bo
 		size_t n = *left < VANISHED_RANGES ? *left : VANISHED_RANGES;
 		struct uidset part = { .v = set->v + (*left - n), .n = n };
 
-		if (session_enough(s, began))
-			return ERR_AGAIN;
 		buf_addz(out, earlier ? "* VANISHED (EARLIER) " : "* VANISHED ");
 		uidset_format(&part, out);
 		buf_addz(out, "\r\n");
 		*left -= n;
+		if (*left != 0 && session_enough(s, began))
+			return ERR_AGAIN;
 	}
 	return ERR_OK;
+}
+
+static void
+write_expunge(struct buf *out, uint32_t seq)
+{
+	char tmp[PUT_MAX];
+	char *p = put_str(put_number(put_str(tmp, STR("* ")), seq), STR(" EXPUNGE\r\n"));
+
+	buf_add(out, str_n(tmp, (size_t)(p - tmp)));
 }
 
 /* From the highest number down, so that none of those still to come changes. */
@@ -166,12 +210,13 @@ say_expunges(struct imap_session *s, int64_t began)
 
 		if (y->uid == 0)
 			y->uid = r->hi;
+		/* the members of a range are neighbours in the view too */
+		uint32_t seq = view_seq_of_uid(s->sel.view, y->uid);
+
 		for (; y->uid >= r->lo; y->uid--) {
 			if (++n % LOOK_EVERY == 0 && session_enough(s, began))
 				return ERR_AGAIN;
-			buf_addz(out, "* ");
-			write_number(out, view_seq_of_uid(s->sel.view, y->uid));
-			buf_addz(out, " EXPUNGE\r\n");
+			write_expunge(out, seq--);
 		}
 		y->uid = 0;
 		y->range--;
@@ -217,6 +262,13 @@ sync_row_begin(struct imap_session *s, uint32_t seq, uint32_t uid)
 	buf_addz(out, " UIDFETCH (");
 }
 
+/* With system flags only it is made in one piece: a STORE tells of 100,000. */
+static char *
+put_flags(char *p, const struct entry *e, bool recent)
+{
+	return put_system_flags(put_str(p, STR("FLAGS ")), e->flags, recent);
+}
+
 void
 sync_tell(struct imap_session *s, uint32_t seq, const struct entry *entry, const struct keywords *k,
 	unsigned items)
@@ -224,24 +276,31 @@ sync_tell(struct imap_session *s, uint32_t seq, const struct entry *entry, const
 	struct buf *out = session_out(s);
 	bool modseq = (s->modes & MODE_CONDSTORE) != 0;
 	bool by_uid = (s->modes & MODE_UIDONLY) != 0;
+	bool recent = session_recent(s, entry->uid);
+	char tmp[PUT_MAX * 2];
+	char *p = put_number(put_str(tmp, STR("* ")), by_uid ? entry->uid : seq);
 
-	sync_row_begin(s, seq, entry->uid);
+	p = put_str(p, by_uid ? STR(" UIDFETCH (") : STR(" FETCH ("));
 	if (((items & TELL_UID) != 0 || modseq) && !by_uid) {
-		buf_addz(out, "UID ");
-		write_number(out, entry->uid);
-		buf_addc(out, ' ');
+		p = put_number(put_str(p, STR("UID ")), entry->uid);
+		*p++ = ' ';
 	}
-	if ((items & TELL_FLAGS) != 0) {
+	if ((items & TELL_FLAGS) != 0 && entry->keywords == 0) {
+		p = put_flags(p, entry, recent);
+	} else if ((items & TELL_FLAGS) != 0) {
+		buf_add(out, str_n(tmp, (size_t)(p - tmp)));
 		buf_addz(out, "FLAGS ");
-		write_flags(out, entry, session_recent(s, entry->uid), k);
+		write_flags(out, entry, recent, k);
+		p = tmp;
 	}
 	if (modseq) {
-		buf_addz(out, (items & TELL_FLAGS) != 0 ? " MODSEQ (" : "MODSEQ (");
-		write_number(out, entry->modseq);
-		buf_addc(out, ')');
+		p = put_str(p, (items & TELL_FLAGS) != 0 ? STR(" MODSEQ (") : STR("MODSEQ ("));
+		p = put_number(p, entry->modseq);
+		*p++ = ')';
 		session_tells_modseq(s, entry->modseq);
 	}
-	buf_addz(out, ")\r\n");
+	p = put_str(p, STR(")\r\n"));
+	buf_add(out, str_n(tmp, (size_t)(p - tmp)));
 }
 
 bool
@@ -264,10 +323,8 @@ static void
 say_flags(
 	struct imap_session *s, const struct entry *entry, const struct keywords *k, bool with_uid)
 {
-	const struct selected *sel = &s->sel;
-
 	if (entry->modseq <= session_known_modseq(s) ||
-		(entry->modseq <= sel->told_modseq && uidset_has(&sel->told, entry->uid)))
+		told_has(&s->sel.told, entry->uid, entry->modseq))
 		return;
 	uint32_t seq = view_seq_of_uid(s->sync.new, entry->uid);
 	/* what no command asked for names the UID: RFC 9051 7.5.2 */
@@ -348,9 +405,6 @@ sync_step(struct imap_session *s, bool with_uid)
 		y->uid = 0;
 	}
 	e = say_changed(s, with_uid, began);
-	/* half of it said cannot be taken back, and the other half would be lost */
-	if (e != ERR_OK && e != ERR_AGAIN)
-		session_bye(s, "Mail store is not available now");
 	if (e != ERR_OK)
 		return e;
 	/* the client knows all of it now; view_refresh gave us a reference of our own */
@@ -358,7 +412,7 @@ sync_step(struct imap_session *s, bool with_uid)
 
 	if ((s->modes & MODE_QRESYNC) != 0 && y->diff.expunged.n != 0)
 		s->sel.tell_highest = true;
-	if (y->flags)
+	if (y->held_modseq == 0 && y->flags)
 		s->sel.held_modseq = 0;
 	else if (s->sel.held_modseq == 0 && y->new != old)
 		s->sel.held_modseq = view_modseq(old);
@@ -366,8 +420,11 @@ sync_step(struct imap_session *s, bool with_uid)
 		notify_arrived(s, &y->diff.arrived);
 	s->sel.view = view_ref(y->new);
 	view_unref(old);
-	uidset_reset(&s->sel.told);
-	s->sel.told_modseq = 0;
+	/* the view's modseq is still the old one: what was told now is not told again */
+	if (y->held_modseq != 0 && y->flags)
+		told_set(&s->sel.told, &y->changed, y->held_modseq);
+	else
+		told_reset(&s->sel.told);
 	sync_end(s);
 	return e;
 }

@@ -15,6 +15,10 @@ MUST_USE enum err
 sync_step(struct imap_session *s, bool with_uid);
 void
 sync_end(struct imap_session *s);
+/* The mailbox is out of reach: what was begun is told another time; where a part of it was said
+ * already, the session ends. */
+void
+sync_give_up(struct imap_session *s);
 /* "* 12 FETCH (", or with UIDONLY "* 4711 UIDFETCH (". RFC 9586 3.3. */
 void
 sync_row_begin(struct imap_session *s, uint32_t seq, uint32_t uid);

@@ -143,12 +143,27 @@ session_progress(struct imap_session *s, struct cmd *c, uint64_t done, uint64_t 
 
 	if (now - since < s->imap->limits.progress_ms * 1000)
 		return;
+	/* all is done but for the end of it: RFC 9585 4 wants less than the goal */
+	if (c->progress_past != 0)
+		total = 0;
+	else if (total != 0 && done >= total)
+		return;
 	c->progress_us = now;
-	buf_addz(out, "* OK [INPROGRESS (\"");
-	buf_add(out, c->tag);
-	buf_addz(out, "\" ");
-	write_number(out, done);
+	buf_addz(out, "* OK [INPROGRESS (");
+	/* no code may contain the bracket that ends it */
+	if (str_chr(c->tag, ']') == c->tag.n) {
+		buf_addc(out, '"');
+		buf_add(out, c->tag);
+		buf_addc(out, '"');
+	} else {
+		buf_addz(out, "NIL");
+	}
 	buf_addc(out, ' ');
-	write_number(out, total);
+	write_number(out, c->progress_past + done);
+	buf_addc(out, ' ');
+	if (total != 0)
+		write_number(out, total);
+	else
+		buf_addz(out, "NIL");
 	buf_addz(out, ")] Still working\r\n");
 }
