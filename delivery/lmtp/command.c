@@ -4,6 +4,7 @@
 
 #include "core/base/xalloc.h"
 #include "core/mail/idn.h"
+#include "core/mail/token.h"
 
 static const struct {
 	struct str name;
@@ -22,13 +23,6 @@ static const struct {
 	{ { "HELO", 4 }, LMTP_HELO },
 	{ { "EHLO", 4 }, LMTP_HELO },
 };
-
-static bool
-is_atext(unsigned char c)
-{
-	return ascii_is_alnum(c) || c >= 0x80 ||
-	       (c != 0 && strchr("!#$%&'*+-/=?^_`{|}~", c) != NULL);
-}
 
 /* Names and address literals; which of them exist is the directory's business. */
 static bool
@@ -65,7 +59,7 @@ needs_quotes(struct str local)
 	if (local.n == 0 || local.p[0] == '.' || local.p[local.n - 1] == '.')
 		return true;
 	for (size_t i = 0; i < local.n; i++) {
-		if (!is_atext((unsigned char)local.p[i]) && local.p[i] != '.')
+		if (!token_is_atext((unsigned char)local.p[i]) && local.p[i] != '.')
 			return true;
 		if (local.p[i] == '.' && local.p[i + 1] == '.')
 			return true;
@@ -127,7 +121,7 @@ parse_local(struct str *in, struct lmtp_command *c)
 		return parse_quoted(in, c);
 	while (n < in->n && in->p[n] != '@' && in->p[n] != '>') {
 		unsigned char ch = (unsigned char)in->p[n];
-		if (!is_atext(ch) && ch != '.')
+		if (!token_is_atext(ch) && ch != '.')
 			return ERR_SYNTAX;
 		if (!path_add(c, (char)ch))
 			return ERR_LIMIT;

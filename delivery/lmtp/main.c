@@ -39,7 +39,7 @@ lmtp_user(const struct settings *s)
 
 /* The certificate comes only where a listener has TLS (ROLE_LMTP_TLS). */
 static enum err
-load_tls(struct lmtp *l, const struct settings *s)
+load_tls(struct lmtp *l, const struct settings *s, struct buf *why)
 {
 	const struct tls_server_options o = { .certificate_pem = s->tls.certificate,
 		.key_pem = s->tls.key,
@@ -52,6 +52,7 @@ load_tls(struct lmtp *l, const struct settings *s)
 		return ERR_OK;
 	e = tls_ctx_new_server(&o, &fresh, &text);
 	if (e != ERR_OK) {
+		buf_addf(why, "tls: %s", text);
 		log_event(LVL_ERROR, "lmtp.tls", log_z("res", "failed"), log_z("reason", text));
 		return e;
 	}
@@ -66,11 +67,14 @@ static enum err
 lmtp_init(struct role_ctx *c)
 {
 	struct lmtp *l = xcalloc(1, sizeof(*l));
+	struct buf why;
 	enum err e;
 
 	l->role = c;
 	role_set_data(c, l);
-	e = load_tls(l, role_settings(c));
+	buf_init(&why, 4096);
+	e = load_tls(l, role_settings(c), &why);
+	buf_fini(&why);
 	if (e != ERR_OK)
 		return e;
 	return role_uid(c, role_settings(c)->user_queue, &l->server.queue_uid);
@@ -185,15 +189,21 @@ out:
 	return e;
 }
 
-static void
-lmtp_reload(struct role_ctx *c)
+static enum err
+lmtp_reload(struct role_ctx *c, struct buf *why)
 {
 	/* Names and folders stay as they were at start; limits and networks are the new ones. */
 	struct lmtp *l = role_data(c);
 
 	user_cache_clear(l->server.cache);
-	if (take_settings(l, role_settings(c)) == ERR_OK && load_tls(l, role_settings(c)) == ERR_OK)
+	enum err e = take_settings(l, role_settings(c));
+	if (e != ERR_OK)
+		buf_addz(why, "lmtp.networks: not a network");
+	else
+		e = load_tls(l, role_settings(c), why);
+	if (e == ERR_OK)
 		log_event(LVL_INFO, "lmtp.reload", log_z("res", "ok"));
+	return e;
 }
 
 static void

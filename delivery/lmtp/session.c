@@ -125,7 +125,7 @@ command_lhlo(struct session *s, const struct lmtp_command *c)
 	(void)snprintf(s->lhlo, sizeof(s->lhlo), "%.*s", STR_FMT(c->arg));
 	for (char *p = s->lhlo; *p != '\0'; p++) {
 		/* It goes into a Received field: no comments, no specials. */
-		if (!ascii_is_alnum((unsigned char)*p) && strchr(".-_:[]", *p) == NULL)
+		if (!ascii_is_alnum((unsigned char)*p) && !ascii_is_among(*p, ".-_:[]"))
 			*p = '?';
 	}
 	stream_writef(s->stream, "250-%.*s\r\n250-PIPELINING\r\n250-ENHANCEDSTATUSCODES\r\n",

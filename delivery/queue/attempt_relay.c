@@ -202,17 +202,34 @@ hop_result_of(const struct run *x, enum err how)
 	return how == ERR_TEMP && !heard && !x->a->q->stopping ? HOP_FAILED : HOP_NOTHING;
 }
 
+/* What no server said names the one that it is about. */
+static void
+text_of_end(const struct relay_end *e, char text[RELAY_TEXT_MAX + 1])
+{
+	bool about = e->own && e->host.n != 0;
+	bool address = about && e->address.n != 0 && !str_eq(e->host, e->address);
+
+	(void)snprintf(text, RELAY_TEXT_MAX + 1, "%.*s%s%.*s%s%.*s",
+		STR_FMT(about ? e->host : STR_EMPTY), address ? " [" : "",
+		STR_FMT(address ? e->address : STR_EMPTY),
+		address ? "]: "
+		: about ? ": "
+			: "",
+		STR_FMT(e->text));
+}
+
 static void
 on_end(struct relay_job *j, const struct relay_end *e)
 {
 	struct run *x = j->arg;
 	struct attempt *a = x->a;
-	const struct attempt_peer p = { .host = e->host, .address = e->address };
+	const struct attempt_peer p = { .host = e->own ? STR_EMPTY : e->host,
+		.address = e->own ? STR_EMPTY : e->address };
 	char status[RELAY_STATUS_MAX + 1], text[RELAY_TEXT_MAX + 1], line[RELAY_TEXT_MAX + 32];
 	struct reply r;
 
 	(void)snprintf(status, sizeof(status), "%.*s", STR_FMT(e->status));
-	(void)snprintf(text, sizeof(text), "%.*s", STR_FMT(e->text));
+	text_of_end(e, text);
 	(void)snprintf(line, sizeof(line), "%u %s %s", e->code, status, text);
 	reply_set(&r, e->code, status, text);
 	hop_leave(x->hop, hop_result_of(x, e->how), x->began_ms, str_of(line));

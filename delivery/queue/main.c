@@ -158,8 +158,8 @@ queue_start(struct role_ctx *c)
 }
 
 /* Limits of the schedule are the new ones for what comes; sockets and folders stay. */
-static void
-queue_reload(struct role_ctx *c)
+static enum err
+queue_reload(struct role_ctx *c, struct buf *why UNUSED)
 {
 	struct queue_role *r = role_data(c);
 	const struct settings *s = role_settings(c);
@@ -169,6 +169,7 @@ queue_reload(struct role_ctx *c)
 	queue_set(r->queue, &o);
 	expander_set_srs(r->queue->expander, s->queue.srs_domain, s->queue.srs_secret);
 	log_event(LVL_INFO, "queue.reload", log_z("res", "ok"));
+	return ERR_OK;
 }
 
 /* Threads end before the loop that they report to. */

@@ -107,6 +107,7 @@ struct relay_end {
 	struct str host;    /* the last server that was tried; empty: none */
 	struct str address; /* its address */
 	struct str tls;	    /* "TLSv1.3 TLS_AES_256_GCM_SHA384 dane"; empty: in clear */
+	bool own;	    /* no server said text: it is about the one that was tried, if any */
 };
 
 /* Can address be a job's? Else relay_submit says ERR_LIMIT. */

@@ -257,13 +257,14 @@ relay_end_encode(const struct relay_end *e, struct buf *out)
 	ipc_put_str(out, e->host);
 	ipc_put_str(out, e->address);
 	ipc_put_str(out, e->tls);
+	ipc_put_u64(out, e->own);
 	return buf_check(out);
 }
 
 enum err
 relay_end_decode(struct str in, struct relay_end *out)
 {
-	uint64_t how = 0, code = 0;
+	uint64_t how = 0, code = 0, own = 0;
 	enum err e;
 
 	*out = (struct relay_end){ 0 };
@@ -282,9 +283,12 @@ relay_end_decode(struct str in, struct relay_end *out)
 		e = ipc_get_str(&in, &out->address);
 	if (e == ERR_OK)
 		e = ipc_get_str(&in, &out->tls);
+	if (e == ERR_OK)
+		e = ipc_get_number(&in, 1, &own);
 	if (e != ERR_OK)
 		return e;
 	out->how = (enum err)how;
 	out->code = (unsigned)code;
+	out->own = own != 0;
 	return in.n == 0 && end_valid(out) ? ERR_OK : ERR_SYNTAX;
 }

@@ -114,7 +114,8 @@ end(struct job *j, enum err how)
 		.text = how == ERR_OK ? STR_EMPTY : answer_text(&j->last),
 		.host = str_of(j->host),
 		.address = str_of(j->address),
-		.tls = str_of(j->tls) };
+		.tls = str_of(j->tls),
+		.own = j->last.own };
 
 	log_event(how == ERR_OK ? LVL_INFO : LVL_WARN, "relay.job", log_s("qid", j->request.qid),
 		log_s("route", j->request.route), log_s("section", j->request.section),
@@ -383,6 +384,14 @@ next_address(struct job *j)
 	connect_to(j, str_of(host_name(j)), a->text, a->ipv6, p);
 }
 
+/* It is tried, and none of its addresses is. */
+static void
+note_host(struct job *j)
+{
+	(void)snprintf(j->host, sizeof j->host, "%s", host_name(j));
+	j->address[0] = j->tls[0] = '\0';
+}
+
 static void
 on_addresses(void *arg)
 {
@@ -394,14 +403,14 @@ on_addresses(void *arg)
 	if (p->err != ERR_OK) {
 		j->last = p->answer;
 		j->permanent &= p->err == ERR_NOTFOUND;
-		(void)snprintf(j->host, sizeof j->host, "%s", host_name(j));
-		j->address[0] = j->tls[0] = '\0';
+		note_host(j);
 		next_host(j);
 		return;
 	}
 	if (j->plan.level == LEVEL_DANE_ONLY && p->tlsa_count == 0) {
 		answer_set(&j->last, 451, "4.7.5",
 			"TLS by DANE is required, and the server has no signed TLSA records");
+		note_host(j);
 		j->permanent = false;
 		next_host(j);
 		return;

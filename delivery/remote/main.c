@@ -141,14 +141,15 @@ relay_start(struct role_ctx *c)
 }
 
 /* For the jobs that come; name, resolvers and CAs stay. */
-static void
-relay_reload(struct role_ctx *c)
+static enum err
+relay_reload(struct role_ctx *c, struct buf *why UNUSED)
 {
 	struct relay_role *r = role_data(c);
 
 	r->world.settings = role_settings(c);
 	conn_close_idle(&r->world.idle);
 	log_event(LVL_INFO, "relay.reload", log_z("res", "ok"));
+	return ERR_OK;
 }
 
 static void

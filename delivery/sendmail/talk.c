@@ -181,10 +181,12 @@ dial(const char *path)
 	return -1;
 }
 
+/* Another time the server may be there, or this process and the machine may have room. */
 static bool
 comes_soon(int error)
 {
-	return error == ENOENT || error == ECONNREFUSED || error == EAGAIN || error == EINTR;
+	return error == ENOENT || error == ECONNREFUSED || error == EAGAIN || error == EINTR ||
+	       error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }
 
 static enum err

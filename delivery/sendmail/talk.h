@@ -18,7 +18,8 @@ struct talk_options {
 /* All functions below return an exit code of sysexits.h: EX_OK, or why not, said on standard
  * error. */
 
-/* Connects, and again until wait_sec are over while nobody is there or the server is busy. With
+/* Connects, and again until wait_sec are over while nobody is there, the server is busy, or no
+ * descriptor is left. With
  * greet the greeting and EHLO are done, too. EX_TEMPFAIL, EX_NOPERM. */
 MUST_USE int
 talk_open(const struct talk_options *o, bool greet, struct talk **out);

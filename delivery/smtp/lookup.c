@@ -15,6 +15,7 @@ struct lookup {
 	struct socketmap_request *second; /* mailbox, alias, mailbox without tag */
 	struct loop_task answer;	  /* fn is never called inside lookup_* */
 	enum lookup_answer result;
+	bool known; /* and nobody was told */
 	lookup_fn fn;
 	void *arg;
 	char delimiter;
@@ -51,6 +52,9 @@ on_answer(struct loop_task *t)
 	void *arg = k->arg;
 	enum lookup_answer result = k->result;
 
+	k->known = true;
+	if (fn == NULL)
+		return;
 	lookup_cancel(k);
 	fn(arg, result);
 }
@@ -60,6 +64,21 @@ finish(struct lookup *k, enum lookup_answer result)
 {
 	k->result = result;
 	loop_task_queue(&k->answer);
+}
+
+void
+lookup_take(struct lookup *k, lookup_fn fn, void *arg)
+{
+	k->fn = fn;
+	k->arg = arg;
+	if (k->known)
+		loop_task_queue(&k->answer);
+}
+
+bool
+lookup_is_about(const struct lookup *k, struct str address)
+{
+	return str_eq(buf_str(&k->address), address);
 }
 
 static struct lookup *

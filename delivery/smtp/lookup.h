@@ -18,7 +18,8 @@ enum lookup_answer {
 typedef void (*lookup_fn)(void *arg, enum lookup_answer a);
 
 /* address: "ben+tag@example.org", normalised (command.h). Known means: a mailbox, an alias or a
- * group, or a mailbox without the tag behind delimiter ('\0': no tags). */
+ * group, or a mailbox without the tag behind delimiter ('\0': no tags). fn NULL: lookup_take
+ * follows. */
 struct lookup *
 lookup_recipient(struct loop *l, struct socketmap *map, struct str address, char delimiter,
 	lookup_fn fn, void *arg);
@@ -26,6 +27,12 @@ lookup_recipient(struct loop *l, struct socketmap *map, struct str address, char
 struct lookup *
 lookup_sender(struct loop *l, struct socketmap *map, struct str address, struct str user,
 	lookup_fn fn, void *arg);
+/* Of a question asked ahead (fn NULL), whose answer is kept: fn is told, from the loop. */
+void
+lookup_take(struct lookup *k, lookup_fn fn, void *arg);
+/* Is it about this address? */
+bool
+lookup_is_about(const struct lookup *k, struct str address);
 /* fn will not be called. NULL is allowed. */
 void
 lookup_cancel(struct lookup *k);

@@ -50,7 +50,7 @@ struct smtp_role {
 };
 
 static enum err
-load_tls(struct smtp_role *r, const struct settings *s)
+load_tls(struct smtp_role *r, const struct settings *s, struct buf *why)
 {
 	struct tls_server_options o = { .certificate_pem = s->tls.certificate,
 		.key_pem = s->tls.key,
@@ -64,6 +64,7 @@ load_tls(struct smtp_role *r, const struct settings *s)
 		return ERR_OK; /* submission then says that TLS is not available */
 	e = tls_ctx_new_server(&o, &fresh, &text);
 	if (e != ERR_OK) {
+		buf_addf(why, "tls: %s", text);
 		log_event(LVL_ERROR, "smtp.tls", log_z("res", "failed"), log_z("reason", text));
 		return e;
 	}
@@ -95,6 +96,8 @@ smtp_init(struct role_ctx *c)
 {
 	struct smtp_role *r = xcalloc(1, sizeof(*r));
 	const struct settings *s = role_settings(c);
+	struct buf why;
+	enum err e;
 
 	r->ctx = c;
 	role_set_data(c, r);
@@ -107,7 +110,10 @@ smtp_init(struct role_ctx *c)
 		memcpy(r->hostname, s->hostname.p, s->hostname.n);
 	else if (gethostname(r->hostname, sizeof(r->hostname) - 1) != 0)
 		memcpy(r->hostname, "localhost", sizeof("localhost"));
-	return load_tls(r, s);
+	buf_init(&why, 4096);
+	e = load_tls(r, s, &why);
+	buf_fini(&why);
+	return e;
 }
 
 static void
@@ -361,21 +367,24 @@ reload_networks(struct smtp_role *r, const struct settings *s)
 }
 
 /* See smtp_server_set_options for what stays as it was at start. */
-static void
-smtp_reload(struct role_ctx *c)
+static enum err
+smtp_reload(struct role_ctx *c, struct buf *why)
 {
 	struct smtp_role *r = role_data(c);
 	struct smtp_options o;
 
 	if (!reload_networks(r, role_settings(c))) {
+		buf_addz(why, "smtp: not a network");
 		log_event(LVL_ERROR, "smtp.reload", log_z("reason", "not a network"));
-		return;
+		return ERR_SYNTAX;
 	}
 	o = options_of(r, role_settings(c));
 	smtp_server_set_options(r->server, &o);
 	log_event(LVL_INFO, "smtp.reload", log_z("res", "ok"));
-	if (load_tls(r, role_settings(c)) == ERR_OK)
+	enum err e = load_tls(r, role_settings(c), why);
+	if (e == ERR_OK)
 		smtp_server_set_tls(r->server, r->tls);
+	return e;
 }
 
 static void

@@ -17,6 +17,7 @@ delivery_smtp_libsmtp_a_SOURCES = \
 	delivery/smtp/reply.c delivery/smtp/reply.h \
 	delivery/smtp/server.c delivery/smtp/server.h \
 	delivery/smtp/session.c delivery/smtp/session.h \
+	delivery/smtp/session_ahead.c delivery/smtp/session_ahead.h \
 	delivery/smtp/session_auth.c \
 	delivery/smtp/session_check.c delivery/smtp/session_check.h \
 	delivery/smtp/session_data.c \

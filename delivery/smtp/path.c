@@ -3,19 +3,12 @@
 #include <arpa/inet.h>
 
 #include "core/mail/idn.h"
+#include "core/mail/token.h"
 #include "delivery/smtp/command.h"
 
 /* RFC 5321 4.5.3.1.1 promises 64 for a local part; senders of lists (VERP) and of forwarders (SRS)
  * are longer, and everybody takes them. */
 enum { LOCAL_MAX = 256, DOMAIN_MAX = 255, LABEL_MAX = 63 };
-
-/* UTF-8 was looked at as a whole before. RFC 6531 3.3 */
-static bool
-is_atext(unsigned char c)
-{
-	return ascii_is_alnum(c) || c >= 0x80 ||
-	       (c > 32 && c < 127 && memchr("!#$%&'*+-/=?^_`{|}~", c, 19) != NULL);
-}
 
 static bool
 label_valid(struct str label)
@@ -92,7 +85,7 @@ local_length(struct str s)
 	}
 	for (; i < s.n; i++) {
 		bool dot_good = s.p[i] == '.' && i > 0 && s.p[i - 1] != '.';
-		if (!is_atext((unsigned char)s.p[i]) && !dot_good)
+		if (!token_is_atext((unsigned char)s.p[i]) && !dot_good)
 			break;
 	}
 	return i > 0 && s.p[i - 1] != '.' ? i : 0;

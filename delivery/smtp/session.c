@@ -2,6 +2,7 @@
  * the stream. Invariant: every command gets exactly one reply, in order; while somebody is being
  * asked no further input is looked at. */
 #include "delivery/smtp/session.h"
+#include "delivery/smtp/session_ahead.h"
 #include "delivery/smtp/session_check.h"
 
 #include <stdio.h>
@@ -10,7 +11,6 @@
 #include "core/base/xalloc.h"
 
 enum {
-	LINE_MAX_BYTES = 2048,	     /* RFC 5321 4.5.3.1.4 and room for parameters */
 	AUTH_LINE_MAX_BYTES = 12288, /* RFC 4954 4 */
 	INPUT_MAX = 64 * 1024,
 	SUBJECT_MAX = 1000,
@@ -303,7 +303,7 @@ on_line(struct smtp_session *s)
 	struct str all = buf_str(in), line;
 	size_t nl = str_chr(all, '\n');
 	size_t max = s->state == SMTP_AUTH || str_istarts(all, STR("AUTH ")) ? AUTH_LINE_MAX_BYTES
-									     : LINE_MAX_BYTES;
+									     : SMTP_LINE_MAX_BYTES;
 
 	if (s->swallow) {
 		s->swallow = nl == all.n;
@@ -336,6 +336,7 @@ on_line(struct smtp_session *s)
 		explicit_bzero(in->mem + in->head, nl); /* a password may stand there */
 	if (s->state != SMTP_HANDSHAKE)
 		buf_consume(in, nl + 1);
+	session_ahead_consumed(s, nl + 1);
 	return true;
 }
 
@@ -478,6 +479,7 @@ session_update(struct smtp_session *s)
 		session_free(s);
 		return;
 	}
+	session_ahead_look(s);
 	arm_timer(s);
 }
 

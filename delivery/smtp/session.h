@@ -51,6 +51,7 @@ struct smtp_tx {
 	bool declared_8bit;
 	bool smtputf8; /* MAIL had SMTPUTF8 */
 	bool binary;   /* BODY=BINARYMIME */
+	bool asked;    /* the directory, about a recipient */
 	int64_t begun_ms;
 	/* content */
 	struct spool_writer *writer;
@@ -112,6 +113,8 @@ struct smtp_session {
 	struct str asked, asked_orcpt; /* address the lookup is about, in the arena */
 	unsigned asked_notify;	       /* what RCPT said with it */
 	bool asked_postmaster;	       /* … which stands in for an unknown postmaster */
+	struct lookup *asked_ahead;    /* … that was begun before; NULL: none was */
+	struct smtp_ahead *ahead;      /* RCPTs behind it; NULL: none */
 	struct spool_waiter slot_waiter;
 	bool waiting_slot, committing;
 	int64_t slot_deadline_ms;
@@ -207,6 +210,9 @@ session_rcpt(struct smtp_session *s, const struct smtp_cmd *c);
 void
 session_reset(struct smtp_session *s);
 
+/* One more recipient of the client's share per minute. */
+bool
+session_rcpt_in_time(struct smtp_session *s);
 /* RCPT (s->asked) beyond the checks: asked of the directory, or answered. */
 void
 session_ask_recipient(struct smtp_session *s);

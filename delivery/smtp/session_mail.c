@@ -11,6 +11,7 @@
 #include "delivery/smtp/domain.h"
 #include "delivery/smtp/posting.h"
 #include "delivery/smtp/session.h"
+#include "delivery/smtp/session_ahead.h"
 #include "delivery/smtp/session_check.h"
 
 enum { ADDRESS_MAX = 1024, ARENA_EXTRA = 64 * 1024 };
@@ -24,6 +25,9 @@ session_reset(struct smtp_session *s)
 		lookup_cancel(tx->lookups[i].lookup);
 	lookup_cancel(s->lookup);
 	s->lookup = NULL;
+	lookup_cancel(s->asked_ahead);
+	s->asked_ahead = NULL;
+	session_ahead_drop(s);
 	posting_cancel(s->posting);
 	s->posting = NULL;
 	room_cancel(s->room);
@@ -328,12 +332,26 @@ on_recipient(void *arg, enum lookup_answer a)
 	session_recipient_done(s, r);
 }
 
+/* Was it asked about ahead, and counted then? */
+static bool
+was_asked(const struct smtp_session *s)
+{
+	return s->asked_ahead != NULL && lookup_is_about(s->asked_ahead, s->asked);
+}
+
 static void
 ask_recipient(struct smtp_session *s)
 {
 	session_set_state(s, SMTP_WAIT);
-	s->lookup = lookup_recipient(s->server->peers.loop, s->server->peers.directory, s->asked,
-		s->server->o.delimiter, on_recipient, s);
+	s->tx.asked = true;
+	if (was_asked(s)) {
+		s->lookup = s->asked_ahead;
+		s->asked_ahead = NULL;
+		lookup_take(s->lookup, on_recipient, s);
+	} else {
+		s->lookup = lookup_recipient(s->server->peers.loop, s->server->peers.directory,
+			s->asked, s->server->o.delimiter, on_recipient, s);
+	}
 }
 
 /* "<Postmaster>" where no domain is set that would complete it. */
@@ -382,6 +400,15 @@ return_address(const struct smtp_session *s)
 	return e == ERR_OK ? REPLY_RCPT_OK : REPLY_NOT_FORWARDED;
 }
 
+bool
+session_rcpt_in_time(struct smtp_session *s)
+{
+	const struct smtp_options *o = &s->server->o;
+
+	return in_time(s, RATE_RECIPIENTS, o->rates.recipients, RATE_USER_RECIPIENTS,
+		o->rates.user_recipients);
+}
+
 void
 session_ask_recipient(struct smtp_session *s)
 {
@@ -404,6 +431,8 @@ session_rcpt(struct smtp_session *s, const struct smtp_cmd *c)
 	const struct smtp_options *o = &s->server->o;
 	enum smtp_reply r = REPLY_OK;
 
+	lookup_cancel(s->asked_ahead);
+	s->asked_ahead = session_ahead_take(s);
 	s->asked_postmaster = false;
 	s->asked_notify = c->notify;
 	if (s->tx.arena == NULL)
@@ -419,8 +448,7 @@ session_rcpt(struct smtp_session *s, const struct smtp_cmd *c)
 		r = REPLY_BAD_RCPT;
 	else if (!keep_orcpt(s, c->orcpt))
 		r = REPLY_BAD_SYNTAX;
-	else if (!in_time(s, RATE_RECIPIENTS, o->rates.recipients, RATE_USER_RECIPIENTS,
-			 o->rates.user_recipients))
+	else if (!was_asked(s) && !session_rcpt_in_time(s))
 		r = REPLY_FAST_RCPTS;
 	if (r != REPLY_OK) {
 		session_reply(s, r, "cmd", STR("RCPT"));

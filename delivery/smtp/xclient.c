@@ -62,7 +62,7 @@ static bool
 take_name(struct str s, const char *also, char out[XCLIENT_TEXT_MAX + 1])
 {
 	for (size_t i = 0; i < s.n; i++)
-		if (!ascii_is_alnum(s.p[i]) && (s.p[i] == '\0' || strchr(also, s.p[i]) == NULL))
+		if (!ascii_is_alnum(s.p[i]) && !ascii_is_among(s.p[i], also))
 			return false;
 	memcpy(out, s.p, s.n);
 	out[s.n] = '\0';
