@@ -33,7 +33,7 @@ count_subjects(struct fix *f, const char *user, unsigned char *seen)
 		assert_int_equal(str_to_u32(str_from(v, 1), NUMBERS_MAX - 1, &n), ERR_OK);
 		assert_int_equal(seen[n], 0);
 		seen[n] = 1;
-		assert_int_equal(message_open(h, e.msg, &fd), ERR_OK);
+		assert_int_equal(message_open(h, e.msg, true, &fd), ERR_OK);
 		close(fd);
 	}
 	entry_scan_end(&s);

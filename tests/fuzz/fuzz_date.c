@@ -31,9 +31,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	buf_reset(&b);
 	if (date_parse_imap(in, &t) == ERR_OK) {
 		date_format_imap(&b, t);
+		CHECK(date_parse_imap(buf_str(&b), &back) == ERR_OK);
 		/* in UTC the year may have left 0 to 9999 */
-		if (t >= -62167219200 && t <= 253402300799)
-			CHECK(date_parse_imap(buf_str(&b), &back) == ERR_OK && back == t);
+		CHECK(back == t || (t < -62167219200 && back == -62167219200) ||
+			(t > 253402300799 && back == 253402300799));
 	}
 	(void)!date_parse_imap_day(in, &t);
 	buf_fini(&b);

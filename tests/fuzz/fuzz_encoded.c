@@ -17,7 +17,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 			abort(); \
 	} while (0)
 
-enum { OUT_MAX = 1 << 20 };
+enum {
+	OUT_MAX = 1 << 20,
+	MARKS_MAX = 1024, /* of fewer octets all marks are put in order together */
+};
 
 static void
 check_text(struct str in)
@@ -32,7 +35,7 @@ check_text(struct str in)
 	charset_fold(&b, buf_str(&a));
 	CHECK(str_is_utf8(buf_str(&b)));
 	charset_fold(&c, buf_str(&b));
-	CHECK(str_eq(buf_str(&b), buf_str(&c)));
+	CHECK(a.n >= MARKS_MAX || str_eq(buf_str(&b), buf_str(&c)));
 	buf_reset(&c);
 	subject_base(&c, in, NULL);
 	CHECK(c.n <= b.n);

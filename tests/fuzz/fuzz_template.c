@@ -1,8 +1,10 @@
 /* Fuzzes templates: the input is a template, an LF, and a value that every variable has. What comes
  * out of a fixed filter or DN is one value of exactly these bytes; any template that was accepted
- * expands to a filter without a star or parenthesis more than it had itself. */
+ * expands to a filter without a star or parenthesis more than it had itself; and what passes as the
+ * form of a filter is one. */
 #include <stdint.h>
 
+#include "auth-ldap/name/filter.h"
 #include "auth-ldap/name/template.h"
 #include "core/base/xalloc.h"
 #include "tests/unit/ldap_syntax.h"
@@ -70,6 +72,24 @@ check_template(struct str t, const struct template_vars *v, struct buf *out)
 	}
 }
 
+/* What an administrator may write: a filter of this form is one for libldap, too. */
+static void
+check_form(struct str t, struct buf *out)
+{
+	buf_reset(out);
+	if (template_check(t, TEMPLATE_DN, NULL, NULL) == ERR_OK)
+		(void)!base_check(t, out);
+	if (template_check(t, TEMPLATE_FILTER, NULL, NULL) != ERR_OK ||
+		filter_check(t, out) != ERR_OK)
+		return;
+	CHECK(str_chr(t, '%') < t.n || libldap_takes(t));
+	/* and so is what stands for everybody */
+	const struct template_vars none = { 0 };
+	buf_reset(out);
+	CHECK(template_expand_vars(out, t, &none, TEMPLATE_ALL) == ERR_OK);
+	CHECK(libldap_takes(buf_str(out)));
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -95,6 +115,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	buf_init(&out, 64 * 1024);
 	check_fixed(&v, value, &out, l);
 	check_template(t, &v, &out);
+	check_form(t, &out);
 	buf_fini(&out);
 	free(l);
 	return 0;

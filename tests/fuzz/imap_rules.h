@@ -17,7 +17,7 @@ static const struct grammar_rule {
 } grammar_rules[] = {
 	{ "command",
 		ALTERNATIVES("NOOP", "CAPABILITY", "LOGOUT", "ID <id>", "ENABLE <enables>",
-			"NAMESPACE", "IDLE", "!STARTTLS", "LOGIN <astring> <astring>",
+			"NAMESPACE", "IDLE", "STARTTLS", "LOGIN <astring> <astring>",
 			"AUTHENTICATE PLAIN", "SELECT <mailbox><select-param>",
 			"EXAMINE <mailbox><select-param>", "CREATE <mailbox><create-param>",
 			"DELETE <mailbox>", "RENAME <mailbox> <mailbox>", "SUBSCRIBE <mailbox>",

@@ -44,6 +44,30 @@ def group(name, classes=("groupOfNames", "postroomGroup", "otherMail"), **attrib
     return entry(f"cn={name},{GROUPS}", classes, cn=name, mail=mail(name), **attributes)
 
 
+# URLs as directories have them: what finds anna.berg (or odd), and what is none
+ODD_URLS = {
+    "attributes": f"ldap:///{PEOPLE}?mail,cn?one?(uid=anna.berg)",
+    "upper": f"LDAP:///{PEOPLE}??ONE?(uid=anna.berg)",
+    "ours": f"ldap://localhost/{PEOPLE}??one?(uid=anna.berg)",
+    "extension": f"ldap:///{PEOPLE}??one?(uid=anna.berg)?x-more=1",
+    "no-base": "ldap:///??sub?(uid=anna.berg)",
+    "escaped": f"ldap:///{PEOPLE.replace(',', '%2c')}??one?%28uid=anna.b%65rg%29",
+    "escaped-value": f"ldap:///{PEOPLE}??one?(cn=Odd,%20Name%20\\2b%20x)",
+    "and-of-one": f"ldap:///{PEOPLE}??one?(%26(uid=anna.berg))",
+    "critical": f"ldap:///{PEOPLE}??one?(uid=anna.berg)?!x-more=1",
+    "bare": f"ldap:///{PEOPLE}??one?uid=anna.berg",
+    "open": f"ldap:///{PEOPLE}??one?(uid=anna.berg",
+    "two": f"ldap:///{PEOPLE}??one?(uid=anna.berg)(uid=mei.zhang)",
+    "nonsense-inside": f"ldap:///{PEOPLE}??one?((uid))",
+    "not-a-dn": "ldap:///people??one?(uid=anna.berg)",
+    "label": f"ldap:///{PEOPLE}??one?(uid=anna.berg) all of us",
+    "nul": f"ldap:///{PEOPLE}??one?(uid=anna%00berg)",
+    "half-escape": f"ldap:///{PEOPLE}??one?(uid=anna%2)",
+    "http": "http://localhost/",
+}
+NO_URLS = ("critical", "bare", "open", "two", "nonsense-inside", "not-a-dn", "label", "nul",
+           "half-escape", "http")
+
 ENTRIES = (
     group("unique", ("groupOfUniqueNames", "postroomGroup"),
           uniqueMember=[person("anna.berg") + "#'0101'B", person("mei.zhang")])
@@ -68,6 +92,11 @@ ENTRIES = (
             mail="odd@example.org")
     + group("odd-members", member=[f"CN=Odd\\2C Name \\+ x, {PEOPLE}",
                                    person("mei.zhang").upper(), person("anna.berg")])
+    + entry(f"cn=Tom #'s desk,{PEOPLE}", ("inetOrgPerson",), cn="Tom #'s desk", sn="Tom",
+            mail="tom@example.org")
+    + group("hash-members", member=f"cn=Tom #'s desk,{PEOPLE}")
+    + "".join(group(f"url-{n}", ("groupOfURLs", "postroomGroup"), memberURL=url)
+              for n, url in ODD_URLS.items())
     + group("team", member=[person("anna.berg"), person("mei.zhang")])
     + group("team-all", member=[f"cn=team,{GROUPS}", person("bilal.haddad"), person("mei.zhang")])
     # forwarding
@@ -192,9 +221,24 @@ def test_a_url_that_cannot_be_asked_is_no_part_of_an_answer(maps, name):
     assert maps.lookup("alias", mail(name))[0] == "TEMP"
 
 
+@pytest.mark.parametrize("name", ODD_URLS)
+def test_odd_urls(maps, auth, name):
+    """One that is none is never an empty group, and the log names it."""
+    got = maps.lookup("alias", mail(f"url-{name}"))
+    if name in NO_URLS:
+        assert got[0] == "TEMP"
+        auth.wait_log(f"key=url-{name}@example.org")
+    else:
+        assert got == ("OK", mail("odd" if name == "escaped-value" else "anna.berg"))
+
+
 def test_a_group_without_members_stands_for_nobody(maps):
     assert maps.lookup("alias", mail("no-members"))[0] == "NOTFOUND"
     assert maps.addresses(mail("with-empty")) == mails("anna.berg")
+
+
+def test_a_dn_that_looks_as_if_it_had_a_uid(maps):
+    assert maps.addresses(mail("hash-members")) == ["tom@example.org"]
 
 
 def test_spellings_of_a_dn(maps):

@@ -1,5 +1,7 @@
 """`postroom lookup`, `postroom auth test`, `auth status`, `auth forget` against a running service."""
+import base64
 import os
+import re
 import socket
 
 import pytest
@@ -24,6 +26,41 @@ def test_lookup_user_shows_the_record(postroom):
     assert lines["home"].endswith("/example.org/anna.berg")
     assert lines["source"] == f"uid=anna.berg,ou=people,{BASE}"
     assert lines["backend"] == "main" and done.stderr == ""
+
+
+def test_what_a_user_wrote_is_one_harmless_line(make_instance, slapd):
+    """Users may often change their own display name."""
+    i = make_instance()
+    dn = f"uid=anna.berg,ou=people,{BASE}"
+    name = base64.b64encode("Anna \x1b]0;x\x07\nhome=/etc\x9b1mä".encode()).decode()
+    slapd._tool("ldapmodify", f"dn: {dn}\nchangetype: modify\nreplace: displayName\ndisplayName:: {name}\n")
+    try:
+        for more in ([], ["-q"]):
+            done = i.command("lookup", *more, "user", "anna.berg")
+            lines = done.stdout.splitlines()
+            assert r"display_name=Anna \x1b]0;x\x07\x0ahome=/etc\xc2\x9b1mä" in lines, done
+            assert sum(line.startswith("home=") for line in lines) == 1
+            assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f]", done.stdout + done.stderr), done
+    finally:
+        slapd.modify(dn, {"displayName": []})
+
+
+def test_everybody(postroom):
+    """Every user of every section, by one name each."""
+    done = postroom.command("lookup", "-q", "user", "*")
+    names = done.stdout.splitlines()
+    assert len(names) == len(set(names)) == 50 and "anna.berg@example.org" in names
+    assert all(name.endswith("@example.org") for name in names) and done.stderr == ""
+
+
+def test_a_part_of_everybody_is_no_answer(make_instance, slapd):
+    i = make_instance()
+    slapd.stop()
+    try:
+        done = i.command("lookup", "user", "*", check=False)
+        assert done.returncode == 75 and done.stdout == "" and "directory failed" in done.stderr, done
+    finally:
+        slapd.start()
 
 
 @pytest.mark.parametrize("table,key,status", [
@@ -159,3 +196,23 @@ def test_an_outage_is_explained(make_instance, slapd):
         assert "directory failed" in done.stderr.splitlines()[-1]
     finally:
         slapd.start()
+
+
+def test_a_login_in_an_outage_is_explained(make_instance, slapd):
+    i = make_instance('auth {\n\tdefault_domain = "example.org"\n\toutage_login = 1h\n}\n')
+    i.command("auth", "test", "anna.berg", input="secret-anna.berg\n")
+    slapd.stop()
+    try:
+        done = i.command("auth", "test", "anna.berg", input="secret-anna.berg\n")
+        assert "no backend answers: what is remembered counts" in done.stderr, done
+        done = i.command("auth", "test", "anna.berg", input="wrong\n", check=False)
+        assert done.returncode == 75
+        assert "it is not the password that was right last" in done.stderr, done
+    finally:
+        slapd.start()
+
+
+def test_a_group_that_nobody_may_send_as(postroom):
+    done = postroom.command("lookup", "sender", "sales@example.org", check=False)
+    assert done.returncode == 1
+    assert f"cn=sales,ou=groups,{BASE}: its members may not send as it (group_send_as)" in done.stderr

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from harness.authd import AuthClient, MapClient, UserdbClient
+from harness.instance import directory_section
 
 AS_ROOT = pytest.mark.skipif(os.getuid() != 0, reason="needs the roles' own users")
 
@@ -77,3 +78,32 @@ def test_further_socket_for_a_neighbour(make_instance, tmp_path_factory):
     with AuthClient(path) as c:
         assert c.plain("anna.berg", "secret-anna.berg").verb == "OK"
     i.wait_log("ev=auth.login")
+
+
+def test_a_reload_that_auth_refuses_fails(make_instance, slapd, certs):
+    """It passes master, which does not know filters."""
+    i = make_instance(start=False)
+    i.start()
+    good = directory_section(slapd)
+    i.directory_text = directory_section(slapd, extra='user_filter = "(uid=%{usr})"')
+    i.write_conf()
+    at = len(i.log_text())
+    done = i.command("reload", check=False)
+    why = 'directory "main": user_filter: unknown variable %{usr}'
+    assert done.returncode == 78 and done.stderr == f"postroom: not reloaded: auth: {why}\n", done
+    i.wait_log(r"lvl=error role=master .*ev=master\.reload_refused child=auth .*%{usr}", start=at)
+    # the older settings are in force
+    with AuthClient(i.socket("auth")) as c:
+        assert c.plain("anna.berg", "secret-anna.berg").verb == "OK"
+    # a key that does not fit is refused by all who use it
+    i.directory_text = good
+    cert, _ = certs.issue(f"alone-{os.getpid()}", "localhost", "IP:127.0.0.1")
+    i.write_conf()
+    text = i.conf.read_text()
+    i.conf.write_text(text.replace(str(certs.cert), str(cert)))
+    done = i.command("reload", check=False)
+    refused = {line.split(": ")[2] for line in done.stderr.splitlines()}
+    assert done.returncode == 78 and refused == {"gate", "smtp"} and "tls: " in done.stderr, done
+    i.conf.write_text(text)
+    done = i.command("reload")
+    assert done.stderr == ""

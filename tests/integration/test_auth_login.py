@@ -138,6 +138,12 @@ def test_hostile_names_never_reach_the_directory(start, slapd, mode):
     assert [line for line in new if ldap.SERVICE_DN not in line] == []
 
 
+def test_an_empty_password_is_logged_with_its_name(auth):
+    with auth.auth() as c:
+        assert c.plain("sofia.rossi", "").verb == "FAIL"
+        auth.wait_log('name=sofia.rossi reason="empty name or password"')
+
+
 def test_empty_password_never_becomes_a_bind(auth, slapd):
     before = slapd.log_text().count(" BIND ")
     with auth.auth() as c:
@@ -147,6 +153,23 @@ def test_empty_password_never_becomes_a_bind(auth, slapd):
         c.send(f"CONT\t{r.id}\t")
         assert c.reply().verb == "FAIL"
     assert slapd.log_text().count(" BIND ") == before
+
+
+@pytest.mark.parametrize("password", [b"\0", b"\0" + GOOD.encode(), GOOD.encode() + b"\0",
+                                      GOOD.encode() + b"\0x"])
+@pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN"])
+def test_a_nul_in_a_password_is_neither_cut_nor_asked_about(auth, slapd, mechanism, password):
+    before = slapd.log_text().count(f'BIND dn="{ldap.user_dn(PERSON)}"')
+    with auth.auth() as c:
+        if mechanism == "PLAIN":
+            c.begin("PLAIN", b"\0" + PERSON.encode() + b"\0" + password)
+        else:
+            c.begin("LOGIN", PERSON.encode())
+            r = c.reply()
+            c.send(f"CONT\t{r.id}\t" + base64.b64encode(password).decode())
+        r = c.reply()
+        assert r.verb == "FAIL" and not r.temporary
+    assert slapd.log_text().count(f'BIND dn="{ldap.user_dn(PERSON)}"') == before
 
 
 def test_password_is_never_logged(auth):
@@ -371,6 +394,14 @@ def test_wrong_service_password_is_temporary(start, slapd, work):
     with a.auth() as c:
         assert c.plain(PERSON, GOOD).temporary
     a.wait_log("service account refused")
+
+
+def test_wrong_base_is_temporary_and_named(start, slapd):
+    a = start(directory_section(slapd, extra='user_base = "ou=poeple,%{base}"'))
+    with a.auth() as c, a.directory() as m:
+        assert c.plain(PERSON, GOOD).temporary
+        assert m.lookup("mailbox", CANONICAL)[0] == "TEMP"
+    a.wait_log(f'(base \\"ou=poeple,{ldap.BASE}\\" is not there, or the service account')
 
 
 def test_second_server_takes_over(start, slapd):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness import slapd as ldap
-from harness.authd import Authd
+from harness.authd import Authd, Lines, unescape
 from harness.instance import directory_section
 
 pytestmark = pytest.mark.waits
@@ -88,6 +88,29 @@ def test_address_and_its_64_are_blocked(start, slapd):
         assert plain(c, PERSON, GOOD, "2001:db8:0:7:ffff::1").verb == "FAIL"
         assert slapd.log_text().count("BIND dn=") == before
         assert plain(c, PERSON, GOOD, "2001:db8:0:8::1").verb == "OK"
+
+
+def admin(a, *fields):
+    """What the admin socket answers."""
+    with Lines(a.path("auth-admin")) as s:
+        s.send("\t".join(fields))
+        return unescape(s.line())
+
+
+def test_one_address_of_ipv4_is_shown_and_forgotten(start):
+    """/32: the next address is another client. Status names it; forget ends its block."""
+    a = start("failure_delay = 0\n\tpenalty_address = 10\n\tpenalty_block = 1h")
+    with a.auth() as c:
+        for n in range(10):
+            assert plain(c, f"guess{n}", "x", "192.0.2.7").verb == "FAIL"
+        assert plain(c, PERSON, GOOD, "192.0.2.7").verb == "FAIL"
+        assert plain(c, PERSON, GOOD, "192.0.2.6").verb == "OK"
+        shown = [line for line in admin(a, "STATUS").splitlines() if line.startswith("blocked ")]
+        assert len(shown) == 1 and "192.0.2.7" in shown[0], shown
+        word, forgotten = admin(a, "FORGET", "192.0.2.7").split("\t")
+        assert word == "OK" and int(forgotten) >= 1
+        assert "\nblocked " not in admin(a, "STATUS")
+        assert plain(c, PERSON, GOOD, "192.0.2.7").verb == "OK"
 
 
 def test_a_block_ends(start):

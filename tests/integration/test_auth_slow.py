@@ -1,4 +1,5 @@
 """Directories that are slow or hang hold up nobody else."""
+import re
 import socket
 import threading
 import time
@@ -6,7 +7,7 @@ import time
 import pytest
 
 from harness import slapd as ldap
-from harness.authd import Authd
+from harness.authd import Authd, Lines, unescape
 from harness.instance import directory_section
 from harness.slowldap import Proxy
 
@@ -72,7 +73,7 @@ def end_logins(client):
 
 @pytest.mark.alone
 def test_lookups_beside_200_binds_that_wait(work, slapd, certs):
-    with Proxy(slapd.port, delay=1.5) as proxy:
+    with Proxy(slapd.port, delay=2.0) as proxy:
         text = two_sections(slapd, certs, f"ldap://127.0.0.1:{proxy.port}")
         with Authd(work / "slow", text) as a, a.auth(timeout=60) as c, a.directory() as warm:
             assert warm.lookup("alias", "director@example.org")[0] == "OK"
@@ -149,12 +150,41 @@ def test_bind_queue_is_bounded(work, slapd, certs):
         text = two_sections(slapd, certs, f"ldap://127.0.0.1:{proxy.port}",
                             "bind_queue_max = 10\n\tbind_connections_max = 2")
         with Authd(work / "queue", text) as a, a.auth() as c:
-            for i in range(40):
-                c.begin("PLAIN", b"\0anna.berg@example.com\0secret-anna.berg", number=i + 1)
+            c.begin_many("PLAIN", b"\0anna.berg@example.com\0secret-anna.berg", range(1, 41))
             got = [c.reply() for _ in range(40)]
             ok = sum(r.verb == "OK" for r in got)
             assert 10 <= ok <= 14 and all(r.verb == "OK" or r.temporary for r in got)
             a.wait_log("too many logins wait")
+
+
+def bind_connections(auth, section):
+    with Lines(auth.path("auth-admin")) as admin:
+        admin.send("STATUS")
+        text = unescape(admin.line())
+    return int(re.search(rf"directory={section} .*bind_connections=(\d+)", text)[1])
+
+
+@pytest.mark.waits
+def test_the_pool_grows_and_shrinks(work, slapd, certs):
+    with Proxy(slapd.port, delay=0.3) as proxy:
+        text = two_sections(slapd, certs, f"ldap://127.0.0.1:{proxy.port}",
+                            "bind_connections_min = 2\n\tbind_connections_max = 6\n"
+                            "\tbind_idle_timeout = 200ms")
+        with Authd(work / "grows", text) as a, a.auth() as c:
+            most = 0
+            for i in range(40):
+                c.begin("PLAIN", b"\0anna.berg@example.com\0secret-anna.berg", number=i + 1)
+            for _ in range(40):
+                assert c.reply().verb == "OK"
+                most = max(most, bind_connections(a, "slow"))
+            assert 2 < most <= 6
+            until = time.monotonic() + 60
+            while bind_connections(a, "slow") > 2:
+                assert time.monotonic() < until
+                time.sleep(0.05)
+            time.sleep(0.5)  # and no further
+            assert bind_connections(a, "slow") == 2
+            assert c.plain("anna.berg@example.com", "secret-anna.berg", number=99).verb == "OK"
 
 
 @pytest.mark.alone

@@ -1,6 +1,7 @@
 """Every "never sees" of the architecture's table, tried: as root, under each role's user, against a
 running server; what /proc says about each process; and the walls inside, by a role that answers
 "is this possible?" from the same cage."""
+import fcntl
 import grp
 import os
 import pwd
@@ -183,6 +184,16 @@ def test_proc_shows_the_cage(server, role):
         want = {"gate": "0", "auth": "0", "relay": "0", "resolver": "0",
                 "smtp": str(50 * 1024 * 1024 + 2 * 1024 * 1024)}
         assert size == want.get(role, "unlimited")
+
+
+def test_the_store_spreads_its_homes(server):
+    """The mark on their folder is set from inside the cage."""
+    if subprocess.check_output(["stat", "-f", "-c", "%t", server.mail]).strip() != b"ef53":
+        pytest.skip("the file system knows no such mark")
+    homes = os.open(server.mail / "example.org", os.O_RDONLY)
+    flags = fcntl.ioctl(homes, 0x80086601, b"\0" * 8)  # FS_IOC_GETFLAGS
+    os.close(homes)
+    assert int.from_bytes(flags[:4], "little") & 0x20000  # FS_TOPDIR_FL
 
 
 def test_gate_holds_no_file_of_the_disk(server):

@@ -75,8 +75,7 @@ def wait_reports(i, user, subject, count=1, timeout=60):
 
 def done(i, subject, timeout=60):
     """Nothing of the message and of its reports is in the queue any more."""
-    qid = re.search(rf"ev=smtp\.accept .*qid=(\w+) .*msgid=\S*{subject}", i.log_text())[1]
-    sid = re.search(rf"ev=smtp\.accept sid=(\w+) qid={qid}", i.log_text())[1]
+    sid, qid = i.wait_log(rf"ev=smtp\.accept sid=(\w+) qid=(\w+) .*msgid=\S*{subject}").groups()
     end = time.monotonic() + timeout
     while True:
         log = i.log_text()
@@ -162,7 +161,7 @@ def test_notify(postroom, hop, notify):
             for address, r in fields(m)[1].items():
                 seen[address] = r["Action"]
     # the notice of delay is due after a second: then nothing more may come
-    qid = re.search(rf"ev=smtp\.accept .*qid=(\w+) .*msgid=\S*{subject}", postroom.log_text())[1]
+    qid = postroom.wait_log(rf"ev=smtp\.accept .*qid=(\w+) .*msgid=\S*{subject}")[1]
     postroom.wait_log(rf"ev=queue\.deliver .*qid={qid} rcpt={LATE} res=defer")
     postroom.wait_log(rf"ev=queue\.deliver .*qid={qid} rcpt={BOX} res=ok")
     if "DELAY" not in wants:

@@ -133,7 +133,7 @@ def test_large(pair):
     subject = submit(pair, OTTO, body=".line\r\n" * 30000)
     envelope, body = held(pair, subject)
     assert body.split(b"\n", 1)[1] == b".line\n" * 30000
-    line = re.search(rf".* {envelope.split('-H')[0]} <= .*", pair.exim.log_text())[0]
+    line = pair.exim.wait_log(rf".* {envelope.split('-H')[0]} <= .*\n")[0]
     assert (" K " in line) == pair.all, line
 
 

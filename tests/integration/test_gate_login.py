@@ -209,7 +209,7 @@ def test_directory_away_is_unavailable_not_a_refusal(make_instance, slapd):
 
 
 def test_login_timeout_and_connections_per_address(make_instance):
-    i = make_instance('imap {\n\tlogin_timeout = 3s\n\tconnections_per_address = 3\n'
+    i = make_instance('imap {\n\tlogin_timeout = 6s\n\tconnections_per_address = 3\n'
                       '\tgate_workers = 1\n}\n')
     held = [RawImap("127.0.0.1", i.imap_port) for _ in range(3)]
     with RawImap("127.0.0.1", i.imap_port) as c:
@@ -220,7 +220,7 @@ def test_login_timeout_and_connections_per_address(make_instance):
         c.sock.close()
     with RawImap("127.0.0.1", i.imap_port) as c:
         assert c.ask(f"LOGIN {USER} {PASSWORD}")[0].startswith("OK")
-        time.sleep(3.5)
+        time.sleep(6.5)
         assert c.ask("NOOP")[0].startswith("OK")
 
 

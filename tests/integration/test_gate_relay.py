@@ -73,7 +73,8 @@ def test_200_mib_to_a_client_that_stalls(postroom, certs):
                 peak = max(peak, sum(memory_kib(p) for p in gates))
         assert got > 10 * len(message)
         print(f"\n{got / MIB:.0f} MiB relayed; the gate grew by {peak - before} KiB at most")
-        assert peak - before < (8 * 1024 if sanitized(postroom) else 2 * 1024)
+        # AddressSanitizer keeps what is freed for a while; one message would be 20 MiB
+        assert peak - before < (16 * 1024 if sanitized(postroom) else 2 * 1024)
 
 
 def test_1000_idle_sessions(make_instance, certs, slapd):
@@ -122,6 +123,8 @@ def test_a_dead_imap_worker_ends_its_sessions_only(make_instance, certs):
     i = make_instance()
     users = ["anna.berg", "bilal.haddad", "carmen.ortega", "david.okafor", "elena.petrova"]
     clients = [login(i, certs, u + "@example.org") for u in users]
+    for u in users:
+        i.wait_log(rf"ev=imap\.begin sid=\w+ user={re.escape(u)}@")  # whose worker is known by then
     victim = i.pids("imap")[0]
     os.kill(victim, signal.SIGKILL)
     alive = []

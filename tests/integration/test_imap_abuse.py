@@ -32,7 +32,7 @@ def login(postroom, certs, user, timeout=60):
 def postroom(work, slapd, certs):
     """One worker, so that its other sessions would be disturbed; short limits."""
     i = Instance(work / "postroom", slapd, certs,
-                 settings="imap {\n\tworkers = 1\n\twrite_timeout = 3s\n\tmessage_max = 4M\n}\n")
+                 settings="imap {\n\tworkers = 1\n\twrite_timeout = 6s\n\tmessage_max = 4M\n}\n")
     i.start()
     yield i
     i.stop()
@@ -412,7 +412,7 @@ def test_a_slow_sender_is_served(bad):
     bad.ask("CREATE slow")
     for octet in b"s APPEND slow (\\Seen) {12+}\r\nSubject: a\r\n\r\n":
         bad.send(bytes([octet]))
-        time.sleep(0.08)
+        time.sleep(0.16)
     assert bad.until("s")[-1].startswith("s OK")
     bad.ask("DELETE slow")
 
@@ -422,7 +422,7 @@ STOPS = (b"a SEL", b"a SELECT {10}\r\nabc", b"a SELECT {10+}\r\nabc", b"a APPEND
 
 
 def test_clients_that_stop_are_sent_away(postroom, certs, bad):
-    """In the middle of a command, of a literal and of a message: write_timeout (3 s here) without an
+    """In the middle of a command, of a literal and of a message: write_timeout (6 s here) without an
     octet, then BYE; and nothing stays. Nor does one stay that reads nothing of what it asked for."""
     message = b"x" * (2 * MIB)
     bad.ask("CREATE unread")

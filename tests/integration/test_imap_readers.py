@@ -1,4 +1,4 @@
-"""fetchmail, neomutt and curl: what they do beyond a first look, each asserted on the server too."""
+"""fetchmail, neomutt, s-nail, curl and openssl s_client: what they do beyond a first look, each asserted on the server too."""
 import os
 import re
 import subprocess
@@ -243,3 +243,55 @@ def test_curl_hears_that_the_password_is_wrong(postroom):
         ["curl", "-sS", "--cacert", postroom.certs.ca, "--user", "yusuf.demir@example.org:wrong",
          f"imaps://localhost:{postroom.imaps_port}/"], capture_output=True, timeout=60)
     assert done.returncode == 67, done.stderr
+
+
+# ---- s-nail ----
+
+def test_s_nail_reads_copies_flags_and_deletes(postroom, work):
+    user = "giulia.romano@example.org"
+    c = postroom.imap(user)
+    for k in range(3):
+        ok(c.append("INBOX", "", None, mail(k)))
+    d = work / "nail"
+    d.mkdir()
+    rc = d / "mailrc"
+    rc.write_text(f"""set v15-compat
+set tls-verify=strict tls-ca-file={postroom.certs.ca} tls-ca-no-defaults
+set password={password_of(user)}
+set imap-auth=login
+""")
+    url = f"imaps://{user.replace('@', '%40')}@localhost:{postroom.imaps_port}/INBOX"
+    done = subprocess.run(["s-nail", "-n", "-#", "-f", url], capture_output=True, text=True, timeout=60,
+                          input="from *\ntype 2\ncopy 1 @Archive\nflag 3\ndelete 2\nquit\n",
+                          env={**os.environ, "HOME": str(d), "MAILRC": str(rc)})
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    assert all(f"Message {k}" in said for k in range(3)) and "Number 1." in said, said
+    ok(c.select("INBOX"))
+    assert ok(c.uid("SEARCH", "ALL")) == [b"1 3"], said
+    assert ok(c.uid("SEARCH", "FLAGGED")) == [b"3"], said
+    ok(c.select("Archive"))
+    assert ok(c.search(None, "SUBJECT", '"Message 0"')) == [b"1"], said
+    c.logout()
+
+
+# ---- by hand ----
+
+@pytest.mark.parametrize("tls", ["implicit", "starttls"])
+def test_by_hand_with_s_client(postroom, tls):
+    """All of it at once, as it comes from a pipe."""
+    user = "hanna.virtanen@example.org"
+    c = postroom.imap(user)
+    ok(c.append("Drafts", "", None, mail(7)))
+    c.logout()
+    port = postroom.imaps_port if tls == "implicit" else postroom.imap_port
+    done = subprocess.run(
+        ["openssl", "s_client", "-quiet", "-crlf", "-verify_return_error", "-CAfile", postroom.certs.ca,
+         "-connect", f"localhost:{port}", *(["-starttls", "imap"] if tls == "starttls" else [])],
+        capture_output=True, text=True, timeout=60,
+        input=f"a LOGIN {user} {password_of(user)}\nb EXAMINE Drafts\nc FETCH * BODY[TEXT]\nd LOGOUT\n")
+    said = done.stdout + done.stderr
+    assert re.search(r"(?m)^a OK \[CAPABILITY IMAP4rev1 .*\] ", done.stdout), said
+    assert re.search(r"(?m)^b OK \[READ-ONLY\] ", done.stdout), said
+    assert "Number 7." in done.stdout and re.search(r"(?m)^\* BYE ", done.stdout), said
+    assert re.search(r"(?m)^d OK ", done.stdout), said

@@ -235,7 +235,7 @@ l.mdb_txn_abort(txn)
 
 
 def test_one_locked_home_holds_up_nobody_else(make_instance):
-    i = make_instance(settings="lmtp {\n store_timeout = 2s\n}\n")
+    i = make_instance(settings="lmtp {\n store_timeout = 6s\n}\n")
     both = ["wanda.kowalska@example.org", "xavier.ribeiro@example.org"]
     with i.lmtp() as c:
         assert [code for code, _ in send(c, both, message("before"))[1]] == [250, 250]
@@ -249,7 +249,7 @@ def test_one_locked_home_holds_up_nobody_else(make_instance):
             _, results = send(c, [both[0], both[1]], message("during"))
             took = time.monotonic() - begin
             assert [code for code, _ in results] == [451, 250]
-            assert 1.5 < took < 15, took
+            assert 5 < took < 30, took
             _, results = send(c, [both[1]], message("other"))
             assert results[0][0] == 250
     finally:

@@ -17,6 +17,27 @@ pytestmark = pytest.mark.waits
 ROOT = os.geteuid() == 0
 
 
+def alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as f:
+            return f.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def kill_master(m):
+    """Returns when its roles, which hold the sockets, are gone, too."""
+    pids = [p for r in ROLES for p in m.pids(r).values()]
+    assert len(pids) == len(ROLES)
+    m.process.kill()
+    m.process.wait()
+    m.process = None
+    until = time.monotonic() + 60
+    while any(alive(p) for p in pids):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
 @pytest.fixture
 def folder(certs):
     TinyMaster.certs = certs
@@ -130,6 +151,156 @@ def test_reload_refuses_a_broken_file(folder):
         assert session.ask("hostname") == "four.example.org"
 
 
+def test_reload_says_who_refuses(folder):
+    with TinyMaster(folder) as m:
+        at = m.log_end()
+        m.write_conf(hostname="smtp.example.org")       # the tiny smtp does not like it
+        done = m.command("reload")
+        assert done.returncode == 78
+        # whatever a role says is one line, and nothing that a terminal obeys
+        assert done.stderr == "postroom: not reloaded: smtp: hostname: not to the taste of smtp" \
+            "\\x1b[1m\\x0aauth: \\xc2\\x9b!\n"
+        m.wait_log(r"lvl=error .*ev=master\.reload_refused child=smtp worker=0 reason=\"hostname: not",
+                   start=at)
+        m.wait_log(r"ev=master\.reloaded res=refused", start=at)
+        assert m.ask("lmtp", "hostname") == "smtp.example.org"
+        # one that dies of it has refused it, too
+        m.write_conf(hostname="imap-dies.example.org")
+        at = m.log_end()
+        done = m.command("reload")
+        assert done.returncode == 78
+        assert done.stderr == "postroom: not reloaded: imap: it ended instead of answering\n"
+        # what a role refused is not the next one's fault
+        m.write_conf(hostname="fine.example.org")
+        m.wait_log(r"role=imap .*ev=role\.ready", start=at)
+        done = m.command("reload")
+        assert (done.returncode, done.stderr) == (0, "")
+        m.wait_log(r"ev=master\.reloaded res=ok", start=at)
+
+
+def test_reload_says_what_master_refuses(folder):
+    """The command itself does not read secrets."""
+    with TinyMaster(folder) as m:
+        m.key.rename(folder / "elsewhere")
+        done = m.command("reload")
+        assert done.returncode == 78
+        assert done.stderr.startswith("postroom: not reloaded: ") and "key" in done.stderr
+        (folder / "elsewhere").rename(m.key)
+        assert m.command("reload").returncode == 0
+
+
+def test_reload_waits_for_every_role(folder):
+    with TinyMaster(folder) as m:
+        at = m.log_end()
+        slow = int(m.ask("smtp", "pid"))
+        os.kill(slow, signal.SIGSTOP)
+        reload = [m.exe, "--config", m.conf, "reload"]
+        first = subprocess.Popen(reload)
+        m.wait_log(r"role=gate .*ev=tiny\.reload hostname=one", start=at)
+        # a second one, before all have answered the first
+        m.write_conf(hostname="two.example.org")
+        second = subprocess.Popen(reload)
+        for r in set(ROLES) - {"smtp"}:
+            m.wait_log(rf"role={r} .*ev=tiny\.reload hostname=two", start=at)
+        assert first.poll() is None and second.poll() is None
+        assert "ev=master.reloaded" not in m.log_text()[at:]
+        os.kill(slow, signal.SIGCONT)
+        assert (first.wait(60), second.wait(60)) == (0, 0)
+        assert m.ask("smtp", "hostname") == "two.example.org"
+        state = m.runtime / "master.reload"
+        assert state.read_text() == "2 2\n" and state.stat().st_mode & 0o777 == 0o600
+    assert not state.exists()
+
+
+def state_of(pid):
+    with open(f"/proc/{pid}/stat") as f:
+        return f.read().rsplit(")", 1)[1].split()[0]
+
+
+def halt(pid):
+    os.kill(pid, signal.SIGSTOP)
+    until = time.monotonic() + 60
+    while state_of(pid) != "T":
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def test_reload_waits_for_the_one_behind_it(folder):
+    """What became of the first is not known any more once the second has begun."""
+    with TinyMaster(folder) as m:
+        at = m.log_end()
+        smtp, lmtp = (int(m.ask(r, "pid")) for r in ("smtp", "lmtp"))
+        m.write_conf(hostname="smtp.example.org")
+        halt(smtp)
+        first = subprocess.Popen([m.exe, "--config", m.conf, "reload"], stderr=subprocess.PIPE, text=True)
+        m.wait_log(r"role=lmtp .*ev=tiny\.reload", start=at)
+        halt(first.pid)
+        os.kill(smtp, signal.SIGCONT)
+        m.wait_log(r"ev=master\.reloaded res=refused", start=at)
+        at = m.log_end()
+        halt(lmtp)
+        m.process.send_signal(signal.SIGHUP)
+        m.wait_log(r"role=smtp .*ev=tiny\.reload", start=at)
+        os.kill(first.pid, signal.SIGCONT)
+        with pytest.raises(subprocess.TimeoutExpired):
+            first.wait(0.7)
+        os.kill(lmtp, signal.SIGCONT)
+        said = first.communicate(timeout=60)[1]
+        assert first.returncode == 78 and said.startswith("postroom: not reloaded: smtp: "), said
+
+
+def test_reload_waits_for_a_role_that_is_not_running(folder):
+    with TinyMaster(folder) as m:
+        at = m.log_end()
+        program = folder / "libexec/postroom-imap"
+        program.rename(folder / "kept")
+        program.symlink_to("/bin/false")
+        os.kill(m.pids("imap")[0], signal.SIGKILL)
+        m.wait_log(r"ev=master\.died child=imap worker=0 child_pid=\d+ status=1", start=at)
+        done = m.command("reload")
+        assert done.returncode == 78
+        assert done.stderr == "postroom: not reloaded: imap: it does not start; see the log\n"
+        program.unlink()
+        (folder / "kept").rename(program)
+        at = m.log_end()
+        done = m.command("reload")
+        assert (done.returncode, done.stderr) == (0, "")
+        m.wait_log(r"role=imap .*ev=role\.ready", start=at)
+
+
+def test_reload_while_the_server_starts(folder):
+    """The signal is kept for later, where it would be the end of a program that is not ready for it."""
+    m = TinyMaster(folder)
+    os.mkfifo(m.log_path, 0o640)
+    p = m.spawn()
+    try:
+        pid = m.runtime / "master.pid"
+        until = time.monotonic() + 60
+        while not pid.exists() or pid.read_text() != f"{p.pid}\n":
+            assert p.poll() is None and time.monotonic() < until
+            time.sleep(0.02)
+        p.send_signal(signal.SIGHUP)
+        with open(m.log_path, errors="replace") as log:     # master waits for a reader
+            assert any("ev=master.reloaded res=ok" in line for line in log), p.wait(60)
+            p.send_signal(signal.SIGTERM)
+            assert "ev=master.end" in log.read()
+        assert p.wait(60) == 0
+    finally:
+        if p.poll() is None:
+            p.kill()
+            p.wait()
+
+
+def test_reload_is_not_told_of_an_older_server(folder):
+    with TinyMaster(folder) as m:
+        m.write_conf(hostname="smtp.example.org")
+        assert m.command("reload").returncode == 78
+        kill_master(m)
+        m.write_conf(hostname="one.example.org")
+        m.start()
+        assert m.command("reload").returncode == 0
+
+
 def test_reload_keeps_the_runtime_folder(folder):
     other = folder / "other"
     other.mkdir(mode=0o750)
@@ -193,23 +364,7 @@ def test_role_that_hangs_is_left_behind(folder):
 
 def test_master_killed_takes_its_roles_along(folder):
     m = TinyMaster(folder).start()
-    pids = [p for r in ROLES for p in m.pids(r).values()]
-    assert len(pids) == len(ROLES)
-    m.process.kill()
-    m.process.wait()
-    m.process = None
-    until = time.monotonic() + 60
-
-    def alive(pid):
-        try:
-            with open(f"/proc/{pid}/stat") as f:
-                return f.read().rsplit(")", 1)[1].split()[0] != "Z"
-        except OSError:
-            return False
-
-    while any(alive(p) for p in pids):
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    kill_master(m)
     # stale sockets and the old pid file are no obstacle
     with m:
         assert m.ask("gate", "hello") == "hello"
@@ -241,6 +396,19 @@ def test_stop_command_waits(folder):
     m.process = None
     assert m.command("stop").returncode == 1
     assert "not running" in m.command("reload").stderr
+
+
+def test_another_runtime_dir_is_told(folder):
+    with TinyMaster(folder) as m:
+        text = m.conf.read_text()
+        m.conf.write_text(text.replace(f'"{m.runtime}"', f'"{m.runtime}2"'))
+        for command in ("reload", "stop"):
+            done = m.command(command)
+            assert done.returncode == 1
+            assert f"not running: nobody holds {m.runtime}2/master.pid" in done.stderr
+            assert "another runtime_dir" in done.stderr
+        m.conf.write_text(text)
+        assert m.command("reload").returncode == 0
 
 
 @pytest.mark.skipif(not ROOT, reason="asks for system users as root")

@@ -47,6 +47,13 @@ def test_the_log_says_what_the_client_does_not_hear(postroom):
     postroom.wait_log(r"ev=auth\.login [^\n]*res=ok [^\n]*password_expires=\d", start=start)
 
 
+def test_the_settings_fit_the_directory(postroom):
+    """The preset's filters find users, mailboxes and domains."""
+    done = postroom.command("check", "--online", check=False)
+    assert done.returncode == 0, done.stderr
+    assert ": answers, " in done.stderr and "mailbox_filter" in done.stderr, done.stderr
+
+
 @pytest.mark.parametrize("name", ["anna", ANNA, "anna@example.org", "aberg@example.com"])
 def test_every_name_is_the_same_user(postroom, name):
     assert product.who(postroom, name, password_of("anna")) == ANNA

@@ -51,6 +51,13 @@ PASSWORD = ad.password_of("aberg")
 ANNA = "anna.berg@example.org"
 
 
+def test_the_settings_fit_the_directory(postroom):
+    """The preset's filters find users, mailboxes and domains."""
+    done = postroom.command("check", "--online", check=False)
+    assert done.returncode == 0, done.stderr
+    assert ": answers, " in done.stderr and "mailbox_filter" in done.stderr, done.stderr
+
+
 @pytest.mark.parametrize("name", ["aberg", "ABerg", "EXAMPLE\\aberg", "example\\aberg",
                                   "anna@corp.example.org", ANNA, "anna@example.org",
                                   "aberg@example.com"])

@@ -64,6 +64,13 @@ def postroom(work, certs, ds389, entries):
 ALBA = "alba@ipa.example.org"
 
 
+def test_the_settings_fit_the_directory(postroom):
+    """The preset's filters find users, mailboxes and domains."""
+    done = postroom.command("check", "--online", check=False)
+    assert done.returncode == 0, done.stderr
+    assert ": answers, " in done.stderr and "mailbox_filter" in done.stderr, done.stderr
+
+
 @pytest.mark.parametrize("name", ["alba", ALBA, "a@ipa.example.org", "alba@IPA.EXAMPLE.ORG"])
 def test_every_name_is_the_same_user(postroom, name):
     assert product.who(postroom, name, "secret-alba") == ALBA

@@ -71,6 +71,13 @@ def test_grace_logins_and_warnings_are_logged(postroom):
     postroom.wait_log(r"ev=auth\.login [^\n]*res=ok [^\n]*grace=\d", start=start)
 
 
+def test_the_settings_fit_the_directory(postroom):
+    """The preset's filters find users, mailboxes and domains."""
+    done = postroom.command("check", "--online", check=False)
+    assert done.returncode == 0, done.stderr
+    assert ": answers, " in done.stderr and "mailbox_filter" in done.stderr, done.stderr
+
+
 @pytest.mark.parametrize("name", ["anna.berg", "Anna.Berg", ANNA, "director@example.org"])
 def test_every_name_is_the_same_user(postroom, name):
     assert product.who(postroom, name, "secret-anna.berg") == ANNA

@@ -65,7 +65,7 @@ def test_a_nested_group_reaches_each_member_once(postroom):
     time.sleep(0.5)
     for user in SALES + SUPPORT:
         wait_subject(postroom, f"{user}@example.org", "nested")
-    m = re.search(r"ev=queue\.done .*rcpts=(\d+)", postroom.log_text())
+    m = postroom.wait_log(r"ev=queue\.done .*rcpts=(\d+)")
     assert int(m.group(1)) == len(SALES + SUPPORT)
 
 
@@ -84,13 +84,11 @@ def test_aliases_and_tags(postroom):
 def test_one_session_id_follows_the_message(postroom):
     submit(postroom, ["umar.siddiqui@example.org"], "traced")
     wait_subject(postroom, "umar.siddiqui@example.org", "traced")
-    log = postroom.log_text()
-    m = re.search(r"ev=queue\.deliver sid=(\w+) qid=(\w+) rcpt=umar\.siddiqui", log)
-    sid, qid = m.group(1), m.group(2)
+    sid, qid = postroom.wait_log(r"ev=queue\.deliver sid=(\w+) qid=(\w+) rcpt=umar\.siddiqui").groups()
     for ev in ("queue.accept", "queue.expand", "queue.done"):
-        assert re.search(rf"ev={re.escape(ev)} .*sid={sid} .*qid={qid}", log), ev
-    assert re.search(rf"role=lmtp .*ev=lmtp\.deliver .*qid={qid}", log)
-    assert re.search(rf"role=smtp .*sid={sid}", log)
+        postroom.wait_log(rf"ev={re.escape(ev)} .*sid={sid} .*qid={qid}")
+    postroom.wait_log(rf"role=lmtp .*ev=lmtp\.deliver .*qid={qid}")
+    postroom.wait_log(rf"role=smtp .*sid={sid}")
 
 
 def test_a_foreign_member_is_reported_and_the_others_get_it(postroom):
@@ -117,8 +115,8 @@ def test_a_user_who_left_is_reported(make_instance, slapd):
         os.kill(pid, signal.SIGSTOP)
     try:
         submit(i, ["zdenek.svoboda@example.org"], "left", sender="wim.devries@example.org")
+        i.wait_log(r"ev=queue\.expand ")
         slapd.modify(dn, {"mail": ["somebody.else@example.org"]})
-        time.sleep(0.2)
     finally:
         for pid in i.pids("lmtp"):
             os.kill(pid, signal.SIGCONT)

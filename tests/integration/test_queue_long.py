@@ -43,6 +43,7 @@ def start_with(i, count):
     # what is new does not stand in line behind what waits, and nobody is asked about that
     submit(i, ["vera.lukic@example.org"], f"beside-{count}")
     wait_subject(i, "vera.lukic@example.org", f"beside-{count}")
+    i.wait_log(r"ev=queue\.deliver ", start=start)
     text = i.log_text()[start:]
     assert len(re.findall(r"ev=queue\.deliver ", text)) == 1
     assert not re.search(r"ev=queue\.(adopt|record|corrupt|lost)", text)

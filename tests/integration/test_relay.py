@@ -205,6 +205,12 @@ def test_many_hosts_that_lead_nowhere(tmp_path):
             Relay(tmp_path / "r", f'dns_servers = {{ "{d.server}" }}\n' + FAST % "tries_max = 5") as r:
         done = r.job("many.example.com", TEXT, ["x@many.example.com"])
         assert (done.end.how, done.end.host) == ("temp", "h4.example.com"), done.text
+    # of more than are kept the best are, wherever they stand
+    crowd = [f"crowd.example.com. 60 IN MX {100 - i} c{i}.example.com." for i in range(100)]
+    with Dns(tmp_path / "dns1", crowd, zones=("example.com",)) as d, \
+            Relay(tmp_path / "r1", f'dns_servers = {{ "{d.server}" }}\n' + FAST % "tries_max = 1") as r:
+        done = r.job("crowd.example.com", TEXT, ["x@crowd.example.com"])
+        assert (done.end.how, done.end.host) == ("temp", "c99.example.com"), done.text
     records = records[:3]
     with Dns(tmp_path / "dns2", records, zones=("example.com",)) as d, \
             Relay(tmp_path / "r2", f'dns_servers = {{ "{d.server}" }}\n' + FAST % "") as r:

@@ -1,6 +1,7 @@
 """Mechanisms through a whole instance with clients that people use: GNU SASL, curl, mbsync, Python;
 Kerberos tickets of an MIT KDC, client certificates, tokens; and the reply codes."""
 import base64
+import ctypes
 import os
 import re
 import subprocess
@@ -10,6 +11,7 @@ import pytest
 
 from harness import instance as instance_module
 from harness import slapd as ldap
+from harness.authd import Authd
 from harness.instance import directory_section
 from harness.kdc import Kdc
 from harness.rawimap import RawImap
@@ -174,6 +176,22 @@ def test_kerberos_over_imap(server, kdc):
     server.wait_log(f"mech=GSSAPI name={PERSON}@EXAMPLE.ORG user={CANONICAL}")
 
 
+def test_a_master_by_kerberos(make_instance, server, kdc):
+    text = server.directory_text.replace("certificate_filter",
+                                         f'master_filter = "(uid={PERSON})"\n\tcertificate_filter')
+    i = make_instance(server.settings, directory_text=text, tls=server.tls, slapd=server.slapd)
+    env = kdc.kinit(PERSON, "ticket-password")
+    for other, works in (("samir.aziz", True), ("nobody.here", False)):
+        done = curl(i, f"imaps://localhost:{i.imaps_port}/INBOX?ALL", ":", "--login-options",
+                    "AUTH=GSSAPI", "--sasl-authzid", other, env=env)
+        assert (done.returncode == 0) == works, done.stderr
+    i.wait_log(f"mech=GSSAPI name={PERSON}@EXAMPLE.ORG authzid=samir.aziz "
+               "user=samir.aziz@example.org")
+    done = curl(server, f"imaps://localhost:{server.imaps_port}/INBOX?ALL", ":", "--login-options",
+                "AUTH=GSSAPI", "--sasl-authzid", "samir.aziz", env=env)
+    assert "NO [AUTHORIZATIONFAILED]" in done.stderr, done.stderr
+
+
 def test_kerberos_over_smtp(server, kdc, tmp_path):
     env = kdc.kinit(PERSON, "ticket-password")
     message = tmp_path / "message"
@@ -192,6 +210,59 @@ def test_a_ticket_of_nobody(server, kdc, principal):
                 "--login-options", "AUTH=GSSAPI", env=env)
     assert done.returncode != 0
     assert "NO [AUTHENTICATIONFAILED]" in done.stderr
+
+
+def ticket_for(service, env, monkeypatch):
+    """The first token of a GSSAPI exchange with it."""
+    class Buffer(ctypes.Structure):
+        _fields_ = [("length", ctypes.c_size_t), ("value", ctypes.c_void_p)]
+
+    for name in ("KRB5_CONFIG", "KRB5CCNAME"):
+        monkeypatch.setenv(name, env[name])
+    gss = ctypes.CDLL("libgssapi_krb5.so.2")
+    minor, context, name = ctypes.c_uint32(), ctypes.c_void_p(), ctypes.c_void_p()
+    text = ctypes.create_string_buffer(service.encode())
+    given = Buffer(len(service), ctypes.cast(text, ctypes.c_void_p))
+    kind = ctypes.c_void_p.in_dll(gss, "GSS_C_NT_HOSTBASED_SERVICE")
+    status = gss.gss_import_name(ctypes.byref(minor), ctypes.byref(given), kind,
+                                 ctypes.byref(name))
+    assert status == 0, hex(status)
+    token, mutual = Buffer(0, None), 2
+    status = gss.gss_init_sec_context(
+        ctypes.byref(minor), None, ctypes.byref(context), name, None, mutual, 0, None, None,
+        None, ctypes.byref(token), None, None)
+    assert status == 1, hex(status)  # to be continued
+    return ctypes.string_at(token.value, token.length)
+
+
+def test_a_refused_reload_leaves_the_keytab(slapd, kdc, work, monkeypatch):
+    """Another keytab, which is good, and a section that is none: neither counts."""
+    keytabs = [kdc.keytab("imap.keytab", "imap/localhost"),
+               kdc.keytab("other.keytab", "smtp/other.example.org")]
+    for path in (kdc.dir, *keytabs):
+        path.chmod(0o755)  # the test's only
+    env = kdc.kinit(PERSON, "ticket-password")
+    good, bad = directory_section(slapd), directory_section(slapd, extra='user_filter = "%{usr}"')
+    settings = ['failure_delay = 0\n\tgssapi_hostname = "localhost"\n\tsasl_mechanisms = '
+                f'{{ "PLAIN", "GSSAPI" }}\n\tgssapi_keytab = "{k}"' for k in keytabs]
+    monkeypatch.setenv("KRB5_CONFIG", str(kdc.krb5_conf))
+    # of an exchange that its client gives up libkrb5 keeps a name
+    monkeypatch.setenv("LSAN_OPTIONS", "detect_leaks=0")
+
+    def answer(c):
+        c.begin("GSSAPI", ticket_for("imap@localhost", env, monkeypatch))
+        return c.reply().verb
+
+    with Authd(work / "keytabs", good, auth=settings[0]) as a, a.auth() as c:
+        assert answer(c) == "CONT"
+        a.write_conf(bad, auth=settings[1])
+        a.reload()
+        a.wait_log("ev=auth.settings")
+        assert answer(c) == "CONT"
+        a.write_conf(good, auth=settings[1])
+        a.reload()
+        a.wait_log("ev=auth.reload res=ok")
+        assert answer(c) == "FAIL"
 
 
 def test_what_is_no_ticket(server, certs):

@@ -57,6 +57,8 @@ def test_an_expired_password(server):
 
 def test_a_password_that_must_be_changed(server):
     assert imap(server, "mona", "secret-mona") == "NO [EXPIRED] Password must be changed"
+    # the bind succeeded: nothing that the server said says more
+    server.wait_log(r'name=mona [^\n]*reason="password must be changed" told=EXPIRED ms=')
 
 
 def test_grace_and_coming_expiry_are_logged(server):

@@ -293,7 +293,7 @@ def test_only_named_users(make_instance):
             assert f"Return-Path: <{user}@example.com>".encode() in arrived(i, BEN, t)
     finally:
         remove(d)
-    assert "no such system user" in i.log_text()
+    i.wait_log("no such system user")
 
 
 def test_waits_for_the_server(make_instance):

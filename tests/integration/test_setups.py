@@ -194,7 +194,7 @@ def carried(i, p, e, sink):
         assert time.monotonic() < until, i.log_text()[-4000:] + e.log_text()
         time.sleep(0.1)
     assert e.queue() == [(ANNA, ["emil@away.example.com"])] and any(b"hello" in b for b in e.bodies())
-    assert re.search(r"<= anna\.berg@example\.org .* P=esmtps X=TLS1\.3", e.log_text())
+    e.wait_log(r"<= anna\.berg@example\.org .* P=esmtps X=TLS1\.3")
     s = new()
     e.inject("emil@away.example.com", [BEN], f"Subject: {s}\n\nfrom exim\n".encode())
     e.deliver()

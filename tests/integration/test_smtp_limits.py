@@ -30,8 +30,8 @@ smtp {{
 	errors_per_minute = 30
 	user_messages_per_minute = 4
 	greet_delay = 300ms
-	command_timeout = 2s
-	data_timeout = 2s
+	command_timeout = 5s
+	data_timeout = 5s
 }}
 listen "mx" {{ protocol = smtp address = {{ "127.0.0.1:{port}" }} tls = starttls }}
 """)
@@ -105,10 +105,15 @@ def test_no_header_no_greeting(balanced):
 
 
 def test_early_talker(mx):
-    with Raw(mx, port=mx.mx_port, greet=False) as c:
-        c.send("EHLO far.example.net\r\n")
-        assert c.reply()[1][0].startswith("5.5.0 ")
-        assert c.closed()
+    for _ in range(5):  # on a busy machine "early" may be too late
+        with Raw(mx, port=mx.mx_port, greet=False) as c:
+            c.send("EHLO far.example.net\r\n")
+            code, lines = c.reply()
+            if code == 220:
+                continue
+            assert lines[0].startswith("5.5.0 ")
+            assert c.closed()
+            break
     mx.wait_log("reason=\"?early talker")
 
 

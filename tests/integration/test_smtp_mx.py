@@ -120,6 +120,7 @@ def test_smtp_source(mx):
         ["smtp-source", "-s", "5", "-m", "20", "-l", "4000", "-f", FAR, "-t", BEN, "-d",
          f"127.0.0.1:{mx.mx_port}"], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
+    mx.wait_log(r"(?s)(ev=smtp\.accept.*){20}", start=start)
     assert mx.log_text()[start:].count("ev=smtp.accept") == 20
 
 

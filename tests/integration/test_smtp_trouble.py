@@ -84,9 +84,9 @@ LIMITS = """smtp {
 	header_max = 4K
 	recipients_max = 3
 	connections_per_address = 2
-	login_timeout = 3s
-	command_timeout = 2s
-	data_timeout = 2s
+	login_timeout = 6s
+	command_timeout = 5s
+	data_timeout = 5s
 	errors_max = 3
 }
 """

@@ -78,6 +78,21 @@ def test_delivery_to_two_homes_syncs_both_before_the_answer(tmp_path):
     assert last > link_synced, "an index named a link that was not durable"
 
 
+def test_delivery_to_one_home_syncs_body_then_index_then_answers(tmp_path):
+    """Number 3 goes to each of them by itself; bob's home has nothing else to do."""
+    calls = trace(tmp_path, "deliver", "3", "4")
+    wrote = first(calls, 0, r"^write\(\d+<.*/u/bob/tmp/[0-9a-f]{16}>, \"Subject: n3")
+    renamed = first(calls, wrote, r"^renameat2\(.*/u/bob/tmp/.*/u/bob/msg/")
+    synced = first(calls, renamed, r"^fsync\(\d+<.*/u/bob/msg/\d{4}-\d\d/[0-9a-f]{16}>")
+    index = first(calls, synced, r"^fdatasync\(\d+<.*/u/bob/index\.mdb>")
+    answered = first(calls, index, r'^write\(1<.*>, "ok 3\\n"')
+    early = [c for c in calls[wrote:synced] if re.match(r"p?write.*/u/bob/index\.mdb>", c)]
+    assert early == [], "the index named a body that was not durable"
+    assert [c for c in calls[index:answered] if re.match(r"pwrite64\(\d+<.*/u/bob/index\.mdb>", c)], \
+        "no meta page was written before the answer"
+    assert not [c for c in calls if c.startswith("link")]
+
+
 def test_no_commit_goes_without_its_sync(tmp_path):
     """Never MDB_NOSYNC, NOMETASYNC, WRITEMAP or MAPASYNC: no msync, one sync a commit."""
     calls = trace(tmp_path, "append", "5")

@@ -104,7 +104,7 @@ def test_it_is_logged_in_and_has_the_folders(thunderbird, account):
 
 def test_it_uses_what_is_offered(postroom, thunderbird):
     for command in ("COMPRESS", "ENABLE", "NAMESPACE", "ID", "GETQUOTAROOT"):
-        assert f" cmd={command} result=0 " in postroom.log_text(), command
+        postroom.wait_log(f" cmd={command} result=0 ")
 
 
 def test_new_mail_is_seen_through_idle(postroom, thunderbird, account):

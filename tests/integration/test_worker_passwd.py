@@ -174,6 +174,7 @@ def test_bad_lines_count_for_nobody(start):
         a = login(c, "twice", password)
         assert (a.err, a.reason) == ("denied", REASON["AMBIGUOUS"])
     assert c.ask("address", *SECTION, user="both@example.org").err == "denied"
+    w.wait_log("line=14 ")
     log = w.log_text()
     for line in list(range(1, 13)) + [14]:
         assert f"line={line} " in log, line

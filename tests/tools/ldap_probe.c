@@ -210,6 +210,7 @@ defaults(void)
 	p->bind_ms = 5000;
 	p->failback_ms = 5000;
 	p->binds_max = 4;
+	p->bind_idle_ms = 60000;
 	p->bind_queue_max = 100;
 	probe.times = 1;
 }

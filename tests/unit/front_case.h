@@ -47,6 +47,7 @@ struct fake {
 	const char *domain;	/* of ASK_DOMAIN */
 	enum err failing;	/* ERR_TEMP: the answer to everything */
 	enum auth_reason wrong; /* to a wrong password; REASON_NONE: REASON_PASSWORD */
+	bool no_addresses;	/* ERR_TEMP: the answer to ASK_ADDRESS */
 	bool cannot_tell;	/* refuses unknown names as wrong passwords */
 	bool holds;		/* answers only when asked to */
 	struct list held;
@@ -99,6 +100,8 @@ fake_answer(const struct fake *f, const struct auth_question *q)
 	struct auth_answer a = { .err = ERR_NOTFOUND, .reason = REASON_UNKNOWN };
 	const struct fake_user *u = q->kind == ASK_LIST ? NULL : fake_find(f, q);
 	a.password_expires_sec = a.grace_logins = -1;
+	if (f->no_addresses && q->kind == ASK_ADDRESS)
+		return (struct auth_answer){ .err = ERR_TEMP, .reason = REASON_DIRECTORY };
 	if (f->failing != ERR_OK)
 		return (struct auth_answer){ .err = f->failing, .reason = REASON_DIRECTORY };
 	if (q->kind == ASK_DOMAIN && f->domain != NULL &&

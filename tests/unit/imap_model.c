@@ -573,7 +573,8 @@ see_highest(struct model *m, struct str code)
 		return;
 	if (str_to_u64(str_from(code, 14), INT64_MAX, &modseq) != ERR_OK || modseq == 0)
 		m->broken(m, "no modseq", code);
-	m->highest = modseq;
+	/* what was heard before it is not to be taken for more by a later command either */
+	m->highest = m->heard = modseq;
 	m->corrected = true;
 }
 
@@ -673,12 +674,16 @@ see_tagged(struct model *m, const struct asked *asked, const struct answer *a)
 	if (asked == NULL || !str_eq(a->tag, asked->tag))
 		m->broken(m, "the answer to another command", a->whole);
 	if (opens(asked) && (ok || m->selecting || str_eq(a->word, STR("NO")))) {
+		/* with NOTIFY and without [CLOSED], as behind DELETE of the selected one, it was
+		 * not known where its answers began */
+		bool followed = m->selecting || !ok;
+
 		m->selected = ok;
 		m->selecting = false;
-		if (ok)
+		if (ok && followed)
 			check_highest(m, a->whole);
 		m->read_only = str_eq(a->code, STR("READ-ONLY"));
-		m->uncertain = false;
+		m->uncertain = !followed;
 	} else if (opens(asked)) {
 		m->uncertain = true;
 	}

@@ -49,7 +49,7 @@ struct model {
 	uint32_t count;
 	uint32_t uidvalidity;
 	bool selected, selecting, read_only;
-	bool uncertain; /* a refused SELECT: nobody can say what is selected */
+	bool uncertain; /* a refused SELECT, a DELETE: nobody can say what is selected */
 	bool condstore, qresync, uidonly, rev2, notify;
 	bool final; /* flags that are told now must be those that are known */
 	bool bye;

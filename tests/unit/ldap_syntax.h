@@ -136,4 +136,21 @@ leaf_is(const struct leaf *l, const char *attribute, struct str before, struct s
 	       str_ends(all, after) && str_eq(str_sub(all, before.n, value.n), value);
 }
 
+/* What ldap_search_ext calls; in none of libldap's public headers. */
+int
+ldap_pvt_put_filter(BerElement *ber, const char *filter);
+
+static inline bool
+libldap_takes(struct str filter)
+{
+	BerElement *ber = ber_alloc_t(LBER_USE_DER);
+	char *z = strndup(filter.p, filter.n);
+	if (ber == NULL || z == NULL)
+		abort();
+	bool ok = ldap_pvt_put_filter(ber, z) >= 0;
+	ber_free(ber, 1);
+	free(z);
+	return ok;
+}
+
 #endif

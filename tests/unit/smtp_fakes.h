@@ -30,11 +30,13 @@ struct fakes {
 	bool slots_never;     /* with ERR_BUSY: it does not come */
 	enum err commit_result;
 	bool directory_away;
+	bool directory_holds; /* it takes questions and answers when it is told to */
 	bool auth_away;
 	const struct fake_record *dns; /* ends with a name NULL; the rest is RESOLVER_NO_NAME */
 	bool dns_silent;	       /* no answer until the time is over */
 	unsigned dns_asked;
 	/* what came of it */
+	unsigned recipients_asked; /* of the directory */
 	unsigned commits, slots_taken, slots_dropped;
 	struct buf body;   /* of the last commit */
 	struct buf rcpts;  /* of all commits, each with a newline */
@@ -51,6 +53,9 @@ void
 fakes_start(void (*o)(struct smtp_options *o));
 void
 fakes_stop(void);
+/* What the directory holds is answered now, the last question first. */
+void
+fakes_directory_answers(void);
 /* The auth service goes away under the login that is open. */
 void
 fakes_auth_dies(void);

@@ -16,6 +16,7 @@
 #include "core/base/clock.h"
 #include "core/base/log.h"
 #include "core/base/xalloc.h"
+#include "core/store/check.h"
 #include "core/store/deliver.h"
 #include "core/store/internal.h"
 #include "core/store/message.h"
@@ -86,6 +87,23 @@ fix_stop(struct fix *f)
 	pool_free(f->pool);
 	loop_timer_stop(&f->guard);
 	loop_free(f->loop);
+}
+
+/* Every file has its entry, every entry its file, but for so many problems. Starts the store anew.
+ */
+UNUSED static void
+fix_check(struct fix *f, uint64_t problems)
+{
+	const struct check_options o = { .read_bodies = true, .age_sec = -1 };
+	struct check_counts counts;
+	char home[128];
+
+	fix_stop(f);
+	f->home = NULL;
+	(void)snprintf(home, sizeof home, "%s/u/alice", f->dir);
+	assert_int_equal(store_check(home, &o, NULL, NULL, &counts), ERR_OK);
+	assert_int_equal(counts.problems, problems);
+	fix_start(f);
 }
 
 UNUSED static void

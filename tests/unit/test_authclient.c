@@ -2,10 +2,13 @@
  * they make of answers, byte by byte too, and that no failure ever becomes a "no". */
 #include "tests/unit/scripted.h"
 
+#include <string.h>
+
 #include "core/authclient/auth.h"
 #include "core/authclient/socketmap.h"
 #include "core/authclient/userdb.h"
 #include "core/authclient/wire.h"
+#include "core/base/log.h"
 
 #define HELLO                                                                                \
 	"VERSION\t1\t2\nMECH\tPLAIN\tplaintext\nMECH\tLOGIN\tplaintext\nSPID\t77\nCUID\t5\n" \
@@ -856,6 +859,69 @@ test_wire_round_trip(void **state)
 	buf_fini(&back);
 }
 
+static bool
+all_connected(void *arg)
+{
+	return ((struct world *)arg)->server.count >= (size_t)2 * SOCKETMAP_CONNECTIONS;
+}
+
+static bool
+never(void *arg)
+{
+	(void)arg;
+	return false;
+}
+
+/* How many of the log's lines since the last call are this event; all others are wrong. */
+static int
+log_lines(int fd, const char *event)
+{
+	char line[1024];
+	ssize_t n;
+	int count = 0;
+	while ((n = recv(fd, line, sizeof(line) - 1, MSG_DONTWAIT)) > 0) {
+		line[n] = '\0';
+		if (strstr(line, event) == NULL)
+			fail_msg("%s", line);
+		count++;
+	}
+	return count;
+}
+
+/* Eight connections, one line when their service cannot be reached and one when it can. */
+static void
+test_away_is_said_once(void **state)
+{
+	struct world w;
+	int sv[2];
+	(void)state;
+	world_init(&w, NULL, false);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM, 0, sv), 0);
+	log_setup("test", LVL_INFO, sv[0]);
+	struct socketmap *s = socketmap_new(w.loop, str_of(w.server.address), 0);
+	struct socketmap *other = socketmap_new(w.loop, str_of(w.server.address), 0);
+	assert_false(run_until(w.loop, never, NULL, 500));
+	assert_int_equal(log_lines(sv[1], " ev=authclient.away address=unix:"), 1);
+	scripted_listen(&w.server);
+	assert_true(run_until(w.loop, all_connected, &w, 5000));
+	assert_false(run_until(w.loop, never, NULL, 20));
+	assert_int_equal(log_lines(sv[1], " ev=authclient.back address=unix:"), 1);
+	/* and gone again */
+	listener_free(w.server.listener);
+	w.server.listener = NULL;
+	unlink(w.server.path);
+	for (size_t i = 0; i < w.server.count; i++)
+		scripted_close(&w.server.connections[i]);
+	assert_false(run_until(w.loop, never, NULL, 500));
+	assert_int_equal(log_lines(sv[1], " ev=authclient.away address=unix:"), 1);
+	socketmap_free(s);
+	socketmap_free(other);
+	log_setup("test", LVL_INFO, 2);
+	close(sv[0]);
+	close(sv[1]);
+	world_fini(&w);
+}
+
 int
 main(void)
 {
@@ -880,6 +946,7 @@ main(void)
 		cmocka_unit_test(test_socketmap_refuses_keys),
 		cmocka_unit_test(test_socketmap_pipelined),
 		cmocka_unit_test(test_socketmap_asks_again),
+		cmocka_unit_test(test_away_is_said_once),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

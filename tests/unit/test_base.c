@@ -227,6 +227,27 @@ test_log(void **state)
 	line[n] = '\0';
 	assert_non_null(strstr(line, " v=\"\xc3\xa4\\xc2\\x9b\xc2\xa0\\xe2\\x80\\xa8\xe2\x80\xaa"
 				     "\\xc2\\x80\"\n"));
+	/* the longest number, runs between what is escaped */
+	log_event(LVL_INFO, "a.b", log_n("n", INT64_MIN), log_n("m", INT64_MAX), log_n("z", 0),
+		log_s("v", STR("cn=a b,\tdc=\"c\\\"")), log_s("w", STR("=")),
+		log_s("x", STR("\n")));
+	n = recv(sv[1], line, sizeof line - 1, 0);
+	assert_true(n > 0);
+	line[n] = '\0';
+	assert_non_null(strstr(line, " n=-9223372036854775808 m=9223372036854775807 z=0 "
+				     "v=\"cn=a b,\\x09dc=\\\"c\\\\\\\"\" w=\"=\" x=\"\\x0a\"\n"));
+	/* a line that is too long ends where its room does, inside a value */
+	char wide[400];
+	memset(wide, ' ', sizeof wide);
+	struct str w = str_n(wide, sizeof wide);
+	log_event(LVL_INFO, "long", log_s("a", w), log_s("b", w), log_s("c", w), log_s("d", w),
+		log_s("e", w), log_s("f", w), log_s("g", w), log_s("h", w), log_s("i", w),
+		log_s("j", w), log_s("k", w));
+	n = recv(sv[1], line, sizeof line, 0);
+	assert_int_equal(n, sizeof line);
+	assert_int_equal(line[n - 1], '\n');
+	assert_int_equal(line[n - 2], ' ');
+	assert_null(memchr(line, '\n', (size_t)n - 1));
 	log_event(LVL_DEBUG, "hidden", log_n("n", 1));
 	assert_int_equal(recv(sv[1], line, sizeof line, MSG_DONTWAIT), -1);
 	/* a full socket drops and says so */
@@ -305,8 +326,77 @@ test_clock(void **state)
 	char out[CLOCK_RFC3339_SIZE];
 
 	(void)state;
-	clock_rfc3339(1767225600123, out);
-	assert_string_equal(out, "2026-01-01T00:00:00.123Z");
+	static const struct {
+		int64_t ms;
+		const char *text;
+	} table[] = {
+		{ 1767225600123, "2026-01-01T00:00:00.123Z" },
+		{ 1767225600999, "2026-01-01T00:00:00.999Z" }, /* of the same second */
+		{ 1767225601000, "2026-01-01T00:00:01.000Z" },
+		{ 1767225600007, "2026-01-01T00:00:00.007Z" }, /* a clock that was set back */
+		{ 0, "1970-01-01T00:00:00.000Z" },
+		{ 1709208000050, "2024-02-29T12:00:00.050Z" },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		clock_rfc3339(table[i].ms, out);
+		assert_string_equal(out, table[i].text);
+	}
+}
+
+/* Text that is formatted, below and above what is tried first. */
+static void
+test_formatted(void **state)
+{
+	char text[1001];
+
+	(void)state;
+	memset(text, 'x', sizeof text);
+	for (int secret = 0; secret < 2; secret++)
+		for (int n = 0; n <= 1000; n = n < 250 || n > 260 ? n + 125 : n + 1) {
+			struct buf b;
+
+			if (secret != 0)
+				buf_init_secret(&b, 600);
+			else
+				buf_init(&b, 600);
+			buf_addc(&b, '<');
+			buf_addf(&b, "%.*s", n, text);
+			assert_int_equal(buf_check(&b), n > 599 ? ERR_LIMIT : ERR_OK);
+			assert_int_equal(b.n, n > 599 ? 1 : (size_t)n + 1);
+			assert_memory_equal(buf_str(&b).p + 1, text, b.n - 1);
+			buf_fini(&b);
+		}
+}
+
+static void
+test_shown(void **state)
+{
+	static const struct {
+		const char *in, *out;
+	} table[] = {
+		{ "", "" },
+		{ "Käthe \xe2\x82\xac = 1", "Käthe \xe2\x82\xac = 1" },
+		{ "a\x1b[1m\r\n\tb\x7f", "a\\x1b[1m\\x0d\\x0a\\x09"
+					 "b\\x7f" },
+		{ "\xc2\x9b"
+		  "1m\xc2\xa0",
+			"\\xc2\\x9b1m\xc2\xa0" },
+		{ "\xe2\x80\xa8\xe2\x80\xa9\xe2\x80\xaa",
+			"\\xe2\\x80\\xa8\\xe2\\x80\\xa9\xe2\x80\xaa" },
+		{ "\x9b"
+		  "1m \xc3\xa4 \xc2",
+			"\\x9b1m \\xc3\\xa4 \\xc2" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		struct buf b;
+
+		buf_init(&b, 100);
+		buf_add_shown(&b, str_of(table[i].in));
+		assert_string_equal(buf_z(&b), table[i].out);
+		buf_fini(&b);
+	}
 }
 
 int
@@ -322,6 +412,8 @@ main(void)
 		cmocka_unit_test(test_log),
 		cmocka_unit_test(test_log_gather),
 		cmocka_unit_test(test_clock),
+		cmocka_unit_test(test_formatted),
+		cmocka_unit_test(test_shown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -184,6 +184,67 @@ test_loop_tasks(void **state)
 	(void)close(fds[1]);
 }
 
+/* Loop: late tasks run in their order, behind the others, and sockets are looked at in between. */
+struct late {
+	struct loop_task task;
+	struct ticker *ticker;
+	unsigned at; /* when it ran */
+	bool other;  /* an ordinary task */
+};
+
+static void
+on_late(struct loop_task *t)
+{
+	struct late *late = t->arg;
+	struct ticker *k = late->ticker;
+	int64_t began = clock_us();
+
+	late->at = ++k->runs;
+	while (!late->other && clock_us() - began < 3000)
+		;
+	if (k->runs == 21)
+		loop_stop(t->loop);
+}
+
+static void
+on_between(struct loop_io *io, int events UNUSED)
+{
+	struct ticker *k = io->arg;
+
+	k->readable = k->runs < 10;
+	loop_io_set(io, 0);
+}
+
+static void
+test_loop_late_tasks(void **state)
+{
+	struct ticker k = { .runs = 0 };
+	struct late late[20], other = { .ticker = &k, .other = true };
+	int fds[2];
+
+	(void)state;
+	assert_int_equal(pipe2(fds, O_CLOEXEC | O_NONBLOCK), 0);
+	loop_io_init(&k.io, loop, fds[0], on_between, &k);
+	for (size_t i = 0; i < ARRAY_LEN(late); i++) {
+		late[i] = (struct late){ .ticker = &k };
+		loop_task_init(&late[i].task, loop, on_late, &late[i]);
+		loop_task_queue_late(&late[i].task);
+	}
+	loop_task_init(&other.task, loop, on_late, &other);
+	loop_task_queue(&other.task);
+	run_for(1);
+	assert_int_equal(other.at, 1);
+	assert_true(k.runs > 1 && k.runs < 10);
+	loop_io_set(&k.io, LOOP_READ);
+	assert_int_equal(write(fds[1], "x", 1), 1);
+	run();
+	assert_true(k.readable);
+	for (size_t i = 0; i < ARRAY_LEN(late); i++)
+		assert_int_equal(late[i].at, i + 2);
+	(void)close(fds[0]);
+	(void)close(fds[1]);
+}
+
 static void
 on_once(struct loop_timer *t)
 {
@@ -804,6 +865,27 @@ test_connect_timeout(void **state)
 	(void)unlink(un.sun_path);
 }
 
+/* Who starts slowly has lost nothing of the time: it runs from the loop's first turn on. */
+static void
+test_connect_after_a_slow_start(void **state)
+{
+	struct meeting m = { .accepted = -1, .connected = -1 };
+	int fd = bind_to("127.0.0.1:0");
+	struct listener *l = listener_new(loop, fd, on_accept, &m);
+	char address[32];
+
+	(void)state;
+	(void)snprintf(address, sizeof address, "127.0.0.1:%u", port_of(fd));
+	(void)connect_start(loop, str_of(address), 1000, on_connect, &m);
+	(void)usleep(1100 * 1000);
+	run();
+	assert_int_equal(m.e, ERR_OK);
+	assert_int_equal(m.calls, 1);
+	(void)close(m.accepted);
+	(void)close(m.connected);
+	listener_free(l);
+}
+
 static void
 test_connect_cancel_lookup(void **state)
 {
@@ -892,6 +974,7 @@ main(void)
 	static const struct CMUnitTest tests[] = {
 		T(test_answer_before_deadline),
 		T(test_loop_tasks),
+		T(test_loop_late_tasks),
 		T(test_loop_timer),
 		T(test_loop_signal),
 		T(test_loop_forget),
@@ -905,6 +988,7 @@ main(void)
 		T(test_meet),
 		T(test_connect_failures),
 		T(test_connect_timeout),
+		T(test_connect_after_a_slow_start),
 		T(test_connect_cancel_lookup),
 		T(test_listen_bind),
 		T(test_listener_rest),

@@ -52,6 +52,163 @@ test_homes(void **state UNUSED)
 }
 
 static void
+move(struct fake *f, const char *who, struct str home)
+{
+	for (size_t i = 0; i < f->users_count; i++)
+		if (has_word(f->users[i].names, str_of(who)))
+			f->users[i].user.home = home;
+}
+
+static void
+rename_user(struct fake *f, const char *who, const char *names)
+{
+	for (size_t i = 0; i < f->users_count; i++)
+		if (has_word(f->users[i].names, str_of(who)))
+			f->users[i].names = names;
+}
+
+/* Whose home it was is asked about anew before somebody is refused for it. */
+static void
+test_homes_pass_on(void **state UNUSED)
+{
+	const struct str old = STR("home-a"), other = STR("home-b");
+	fake_add(&one, "ann ann@example.org", "a", "ann@example.org")->user.home = old;
+	ASSERT_OK(login("ann", "a"), "ann@example.org");
+	fake_add(&two, "ann.new ann.new@example.org", "n", "ann.new@example.org")->user.home = old;
+	/* She is still there, or nobody can say. */
+	unsigned by_name = one.asked[ASK_USER];
+	ASSERT_NO(login("ann.new", "n"), ERR_TEMP, REASON_HOME);
+	rename_user(&one, "ann", "ann-is-gone");
+	one.no_addresses = true;
+	ASSERT_NO(login("ann.new", "n"), ERR_TEMP, REASON_HOME);
+	assert_int_equal(one.asked[ASK_USER], by_name);
+	one.no_addresses = false;
+	/* Gone, by every name: the password is asked about once. */
+	unsigned before = two.asked[ASK_LOGIN];
+	ASSERT_OK(login("ann.new", "n"), "ann.new@example.org");
+	assert_int_equal(two.asked[ASK_LOGIN], before + 1);
+	assert_int_equal(one.asked[ASK_USER], by_name + 1);
+	/* It is hers now, also against the old name. */
+	rename_user(&one, "ann-is-gone", "ann ann@example.org");
+	assert_true(front_forget(front, STR_EMPTY) > 0);
+	ASSERT_NO(login("ann", "a"), ERR_TEMP, REASON_HOME);
+	/* She moves, and later both at once, each into the home of the other. */
+	move(&two, "ann.new", other);
+	ASSERT_OK(login("ann", "a"), "ann@example.org");
+	ASSERT_OK(user("ann.new", false, "imap"), "ann.new@example.org");
+	move(&two, "ann.new", old);
+	move(&one, "ann", other);
+	assert_true(front_forget(front, STR_EMPTY) > 0);
+	ASSERT_OK(login("ann", "a"), "ann@example.org");
+	ASSERT_OK(login("ann.new", "n"), "ann.new@example.org");
+	/* The old name is another name of the new one. */
+	rename_user(&one, "ann", "ann-is-gone");
+	rename_user(&two, "ann.new", "ann.new ann.new@example.org ann@example.org");
+	move(&two, "ann.new", other);
+	assert_true(front_forget(front, STR_EMPTY) > 0);
+	ASSERT_OK(login("ann.new", "n"), "ann.new@example.org");
+}
+
+/* What lies in a home is its owner's, too, in whatever order they come. */
+static void
+test_homes_inside_each_other(void **state UNUSED)
+{
+	static const struct {
+		const char *user, *home;
+		bool good;
+	} table[] = {
+		{ "ann", "/m/o/ann", true },
+		{ "ben", "/m/o/ann/ben", false },
+		{ "ben", "/m/o/ann/x/y", false },
+		{ "ben", "/m/o", false }, /* around ann's */
+		{ "ben", "/m", false },
+		{ "ben", "/m/o/annette", true }, /* no part of ann's */
+		{ "cleo", "/m/o", false },
+		{ "ann", "/m/o/ann/new", true }, /* her own moved */
+		{ "ann", "/m/o/ann", true },
+		{ "ann", "/m/o", false }, /* ben's is in there */
+		{ "dora", "/m/p/dora/home", true },
+		{ "dora", "/m/p/dora", true },
+		{ "emil", "/m/p/dora/other", false },
+		{ "emil", "/m/p/dora", false },
+		{ "emil", "/m/p/emil", true },
+		{ "ann", "/m/o/ann", true },
+	};
+	struct homes h;
+	homes_init(&h);
+	for (size_t i = 0; i < ARRAY_LEN(table); i++)
+		if (homes_claim(&h, str_of(table[i].home), str_of(table[i].user)) != table[i].good)
+			fail_msg("row %zu: %s", i, table[i].home);
+	assert_true(str_eq(homes_in_the_way(&h, STR("/m/o/ann/ben"), STR("ben")), STR("ann")));
+	assert_true(str_eq(homes_in_the_way(&h, STR("/m/o"), STR("ann")), STR("ben")));
+	assert_true(str_eq(homes_in_the_way(&h, STR("/m/o/ann"), STR("ann")), STR_EMPTY));
+	/* only what ben was seen with is free, and what lies around it for who is there alone */
+	homes_forget(&h, STR("ben"));
+	assert_false(homes_claim(&h, STR("/m/o"), STR("ben")));
+	assert_true(homes_claim(&h, STR("/m/o"), STR("ann")));
+	assert_false(homes_claim(&h, STR("/m/o/annette"), STR("ben")));
+	assert_false(homes_claim(&h, STR("/m/p/dora/x"), STR("ann")));
+	homes_forget(&h, STR("ann"));
+	homes_forget(&h, STR("dora"));
+	homes_forget(&h, STR("emil"));
+	assert_int_equal(h.paths.n, 0);
+	assert_int_equal(h.owners.n, 0);
+	homes_fini(&h);
+}
+
+/* The linker puts these in front of the map's own: looks into it. */
+static size_t looks;
+
+struct hmap_node *
+__real_hmap_get(const struct hmap *m, struct str key);
+struct hmap_node *
+__wrap_hmap_get(const struct hmap *m, struct str key);
+struct hmap_node *
+__wrap_hmap_get(const struct hmap *m, struct str key)
+{
+	looks++;
+	return __real_hmap_get(m, key);
+}
+
+struct hmap_node *
+__real_hmap_next(const struct hmap *m, const struct hmap_node *after);
+struct hmap_node *
+__wrap_hmap_next(const struct hmap *m, const struct hmap_node *after);
+struct hmap_node *
+__wrap_hmap_next(const struct hmap *m, const struct hmap_node *after)
+{
+	looks++;
+	return __real_hmap_next(m, after);
+}
+
+/* A rename costs one home, whatever others there are. */
+static void
+test_homes_cost_nothing_to_others(void **state UNUSED)
+{
+	enum { MANY = 20000, LOOKS_MAX = 40 };
+	char path[40], name[20];
+	struct homes h;
+	homes_init(&h);
+	for (int i = 0; i < MANY; i++) {
+		(void)snprintf(path, sizeof path, "/m/%d/u%d", i % 10, i);
+		(void)snprintf(name, sizeof name, "u%d", i);
+		assert_true(homes_claim(&h, str_of(path), str_of(name)));
+	}
+	looks = 0;
+	assert_false(homes_claim(&h, STR("/m/5/u5555"), STR("new")));
+	assert_true(str_eq(homes_in_the_way(&h, STR("/m/5/u5555"), STR("new")), STR("u5555")));
+	homes_forget(&h, STR("u5555"));
+	assert_true(homes_claim(&h, STR("/m/5/u5555"), STR("new")));
+	assert_false(homes_claim(&h, STR("/m/5"), STR("new")));
+	assert_true(homes_in_the_way(&h, STR("/m/5"), STR("new")).n > 0);
+	assert_false(homes_claim(&h, STR("/m"), STR("u3")));
+	assert_true(homes_in_the_way(&h, STR("/m"), STR("u3")).n > 0);
+	assert_in_range(looks, 1, LOOKS_MAX);
+	homes_fini(&h);
+	assert_int_equal(h.paths.n, 0);
+}
+
+static void
 test_tags(void **state UNUSED)
 {
 	ASSERT_OK(lookup(MAP_MAILBOX, "anna+lists@example.org"), "anna@example.org");
@@ -609,6 +766,9 @@ main(void)
 		TEST(test_order),
 		TEST(test_domains),
 		TEST(test_homes),
+		TEST(test_homes_pass_on),
+		TEST(test_homes_inside_each_other),
+		TEST(test_homes_cost_nothing_to_others),
 		TEST(test_tags),
 		TEST(test_lists_and_domains),
 		TEST(test_login_memory),

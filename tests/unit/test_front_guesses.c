@@ -178,6 +178,12 @@ test_delays(void **state UNUSED)
 	assert_int_equal(delay("anna@example.org", "192.0.2.1"), 8000);
 	wrong_logins("anna", "192.0.2.1", 3);
 	assert_int_equal(delay("anna", "192.0.2.1"), 15000);
+	/* Nor do spellings that a directory may take for the same help. */
+	assert_int_equal(delay("\xef\xbc\xa1nna", "192.0.2.1"), 15000); /* a wide A */
+	assert_int_equal(delay("\xc3\xa4nna", "192.0.2.1"), 15000);
+	assert_int_equal(delay("anna\xc2\xa0", "192.0.2.1"), 15000);
+	assert_int_equal(delay("an\xe2\x80\x8bna@example.org", "192.0.2.1"), 15000);
+	assert_int_equal(delay("\xd0\xb0nna", "192.0.2.1"), 2000); /* a Cyrillic one is another */
 	/* The user's failures slow strangers down, but not where she is known. */
 	assert_true(delay("anna", "192.0.2.99") > 2000);
 	ASSERT_OK(login_from("anna", "right", "192.0.2.98"), "anna@example.org");
@@ -304,6 +310,43 @@ test_outage_other_names(void **state UNUSED)
 	one.failing = ERR_TEMP;
 	ASSERT_NO(login("berg", "new"), ERR_TEMP, REASON_DIRECTORY);
 	ASSERT_NO(login("anna", "new"), ERR_TEMP, REASON_DIRECTORY);
+}
+
+/* An outage that lets users in is no time to try their passwords. */
+static void
+test_guesses_in_outage(void **state UNUSED)
+{
+	char password[32];
+	settings->auth.outage_login = 86400000;
+	ASSERT_OK(login("anna", "right"), "anna@example.org");
+	now_ms += 120000;
+	one.failing = ERR_TEMP;
+	for (int i = 0; i < 60; i++) { /* a forgotten phone, and users who were not there lately */
+		ASSERT_NO(login_from("anna", "old", "203.0.113.8"), ERR_TEMP, REASON_DIRECTORY);
+		(void)snprintf(password, sizeof password, "guess%d", i);
+		ASSERT_NO(login_from("boss", password, "203.0.113.8"), ERR_TEMP, REASON_DIRECTORY);
+	}
+	ASSERT_OK(login_from("anna", "right", "203.0.113.8"), "anna@example.org");
+	for (int i = 0; i < 10; i++) {
+		(void)snprintf(password, sizeof password, "guess%d", i);
+		ASSERT_NO(login_from("anna", password, "203.0.113.9"), ERR_TEMP, REASON_DIRECTORY);
+	}
+	ASSERT_NO(login_from("anna", "right", "203.0.113.9"), ERR_DENIED, REASON_BLOCKED);
+	ASSERT_OK(login_from("anna", "right", "192.0.2.1"), "anna@example.org");
+	/* What was only a guess then is asked about now. */
+	one.failing = ERR_OK;
+	one.users[0].password = "guess3";
+	ASSERT_OK(login_from("anna", "guess3", "192.0.2.2"), "anna@example.org");
+	/* By default nobody comes in, so there is nothing to be guessed. */
+	settings->auth.outage_login = 0;
+	one.failing = ERR_TEMP;
+	now_ms += 120000;
+	for (int i = 20; i < 40; i++) {
+		(void)snprintf(password, sizeof password, "guess%d", i);
+		ASSERT_NO(login_from("anna", password, "203.0.113.7"), ERR_TEMP, REASON_DIRECTORY);
+	}
+	one.failing = ERR_OK;
+	ASSERT_OK(login_from("anna", "guess3", "203.0.113.7"), "anna@example.org");
 }
 
 /* A policy that any of the names brought holds for all of them. */
@@ -477,6 +520,7 @@ main(void)
 		TEST(test_block_does_not_show),
 		TEST(test_outage_of_another),
 		TEST(test_outage_other_names),
+		TEST(test_guesses_in_outage),
 		TEST(test_outage_disabled),
 		TEST(test_proven_outage_ends),
 		TEST(test_reload_in_flight),

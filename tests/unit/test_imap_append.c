@@ -32,15 +32,19 @@ files_below(const char *dir)
 	return files;
 }
 
-/* Bodies: n of them, nothing in tmp/. Waits for the pool to clean up. */
+/* Bodies: n of them, nothing in tmp/. Waits for the pool, which may not even have begun with the
+ * body of a command that is over. */
 static void
 expect_files_at(size_t n, int line)
 {
-	for (int i = 0; i < 1000 && (files_below("msg") != n || files_below("tmp") != 0); i++)
+	for (int i = 0; i < 1000 && (pool_busy(w.pool) != 0 || files_below("msg") != n ||
+					    files_below("tmp") != 0);
+		i++)
 		client_rest(c, 10);
-	if (files_below("msg") != n || files_below("tmp") != 0) {
-		print_error("line %d: %zu in msg, %zu in tmp, wanted %zu\n", line,
-			files_below("msg"), files_below("tmp"), n);
+	size_t msg = files_below("msg"), tmp = files_below("tmp");
+
+	if (msg != n || tmp != 0) {
+		print_error("line %d: %zu in msg, %zu in tmp, wanted %zu\n", line, msg, tmp, n);
 		fail();
 	}
 }
@@ -262,11 +266,49 @@ catenate(void **state)
 	EXPECT_FILES(7);
 }
 
+/* Relative to the selected mailbox, or without one to the root. RFC 4469 3. */
+static void
+test_relative_urls(void **state)
+{
+	static const char *const good[] = { ";UID=1", ";UID=1/;SECTION=TEXT", "b/;UID=1",
+		"b/;UID=1/;PARTIAL=0.9", "/a/b/;UID=1", "%C3%A9/;UID=1" };
+	unsigned v;
+
+	(void)state;
+	EXPECT(c, "OK", "CREATE a/b");
+	EXPECT(c, "OK", "CREATE a/&AOk-");
+	EXPECT(c, "OK", "CREATE b");
+	append(c, "a/b", "()", mail1);
+	append(c, "a/&AOk-", "()", mail1);
+	v = uidvalidity("a/b");
+	/* nothing is selected */
+	EXPECT(c, "OK [APPENDUID", "APPEND INBOX CATENATE (URL a/b/;UID=1)");
+	EXPECT(c, "NO [BADURL \"b/;UID=1\"]", "APPEND INBOX CATENATE (URL b/;UID=1)");
+	EXPECT(c, "NO [BADURL", "APPEND INBOX CATENATE (URL ;UID=1)");
+	EXPECT(c, "OK", "EXAMINE a/b");
+	for (size_t i = 0; i < ARRAY_LEN(good); i++)
+		EXPECT(c, "OK [APPENDUID", "APPEND INBOX CATENATE (URL \"%s\")", good[i]);
+	EXPECT(c, "OK [APPENDUID", "APPEND INBOX CATENATE (URL b;UIDVALIDITY=%u/;UID=1)", v);
+	EXPECT(c, "NO [BADURL \"INBOX/;UID=1\"]", "APPEND INBOX CATENATE (URL INBOX/;UID=1)");
+	EXPECT(c, "NO [BADURL", "APPEND INBOX CATENATE (URL ;UID=2)");
+	EXPECT(c, "OK", "SELECT INBOX");
+	EXPECT(c, "OK [APPENDUID", "APPEND INBOX CATENATE (URL INBOX/;UID=1)");
+	EXPECT(c, "OK", "FETCH 3 BODY.PEEK[]");
+	SAID(c, "BODY[] {18}\r\nSee you at noon.\r\n)");
+	/* with another separator a name is one part of a path */
+	w.imap.separator = '.';
+	EXPECT(c, "OK", "SELECT a.b");
+	EXPECT(c, "OK [APPENDUID", "APPEND INBOX CATENATE (URL a.b/;UID=1)");
+	EXPECT(c, "NO [BADURL", "APPEND INBOX CATENATE (URL b/;UID=1)");
+	w.imap.separator = '/';
+}
+
 static void
 test_bad_urls(void **state)
 {
 	static const char *const urls[] = { "/INBOX/;UID=2", "/none/;UID=1",
-		"/INBOX;UIDVALIDITY=1/;UID=1", "/INBOX/;UID=1/;SECTION=7", "INBOX/;UID=1",
+		"/INBOX;UIDVALIDITY=1/;UID=1", "/INBOX/;UID=1/;SECTION=7", "none/;UID=1", ";UID=1",
+		"x:INBOX/;UID=1", "//INBOX/;UID=1", ";UIDVALIDITY=1/;UID=1",
 		"imap://user@host/INBOX/;UID=1", "/INBOX/;UID=1;URLAUTH=anonymous", "/INBOX/;UID=0",
 		"/INBOX/;UID=1/;SECTION=", "/INBOX/;UID=1/;PARTIAL=x", "/;UID=1",
 		"/INBOX/;UID=4294967296", "", "/INBOX/;UID=1/;SECTION=HEADER]%20FLAGS[" };
@@ -443,18 +485,13 @@ test_byte_by_byte(void **state)
 
 /* ---- COMPRESS ---- */
 
-/* Says line compressed and waits for want in what comes back. */
+/* Waits for want in what comes compressed. */
 static void
-packed_say(struct deflate *d, const char *line, const char *want, struct buf *text)
+packed_await(struct deflate *d, const char *want, struct buf *text)
 {
-	struct buf wire;
 	char piece[4096];
 	size_t n;
 
-	buf_init(&wire, DEFLATE_OUT_MAX);
-	deflate_add(d, str_of(line), true, &wire);
-	client_send(c, buf_str(&wire));
-	buf_fini(&wire);
 	buf_reset(text);
 	for (int i = 0; i < 500 && str_find(buf_str(text), str_of(want)) == text->n; i++) {
 		client_rest(c, 10);
@@ -470,6 +507,19 @@ packed_say(struct deflate *d, const char *line, const char *want, struct buf *te
 	if (str_find(buf_str(text), str_of(want)) == text->n)
 		print_error("missing %s in %.*s\n", want, STR_FMT(buf_str(text)));
 	assert_true(str_find(buf_str(text), str_of(want)) < text->n);
+}
+
+/* Says line compressed and waits for want in what comes back. */
+static void
+packed_say(struct deflate *d, const char *line, const char *want, struct buf *text)
+{
+	struct buf wire;
+
+	buf_init(&wire, DEFLATE_OUT_MAX);
+	deflate_add(d, str_of(line), true, &wire);
+	client_send(c, buf_str(&wire));
+	buf_fini(&wire);
+	packed_await(d, want, text);
 }
 
 static void
@@ -493,7 +543,7 @@ compress_deflate(void **state)
 	EXPECT(c, "OK DEFLATE active", "COMPRESS DEFLATE");
 	buf_reset(&c->in);
 	packed_say(d, "a NOOP\r\n", "a OK", &text);
-	packed_say(d, "b COMPRESS DEFLATE\r\n", "b NO [COMPRESSIONACTIVE]", &text);
+	packed_say(d, "b COMPRESS DEFLATE\r\n", "b BAD [COMPRESSIONACTIVE]", &text);
 	packed_say(d, "c SELECT INBOX\r\nd FETCH 1 BODY.PEEK[]\r\n",
 		"See you at noon.\r\n)\r\nd OK", &text);
 	packed_say(d, "e APPEND INBOX {5+}\r\nabcde {5}\r\n", "+ OK", &text);
@@ -513,6 +563,44 @@ compress_deflate(void **state)
 	buf_fini(&text);
 }
 
+/* News do not come together with the continuation of IDLE; Thunderbird would sleep over them. */
+static void
+test_news_after_the_continuation(void **state)
+{
+	struct deflate *d = deflate_new();
+	struct client *other = second();
+	int64_t usual = w.imap.limits.idle_rest_ms, began;
+	struct buf text;
+
+	(void)state;
+	buf_init(&text, 16 * 1024 * 1024);
+	EXPECT(c, "OK", "SELECT INBOX");
+	EXPECT(c, "OK DEFLATE active", "COMPRESS DEFLATE");
+	buf_reset(&c->in);
+	w.imap.limits.idle_rest_ms = 300000;
+	packed_say(d, "a IDLE\r\n", "+ idling", &text);
+	append(other, "INBOX", "()", mail1);
+	EXPECT(other, "OK", "NOOP");
+	client_rest(c, 100);
+	assert_int_equal(c->in.n, 0);
+	/* the end of IDLE has them in any case */
+	packed_say(d, "DONE\r\n", "a OK", &text);
+	assert_true(str_find(buf_str(&text), STR("* 1 EXISTS")) < text.n);
+	w.imap.limits.idle_rest_ms = 200;
+	packed_say(d, "b IDLE\r\n", "+ idling", &text);
+	began = clock_ms();
+	append(other, "INBOX", "()", mail1);
+	packed_await(d, "* 2 EXISTS", &text);
+	append(other, "INBOX", "()", mail1);
+	packed_await(d, "* 3 EXISTS", &text);
+	assert_true(clock_ms() - began < 60000);
+	packed_say(d, "DONE\r\n", "b OK", &text);
+	w.imap.limits.idle_rest_ms = usual;
+	client_free(other);
+	deflate_free(d);
+	buf_fini(&text);
+}
+
 /* ---- UTF8=ACCEPT ---- */
 
 static void
@@ -527,7 +615,18 @@ utf8_accept(void **state)
 	EXPECT(c, "OK", "CREATE \"Entw&APw-rfe\"");
 	EXPECT(c, "OK", "LIST \"\" Entw*");
 	SAID(c, "\"Entw&APw-rfe\"\r\n");
-	EXPECT(c, "NO", "SELECT \"Entw\xc3\xbcrfe\"");
+	/* what is no modified UTF-7 may come as it is, and goes out as the client knows it */
+	EXPECT(c, "OK", "STATUS \"Entw\xc3\xbcrfe\" (MESSAGES)");
+	SAID(c, "* STATUS \"Entw&APw-rfe\" (");
+	EXPECT(c, "OK", "LIST \"\" \"Entw\xc3\xbc%%\"");
+	SAID(c, "\"Entw&APw-rfe\"\r\n");
+	EXPECT(c, "OK", "CREATE {6+}\r\nGr\xc3\xbcn&");
+	EXPECT(c, "OK", "LIST \"\" Gr*");
+	SAID(c, "\"Gr&APw-n&-\"\r\n");
+	EXPECT(c, "OK", "DELETE \"Gr&APw-n&-\"");
+	EXPECT(c, "NO", "CREATE \"Entw\xfcrfe\"");
+	EXPECT(c, "NO", "CREATE \"a\xc2\x85z\"");
+	EXPECT(c, "NO", "CREATE \"R & D\"");
 	/* a client that has not asked for it gets the octets as they are, in a literal */
 	append(c, "INBOX", "()", mail);
 	EXPECT(c, "OK", "SELECT INBOX");
@@ -643,6 +742,7 @@ main(void)
 		TEST(test_many_at_once),
 		TEST(test_vanishing),
 		TEST(catenate),
+		TEST(test_relative_urls),
 		TEST(test_bad_urls),
 		TEST(test_catenate_too_big),
 		TEST(replace),
@@ -652,6 +752,7 @@ main(void)
 		TEST(test_home_gone),
 		TEST(test_byte_by_byte),
 		TEST(compress_deflate),
+		TEST(test_news_after_the_continuation),
 		TEST(utf8_accept),
 		TEST(test_8bit_headers_refused),
 		cmocka_unit_test(test_every_capability_was_tested),

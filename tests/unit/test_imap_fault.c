@@ -57,6 +57,112 @@ test_fetch_without_space(void **state)
 	SILENT(c, "\\Seen");
 }
 
+/* The home of the client's user. A reference. */
+static struct home *
+home_now(void)
+{
+	char path[200];
+	struct home *h;
+
+	(void)snprintf(path, sizeof path, "%s/user%u", w.dir, w.homes);
+	assert_int_equal(home_get(w.store, str_of(path), &h), ERR_OK);
+	return h;
+}
+
+static unsigned
+sessions_that_wait(void)
+{
+	unsigned full = 0;
+
+	LIST_FOREACH (n, &w.imap.sessions)
+		full += stream_full(CONTAINER_OF(n, struct imap_session, link)->stream);
+	return full;
+}
+
+/* Sends a command and reads nothing of its answer, until the server waits for that. */
+static void
+say_and_wait(struct client *at, const char *line)
+{
+	unsigned before = sessions_that_wait();
+
+	loop_io_set(&at->io, 0);
+	buf_reset(&at->in);
+	client_sendz(at, line);
+	while (sessions_that_wait() == before)
+		client_rest(at, 1);
+}
+
+/* Another process died: the index is synced before anything is read again, and cannot be. The
+ * client, who reads on meanwhile, is sent away without the wrong answer. */
+static void
+read_on_without_sync(struct home *h, const char *wrong)
+{
+	fault_arm(FAULT_COMMIT, 1);
+	h->want_sync = true;
+	loop_io_set(&c->io, LOOP_READ);
+	(void)client_await(c, wrong, true, CLIENT_WAIT_MS);
+	SILENT(c, wrong);
+	assert_true(c->ended);
+	assert_int_equal(h->state, HOME_POISONED);
+}
+
+/* In the middle of a literal there is nothing else to say. */
+static void
+test_a_home_that_fails_in_a_literal(void **state)
+{
+	enum { LARGE = 900000 };
+	char *text = xmalloc(LARGE + 1);
+	struct home *h = home_now();
+
+	(void)state;
+	memset(text, 'y', LARGE);
+	for (size_t i = 77; i < LARGE; i += 78)
+		text[i] = '\n';
+	text[LARGE] = '\0';
+	EXPECT(c, "OK", "APPEND INBOX {%d+}\r\n%s", LARGE, text);
+	free(text);
+	EXPECT(c, "OK", "SELECT INBOX");
+	say_and_wait(c, "x FETCH 1 BODY.PEEK[]\r\n");
+	read_on_without_sync(h, "x NO");
+	assert_true(c->in.n < LARGE);
+	home_unref(h);
+}
+
+/* What was said of numbers cannot be taken back: whoever heard half of it has to begin anew. */
+static void
+test_a_home_that_fails_while_numbers_change(void **state)
+{
+	enum { DOUBLINGS = 16 };
+	struct client *other, *idle;
+	struct home *h = home_now();
+
+	(void)state;
+	append(c, "INBOX", "()", mail1);
+	EXPECT(c, "OK", "SELECT INBOX");
+	for (int i = 0; i < DOUBLINGS; i++)
+		EXPECT(c, "OK", "COPY 1:* INBOX");
+	idle = second();
+	EXPECT(idle, "OK", "SELECT INBOX");
+	other = second();
+	EXPECT(other, "OK", "ENABLE QRESYNC");
+	EXPECT(other, "OK", "SELECT INBOX");
+	EXPECT(other, "OK", "STORE 2:* +FLAGS.SILENT (\\Deleted)");
+	EXPECT(other, "OK", "STORE 1 +FLAGS.SILENT (\\Flagged)");
+	EXPECT(other, "OK", "EXPUNGE");
+	say_and_wait(c, "x NOOP\r\n");
+	say_and_wait(idle, "x IDLE\r\n");
+	loop_io_set(&idle->io, LOOP_READ);
+	read_on_without_sync(h, "x OK");
+	SAID(c, " EXPUNGE\r\n");
+	SAID(c, "* BYE ");
+	assert_true(client_await(idle, "* BYE ", false, CLIENT_WAIT_MS));
+	SAID(idle, " EXPUNGE\r\n");
+	SILENT(idle, "+ idling");
+	client_free(idle);
+	home_unref(h);
+	client_free(other);
+}
+
 #endif
 
 /* A sync that failed makes the home unavailable for half a minute. A reference. */
@@ -151,6 +257,8 @@ main(void)
 #if STORE_FAULTS
 		TEST(test_select_without_space),
 		TEST(test_fetch_without_space),
+		TEST(test_a_home_that_fails_in_a_literal),
+		TEST(test_a_home_that_fails_while_numbers_change),
 #endif
 		TEST(test_commands_that_cannot_begin),
 		TEST(test_idle_over_a_failure),

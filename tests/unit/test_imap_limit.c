@@ -46,6 +46,14 @@ messagelimit(void **state)
 	EXPECT(c, "OK Fetched", "UID FETCH 1:3 (RFC822.SIZE)");
 	SAID(c, "UID 2 ");
 	SAID(c, "UID 3 ");
+	/* whoever asks for a range wants all of it */
+	EXPECT(c, "NO [MESSAGELIMIT 4]", "UID FETCH 1:* (FLAGS) (PARTIAL -1:-5)");
+	SILENT(c, "* ");
+	EXPECT(c, "OK Fetched", "UID FETCH 1:* (FLAGS) (PARTIAL -1:-4)");
+	SAID(c, "UID 8 ");
+	EXPECT(c, "OK Fetched", "UID FETCH 1:4 (FLAGS) (PARTIAL 1:100)");
+	SAID(c, "UID 2 ");
+	SAID(c, "UID 4 ");
 }
 
 static void
@@ -111,8 +119,10 @@ test_copies(void **state)
 {
 	(void)state;
 	ten_messages();
-	EXPECT(c, "NO [MESSAGELIMIT 4]", "UID COPY 1:* Trash");
-	EXPECT(c, "NO [MESSAGELIMIT 4]", "COPY 1:5 Trash");
+	EXPECT(c, "NO [MESSAGELIMIT 4 8]", "UID COPY 1:* Trash");
+	EXPECT(c, "NO [MESSAGELIMIT 4 3]", "COPY 1:5 Trash");
+	EXPECT(c, "OK", "STATUS Trash (MESSAGES)");
+	SAID(c, "(MESSAGES 0)");
 	EXPECT(c, "OK [COPYUID ", "COPY 1:4 Trash");
 	EXPECT(c, "OK", "STATUS Trash (MESSAGES)");
 	SAID(c, "(MESSAGES 4)");
@@ -142,10 +152,20 @@ test_expunge(void **state)
 	w.imap.limits.message_limit = 0;
 	EXPECT(c, "OK", "STORE 1:9 +FLAGS.SILENT (\\Deleted)");
 	w.imap.limits.message_limit = LIMIT;
-	EXPECT(c, "OK [MESSAGELIMIT 4 8]", "UID EXPUNGE 1:*");
-	SAID(c, "* 7 EXPUNGE\r\n");
+	/* the last one has no \Deleted, and does not count */
+	EXPECT(c, "OK [MESSAGELIMIT 4 7]", "UID EXPUNGE 1:*");
+	SAID(c, "* 6 EXPUNGE\r\n");
 	SAID(c, "* 9 EXPUNGE\r\n");
-	SILENT(c, "* 6 EXPUNGE\r\n");
+	SILENT(c, "* 5 EXPUNGE\r\n");
+	EXPECT(c, "OK", "UID STORE 4:6 -FLAGS.SILENT (\\Deleted)");
+	EXPECT(c, "OK Expunged", "UID EXPUNGE 1:*");
+	SAID(c, "* 2 EXPUNGE\r\n");
+	for (int i = 0; i < 2; i++)
+		append(c, "INBOX", "()", mail1);
+	EXPECT(c, "OK", "UID EXPUNGE 1:*");
+	SILENT(c, " EXPUNGE\r\n");
+	EXPECT(c, "OK", "UID STORE 4:6 +FLAGS.SILENT (\\Deleted)");
+	EXPECT(c, "OK", "UID STORE 12:13 +FLAGS.SILENT (\\Deleted)");
 	/* the rest, however many */
 	EXPECT(c, "OK Expunged", "EXPUNGE");
 	SAID(c, "* 1 EXPUNGE\r\n");
@@ -164,11 +184,56 @@ test_with_modseqs(void **state)
 	EXPECT(d, "OK", "SELECT INBOX (CONDSTORE)");
 	EXPECT(c, "OK", "UID STORE 9:10 +FLAGS (\\Answered)");
 	EXPECT(d, "OK [MODIFIED 8:11]", "UID STORE 1:* (UNCHANGEDSINCE 1) +FLAGS.SILENT (\\Seen)");
-	SAID(d, "* OK [MESSAGELIMIT 4 8] ");
+	SAID(d, "* NO [MESSAGELIMIT 4 8] ");
 	/* of what changed, the highest: then the client asks again below them */
 	EXPECT(d, "OK [MESSAGELIMIT 4 8]", "UID FETCH 1:* (FLAGS) (CHANGEDSINCE 1)");
 	SAID(d, "UID 8 ");
 	SILENT(d, "UID 7 ");
+	client_free(d);
+}
+
+/* What expunges names the new HIGHESTMODSEQ in its tagged line: RFC 7162 3.2.9. */
+static void
+test_with_qresync(void **state)
+{
+	struct client *d = second();
+
+	(void)state;
+	ten_messages();
+	EXPECT(d, "OK", "ENABLE QRESYNC");
+	EXPECT(d, "OK", "SELECT INBOX");
+	EXPECT(d, "OK [MESSAGELIMIT 4 8]", "UID STORE 1:* +FLAGS.SILENT (\\Deleted)");
+	EXPECT(d, "OK [MESSAGELIMIT 4 4]", "UID STORE 1:7 +FLAGS.SILENT (\\Deleted)");
+	EXPECT(d, "OK [HIGHESTMODSEQ ", "UID EXPUNGE 1:*");
+	SAID(d, "* VANISHED 8:11\r\n");
+	SAID(d, "* NO [MESSAGELIMIT 4 8] ");
+	EXPECT(d, "OK [HIGHESTMODSEQ ", "UID MOVE 1:* Trash");
+	SAID(d, "* VANISHED 4:7\r\n");
+	SAID(d, "* NO [MESSAGELIMIT 4 4] ");
+	/* and the last two */
+	EXPECT(d, "OK [HIGHESTMODSEQ ", "UID MOVE 1:* Trash");
+	SAID(d, "* VANISHED 2:3\r\n");
+	SILENT(d, "MESSAGELIMIT");
+	client_free(d);
+}
+
+/* Another code has the tagged line. */
+static void
+test_with_what_is_gone(void **state)
+{
+	struct client *d = second();
+
+	(void)state;
+	ten_messages();
+	EXPECT(d, "OK", "SELECT INBOX");
+	EXPECT(d, "OK", "UID STORE 10 +FLAGS.SILENT (\\Deleted)");
+	EXPECT(d, "OK Expunged", "EXPUNGE");
+	/* c has not heard of it, and keeps its numbers */
+	EXPECT(c, "NO [EXPUNGEISSUED]", "FETCH 1:* (UID FLAGS)");
+	SAID(c, "* NO [MESSAGELIMIT 4 8] ");
+	SAID(c, "* 7 FETCH (UID 8 ");
+	SILENT(c, "* 6 FETCH ");
+	SILENT(c, " EXPUNGE\r\n");
 	client_free(d);
 }
 
@@ -182,6 +247,8 @@ main(void)
 		TEST(test_copies),
 		TEST(test_expunge),
 		TEST(test_with_modseqs),
+		TEST(test_with_qresync),
+		TEST(test_with_what_is_gone),
 		cmocka_unit_test(test_every_capability_was_tested),
 	};
 

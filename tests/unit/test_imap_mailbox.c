@@ -70,6 +70,19 @@ list_extended(void **state)
 	assert_int_equal(lines("* LIST"), 8);
 	EXPECT(c, "OK", "LIST \"\" (inbox Tofu Vegetable/%%)");
 	assert_int_equal(lines("* LIST"), 4);
+	/* 3: no extended LIST asks for the separator; an empty name matches nothing */
+	EXPECT(c, "OK", "LIST \"\" (\"\")");
+	SILENT(c, "* LIST");
+	EXPECT(c, "OK", "LIST () \"\" \"\"");
+	SILENT(c, "* LIST");
+	EXPECT(c, "OK", "LIST \"\" \"\" RETURN (CHILDREN)");
+	SILENT(c, "* LIST");
+	EXPECT(c, "OK", "LIST INBOX (\"\" Tofu)");
+	SILENT(c, "* LIST");
+	EXPECT(c, "OK", "LIST \"\" (\"\" Tofu)");
+	assert_int_equal(lines("* LIST"), 1);
+	EXPECT(c, "OK", "LIST Tofu \"\"");
+	SAID(c, "* LIST (\\Noselect) \"/\" \"\"\r\n");
 	EXPECT(c, "BAD", "LIST (RECURSIVEMATCH) \"\" *");
 	EXPECT(c, "BAD", "LIST (RECURSIVEMATCH REMOTE) \"\" *");
 	EXPECT(c, "BAD", "LIST (NONSENSE) \"\" *");
@@ -559,6 +572,15 @@ list_metadata(void **state)
 	EXPECT(c, "OK",
 		"LIST (SUBSCRIBED) \"\" gone RETURN (METADATA /private/comment STATUS (SIZE))");
 	assert_int_equal(lines("* METADATA"), 0);
+	/* what cannot be selected has none here, though GETMETADATA gives it */
+	EXPECT(c, "OK", "CREATE a/b");
+	EXPECT(c, "OK", "SETMETADATA a (/private/comment \"holder\")");
+	EXPECT(c, "OK", "LIST \"\" a* RETURN (METADATA (/private/comment))");
+	assert_int_equal(lines("* METADATA"), 1);
+	SAID(c, "* LIST (\\HasNoChildren) \"/\" \"a/b\"\r\n"
+		"* METADATA \"a/b\" (/private/comment NIL)\r\n");
+	EXPECT(c, "OK", "GETMETADATA a /private/comment");
+	SAID(c, "\"holder\"");
 	EXPECT(c, "BAD", "LIST \"\" * RETURN (METADATA ())");
 	EXPECT(c, "BAD", "LIST \"\" * RETURN (METADATA)");
 }

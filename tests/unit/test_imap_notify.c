@@ -213,7 +213,7 @@ own_changes(void **state)
 	HEARD(c, "* LIST (\\HasNoChildren) \"/\" \"y\"\r\n");
 }
 
-/* 6.1.2: EXPUNGE waits for a command that may bring it, and what comes with it may wait too. */
+/* 6.1.2: EXPUNGE waits for a command that may bring it, and nothing else does. */
 static void
 delayed(void **state)
 {
@@ -233,8 +233,31 @@ delayed(void **state)
 	EXPECT(c, "OK", "FETCH 2 (UID)");
 	SAID(c, "* 2 FETCH (UID 2)");
 	SILENT(c, "EXPUNGE");
+	/* but for that all goes on, by the numbers that the client knows */
+	FORGET(c);
+	append(d, "INBOX", "()", mail1);
+	HEARD(c, "* 4 EXISTS\r\n");
+	SILENT(c, "FETCH");
+	EXPECT(d, "OK", "UID STORE 3 +FLAGS (\\Draft)");
+	HEARD(c, "* 3 FETCH (UID 3 FLAGS (");
+	FORGET(c);
+	EXPECT(d, "OK", "UID STORE 4 +FLAGS (\\Seen)");
+	HEARD(c, "* 4 FETCH (UID 4 FLAGS (");
+	/* once */
+	SILENT(c, "UID 3 ");
+	EXPECT(c, "OK", "FETCH 4 (UID)");
+	SAID(c, "* 4 FETCH (UID 4)");
+	SILENT(c, "EXPUNGE");
 	EXPECT(c, "OK", "NOOP");
 	SAID(c, "* 1 EXPUNGE");
+	SILENT(c, "FETCH");
+	SILENT(c, "EXISTS");
+	EXPECT(c, "OK", "FETCH 3 (UID)");
+	SAID(c, "* 3 FETCH (UID 4)");
+	EXPECT(d, "OK", "UID STORE 4 +FLAGS.SILENT (\\Deleted)");
+	EXPECT(d, "OK", "UID EXPUNGE 4");
+	EXPECT(c, "OK", "NOOP");
+	SAID(c, "* 3 EXPUNGE");
 	/* IDLE may bring it as well */
 	client_sendz(c, "i IDLE\r\n");
 	assert_true(client_await(c, "+", false, CLIENT_WAIT_MS));
@@ -425,6 +448,36 @@ other_mailboxes(void **state)
 	append(d, "Sent", "()", mail1);
 	HEARD(c, "* STATUS \"Sent\" (MESSAGES 2 UIDNEXT 3 UIDVALIDITY ");
 	SAID(c, "HIGHESTMODSEQ");
+}
+
+/* 6: several groups apply to one mailbox, each with its own events. */
+static void
+several_groups(void **state)
+{
+	(void)state;
+	EXPECT(d, "OK", "CREATE Work");
+	EXPECT(d, "OK", "UNSUBSCRIBE INBOX");
+	EXPECT(c, "OK",
+		"NOTIFY SET (mailboxes INBOX (" MESSAGES ")) (mailboxes Work NONE) "
+		"(personal (SubscriptionChange))");
+	EXPECT(d, "OK", "SUBSCRIBE INBOX");
+	HEARD(c, "* LIST (\\HasNoChildren \\Subscribed) \"/\" \"INBOX\"\r\n");
+	FORGET(c);
+	append(d, "INBOX", "()", mail1);
+	HEARD(c, "* STATUS \"INBOX\" (MESSAGES 1 ");
+	/* and none of what is exempt */
+	EXPECT(d, "OK", "SUBSCRIBE Work");
+	append(d, "Sent", "()", mail1);
+	QUIET(c);
+	/* the other way round */
+	EXPECT(c, "OK",
+		"NOTIFY SET (personal (SubscriptionChange)) (mailboxes (INBOX Sent) (" MESSAGES
+		"))");
+	EXPECT(d, "OK", "UNSUBSCRIBE INBOX");
+	HEARD(c, "* LIST (\\HasNoChildren) \"/\" \"INBOX\"\r\n");
+	FORGET(c);
+	append(d, "Sent", "()", mail1);
+	HEARD(c, "* STATUS \"Sent\" (MESSAGES 2 ");
 }
 
 /* A mailbox is another one from the moment it is not selected any more. */
@@ -734,6 +787,7 @@ main(void)
 		TEST(in_idle),
 		TEST(with_qresync_and_uidonly),
 		TEST(other_mailboxes),
+		TEST(several_groups),
 		TEST(selection_changes),
 		TEST(names),
 		TEST(outer_names),

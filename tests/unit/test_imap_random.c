@@ -1,11 +1,39 @@
 /* Two sessions of one user do random things, taken from the grammar, to one mailbox, several
  * commands at a time and both at once; each answer is held against what its client was told before
  * (imap_model.h), and at the end both see the same. TEST_SEED=N runs that seed alone. */
+#include "core/store/fault.h"
+#include "core/store/internal.h"
 #include "tests/unit/imap_pair.h"
 
-enum { SEEDS = 12, STEPS = 120, MOST = 600 };
+enum { SEEDS = 12, STEPS = 120, STEPS_A_FAULT = 4, MOST = 600 };
 
 static struct world w;
+
+#if STORE_FAULTS
+/* Every third one: now and then a commit is refused, as by a full disk. */
+static void
+refuse_a_write(uint64_t seed, unsigned step)
+{
+	if (seed % 3 == 0)
+		fault_arm(FAULT_PUT, 1 + (unsigned)(seed * 31 + step) % 23);
+}
+
+static void
+quiet(void)
+{
+	fault_arm(FAULT_PUT, 0);
+}
+#else
+static void
+refuse_a_write(uint64_t seed UNUSED, unsigned step UNUSED)
+{
+}
+
+static void
+quiet(void)
+{
+}
+#endif
 
 static void
 run_seed(uint64_t seed)
@@ -14,10 +42,18 @@ run_seed(uint64_t seed)
 	struct pair pair;
 	char user[32];
 
+	/* every other one: what is done in parts takes more than one */
+	op_set_entries_max(seed % 2 == 0 ? 2 : 16384);
+	/* and every other two: what may take several steps does */
+	w.imap.limits.step_us = seed % 4 < 2 ? 0 : 2000;
 	print_message("seed %llu\n", (unsigned long long)seed);
 	(void)snprintf(user, sizeof user, "random%llu", (unsigned long long)seed);
 	pair_start(&pair, &w, user);
-	pair_steps(&pair, &g, STEPS);
+	for (unsigned i = 0; i < STEPS; i += STEPS_A_FAULT) {
+		refuse_a_write(seed, i);
+		pair_steps(&pair, &g, STEPS_A_FAULT);
+	}
+	quiet();
 	pair_agree(&pair);
 	assert_true(pair.commands >= STEPS);
 	pair_stop(&pair);

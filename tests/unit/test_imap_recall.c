@@ -102,7 +102,7 @@ test_bytes(void **state)
 	unsigned kept = 0;
 
 	(void)state;
-	put(r, &k, MAX / 4 / sizeof(uint32_t));
+	put(r, &k, MAX / 2 / sizeof(uint32_t));
 	assert_int_equal(got(r, &k), 0);
 	for (k.mailbox = 1; k.mailbox <= 100; k.mailbox++) {
 		struct recall_key first = k;

@@ -301,6 +301,25 @@ test_modseq(void **state)
 	EXPECT(c, "OK", "SEARCH RETURN (MIN MAX) 1:2 MODSEQ 1");
 	(void)snprintf(want, sizeof want, " MIN 1 MAX 2 MODSEQ %llu\r\n", (unsigned long long)top);
 	SAID(c, want);
+	/* of a range, what is returned; with COUNT of all */
+	EXPECT(c, "OK", "SEARCH RETURN (PARTIAL 2:3) MODSEQ 1");
+	(void)snprintf(want, sizeof want, " MODSEQ %llu PARTIAL (2:3 2:3)\r\n",
+		(unsigned long long)top - 1);
+	SAID(c, want);
+	EXPECT(c, "OK", "SEARCH RETURN (PARTIAL -1:-2 MIN) MODSEQ 1");
+	(void)snprintf(want, sizeof want, " MIN 1 MODSEQ %llu PARTIAL (-1:-2 2:3)\r\n",
+		(unsigned long long)top);
+	SAID(c, want);
+	EXPECT(c, "OK", "UID SORT RETURN (PARTIAL 2:2) (ARRIVAL) UTF-8 MODSEQ 1");
+	(void)snprintf(want, sizeof want, " UID MODSEQ %llu PARTIAL (2:2 2)\r\n",
+		(unsigned long long)top - 1);
+	SAID(c, want);
+	EXPECT(c, "OK", "SEARCH RETURN (PARTIAL 4:9) MODSEQ 1");
+	SAID(c, "\") PARTIAL (4:9 NIL)\r\n");
+	EXPECT(c, "OK", "SEARCH RETURN (PARTIAL 3:3 COUNT) MODSEQ 1");
+	(void)snprintf(want, sizeof want, " COUNT 3 MODSEQ %llu PARTIAL (3:3 3)\r\n",
+		(unsigned long long)top);
+	SAID(c, want);
 	EXPECT(c, "BAD", "SEARCH MODSEQ x");
 	EXPECT(c, "BAD", "SEARCH MODSEQ \"/other/x\" all 1");
 	EXPECT(c, "BAD", "SEARCH MODSEQ \"/flags/x\" some 1");
@@ -309,7 +328,7 @@ test_modseq(void **state)
 static void
 inprogress(void **state)
 {
-	int64_t usual = w.imap.limits.progress_ms;
+	const struct imap_limits usual = w.imap.limits;
 	char big[16384];
 
 	(void)state;
@@ -319,7 +338,9 @@ inprogress(void **state)
 	for (int i = 0; i < 40; i++)
 		EXPECT(c, "OK", "APPEND INBOX {%zu+}\r\n\r\n%s", sizeof big + 1, big);
 	EXPECT(c, "OK", "SELECT INBOX");
+	/* however fast the machine is */
 	w.imap.limits.progress_ms = 0;
+	w.imap.limits.step_us = 0;
 	EXPECT(c, "OK", "SEARCH BODY xxxxxxxy BODY nothing");
 	SAID(c, "* OK [INPROGRESS (\"t");
 	SAID(c, " 40)] ");
@@ -327,9 +348,70 @@ inprogress(void **state)
 
 	/* before the answer, never in it */
 	assert_true(str_find(s, STR("INPROGRESS")) < str_find(s, STR("* SEARCH\r\n")));
-	w.imap.limits.progress_ms = usual;
+	/* of a part of the mailbox, how many that is */
+	EXPECT(c, "OK", "UID SEARCH UID 11:30 BODY xxxxxxxy BODY nothing");
+	SAID(c, " 20)] ");
+	SILENT(c, " 40)] ");
+	/* a tag that would end the code: RFC 9585 4 */
+	buf_reset(&c->in);
+	client_sendz(c, "a] SEARCH BODY xxxxxxxy BODY nothing\r\n");
+	assert_true(client_await(c, "a] OK ", false, CLIENT_WAIT_MS));
+	SAID(c, "* OK [INPROGRESS (NIL ");
+	SILENT(c, "(\"");
+	w.imap.limits = usual;
 	EXPECT(c, "OK", "SEARCH BODY xxxxxxxy");
 	SILENT(c, "INPROGRESS");
+}
+
+/* What is done grows, and is less than what is to be done: RFC 9585 4. Returns how often it was
+ * said. */
+static unsigned
+progress_grows(struct str s)
+{
+	static const char start[] = "* OK [INPROGRESS (\"";
+	unsigned long long before = 0, done, goal, first = 0;
+	unsigned said = 0;
+
+	for (size_t at; (at = str_find(s, str_of(start))) < s.n; said++) {
+		char line[128];
+		char *end;
+
+		s = str_from(s, at + sizeof start - 1);
+		(void)snprintf(line, sizeof line, "%.*s", (int)str_chr(s, ')'), s.p);
+		done = strtoull(strchr(line, ' '), &end, 10);
+		assert_true(done >= before);
+		before = done;
+		goal = strtoull(end, NULL, 10);
+		assert_true(goal == 0 ? strcmp(end, " NIL") == 0 : goal > done);
+		if (said == 0)
+			first = goal;
+		assert_int_equal(goal, first);
+	}
+	return said;
+}
+
+/* First all are looked at, then what was found is put in order. */
+static void
+test_progress_in_two_phases(void **state)
+{
+	static const char *const commands[] = {
+		"SORT (SUBJECT FROM) UTF-8 NOT BODY nothing",
+		"THREAD REFERENCES UTF-8 NOT BODY nothing",
+		"SEARCH NOT BODY nothing",
+	};
+	const struct imap_limits usual = w.imap.limits;
+
+	(void)state;
+	messages(50);
+	for (int i = 0; i < 7; i++)
+		EXPECT(c, "OK", "COPY 1:* INBOX");
+	w.imap.limits.progress_ms = 0;
+	w.imap.limits.step_us = 0;
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
+		EXPECT(c, "OK", "%s", commands[i]);
+		assert_true(progress_grows(buf_str(&c->in)) > 0);
+	}
+	w.imap.limits = usual;
 }
 
 static void
@@ -342,21 +424,23 @@ test_progress_of_order(void **state)
 		{ "THREAD REFERENCES UTF-8 ALL", "* THREAD " },
 		{ "THREAD ORDEREDSUBJECT UTF-8 ALL", "* THREAD " },
 	};
-	int64_t usual = w.imap.limits.progress_ms;
+	const struct imap_limits usual = w.imap.limits;
 
 	(void)state;
 	messages(50);
 	for (int i = 0; i < 8; i++)
 		EXPECT(c, "OK", "COPY 1:* INBOX");
 	w.imap.limits.progress_ms = 0;
+	w.imap.limits.step_us = 0;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		EXPECT(c, "OK", "%s", rows[i].command);
 		SAID(c, " 12800)] ");
 		struct str s = buf_str(&c->in);
 
 		assert_true(str_find(s, STR("INPROGRESS")) < str_find(s, str_of(rows[i].answer)));
+		assert_true(progress_grows(s) > 0);
 	}
-	w.imap.limits.progress_ms = usual;
+	w.imap.limits = usual;
 }
 
 /* ---- SORT ---- */
@@ -556,6 +640,12 @@ sort_display(void **state)
 	SAID(c, "* SORT 1 3 4 2\r\n");
 	EXPECT(c, "OK", "SORT (REVERSE DISPLAYTO) UTF-8 ALL");
 	SAID(c, "* SORT 3 1 2 4\r\n");
+	/* a name that decodes to nothing is none: RFC 5957 3 */
+	addressed("=?utf-8?Q?"
+		  "?= <fanny@example.org>",
+		"", "x");
+	EXPECT(c, "OK", "SORT (DISPLAYFROM) UTF-8 ALL");
+	SAID(c, "* SORT 4 2 5 3 1\r\n");
 }
 
 static void
@@ -751,6 +841,43 @@ test_unseen_of_many(void **state)
 	client_free(other);
 }
 
+/* As deep as keys may be nested: each is judged once, not twice for every level above it. */
+static void
+test_nested_keys(void **state)
+{
+	static const struct {
+		const char *open, *close;
+		bool turns;
+	} ways[] = { { "NOT ", "", true }, { "(", ")", false }, { "OR UID 9 ", "", false },
+		{ "(ALL NOT ", ")", true }, { "NOT (ALL SENTSINCE 1-Jan-1990 ", ")", true } };
+	static const char *const keys[] = { "SENTON 21-Nov-2026", "SUBJECT \"Lunch plans\" 1",
+		"BODY Pasta", "FLAGGED" };
+	struct buf b;
+
+	(void)state;
+	two_messages();
+	buf_init(&b, 65536);
+	for (size_t way = 0; way < ARRAY_LEN(ways); way++)
+		for (size_t key = 0; key < ARRAY_LEN(keys); key++) {
+			size_t depth = SEARCH_DEPTH_MAX - 2;
+			bool found = key < 2;
+
+			if (strchr(ways[way].open, '(') != NULL && ways[way].turns)
+				depth /= 2;
+			buf_reset(&b);
+			for (size_t i = 0; i < depth; i++)
+				buf_addz(&b, ways[way].open);
+			buf_addf(&b, "(%s)", keys[key]);
+			for (size_t i = 0; i < depth; i++)
+				buf_addz(&b, ways[way].close);
+			if (ways[way].turns && depth % 2 != 0)
+				found = !found;
+			EXPECT(c, "OK", "SEARCH RETURN (ALL) %s", buf_z(&b));
+			SAID(c, found ? " ALL 1\r\n" : " ALL 2\r\n");
+		}
+	buf_fini(&b);
+}
+
 int
 main(void)
 {
@@ -766,12 +893,14 @@ main(void)
 		TEST(test_modseq),
 		TEST(inprogress),
 		TEST(test_progress_of_order),
+		TEST(test_progress_in_two_phases),
 		TEST(sort),
 		TEST(sort_display),
 		TEST(esort),
 		TEST(i18nlevel),
 		TEST(test_large_texts),
 		TEST(test_many_keys_for_texts),
+		TEST(test_nested_keys),
 		cmocka_unit_test(test_every_capability_was_tested),
 	};
 

@@ -43,7 +43,8 @@ imap4rev1(void **state)
 	SAID(c, "* 2 EXPUNGE\r\n");
 	EXPECT(c, "OK", "CLOSE");
 	EXPECT(c, "BAD", "FETCH 1 FLAGS");
-	EXPECT(c, "BAD", "LOGIN a b");
+	EXPECT(c, "BAD Already logged in", "LOGIN a b");
+	EXPECT(c, "BAD Already logged in", "STARTTLS");
 	EXPECT(c, "BAD", "NONSENSE");
 	EXPECT(c, "OK", "LOGOUT");
 	SAID(c, "* BYE ");
@@ -197,6 +198,15 @@ children(void **state)
 	EXPECT(c, "OK", "LIST \"\" *");
 	SAID(c, "* LIST (\\HasChildren \\Noselect) \"/\" \"a\"\r\n");
 	SAID(c, "* LIST (\\HasNoChildren) \"/\" \"a/b\"\r\n");
+	/* a name that only leads to others can be made a mailbox: RFC 3501 6.3.11, 6.4.7 */
+	two_messages();
+	EXPECT(c, "NO [TRYCREATE]", "APPEND a {5+}\r\nhello");
+	EXPECT(c, "NO [TRYCREATE]", "APPEND a {5}");
+	EXPECT(c, "NO [TRYCREATE]", "COPY 1 a");
+	EXPECT(c, "NO [TRYCREATE]", "MOVE 1 a");
+	EXPECT(c, "NO [TRYCREATE]", "REPLACE 1 a {5+}\r\nhello");
+	EXPECT(c, "OK", "CREATE a");
+	EXPECT(c, "OK", "COPY 1 a");
 }
 
 static void

@@ -106,6 +106,42 @@ test_condstore_enabling_commands(void **state)
 	}
 }
 
+/* RFC 7162 3.2: what changes an annotation is a change of its mailbox. */
+static void
+test_annotations_raise_it(void **state)
+{
+	struct client *d = second();
+	uint64_t start;
+
+	(void)state;
+	two_messages();
+	EXPECT(d, "OK", "SELECT INBOX (CONDSTORE)");
+	start = number_after(d, "* OK [HIGHESTMODSEQ ");
+	EXPECT(c, "OK", "SETMETADATA INBOX (/private/comment \"a\" /private/b \"b\")");
+	assert_int_equal(status_modseq(c), start + 1);
+	EXPECT(c, "OK", "SETMETADATA INBOX (/private/comment NIL)");
+	/* of others, of the account, and where nothing changes */
+	EXPECT(c, "OK", "SETMETADATA Sent (/private/comment \"a\" /private/specialuse NIL)");
+	EXPECT(c, "OK", "SETMETADATA \"\" (/private/comment \"a\")");
+	EXPECT(c, "OK", "SETMETADATA INBOX (/private/none NIL)");
+	EXPECT(c, "NO", "SETMETADATA INBOX (/private/b NIL /private/specialuse \"\\\\Sent\")");
+	EXPECT(c, "OK", "NOOP");
+	assert_int_equal(status_modseq(c), start + 2);
+	/* no message changed by it */
+	EXPECT(d, "OK", "NOOP");
+	SILENT(d, "FETCH");
+	EXPECT(d, "OK", "FETCH 1:* (FLAGS) (CHANGEDSINCE %llu)", (unsigned long long)start);
+	SILENT(d, "FETCH (");
+	/* and what changes then is told as ever, also to who was away */
+	EXPECT(c, "OK", "STORE 2 +FLAGS.SILENT (\\Answered)");
+	EXPECT(d, "OK", "NOOP");
+	SAID(d, "* 2 FETCH (UID 2 FLAGS (");
+	EXPECT(d, "OK", "FETCH 1:* (FLAGS) (CHANGEDSINCE %llu)", (unsigned long long)start + 2);
+	SAID(d, "* 2 FETCH (");
+	SILENT(d, "* 1 FETCH (");
+	client_free(d);
+}
+
 static void
 test_changed_since(void **state)
 {
@@ -151,6 +187,32 @@ test_changed_since(void **state)
 	EXPECT(c, "BAD", "FETCH 1 (FLAGS) (CHANGEDSINCE 1 CHANGEDSINCE 2)");
 	EXPECT(c, "BAD", "FETCH 1 (FLAGS) ()");
 	EXPECT(c, "BAD", "FETCH 1 (FLAGS) (NONSENSE 1)");
+}
+
+/* First the range, then what of it has changed. RFC 9394 3.4. */
+static void
+test_changed_in_a_range(void **state)
+{
+	unsigned long long start;
+
+	(void)state;
+	for (int i = 0; i < 6; i++)
+		append(c, "INBOX", "()", mail1);
+	EXPECT(c, "OK", "SELECT INBOX (CONDSTORE)");
+	start = (unsigned long long)number_after(c, "* OK [HIGHESTMODSEQ ");
+	EXPECT(c, "OK", "STORE 1,2,5 +FLAGS.SILENT (\\Flagged)");
+	EXPECT(c, "OK", "UID FETCH 1:* (FLAGS) (PARTIAL -1:-3 CHANGEDSINCE %llu)", start);
+	SAID(c, "* 5 FETCH (UID 5 ");
+	SILENT(c, "* 2 FETCH");
+	EXPECT(c, "OK", "UID FETCH 2:* (FLAGS) (CHANGEDSINCE %llu PARTIAL 1:3)", start);
+	SAID(c, "* 2 FETCH (UID 2 ");
+	SILENT(c, "* 5 FETCH");
+	EXPECT(c, "OK", "UID FETCH 1:* (FLAGS) (CHANGEDSINCE %llu PARTIAL 3:4)", start);
+	SILENT(c, "FETCH (");
+	/* \Seen is set on what is said alone */
+	EXPECT(c, "OK", "UID FETCH 1:* (BODY[TEXT]) (CHANGEDSINCE %llu PARTIAL -1:-2)", start);
+	EXPECT(c, "OK", "UID SEARCH SEEN");
+	SAID(c, "* SEARCH 5\r\n");
 }
 
 /* An implicit \Seen is an unasked FETCH; a plain FETCH stays as it was asked for. */
@@ -599,6 +661,8 @@ main(void)
 		TEST(condstore),
 		TEST(test_condstore_enabling_commands),
 		TEST(test_changed_since),
+		TEST(test_changed_in_a_range),
+		TEST(test_annotations_raise_it),
 		TEST(test_fetch_sets_seen),
 		TEST(test_unchanged_since),
 		TEST(test_unchanged_since_zero),

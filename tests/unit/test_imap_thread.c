@@ -345,30 +345,24 @@ static size_t
 deep_answer(struct thread *t, size_t *depth_out)
 {
 	size_t numbers = 0, depth = 0;
-	uint32_t uid, last = 0;
+	struct thread_piece piece;
+	uint32_t last = 0;
 
 	*depth_out = 0;
-	for (;;) {
-		switch (thread_next(t, &uid)) {
-		case THREAD_OPEN:
-			if (++depth > *depth_out)
-				*depth_out = depth;
-			break;
-		case THREAD_CLOSE:
-			depth--;
-			break;
-		case THREAD_SPACE:
-			break;
-		case THREAD_NUMBER:
-			assert_true(uid != last);
-			last = uid;
-			numbers++;
-			break;
-		case THREAD_END:
-			assert_int_equal(depth, 0);
-			return numbers;
-		}
+	while (thread_next(t, &piece)) {
+		assert_true(piece.closes <= depth);
+		depth = depth - piece.closes + piece.opens;
+		if (depth > *depth_out)
+			*depth_out = depth;
+		if (piece.uid == 0)
+			continue;
+		assert_true(piece.uid != last);
+		last = piece.uid;
+		numbers++;
 	}
+	assert_int_equal(depth, 0);
+	assert_false(thread_next(t, &piece));
+	return numbers;
 }
 
 enum { DEEP = 100000, WIDE = 10000 };

@@ -15,7 +15,7 @@ struct fixture {
 	struct loop_timer stop;
 	unsigned calls, waiting_for;
 	enum err err;
-	char text[200];
+	char text[256];
 };
 
 static void
@@ -64,6 +64,7 @@ options(const struct str *uris, size_t n)
 		.bind_ms = 500,
 		.binds_min = 1,
 		.binds_max = 4,
+		.bind_idle_ms = 60000,
 		.bind_queue_max = 3,
 		.tls_min_version = 12 };
 }

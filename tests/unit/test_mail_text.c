@@ -138,6 +138,47 @@ test_date_imap(void **state)
 	assert_true(date_day(-1, 0) == -1 && date_day(86399, 1) == 1 && date_day(0, -1) == -1);
 }
 
+/* A leap second, or a zone, puts the time of a year of four digits into one of five, or before year
+ * 0: what is written of it can still be read. */
+static void
+test_date_ends(void **state)
+{
+	static const struct {
+		const char *in, *imap, *field;
+	} table[] = {
+		{ "31-Dec-9999 23:59:60 +0000", "31-Dec-9999 23:59:59 +0000",
+			"Fri, 31 Dec 9999 23:59:59 +0000" },
+		{ "31-Dec-9999 23:59:60 +0100", "31-Dec-9999 22:59:59 +0000",
+			"Fri, 31 Dec 9999 22:59:59 +0000" },
+		{ "31-Dec-9999 23:59:59 -1400", "31-Dec-9999 23:59:59 +0000",
+			"Fri, 31 Dec 9999 23:59:59 +0000" },
+		{ "01-Jan-0000 00:00:00 +1400", "01-Jan-0000 00:00:00 +0000",
+			"Sat, 01 Jan 0000 00:00:00 +0000" },
+	};
+	struct buf b;
+	int64_t t, back;
+	int zone;
+
+	(void)state;
+	buf_init(&b, 100);
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		buf_reset(&b);
+		assert_int_equal(date_parse_imap(str_of(table[i].in), &t), ERR_OK);
+		date_format_imap(&b, t);
+		check_text(buf_str(&b), table[i].imap, table[i].in);
+		buf_reset(&b);
+		date_format(&b, t, 0);
+		check_text(buf_str(&b), table[i].field, table[i].in);
+	}
+	assert_int_equal(date_parse(STR("31 Dec 9999 23:59:60 -0100"), &t, &zone), ERR_OK);
+	buf_reset(&b);
+	date_format(&b, t, zone);
+	check_text(buf_str(&b), "Fri, 31 Dec 9999 23:59:59 -0100", "with its zone");
+	assert_int_equal(date_parse(buf_str(&b), &back, &zone), ERR_OK);
+	assert_true(back == t && zone == -60);
+	buf_fini(&b);
+}
+
 static void
 test_charset(void **state)
 {
@@ -240,6 +281,74 @@ test_fold(void **state)
 	assert_int_equal(charset_nfc(&out, STR("\xff")), ERR_SYNTAX);
 	buf_fini(&in);
 	buf_fini(&out);
+}
+
+static void
+test_loose(void **state)
+{
+	static const char *const table[][2] = {
+		{ "Anna.Berg", "ANNA.BERG" },
+		{ "zo\xc3\xab", "ZOE" },
+		{ "zoe\xcc\x88", "ZOE" },
+		{ "\xef\xbc\xa1nna", "ANNA" },		 /* a wide A */
+		{ " anna\xc2\xa0\xe3\x80\x80", "ANNA" }, /* blanks */
+		{ "an\xe2\x80\x8bn\xc2\xad\xe3\x85\xa4"
+		  "a",
+			"ANNA" }, /* what shows nothing */
+		{ "\xe2\x80\x8b", "" },
+		{ "", "" },
+	};
+	struct buf out;
+
+	(void)state;
+	buf_init(&out, 100);
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		buf_reset(&out);
+		assert_int_equal(charset_loose(&out, str_of(table[i][0])), ERR_OK);
+		check_text(buf_str(&out), table[i][1], table[i][0]);
+	}
+	assert_int_equal(charset_loose(&out, STR("a\xff")), ERR_SYNTAX);
+	buf_fini(&out);
+	buf_init(&out, 3);
+	assert_int_equal(charset_loose(&out, STR("anna")), ERR_LIMIT);
+	buf_fini(&out);
+}
+
+/* Marks are put in order (the one below the letter first), also where a long run is cut. */
+static void
+test_fold_marks(void **state)
+{
+	struct buf in, out, again;
+
+	(void)state;
+	buf_init(&in, 10000);
+	buf_init(&out, 10000);
+	buf_init(&again, 10000);
+	for (unsigned shift = 0; shift < 6; shift++) {
+		buf_reset(&in);
+		buf_reset(&out);
+		buf_reset(&again);
+		buf_add(&in,
+			str_sub(STR("\xd0\x90\xd0\x90\xd0\x90\xd0\x90\xd0\x90"), 0, shift * 2));
+		for (int i = 0; i < 400; i++)
+			buf_addz(&in, "\xd0\x90\xcc\x81\xcc\xa3");
+		charset_fold(&out, buf_str(&in));
+		assert_int_equal(out.n, in.n);
+		for (size_t i = shift * 2; i < out.n; i += 6)
+			assert_memory_equal(buf_str(&out).p + i, "\xd0\x90\xcc\xa3\xcc\x81", 6);
+		charset_fold(&again, buf_str(&out));
+		assert_true(str_eq(buf_str(&again), buf_str(&out)));
+	}
+	/* nothing but marks, and octets that are no characters: whole, whatever the order */
+	buf_reset(&in);
+	buf_reset(&out);
+	for (int i = 0; i < 1500; i++)
+		buf_addz(&in, i < 1100 ? "\xcc\x81\xcc\xa3" : "\x82");
+	charset_fold(&out, buf_str(&in));
+	assert_int_equal(out.n, 1100 * 4 + 400 * 3);
+	buf_fini(&in);
+	buf_fini(&out);
+	buf_fini(&again);
 }
 
 static void
@@ -558,8 +667,11 @@ main(void)
 		cmocka_unit_test(test_date),
 		cmocka_unit_test(test_date_round),
 		cmocka_unit_test(test_date_imap),
+		cmocka_unit_test(test_date_ends),
 		cmocka_unit_test(test_charset),
 		cmocka_unit_test(test_fold),
+		cmocka_unit_test(test_loose),
+		cmocka_unit_test(test_fold_marks),
 		cmocka_unit_test(test_encoded),
 		cmocka_unit_test(test_transfer),
 		cmocka_unit_test(test_utf7),

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <dirent.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -317,6 +318,74 @@ test_many(void **state)
 	free(v);
 }
 
+static unsigned
+threads_alive(void)
+{
+	DIR *d = opendir("/proc/self/task");
+	unsigned n = 0;
+
+	assert_non_null(d);
+	for (struct dirent *e; (e = readdir(d)) != NULL;)
+		n += e->d_name[0] != '.';
+	(void)closedir(d);
+	return n;
+}
+
+/* All threads but one leave that have nothing to do, and are made again for what comes then. */
+static void
+test_rest(void **state)
+{
+	unsigned before = threads_alive();
+
+	(void)state;
+	pool = pool_new(loop, 4);
+	pool_set_linger(pool, 20);
+	for (unsigned round = 0; round < 2; round++) {
+		struct job *v = jobs_new(4, POOL_COMMIT, 1000);
+		int64_t until = clock_ms() + 60000;
+
+		atomic_store(&unlocked, false);
+		for (size_t i = 0; i < 4; i++) {
+			v[i].held = true;
+			pool_submit(pool, &v[i].job);
+		}
+		await(&now_running, 4);
+		assert_int_equal(threads_alive(), before + 4);
+		atomic_store(&unlocked, true);
+		run(4 * (round + 1));
+		while (threads_alive() != before + 1 && clock_ms() < until)
+			(void)usleep(1000);
+		(void)usleep(50000);
+		assert_int_equal(threads_alive(), before + 1);
+		free(v);
+	}
+}
+
+/* While one thread is busy, a job that comes just when the other leaves is run all the same. */
+static void
+test_rest_race(void **state)
+{
+	struct job *busy = jobs_new(1, POOL_COMMIT, 1000), *j = jobs_new(1, POOL_COMMIT, 0);
+
+	(void)state;
+	pool = pool_new(loop, 2);
+	pool_set_linger(pool, 1);
+	busy->held = true;
+	pool_submit(pool, &busy->job);
+	await(&now_running, 1);
+	for (unsigned i = 0; i < 2000; i++) {
+		j->plain = 0;
+		pool_submit(pool, &j->job);
+		run(i + 1);
+		/* from shortly before the thread's time is over to shortly behind it */
+		(void)usleep(900 + i % 300);
+	}
+	atomic_store(&unlocked, true);
+	run(2001);
+	free(busy);
+	free(j);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int
@@ -329,6 +398,8 @@ main(void)
 		T(test_waiting),
 		T(test_free_drains),
 		T(test_many),
+		T(test_rest),
+		T(test_rest_race),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -20,6 +20,8 @@ static struct {
 	/* What comes: ERR_OK with a 250 for each, unless a rule says otherwise; else no results. */
 	enum err how;
 	const char *end_status;
+	const char *end_host;
+	bool end_said;
 	unsigned end_code;
 	const char *slow; /* jobs of this route are held */
 	bool vanish;	  /* the channel ends at the next job */
@@ -54,7 +56,10 @@ send_end(const struct relay_seen *j, enum err how)
 		.how = how,
 		.code = how == ERR_OK ? 250 : R.end_code,
 		.status = str_of(how == ERR_OK ? "2.0.0" : R.end_status),
-		.text = how == ERR_OK ? STR_EMPTY : STR("no way there") };
+		.text = how == ERR_OK ? STR_EMPTY : STR("no way there"),
+		.host = str_of(how == ERR_OK ? "" : R.end_host),
+		.address = str_of(how == ERR_OK || R.end_host[0] == '\0' ? "" : "192.0.2.7"),
+		.own = !R.end_said };
 	struct buf b;
 
 	buf_init(&b, IPC_PAYLOAD_MAX);
@@ -177,6 +182,7 @@ setup_relay(void **state)
 	memset(&R, 0, sizeof(R));
 	R.end_code = 451;
 	R.end_status = "4.4.1";
+	R.end_host = "";
 	(void)snprintf(path, sizeof(path), "seqpacket:%s", T.relay);
 	R.listener = serve(path, accept_relay);
 	T.settings = settings_defaults();
@@ -585,6 +591,59 @@ test_corrupt(void **state)
 	assert_int_equal(R.taken, 1);
 }
 
+/* White space of any length as a blank. */
+static void
+add_unfolded(struct buf *out, const char *text)
+{
+	for (bool blank = false; *text != '\0'; text++) {
+		bool now = *text == ' ' || *text == '\r' || *text == '\n';
+
+		if (!now || !blank)
+			buf_addc(out, now ? ' ' : *text);
+		blank = now;
+	}
+}
+
+/* A report says who said what, and of whom nothing was heard. */
+static void
+test_who_said_so(void **state)
+{
+	static const struct {
+		const char *host;
+		bool said;
+		const char *want, *field, *never;
+	} rows[] = {
+		{ "mx.dead.example", true,
+			"mx.dead.example [192.0.2.7] said: 550 5.4.1 no way there",
+			"Remote-MTA: dns; mx.dead.example", "x-postroom;" },
+		{ "mx.dead.example", false, "550 5.4.1 mx.dead.example [192.0.2.7]: no way there",
+			"Diagnostic-Code: x-postroom; 550 5.4.1 mx.dead.example", "said:" },
+		{ "192.0.2.7", false, "550 5.4.1 192.0.2.7: no way there",
+			"Diagnostic-Code: x-postroom;", "Remote-MTA:" },
+		{ "", false, "550 5.4.1 no way there", "Diagnostic-Code: x-postroom;", "said:" },
+	};
+	const struct delivery *d = NULL;
+	struct buf whole;
+
+	(void)state;
+	R.how = ERR_DENIED;
+	R.end_code = 550;
+	R.end_status = "5.4.1";
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		R.end_host = rows[i].host;
+		R.end_said = rows[i].said;
+		submit("anna@example.org", "x@dead.example", "x\r\n");
+		until(queue_empty);
+		assert_int_equal(delivered_to("anna@example.org", &d), (int)i + 1);
+		buf_init(&whole, 1 << 20);
+		add_unfolded(&whole, d->text);
+		assert_non_null(strstr(buf_z(&whole), rows[i].want));
+		assert_non_null(strstr(buf_z(&whole), rows[i].field));
+		assert_null(strstr(buf_z(&whole), rows[i].never));
+		buf_fini(&whole);
+	}
+}
+
 /* Its time is over while it stands in line: the report says what the hop said. */
 static void
 test_expiry_in_line(void **state)
@@ -694,6 +753,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_lost_channel, setup_relay, teardown_relay),
 		cmocka_unit_test_setup_teardown(test_busy_and_away, setup_relay, teardown_relay),
 		cmocka_unit_test_setup_teardown(test_corrupt, setup_relay, teardown_relay),
+		cmocka_unit_test_setup_teardown(test_who_said_so, setup_relay, teardown_relay),
 		cmocka_unit_test_setup_teardown(test_expiry_in_line, setup_relay, teardown_relay),
 		cmocka_unit_test_setup_teardown(test_stop, setup_relay, teardown_relay),
 		cmocka_unit_test_setup_teardown(test_switched_off, setup_relay, teardown_relay),

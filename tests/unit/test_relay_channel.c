@@ -198,7 +198,8 @@ test_answers(void **state)
 		.code = 556,
 		.status = STR("5.1.10"),
 		.text = STR("takes no mail"),
-		.tls = STR("TLSv1.3 X dane") };
+		.tls = STR("TLSv1.3 X dane"),
+		.own = true };
 	struct relay_result r2;
 	struct relay_end e2;
 	struct buf b;
@@ -214,7 +215,7 @@ test_answers(void **state)
 	buf_reset(&b);
 	assert_int_equal(relay_end_encode(&e, &b), ERR_OK);
 	assert_int_equal(relay_end_decode(buf_str(&b), &e2), ERR_OK);
-	assert_true(e2.how == ERR_DENIED && e2.code == 556 && str_eq(e2.tls, e.tls));
+	assert_true(e2.how == ERR_DENIED && e2.code == 556 && str_eq(e2.tls, e.tls) && e2.own);
 	for (size_t n = 0; n < b.n; n++)
 		assert_int_not_equal(relay_end_decode(str_sub(buf_str(&b), 0, n), &e2), ERR_OK);
 	buf_reset(&b);

@@ -5,12 +5,17 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <sysexits.h>
+#include <unistd.h>
 
 #include "core/base/xalloc.h"
 #include "delivery/sendmail/compose.h"
 #include "delivery/sendmail/options.h"
+#include "delivery/sendmail/talk.h"
 
 /* ---- lines ---- */
 
@@ -330,6 +335,30 @@ test_modes(void **state)
 		assert_int_equal(parse(bad[i], &o), ERR_SYNTAX);
 }
 
+/* ---- connecting ---- */
+
+static void
+test_nothing_to_connect_with(void **state)
+{
+	const struct talk_options o = { .socket = "/nonexistent/submission" };
+	struct rlimit was, none;
+	struct talk *t = NULL;
+	int free_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
+	none = was;
+	none.rlim_cur = (rlim_t)free_fd;
+	assert_true(free_fd >= 0);
+	(void)close(free_fd);
+	assert_int_equal(talk_open(&o, false, &t), EX_TEMPFAIL);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	int code = talk_open(&o, false, &t);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
+	assert_int_equal(code, EX_TEMPFAIL);
+	assert_null(t);
+}
+
 int
 main(void)
 {
@@ -343,6 +372,7 @@ main(void)
 		cmocka_unit_test(test_from_long),
 		cmocka_unit_test(test_options),
 		cmocka_unit_test(test_modes),
+		cmocka_unit_test(test_nothing_to_connect_with),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -113,6 +113,8 @@ test_bad(void **state)
 		{ "imap { line_max = 64Q }\n", ":1: line_max: \"64Q\" is no size" },
 		{ "imap {\n\n line_max = 1 }\n", ":3: line_max: must lie between 1024 and" },
 		{ "imap { idle_timeout = 30 }\n", "idle_timeout: \"30\" is no time" },
+		/* RFC 3501 5.4 */
+		{ "imap { idle_timeout = 29m }\n", "idle_timeout: must lie between 1800000 and" },
 		{ "imap { pipeline_max = many }\n", "is no whole number" },
 		{ "imap { plaintext_login = maybe }\n", "is neither yes nor no" },
 		{ "imap { pipeline_max = 99999999999999999999 }\n", "is no whole number" },
@@ -264,6 +266,13 @@ test_secret(void **state)
 	put_file("pw", "s3cret\n", 0640);
 	assert_int_equal(load(text, true, &s, &err), ERR_OK);
 	assert_true(str_eq(s->directories[0].bind_password, STR("s3cret")));
+	settings_free(s);
+	put_file("pw", "s3\rcret\n\r\n", 0600);
+	assert_int_equal(load(text, true, &s, &err), ERR_OK);
+	assert_true(str_eq(s->directories[0].bind_password, STR("s3\rcret\n")));
+	settings_free(s);
+	put_file("pw", "s3cret\n", 0640);
+	assert_int_equal(load(text, true, &s, &err), ERR_OK);
 	struct buf shown;
 	buf_init(&shown, 1 << 20);
 	settings_print(s, false, &shown);
@@ -276,6 +285,22 @@ test_secret(void **state)
 	assert_int_equal(load(text, false, &s, &err), ERR_OK);
 	assert_int_equal(s->directories[0].bind_password.n, 0);
 	settings_free(s);
+	put_file("pw", "\n", 0600);
+	assert_int_not_equal(load(text, true, &s, &err), ERR_OK);
+	assert_true(str_find(buf_str(&err), STR("/pw: is empty")) < err.n);
+	buf_reset(&err);
+	put_file("pw", "\r\n", 0600);
+	assert_int_not_equal(load(text, true, &s, &err), ERR_OK);
+	assert_true(str_find(buf_str(&err), STR("/pw: is empty")) < err.n);
+	/* the secret itself instead of its file */
+	buf_reset(&err);
+	assert_int_not_equal(load("directory \"d\" { uris = { \"ldap://x\" } bind_dn = 'cn=x' "
+				  "bind_password = 's3cret' }",
+				     true, &s, &err),
+		ERR_OK);
+	assert_true(str_find(buf_str(&err), STR("the path of a file that holds")) < err.n);
+	assert_int_equal(str_find(buf_str(&err), STR("s3cret")), err.n);
+	put_file("pw", "s3cret\n", 0600);
 	/* the file that names secrets, too */
 	put_file("pw", "s3cret\n", 0600);
 	put_file("postroom.conf", text, 0644);

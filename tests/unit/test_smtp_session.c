@@ -270,6 +270,129 @@ test_recipients_put_off(void **state)
 	assert_int_equal(fakes.commits, 1);
 }
 
+/* Everything that is asked, and what is asked because of the answers. */
+static void
+answer_all(void)
+{
+	for (int i = 0; i < 6; i++)
+		fakes_directory_answers();
+}
+
+static void
+many(struct smtp_options *o)
+{
+	o->recipients_max = 200;
+	o->errors_max = 100;
+}
+
+static void
+begin_held(void (*o)(struct smtp_options *o))
+{
+	fakes_start(o);
+	fakes_connect();
+	fakes_send(STR(LOGIN "MAIL FROM:<me@ok.org>\r\n"), 0);
+	fakes.directory_holds = true;
+}
+
+/* Recipients that come at once are asked about at once, and answered in their order, whatever came
+ * first: those known, those not, those of others. */
+static void
+test_recipients_side_by_side(void **state)
+{
+	static const char rcpts[] =
+		"RCPT TO:<known1@ok.org>\r\nRCPT TO:<unknown@ok.org>\r\n"
+		"RCPT TO:<known2+tag@ok.org> NOTIFY=NEVER\r\nRCPT TO:<temp@ok.org>\r\n"
+		"RCPT TO:<known1@ok.org>\r\nRCPT TO:<list-open@ok.org>\r\n"
+		"RCPT TO:<known1@else.org>\r\n";
+
+	(void)state;
+	for (size_t step = 0; step < 2; step++) {
+		begin_held(many);
+		fakes_send(str_of(rcpts), step);
+		expect("220 250 235 250");
+		assert_int_equal(fakes.recipients_asked, 7);
+		answer_all();
+		expect("220 250 235 250 250 550 250 451 250 250 550");
+		assert_int_equal(fakes.recipients_asked, 7);
+		fakes.directory_holds = false;
+		fakes_send(STR("DATA\r\n" TEXT ".\r\n"), 0);
+		assert_string_equal(buf_z(&fakes.rcpts),
+			"known1@ok.org\nknown2+tag@ok.org\nknown1@ok.org\nlist-open@ok.org\n");
+		assert_string_equal(buf_z(&fakes.wishes), "0 \n0 \n1 \n0 \n0 \n");
+		fakes_stop();
+	}
+}
+
+static void
+few(struct smtp_options *o)
+{
+	o->recipients_max = 100;
+	o->rates.user_recipients = 3;
+}
+
+static void
+strict(struct smtp_options *o)
+{
+	o->recipients_max = 100;
+	o->errors_max = 2;
+}
+
+/* No more is asked than would be one after the other. */
+static void
+test_side_by_side_within_limits(void **state)
+{
+	static const char *const rcpt = "RCPT TO:<known@ok.org>\r\n";
+	static const char *const unknown = "RCPT TO:<unknown@ok.org>\r\n";
+	static const struct {
+		void (*options)(struct smtp_options *o);
+		const char *const *line;
+		unsigned asked;
+		const char *codes;
+	} table[] = {
+		{ few, &rcpt, 3, "220 250 235 250 250 250 250 450 450 450 450 450" },
+		{ NULL, &rcpt, 5, "220 250 235 250 250 250 250 250 250 452 452 452" },
+		{ strict, &unknown, 3, "220 250 235 250 550 550 550 421" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		struct buf b;
+
+		buf_init(&b, 4096);
+		for (int n = 0; n < 8; n++)
+			buf_addz(&b, *table[i].line);
+		begin_held(table[i].options);
+		fakes_send(buf_str(&b), 0);
+		assert_int_equal(fakes.recipients_asked, table[i].asked);
+		answer_all();
+		expect(table[i].codes);
+		assert_int_equal(fakes.recipients_asked, table[i].asked);
+		buf_fini(&b);
+		fakes_stop();
+	}
+}
+
+/* What stands behind another command waits for it; what was asked for a message that is dropped is
+ * dropped too; a client may leave. */
+static void
+test_side_by_side_ends(void **state)
+{
+	(void)state;
+	begin_held(many);
+	fakes_send(STR("RCPT TO:<known1@ok.org>\r\nRCPT TO:<known2@ok.org>\r\nRSET\r\n"
+		       "MAIL FROM:<me@ok.org>\r\nRCPT TO:<known3@ok.org>\r\n"),
+		0);
+	assert_int_equal(fakes.recipients_asked, 2);
+	answer_all();
+	expect("220 250 235 250 250 250 250 250 250");
+	assert_int_equal(fakes.recipients_asked, 3);
+	fakes_send(STR("RSET\r\nMAIL FROM:<me@ok.org>\r\n"), 0);
+	answer_all();
+	fakes_send(STR("RCPT TO:<known1@ok.org>\r\nRCPT TO:<known2@ok.org>\r\n"), 0);
+	assert_int_equal(fakes.recipients_asked, 5);
+	fakes_stop();
+}
+
 /* A client that is gone in the middle of anything leaves no slot behind. */
 static void
 test_gone_anywhere(void **state)
@@ -383,6 +506,9 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_auth_away, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_auth_dies_in_exchange, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_recipients_put_off, setup, teardown),
+		cmocka_unit_test(test_recipients_side_by_side),
+		cmocka_unit_test(test_side_by_side_within_limits),
+		cmocka_unit_test(test_side_by_side_ends),
 		cmocka_unit_test_setup_teardown(test_too_large, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stop, setup, teardown),
 	};

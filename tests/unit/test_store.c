@@ -17,6 +17,25 @@ static const char hello[] = "From: Ann <ann@example.org>\r\n"
 			    "\r\n"
 			    "Hello\r\n";
 
+/* Two of one millisecond, or of a clock that was set back a little, keep their order. */
+static void
+test_ids(void **state)
+{
+	int64_t now = clock_wall_ms() + 60 * 1000;
+	uint64_t last = blob_id_new(now), id;
+
+	(void)state;
+	assert_int_equal(blob_id_ms(last), now);
+	for (int i = 0; i < 2000; i++) {
+		id = blob_id_new(i % 3 == 0 ? now - 900 : now);
+		assert_true(id > last);
+		last = id;
+	}
+	assert_in_range(blob_id_ms(id), now, now + 1);
+	assert_int_equal(blob_id_ms(blob_id_new(now - 5000)), now - 5000);
+	assert_int_equal(blob_id_ms(blob_id_new(now + 7)), now + 7);
+}
+
 static void
 test_append(void **state)
 {
@@ -66,11 +85,11 @@ test_append(void **state)
 	uint64_t id = entry.msg;
 
 	fix_read_end(t);
-	assert_int_equal(message_open(f->home, id, &fd), ERR_OK);
+	assert_int_equal(message_open(f->home, id, true, &fd), ERR_OK);
 	assert_int_equal(read(fd, b, sizeof b), sizeof hello - 1);
 	assert_memory_equal(b, hello, sizeof hello - 1);
 	close(fd);
-	assert_int_equal(message_open(f->home, 12345, &fd), ERR_NOTFOUND);
+	assert_int_equal(message_open(f->home, 12345, true, &fd), ERR_NOTFOUND);
 }
 
 /* Ids in any order, far apart, twice, and such as are not there: as one by one. */
@@ -146,7 +165,7 @@ test_append_large(void **state)
 	assert_int_equal(entry_get(t, f->appended.mailbox, f->appended.uid, &entry), ERR_OK);
 	assert_int_equal(entry.size, n);
 	fix_read_end(t);
-	assert_int_equal(message_open(f->home, entry.msg, &fd), ERR_OK);
+	assert_int_equal(message_open(f->home, entry.msg, true, &fd), ERR_OK);
 	assert_int_equal(pread(fd, got, n, 0), n);
 	assert_memory_equal(got, msg, n);
 	close(fd);
@@ -258,6 +277,67 @@ test_copy_move(void **state)
 	assert_int_equal(info.messages, 8);
 	assert_int_equal(info.unseen, 4);
 	uidset_fini(&some);
+}
+
+static void
+plant_refs(struct fix *f, uint64_t msg, uint32_t n)
+{
+	uint32_t le = htole32(n);
+	struct kv_txn *t;
+	struct key k;
+
+	assert_int_equal(kv_write_begin(f->home->kv, &t), ERR_OK);
+	assert_int_equal(kv_put(t, KV_REF, key_id(&k, msg), str_n(&le, sizeof le)), ERR_OK);
+	assert_int_equal(kv_commit(t), ERR_OK);
+}
+
+/* A message that stands in the source more than once, in whatever order, counts as often; rows of
+ * others lie between theirs. Who would be counted too often is not copied, and nobody beside it. */
+static void
+test_copy_counts(void **state)
+{
+	enum { MESSAGES = 60 };
+	struct fix *f = *state;
+	struct uidset all = { 0 }, part = { 0 };
+	struct mailbox_info info;
+	struct entry entry;
+	uint64_t ids[MESSAGES];
+	uint32_t refs;
+
+	for (int i = 0; i < MESSAGES; i++)
+		assert_int_equal(fix_append(f, "INBOX", 0, NULL, hello), ERR_OK);
+	uint32_t inbox = fix_id(f, "INBOX"), trash = fix_id(f, "Trash");
+
+	uidset_add(&all, 1, UINT32_MAX);
+	uidset_add(&part, 31, MESSAGES);
+	assert_int_equal(fix_copy(f, inbox, &part, "Trash", false), ERR_OK);
+	assert_int_equal(fix_copy(f, inbox, &all, "Trash", false), ERR_OK);
+	assert_int_equal(fix_copy(f, trash, &all, "Junk", false), ERR_OK);
+	assert_int_equal(fix_pin(f, f->home), ERR_OK);
+	struct txn *t = fix_read(f, f->home);
+
+	for (uint32_t uid = 1; uid <= MESSAGES; uid++) {
+		assert_int_equal(entry_get(t, inbox, uid, &entry), ERR_OK);
+		assert_int_equal(ref_get(t, entry.msg, &refs), ERR_OK);
+		assert_int_equal(refs, uid > 30 ? 5 : 3);
+		ids[uid - 1] = entry.msg;
+	}
+	fix_read_end(t);
+	plant_refs(f, ids[40], UINT32_MAX - 1);
+	assert_int_equal(fix_copy(f, trash, &all, "Junk", false), ERR_LIMIT);
+	plant_refs(f, ids[40], UINT32_MAX - 2);
+	assert_int_equal(fix_copy(f, trash, &all, "Junk", false), ERR_OK);
+	assert_int_equal(fix_find(f, "Junk", &info), ERR_OK);
+	assert_int_equal(info.messages, 2 * (MESSAGES + 30));
+	t = fix_read(f, f->home);
+	for (size_t i = 0; i < MESSAGES; i++) {
+		assert_int_equal(ref_get(t, ids[i], &refs), ERR_OK);
+		assert_int_equal(refs, i == 40 ? UINT32_MAX : i >= 30 ? 7 : 4);
+	}
+	fix_read_end(t);
+	home_unpin(f->home);
+	uidset_fini(&all);
+	uidset_fini(&part);
 }
 
 static uint32_t
@@ -395,7 +475,7 @@ test_mailboxes(void **state)
 	uint32_t validity = f->mailbox.uidvalidity;
 
 	fix_assert_names(f, "INBOX Trash a! a/b a/b/c");
-	assert_int_equal(fix_append(f, "a", 0, NULL, hello), ERR_DENIED);
+	assert_int_equal(fix_append(f, "a", 0, NULL, hello), ERR_NOTFOUND);
 	assert_int_equal(fix_append(f, "a/b", 0, NULL, hello), ERR_OK);
 	assert_int_equal(fix_delete(f, "a/b"), ERR_OK);
 	fix_assert_names(f, "INBOX Trash a! a/b! a/b/c");
@@ -610,7 +690,7 @@ test_garbage(void **state)
 		ERR_OK);
 	assert_int_equal(fix_expunge(f, id, NULL), ERR_OK);
 	assert_int_equal(uidset_count(&f->expunged.uids), 2);
-	assert_int_equal(message_open(f->home, entry.msg, &fd), ERR_OK);
+	assert_int_equal(message_open(f->home, entry.msg, true, &fd), ERR_OK);
 	close(fd);
 	for (int i = 0; i < 100; i++) {
 		fix_sleep(f, 50);
@@ -621,7 +701,7 @@ test_garbage(void **state)
 		if (e == ERR_NOTFOUND)
 			break;
 	}
-	assert_int_equal(message_open(f->home, entry.msg, &fd), ERR_NOTFOUND);
+	assert_int_equal(message_open(f->home, entry.msg, true, &fd), ERR_NOTFOUND);
 	uint64_t garbage, messages;
 
 	t = fix_read(f, f->home);
@@ -836,11 +916,13 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_ids),
 		cmocka_unit_test_setup_teardown(test_append, fix_setup, fix_teardown),
 		cmocka_unit_test_setup_teardown(test_scan, fix_setup, fix_teardown),
 		cmocka_unit_test_setup_teardown(test_append_large, fix_setup, fix_teardown),
 		cmocka_unit_test_setup_teardown(test_flags, fix_setup, fix_teardown),
 		cmocka_unit_test_setup_teardown(test_copy_move, fix_setup, fix_teardown),
+		cmocka_unit_test_setup_teardown(test_copy_counts, fix_setup, fix_teardown),
 		cmocka_unit_test_setup_teardown(test_recent, fix_setup, fix_teardown),
 		cmocka_unit_test_setup_teardown(test_recent_rides, fix_setup, fix_teardown),
 		cmocka_unit_test_setup_teardown(test_recent_alone, fix_setup, fix_teardown),

@@ -62,7 +62,7 @@ body_orphan(struct damage *d)
 	char path[BLOB_PATH_MAX];
 
 	/* What makes it old is the clock of the check: see check_damage. */
-	assert_int_equal(blob_path(d->home, d->first.msg + 1, path), ERR_OK);
+	assert_int_equal(blob_path(d->home, blob_id_new(clock_wall_ms()), path), ERR_OK);
 	int fd = open(path, O_CREAT | O_WRONLY, 0600);
 
 	assert_true(fd >= 0);
@@ -148,7 +148,9 @@ ref_low(struct damage *d)
 static void
 ref_high(struct damage *d)
 {
-	assert_int_equal(ref_add(&d->txn, d->first.msg), ERR_OK);
+	uint64_t msg = d->first.msg;
+
+	assert_int_equal(refs_add(&d->txn, &msg, 1), ERR_OK);
 }
 
 static void

@@ -2,6 +2,7 @@
 #include <sys/stat.h>
 
 #include "core/store/blob.h"
+#include "core/store/fault.h"
 #include "tests/unit/store_fixture.h"
 
 static const char hello[] = "Subject: hello\r\n\r\nHello\r\n";
@@ -226,6 +227,130 @@ test_delivered_trim(void **state)
 	home_unpin(f->home);
 }
 
+struct at_once {
+	struct fix *f;
+	unsigned left, ok;
+};
+
+static void
+on_at_once(void *arg, size_t index, enum err e, size_t left)
+{
+	struct at_once *a = arg;
+
+	assert_int_equal(index, 0);
+	assert_int_equal(left, 0);
+	a->ok += e == ERR_OK;
+	if (--a->left == 0)
+		fix_done(a->f, ERR_OK);
+}
+
+/* Messages to one user that come together, each of them twice: the first finds the home at rest,
+ * the others do not. In a home that is closed, open, and open once more. */
+static void
+test_deliver_at_once(void **state)
+{
+	enum { AT_ONCE = 12, ROUNDS = 3 };
+	struct fix *f = *state;
+	struct at_once a = { .f = f };
+	uint64_t now = (uint64_t)clock_wall_ms();
+	char id[64];
+
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		a.left = AT_ONCE;
+		for (unsigned i = 0; i < AT_ONCE; i++) {
+			(void)snprintf(id, sizeof id, "%016llx-%u-%u", (unsigned long long)now,
+				round, i / 2);
+			const struct deliver_rcpt rcpt = { .home = f->home,
+				.delivery_id = str_of(id) };
+
+			(void)store_deliver(f->store,
+				&(struct deliver_batch){ .body = fix_body(f->home, str_of(hello)),
+					.rcpt = &rcpt,
+					.count = 1 },
+				on_at_once, &a);
+		}
+		(void)fix_wait(f);
+	}
+	assert_int_equal(a.ok, AT_ONCE * ROUNDS);
+	assert_delivered(f, "INBOX", AT_ONCE * ROUNDS / 2);
+	fix_check(f, 0);
+}
+
+/* The time is up while the update waits for the write lock: it is told so once, and what is on its
+ * way goes on. */
+static void
+test_deliver_late(void **state)
+{
+	struct fix *f = *state;
+	struct delivered d = { .f = f };
+	const struct deliver_rcpt rcpt = { .home = f->home,
+		.delivery_id = STR("0000019b00000000-late") };
+	struct kv_txn *t;
+
+	assert_int_equal(fix_pin(f, f->home), ERR_OK);
+	assert_int_equal(kv_write_begin(f->home->kv, &t), ERR_OK);
+	(void)store_deliver(f->store,
+		&(struct deliver_batch){ .body = fix_body(f->home, str_of(hello)),
+			.rcpt = &rcpt,
+			.count = 1,
+			.timeout_ms = 1 },
+		on_deliver, &d);
+	(void)fix_wait(f);
+	assert_int_equal(d.e[0], ERR_TEMP);
+	kv_abort(t);
+	/* behind it in the home's queue */
+	deliver_id(f, "0000019b00000000-late");
+	pool_drain(f->pool);
+	assert_int_equal(d.calls, 1);
+	assert_delivered(f, "INBOX", 1);
+	home_unpin(f->home);
+	fix_check(f, 0);
+}
+
+#if STORE_FAULTS
+static void
+deliver_fails(struct fix *f, enum fault_site site)
+{
+	struct delivered d = { .f = f };
+	const struct deliver_rcpt rcpt = { .home = f->home,
+		.delivery_id = STR("0000019b00000000-fault") };
+
+	fault_arm(site, 1);
+	(void)store_deliver(f->store,
+		&(struct deliver_batch){
+			.body = fix_body(f->home, str_of(hello)), .rcpt = &rcpt, .count = 1 },
+		on_deliver, &d);
+	(void)fix_wait(f);
+	fault_arm(site, 0);
+	assert_int_equal(d.calls, 1);
+	assert_int_equal(d.e[0], ERR_TEMP);
+}
+
+/* Nothing of a delivery stays, whatever failed of it, and it is taken when it comes again. */
+static void
+test_deliver_fails(void **state)
+{
+	static const struct {
+		enum fault_site site;
+		bool poisons;
+	} v[] = { { FAULT_WRITE, false }, { FAULT_SYNC, true }, { FAULT_PUT, false } };
+	struct fix *f = *state;
+
+	/* not those of what the first commit of a month makes */
+	deliver_id(f, "0000019b00000000-before");
+	for (size_t i = 0; i < ARRAY_LEN(v); i++) {
+		assert_int_equal(fix_pin(f, f->home), ERR_OK);
+		deliver_fails(f, v[i].site);
+		assert_int_equal(f->home->state == HOME_POISONED, v[i].poisons);
+		f->home->retry_ms = 0; /* as if the back-off were over */
+		home_unpin(f->home);
+	}
+	deliver_id(f, "0000019b00000000-fault");
+	deliver_id(f, "0000019b00000000-fault");
+	assert_delivered(f, "INBOX", 2);
+}
+#endif
+
 int
 main(void)
 {
@@ -233,6 +358,11 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_deliver, fix_setup, fix_teardown),
 		cmocka_unit_test_setup_teardown(test_deliver_by_sender, fix_setup, fix_teardown),
 		cmocka_unit_test_setup_teardown(test_delivered_trim, fix_setup, fix_teardown),
+		cmocka_unit_test_setup_teardown(test_deliver_at_once, fix_setup, fix_teardown),
+		cmocka_unit_test_setup_teardown(test_deliver_late, fix_setup, fix_teardown),
+#if STORE_FAULTS
+		cmocka_unit_test_setup_teardown(test_deliver_fails, fix_setup, fix_teardown),
+#endif
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -366,10 +366,13 @@ test_model(void **state)
 	struct model m = { .rnd = (uint64_t)clock_wall_ms() };
 	struct check_counts counts;
 	const struct check_options o = { .read_bodies = true };
+	const char *only = getenv("TEST_SEED");
 	char home[128];
 
 	(void)state;
-	print_message("seed %llu\n", (unsigned long long)m.rnd);
+	if (only != NULL)
+		assert_int_equal(str_to_u64(str_of(only), UINT64_MAX, &m.rnd), ERR_OK);
+	print_message("TEST_SEED=%llu\n", (unsigned long long)m.rnd);
 	fix_open(&m.f);
 	assert_int_equal(fix_create(&m.f, names[2]), ERR_OK);
 	for (size_t i = 0; i < BOXES; i++) {

@@ -1,10 +1,31 @@
 /* Homes of schema 2, made by taking from a home of today what schema 3 brought: opening one makes
  * it a home of today, whatever interrupted that before. */
+#include <errno.h>
+
 #include "core/base/codec.h"
 #include "core/store/blob.h"
 #include "core/store/check.h"
+#include "core/store/fault.h"
 #include "core/store/record.h"
 #include "tests/unit/store_fixture.h"
+
+/* The linker puts it in front of the store's own: once it has no descriptor left. */
+static bool no_descriptor;
+
+enum err
+__real_blob_open(const char *home, uint64_t id, int *fd_out);
+enum err
+__wrap_blob_open(const char *home, uint64_t id, int *fd_out);
+
+enum err
+__wrap_blob_open(const char *home, uint64_t id, int *fd_out)
+{
+	if (!no_descriptor)
+		return __real_blob_open(home, id, fd_out);
+	no_descriptor = false;
+	errno = EMFILE;
+	return ERR_TEMP;
+}
 
 enum { MANY = 700, OLD_SECTIONS = 4, OLD_HEAD = 32 + 4 * OLD_SECTIONS };
 
@@ -293,6 +314,109 @@ test_upgrade_many(void **state)
 	expect_clean(f);
 }
 
+static void
+file_of(const struct fix *f, const struct seen *seen, char out[BLOB_PATH_MAX])
+{
+	char home[160];
+
+	(void)snprintf(home, sizeof home, "%s/u/alice", f->dir);
+	assert_int_equal(blob_path(home, seen->msg, out), ERR_OK);
+}
+
+/* A message whose file cannot be read keeps what its row says, and the home opens. */
+static void
+test_upgrade_unreadable(void **state)
+{
+	enum { GOOD, SECTOR, SHORT, GONE, LINK, MESSAGES };
+	struct fix *f = *state;
+	struct seen before[MESSAGES], after;
+	char file[BLOB_PATH_MAX];
+	struct buf b;
+
+	buf_init(&b, 64 * 1024);
+	for (int i = 0; i < MESSAGES; i++) {
+		buf_reset(&b);
+		buf_addf(&b, "Message-ID: <%d@x>\r\nIn-Reply-To: <%d@x>\r\nTo: ", i, i - 1);
+		/* those of odd numbers have rows in the cache */
+		for (int n = 0; n < 300 * (i % 2); n++)
+			buf_addf(&b, "user%d@example.org,\r\n ", n);
+		buf_addz(&b, "last@example.org\r\n\r\ntext\r\n");
+		assert_int_equal(fix_append(f, "INBOX", 0, NULL, buf_z(&b)), ERR_OK);
+		look(f, (uint32_t)i + 1, &before[i]);
+	}
+	buf_fini(&b);
+	go_back(f, 0, false);
+	file_of(f, &before[SHORT], file);
+	assert_int_equal(truncate(file, 20), 0);
+	file_of(f, &before[GONE], file);
+	assert_int_equal(unlink(file), 0);
+	file_of(f, &before[LINK], file);
+	assert_int_equal(unlink(file), 0);
+	assert_int_equal(symlink("/dev/null", file), 0);
+#if STORE_FAULTS
+	fault_arm(FAULT_READ, SECTOR + 1);
+#endif
+	for (int i = 0; i < MESSAGES; i++) {
+		bool read = i == GOOD || (i == SECTOR && !STORE_FAULTS);
+
+		look(f, (uint32_t)i + 1, &after);
+		assert_string_equal(after.preview, read ? "text" : "");
+		memcpy(after.preview, before[i].preview, sizeof after.preview);
+		expect_same(&before[i], &after);
+	}
+	/* one is short, and two are not there */
+	fix_check(f, 3);
+}
+
+/* What is wrong with this process only goes by: nothing is given up for it. */
+static void
+test_upgrade_later(void **state)
+{
+	struct fix *f = *state;
+	struct seen before, after;
+
+	assert_int_equal(fix_append(f, "INBOX", 0, NULL, "A: b\r\n\r\ntext\r\n"), ERR_OK);
+	look(f, 1, &before);
+	go_back(f, 0, false);
+	no_descriptor = true;
+	assert_int_equal(fix_pin(f, f->home), ERR_TEMP);
+	assert_false(no_descriptor);
+	fix_stop(f);
+	fix_start(f);
+	look(f, 1, &after);
+	expect_same(&before, &after);
+	expect_clean(f);
+}
+
+/* A row that cannot be read is made of the file all the same. */
+static void
+test_upgrade_damaged_row(void **state)
+{
+	struct fix *f = *state;
+	struct seen before, after;
+	char index[160];
+	const char *why;
+	struct kv *kv;
+	struct kv_txn *t;
+	struct key k;
+
+	assert_int_equal(fix_append(f, "INBOX", 0, NULL, "A: b\r\n\r\ntext\r\n"), ERR_OK);
+	look(f, 1, &before);
+	go_back(f, 0, false);
+	fix_stop(f);
+	(void)snprintf(index, sizeof index, "%s/u/alice/index.mdb", f->dir);
+	assert_int_equal(
+		kv_open(index, &(struct kv_options){ .map_bytes = 64 << 20 }, &kv, &why), ERR_OK);
+	assert_int_equal(kv_write_begin(kv, &t), ERR_OK);
+	assert_int_equal(kv_put(t, KV_MESSAGE, key_id(&k, before.msg), STR("\x01?")), ERR_OK);
+	assert_int_equal(kv_commit(t), ERR_OK);
+	kv_close(kv);
+	fix_start(f);
+	look(f, 1, &after);
+	expect_same(&before, &after);
+	expect_clean(f);
+}
+
 /* Garbage without a file does not hold it up; the check says what an old home is. */
 static void
 test_upgrade_odd(void **state)
@@ -328,6 +452,9 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_upgrade, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_upgrade_many, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_upgrade_odd, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_upgrade_unreadable, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_upgrade_later, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_upgrade_damaged_row, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -246,10 +246,22 @@ start(struct role_ctx *c)
 	return ERR_OK;
 }
 
-static void
-reload(struct role_ctx *c)
+/* A host name that begins with the role's own is refused; "ROLE-hangs…" and "ROLE-dies…" speak for
+ * themselves. */
+static enum err
+reload(struct role_ctx *c, struct buf *why)
 {
-	log_event(LVL_INFO, "tiny.reload", log_s("hostname", role_settings(c)->hostname));
+	struct str host = role_settings(c)->hostname, name = str_of(program_invocation_short_name);
+
+	log_event(LVL_INFO, "tiny.reload", log_s("hostname", host));
+	name = str_from(name, str_rchr(name, '-') + 1);
+	if (!str_starts(host, name))
+		return ERR_OK;
+	host = str_from(host, name.n);
+	if (str_starts(host, STR("-dies")))
+		_exit(1);
+	buf_addf(why, "hostname: not to the taste of %.*s\033[1m\nauth: \302\233!", STR_FMT(name));
+	return ERR_SYNTAX;
 }
 
 static void

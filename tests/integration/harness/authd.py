@@ -95,6 +95,16 @@ class AuthClient(Lines):
     def begin(self, mechanism, response=None, params="service=imap", number=None,
               clear=False):
         """Send AUTH; returns its number. clear: the client came without TLS."""
+        number, line = self.auth_line(mechanism, response, params, number, clear)
+        self.send(line)
+        return number
+
+    def begin_many(self, mechanism, response, numbers):
+        """All of them at once, however slow the machine is."""
+        lines = [self.auth_line(mechanism, response, number=n)[1] for n in numbers]
+        self.send("\n".join(lines))
+
+    def auth_line(self, mechanism, response=None, params="service=imap", number=None, clear=False):
         if not clear and "secured" not in params.split("\t"):
             params += "\tsecured"
         if number is None:
@@ -103,8 +113,7 @@ class AuthClient(Lines):
         line = f"AUTH\t{number}\t{mechanism}\t{params}"
         if response is not None:
             line += "\tresp=" + base64.b64encode(response).decode()
-        self.send(line)
-        return number
+        return number, line
 
     def reply(self):
         return Reply(self.line())
@@ -264,7 +273,9 @@ class Authd:
             self.process.wait()
 
     def log_text(self):
-        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+        """The lines that are there, whole ones only."""
+        text = self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+        return text[:text.rfind("\n") + 1]
 
     def wait_log(self, text, timeout=60):
         until = time.monotonic() + timeout

@@ -61,6 +61,8 @@ service imap-login {{
 service imap {{
   service_count = 100
   process_min_avail = 2
+  # for a mailbox of a million messages
+  vsz_limit = 4G
 }}
 service lmtp {{
   process_min_avail = 2
@@ -175,6 +177,7 @@ class Dovecot:
     def stop(self):
         if self.process is None:
             return
+        services = self.pids()[1:]
         self.process.send_signal(signal.SIGTERM)
         try:
             self.process.wait(60)
@@ -182,6 +185,10 @@ class Dovecot:
             self.process.kill()
             self.process.wait()
         self.process = None
+        # one that still closes thousands of sessions keeps its socket, and the next start fails
+        until = time.monotonic() + 60
+        while any(Path(f"/proc/{pid}").exists() for pid in services) and time.monotonic() < until:
+            time.sleep(0.05)
 
     def __enter__(self):
         return self.start()

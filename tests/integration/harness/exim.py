@@ -176,6 +176,13 @@ class Exim:
         names = [self.dir / "output", *(self.dir / "log" / f"{n}log" for n in ("main", "panic", "reject"))]
         return "".join(p.read_text(errors="replace") for p in names if p.exists())
 
+    def wait_log(self, pattern, timeout=60):
+        until = time.monotonic() + timeout
+        while not (m := re.search(pattern, self.log_text())):
+            assert time.monotonic() < until, f"{pattern!r} not in the log:\n{self.log_text()[-4000:]}"
+            time.sleep(0.05)
+        return m
+
     def inject(self, sender, recipients, text):
         """A message of its own users."""
         done = subprocess.run([EXIM, "-C", self.conf, "-odq", "-oi", "-f", sender, *recipients], env=self._env(),

@@ -1,6 +1,6 @@
 """A whole Postroom in a temporary directory, on loopback ports, against a private slapd.
 
-    i = Instance(directory, slapd, certs, settings="imap {\n idle_timeout = 1m\n}")
+    i = Instance(directory, slapd, certs, settings="imap {\n idle_timeout = 1h\n}")
     i.start()
     i.imap_port, i.imaps_port, i.submission_port, i.submissions_port, i.lmtp_port
     i.socket("auth")          # path of a socket below runtime_dir
@@ -222,18 +222,26 @@ listen "lmtp" {{ protocol = lmtp address = {{ "127.0.0.1:{self.lmtp_port}" }} }}
         p = self.dir / "stderr"
         return p.read_text(errors="replace") if p.exists() else ""
 
+    def _log(self):
+        """The lines that are there, whole ones only."""
+        text = self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+        return text[:text.rfind("\n") + 1]
+
     def log_text(self):
-        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+        """What is logged so far: master writes some milliseconds after the answer. For what must be
+        there wait_log is better."""
+        time.sleep(0.03)
+        return self._log()
 
     def wait_log(self, pattern, timeout=60, start=0):
         """Until the log (from offset start) matches the regular expression."""
         until = time.monotonic() + timeout
         while True:
-            m = re.search(pattern, self.log_text()[start:])
+            m = re.search(pattern, self._log()[start:])
             if m:
                 return m
             assert time.monotonic() < until, \
-                f"{pattern!r} not in the log:\n{self.log_text()[start:][-4000:]}"
+                f"{pattern!r} not in the log:\n{self._log()[start:][-4000:]}"
             time.sleep(0.03)
 
     def socket(self, name):

@@ -258,6 +258,11 @@ class Slapd:
             lines.append("-")
         self._tool("ldapmodify", "\n".join(lines) + "\n")
 
+    def rename(self, dn, rdn):
+        """rdn takes the place of the first part of dn; the rest of the entry stays."""
+        self._tool("ldapmodify",
+                   f"dn: {dn}\nchangetype: modrdn\nnewrdn: {rdn}\ndeleteoldrdn: 1\n")
+
     def delete(self, dn):
         self._tool("ldapmodify", f"dn: {dn}\nchangetype: delete\n")
 

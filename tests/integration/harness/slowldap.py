@@ -4,6 +4,8 @@
     with Proxy(slapd.port, delay=2.0, only_binds=True) as p: ...   # only those to binds as users
     with Proxy(None) as p: ...                          # takes connections, says nothing, ever
     p.connections                                       # how many were made
+    p.answered                                          # octets of answers so far
+    p.mute = True                                       # what is answered from now on gets lost
 """
 import heapq
 import itertools
@@ -26,6 +28,8 @@ class Proxy:
         self.delay = delay
         self.only_binds = only_binds
         self.connections = 0
+        self.answered = 0
+        self.mute = False
         self.stopping = False
         self.listener = socket.socket()
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -70,18 +74,23 @@ class Proxy:
         self.sockets.add(server)
         for s in (client, server):  # two small messages in a row: no 40 ms between them
             s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.selector.register(client, selectors.EVENT_READ, (server, 0.0))
-        self.selector.register(server, selectors.EVENT_READ, (client, self.delay))
+        self.selector.register(client, selectors.EVENT_READ, (server, False))
+        self.selector.register(server, selectors.EVENT_READ, (client, True))
 
-    def _read(self, s, to, delay):
+    def _read(self, s, to, is_answer):
         try:
             data = s.recv(65536)
         except OSError:
             data = b""
         if not data:
             self.selector.unregister(s)
-        if self.only_binds and not is_bind_response(data):
-            delay = 0.0
+        delay = self.delay if is_answer and (not self.only_binds or is_bind_response(data)) else 0.0
+        if is_answer:
+            self.answered += len(data)
+            if self.mute:
+                if data:
+                    return
+                delay = 0.0
         heapq.heappush(self.due, (time.monotonic() + delay, next(self.order), to, data))
 
     def _run(self):
