@@ -230,6 +230,7 @@ open_pool(void)
 		.bind_ms = 30000,
 		.binds_min = 2,
 		.binds_max = 64,
+		.bind_idle_ms = 60000,
 		.bind_queue_max = 100000 };
 	ldap_conn_setup();
 	if (ldap_pool_new(loop, &o, &pool, &text) != ERR_OK) {
