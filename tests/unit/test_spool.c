@@ -12,11 +12,13 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/base/log.h"
 #include "core/base/xalloc.h"
 #include "core/event/listener.h"
+#include "delivery/spool/message.h"
 #include "delivery/spool/server.h"
 
 /* Faults: the n-th call from now fails. */
@@ -425,6 +427,22 @@ adopted_came(struct world *w)
 	return w->adopted > 0;
 }
 
+/* A thread of the pool has written the slot whole; the loop, which stands still here, has not heard
+ * of it. A killed process has no thread left that writes on after its socket is closed. */
+static void
+await_written(const struct world *w, const char *name)
+{
+	const struct timespec moment = { .tv_nsec = 1000000 };
+	int fd = open(w->slots, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	assert_true(fd >= 0);
+	for (int left = 60000; spool_verify_at(fd, str_of(name)) != ERR_OK; left--) {
+		assert_true(left > 0);
+		(void)nanosleep(&moment, NULL);
+	}
+	close(fd);
+}
+
 /* The worker dies: what it had committed is adopted, what it had not is removed. */
 static void
 test_worker_dies(void **state)
@@ -432,13 +450,15 @@ test_worker_dies(void **state)
 	struct world *w = *state;
 	struct spool_envelope e = sample(two_rcpts, 2);
 	struct spool_writer *done = take(w), *half = take(w);
-	char half_name[SPOOL_NAME_LEN + 1] = "";
+	char half_name[SPOOL_NAME_LEN + 1] = "", done_name[SPOOL_NAME_LEN + 1] = "";
 	struct spool_message *m;
 
 	memcpy(half_name, spool_writer_name(half).p, SPOOL_NAME_LEN);
+	memcpy(done_name, spool_writer_name(done).p, SPOOL_NAME_LEN);
 	write_body(done, 5000, 500);
 	write_body(half, 500000, 5000);
 	spool_commit(done, &e, on_commit, w);
+	await_written(w, done_name);
 	/* Freed before the job's end reaches the loop: as if killed between sync and report. */
 	spool_client_free(w->client);
 	w->client = NULL;
