@@ -293,17 +293,16 @@ def warm(clients):
 
 
 @contextlib.contextmanager
-def hurried(dovecot):
-    """Without its flushes, for as long as it is only filled."""
-    if dovecot is None:
-        yield
-        return
-    text = dovecot.conf.read_text()
-    for settings in (text + "mail_fsync = never\n", text):
-        dovecot.stop()
-        dovecot.conf.write_text(settings)
-        dovecot.start()
-        if settings is not text:
+def flushing(dovecots, what):
+    """Their mail_fsync is `what` meanwhile: "never" while they are only filled, "always" for changes
+    of flags that are as durable as ours (as it comes, Dovecot flushes new messages only)."""
+    texts = {d: d.conf.read_text() for d in dovecots}
+    for more in (f"mail_fsync = {what}\n", ""):
+        for d, text in texts.items():
+            d.stop()
+            d.conf.write_text(text + more)
+            d.start()
+        if more:
             yield
 
 
@@ -323,7 +322,7 @@ class Filler:
             if who in self.clients:
                 self.clients.pop(who).close()
             if self.n < min(n, DISTINCT):
-                with hurried(self.b.dovecots.get(who)):
+                with flushing([self.b.dovecots[who]] if who != OURS else [], "never"):
                     self.spool.send(self.b.imap_port(who), USER, PASSWORD, self.n, min(n, DISTINCT))
             c = self.clients[who] = Talk(self.b.build / "bench/bench_talk", self.b.imap_port(who))
             c.cmd("SELECT INBOX")
@@ -383,8 +382,15 @@ class SessionRows:
 
     def mixed(self):
         """Log in, list, select, fetch, store, append, expunge, log out, again and again."""
-        self.b.row("50 mixed IMAP clients", "commands/s", "higher",
-                   lambda who: self.imap_tool(who, 50), runs=min(3, self.b.args.runs), target=3)
+        def row(name):
+            self.b.row(name, "commands/s", "higher", lambda who: self.imap_tool(who, 50),
+                       runs=min(3, self.b.args.runs), target=3)
+
+        row("50 mixed IMAP clients")
+        durable = "50 mixed IMAP clients, flags and EXPUNGE flushed by both"
+        if self.b.wanted(durable):
+            with flushing(self.b.dovecots.values(), "always"):
+                row(durable)
 
     def appends(self):
         for clients in (1, 10):
