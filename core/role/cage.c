@@ -28,12 +28,13 @@ enum { MESSAGE_EXTRA = 2 * 1024 * 1024, GROUPS_MAX = 32 };
 
 const int role_syscalls_common[] = { -1 };
 
-const int role_syscalls_files[] = { SYS_open, SYS_openat, SYS_creat, SYS_access, SYS_faccessat,
-	SYS_faccessat2, SYS_stat, SYS_lstat, SYS_unlink, SYS_unlinkat, SYS_rename, SYS_renameat,
-	SYS_renameat2, SYS_link, SYS_linkat, SYS_mkdir, SYS_mkdirat, SYS_rmdir, SYS_getdents64,
-	SYS_readlink, SYS_readlinkat, SYS_fallocate, SYS_flock, SYS_statfs, SYS_fstatfs,
-	SYS_inotify_init1, SYS_inotify_add_watch, SYS_inotify_rm_watch, SYS_msync, SYS_fadvise64,
-	SYS_umask, SYS_fchmod, SYS_chmod, SYS_utimensat, SYS_getcwd, SYS_mincore, -1 };
+const int role_syscalls_files[] = { SYS_open, SYS_openat, SYS_openat2, SYS_creat, SYS_access,
+	SYS_faccessat, SYS_faccessat2, SYS_stat, SYS_lstat, SYS_unlink, SYS_unlinkat, SYS_rename,
+	SYS_renameat, SYS_renameat2, SYS_link, SYS_linkat, SYS_mkdir, SYS_mkdirat, SYS_rmdir,
+	SYS_getdents64, SYS_readlink, SYS_readlinkat, SYS_fallocate, SYS_flock, SYS_statfs,
+	SYS_fstatfs, SYS_inotify_init1, SYS_inotify_add_watch, SYS_inotify_rm_watch, SYS_msync,
+	SYS_fadvise64, SYS_umask, SYS_fchmod, SYS_chmod, SYS_utimensat, SYS_getcwd, SYS_mincore,
+	-1 };
 
 static const int common_syscalls[] = { SYS_read, SYS_write, SYS_readv, SYS_writev, SYS_pread64,
 	SYS_pwrite64, SYS_preadv, SYS_pwritev, SYS_preadv2, SYS_pwritev2, SYS_recvfrom, SYS_recvmsg,
