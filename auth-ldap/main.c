@@ -212,8 +212,11 @@ auth_reload(struct role_ctx *r, struct buf *why)
 	const struct settings *s = role_settings(r);
 	struct backends *b = NULL;
 	/* Either all of the new settings count, or none of them: the backends are made first and
-	 * count last, as SASL's counts at once. */
-	enum err e = refused(backends_new(a->service.loop, s, &b, why), why);
+	 * count last, as SASL's counts at once, and takes a keytab that nobody can read. */
+	enum err e = check_keytabs(s, why);
+	if (e == ERR_OK)
+		e = backends_new(a->service.loop, s, &b, why);
+	e = refused(e, why);
 	if (e == ERR_OK)
 		e = setup_sasl(s, "auth.settings", why);
 	if (e != ERR_OK) {

@@ -40,6 +40,7 @@ struct tokens {
 	struct hmap by_key;
 	struct list remembered;
 	size_t count;
+	unsigned settings_number; /* so many were there before these */
 	struct list requests;
 	unsigned char secret[32];
 };
@@ -52,7 +53,8 @@ struct token_request {
 	struct http_request *http;
 	struct loop_task soon;
 	unsigned char key[KEY_BYTES];
-	struct buf name; /* of one that is remembered */
+	unsigned settings_number; /* of when it was asked */
+	struct buf name;	  /* of one that is remembered */
 };
 
 /* ---- the answer ---- */
@@ -212,7 +214,8 @@ remember(struct token_request *r, struct str name, int64_t expires_sec)
 	struct hmap_node *n = hmap_get(&t->by_key, str_n(r->key, KEY_BYTES));
 	if (n != NULL)
 		forget(t, CONTAINER_OF(n, struct remembered, node));
-	if (keep_ms <= 0)
+	/* what other settings name may have answered */
+	if (keep_ms <= 0 || r->settings_number != t->settings_number)
 		return;
 	if (t->count >= REMEMBERED_MAX)
 		forget(t, CONTAINER_OF(t->remembered.next, struct remembered, link));
@@ -330,6 +333,7 @@ tokens_examine(struct tokens *t, struct str token, token_fn fn, void *arg)
 	unsigned char digest[DIGEST_BYTES_MAX];
 	const struct remembered *m = NULL;
 	r->tokens = t;
+	r->settings_number = t->settings_number;
 	r->fn = fn;
 	r->arg = arg;
 	list_push_back(&t->requests, &r->link);
@@ -383,6 +387,7 @@ void
 tokens_reload(struct tokens *t, const struct settings *s)
 {
 	t->settings = s;
+	t->settings_number++;
 	forget_all(t);
 }
 

@@ -21,7 +21,7 @@ typedef void (*token_fn)(void *arg, const struct token_answer *a);
 /* Keeps s. */
 struct tokens *
 tokens_new(struct loop *l, const struct settings *s);
-/* Other settings; what is remembered is forgotten. */
+/* Other settings; what is remembered is forgotten, and what is asked now will not be. */
 void
 tokens_reload(struct tokens *t, const struct settings *s);
 /* Open requests are dropped without a call. NULL is allowed. */

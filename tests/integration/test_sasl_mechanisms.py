@@ -3,6 +3,7 @@ what; and who may act as whom."""
 import base64
 import json
 import re
+import threading
 import time
 
 import pytest
@@ -441,6 +442,38 @@ def test_a_reload_with_an_unknown_mechanism_changes_nothing(work, slapd, setting
         a.wait_log("ev=auth.reload res=ok")
         c.begin("LOGIN")
         assert c.reply().verb == "CONT"
+
+
+def test_a_reload_with_a_keytab_that_is_not_there_changes_nothing(work, slapd, settings):
+    section = directory_section(slapd, extra=EXTRA)
+    a = Authd(work / "keytab", section, auth=settings("PLAIN"))
+    with a, a.auth() as c:
+        a.write_conf(section, auth=settings("PLAIN LOGIN GSSAPI",
+                                            more='gssapi_keytab = "/nonexistent/smtp.keytab"'))
+        a.reload()
+        a.wait_log('reason="auth.gssapi_keytab: /nonexistent/smtp.keytab: No such file')
+        c.begin("LOGIN")
+        assert c.reply().verb == "FAIL"
+        assert "ev=auth.reload res=ok" not in a.log_text()
+
+
+def test_a_token_asked_of_the_service_before_a_reload_is_not_remembered(work, slapd, settings, tokens):
+    """Its settings may not count any more: another service, another audience."""
+    tokens.answers["t-late"] = {"active": True, "username": PERSON}
+    tokens.held["t-late"] = threading.Event()
+    section = directory_section(slapd, extra=EXTRA)
+    a = Authd(work / "late", section, auth=settings("PLAIN OAUTHBEARER"))
+    with a, a.auth() as c, a.auth() as other:
+        c.begin("OAUTHBEARER", bearer("t-late"))
+        while "t-late" not in [t for t, _ in tokens.asked]:
+            time.sleep(0.02)
+        a.reload()
+        a.wait_log("ev=auth.reload res=ok")
+        tokens.held.pop("t-late").set()
+        assert c.reply().verb == "OK"
+        tokens.answers["t-late"] = {"active": False}
+        other.begin("OAUTHBEARER", bearer("t-late"))
+        assert other.reply().verb == "CONT"
 
 
 def test_what_a_stranger_hears_is_always_the_same(work, slapd, settings):

@@ -4,6 +4,7 @@
         t.url                                # https://localhost:PORT/introspect
         t.answers["tok"] = {"active": True, "username": "anna.berg"}
         t.asked                              # [(token, Authorization header), …]
+    t.held["tok"] = threading.Event()    # until it is set nothing is answered
 Tokens with a will of their own: hang, drip, huge, endless, redirect, junk, half, garbage, error,
 denied, moved-body.
 """
@@ -48,6 +49,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         service.asked.append((token, self.headers.get("Authorization")))
         good = json.dumps({"active": True, "username": service.user}).encode()
         self.close_connection = token != "tok" and token not in service.answers
+        if token in service.held:
+            service.held[token].wait(60)
         try:
             if token in service.answers:
                 self._send(200, json.dumps(service.answers[token]).encode())
@@ -84,7 +87,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 class TokenService:
     def __init__(self, certs, user="anna.berg@example.org", cert=None, key=None):
         self.user = user
-        self.answers, self.asked = {}, []
+        self.answers, self.asked, self.held = {}, [], {}
         self.stopping = threading.Event()
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(cert or certs.cert, key or certs.key)
