@@ -202,7 +202,8 @@ add_member_dns(struct members_state *m, const struct ldap_attr *a)
 static void
 add_member_url(struct backend_request *r, const struct ldap_entry *e, struct str v)
 {
-	if (value_is_url(str_trim(v))) {
+	v = str_trim(v);
+	if (value_is_url(v)) {
 		members_add(r->members, MEMBER_REF, v);
 		return;
 	}

@@ -1,5 +1,6 @@
 """What addresses stand for: every kind of group, forwarding, routing, catch-all, result templates; who
 may send as an address and who may post to a group. One slapd, several ways to read it."""
+import base64
 import time
 
 import pytest
@@ -36,7 +37,7 @@ def entry(dn, classes, **attributes):
     text = f"dn: {dn}\n" + "".join(f"objectClass: {c}\n" for c in classes)
     for name, values in attributes.items():
         for v in [values] if isinstance(values, str) else values:
-            text += f"{name}: {v}\n"
+            text += f"{name}:: {base64.b64encode(v.encode()).decode()}\n"
     return text + "\n"
 
 
@@ -51,6 +52,7 @@ ODD_URLS = {
     "ours": f"ldap://localhost/{PEOPLE}??one?(uid=anna.berg)",
     "extension": f"ldap:///{PEOPLE}??one?(uid=anna.berg)?x-more=1",
     "no-base": "ldap:///??sub?(uid=anna.berg)",
+    "blank": f" ldap:///{PEOPLE}??one?(uid=anna.berg)",
     "escaped": f"ldap:///{PEOPLE.replace(',', '%2c')}??one?%28uid=anna.b%65rg%29",
     "escaped-value": f"ldap:///{PEOPLE}??one?(cn=Odd,%20Name%20\\2b%20x)",
     "and-of-one": f"ldap:///{PEOPLE}??one?(%26(uid=anna.berg))",
