@@ -24,6 +24,18 @@ unit_length(struct str t)
 	return pair ? 3 : 2;
 }
 
+/* Cut at the first sep that stands in no variable ("%{service|first:4}"); as str_cut. */
+static bool
+cut(struct str t, char sep, struct str *left, struct str *right)
+{
+	size_t at = 0;
+	while (at < t.n && t.p[at] != sep)
+		at += unit_length(str_from(t, at));
+	*left = str_sub(t, 0, at);
+	*right = str_from(t, at + 1);
+	return at < t.n;
+}
+
 /* What libldap skips between the parts of a filter. */
 static struct str
 skip_blanks(struct str t)
@@ -92,11 +104,11 @@ static bool
 is_attribute(struct str t)
 {
 	struct str name, option;
-	bool more = str_cut(t, ';', &name, &t);
+	bool more = cut(t, ';', &name, &t);
 	if (!is_name(name))
 		return false;
 	while (more) {
-		more = str_cut(t, ';', &option, &t);
+		more = cut(t, ';', &option, &t);
 		if (!is_keystring(option))
 			return false;
 	}
@@ -108,7 +120,7 @@ static bool
 is_matching_rule(struct str t)
 {
 	struct str attribute, rule;
-	(void)str_cut(str_sub(t, 0, t.n - 1), ':', &attribute, &rule);
+	(void)cut(str_sub(t, 0, t.n - 1), ':', &attribute, &rule);
 	if (str_ieq(rule, STR("dn")))
 		rule = STR_EMPTY;
 	else if (str_istarts(rule, STR("dn:")))

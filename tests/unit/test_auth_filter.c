@@ -24,7 +24,10 @@ test_filters(void **state UNUSED)
 		"(&)", "(|)", "(&(a=b)(|))",
 		/* white space as libldap takes it: filters of several lines */
 		"( uid=x)", "( & ( a=b)\n\t(c=d)\n)", "(\n|\n(a=b)\n( !\t(c=d)))", "(& )",
-		"(cn:Dn:=x)", "(a=100%%)" };
+		"(cn:Dn:=x)", "(a=100%%)",
+		/* modifiers with what separates parts of a name */
+		"(%{service|first:4}Enabled:caseExactMatch:=x)",
+		"(%{service|default:a;}b;lang-de=x)" };
 	static const struct {
 		const char *filter, *why;
 	} bad[] = {
