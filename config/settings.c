@@ -32,7 +32,8 @@ read_file(const char *path, bool strict, struct buf *out, const char **why_out)
 
 	if (fd < 0 || fstat(fd, &st) != 0) {
 		*why_out = strerror(errno);
-		e = errno == ENOENT ? ERR_NOTFOUND : ERR_DENIED;
+		bool none = errno == ENOENT || errno == ENOTDIR || errno == ENAMETOOLONG;
+		e = none ? ERR_NOTFOUND : ERR_DENIED;
 		goto out;
 	}
 	*why_out = "is not a regular file";

@@ -292,14 +292,22 @@ test_secret(void **state)
 	put_file("pw", "\r\n", 0600);
 	assert_int_not_equal(load(text, true, &s, &err), ERR_OK);
 	assert_true(str_find(buf_str(&err), STR("/pw: is empty")) < err.n);
-	/* the secret itself instead of its file */
-	buf_reset(&err);
-	assert_int_not_equal(load("directory \"d\" { uris = { \"ldap://x\" } bind_dn = 'cn=x' "
-				  "bind_password = 's3cret' }",
-				     true, &s, &err),
-		ERR_OK);
-	assert_true(str_find(buf_str(&err), STR("the path of a file that holds")) < err.n);
-	assert_int_equal(str_find(buf_str(&err), STR("s3cret")), err.n);
+	/* the secret itself instead of its file; one that begins with a file's name, a long one */
+	static const char *const typed[] = { "s3cret", "Makefile/s3cret", "s3cret" };
+	put_file("pw", "s3cret\n", 0600);
+	for (size_t i = 0; i < sizeof typed / sizeof typed[0]; i++) {
+		struct buf secret;
+		buf_init(&secret, 1024);
+		buf_addz(&secret, "directory \"d\" { uris = { \"ldap://x\" } bind_dn = 'cn=x' "
+				  "bind_password = '");
+		buf_addf(&secret, "%s%0*d", typed[i], i == 2 ? 300 : 1, 0);
+		buf_addz(&secret, "' }");
+		buf_reset(&err);
+		assert_int_not_equal(load(buf_z(&secret), true, &s, &err), ERR_OK);
+		assert_true(str_find(buf_str(&err), STR("the path of a file that holds")) < err.n);
+		assert_int_equal(str_find(buf_str(&err), STR("s3cret")), err.n);
+		buf_fini(&secret);
+	}
 	put_file("pw", "s3cret\n", 0600);
 	/* the file that names secrets, too */
 	put_file("pw", "s3cret\n", 0600);
