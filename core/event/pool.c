@@ -30,6 +30,7 @@ struct pool {
 	unsigned running; /* jobs inside run, those that wait included */
 	unsigned running_sync;
 	unsigned waiting; /* between pool_wait_begin and pool_wait_end */
+	unsigned waiting_sync;
 	unsigned busy;
 	int64_t linger_ms;
 	/* The thread that left last. Who leaves joins the one before, so that pool_free waits for
@@ -40,6 +41,14 @@ struct pool {
 	bool draining; /* somebody waits on quiet */
 };
 
+static _Thread_local enum pool_class runs; /* of the job that this thread is in */
+
+static bool
+may_run(const struct pool *p, enum pool_class class)
+{
+	return class != POOL_SYNC || p->running_sync - p->waiting_sync < p->sync_limit;
+}
+
 /* The next job that may run now, NULL when there is none. Call locked. */
 static struct pool_job *
 take_job(struct pool *p)
@@ -48,7 +57,7 @@ take_job(struct pool *p)
 		return NULL;
 	LIST_FOREACH (node, &p->queue) {
 		struct pool_job *j = CONTAINER_OF(node, struct pool_job, link);
-		if (j->class == POOL_SYNC && p->running_sync >= p->sync_limit)
+		if (!may_run(p, j->class))
 			continue;
 		list_remove(node);
 		p->queued--;
@@ -66,6 +75,7 @@ run_job(struct pool *p, struct pool_job *j)
 	p->running++;
 	p->running_sync += is_sync;
 	(void)pthread_mutex_unlock(&p->lock);
+	runs = j->class;
 	j->run(j); /* without done, j is gone after this */
 	(void)pthread_mutex_lock(&p->lock);
 	p->running--;
@@ -277,9 +287,11 @@ void
 pool_wait_begin(struct pool *p)
 {
 	(void)pthread_mutex_lock(&p->lock);
-	bool held_back = p->running - p->waiting + p->queued > p->limit;
+	bool held_back = p->running - p->waiting + p->queued > p->limit ||
+			 (runs == POOL_SYNC && p->queued != 0);
 
 	p->waiting++;
+	p->waiting_sync += runs == POOL_SYNC;
 	/* else threads are on their way to all that is queued */
 	if (held_back)
 		summon_and_unlock(p);
@@ -292,6 +304,7 @@ pool_wait_end(struct pool *p)
 {
 	(void)pthread_mutex_lock(&p->lock);
 	p->waiting--;
+	p->waiting_sync -= runs == POOL_SYNC;
 	(void)pthread_mutex_unlock(&p->lock);
 }
 

@@ -14,7 +14,7 @@ struct pool;
 
 enum pool_class {
 	POOL_COMMIT, /* index commits, opens, closes */
-	POOL_SYNC,   /* body syncs and file writes: at most half of the threads */
+	POOL_SYNC,   /* body syncs and file writes: at most half of the threads that do not wait */
 };
 
 struct pool_job {
@@ -42,7 +42,8 @@ pool_drain(struct pool *p);
 /* Keeps j until done returned. */
 void
 pool_submit(struct pool *p, struct pool_job *j);
-/* Inside run, around a wait for another process's lock: this thread does not count. */
+/* Inside run, around a wait for another process's lock: this thread does not count, nor does its
+ * job among those of its class. */
 void
 pool_wait_begin(struct pool *p);
 void

@@ -240,6 +240,31 @@ test_waiting(void **state)
 	free(v);
 }
 
+/* The same among body syncs: those of a commit's own job wait for the index's lock too. */
+static void
+test_waiting_syncs(void **state)
+{
+	struct job *w = jobs_new(8, POOL_SYNC, 1000), *v = jobs_new(8, POOL_SYNC, 1000);
+
+	(void)state;
+	pool = pool_new(loop, 4);
+	for (size_t i = 0; i < 8; i++) {
+		w[i].waits = w[i].held = true;
+		pool_submit(pool, &w[i].job);
+	}
+	for (size_t i = 0; i < 8; i++)
+		pool_submit(pool, &v[i].job);
+	run(8);
+	for (size_t i = 0; i < 8; i++)
+		assert_int_equal(v[i].plain, 1);
+	await(&now_waiting, 8);
+	assert_true(atomic_load(&most_running) <= 2);
+	atomic_store(&unlocked, true);
+	run(16);
+	free(w);
+	free(v);
+}
+
 /* pool_free runs what is queued, and every done, also those that submit again. */
 static struct job *again;
 
@@ -396,6 +421,7 @@ main(void)
 		T(test_threads),
 		T(test_classes),
 		T(test_waiting),
+		T(test_waiting_syncs),
 		T(test_free_drains),
 		T(test_many),
 		T(test_rest),
