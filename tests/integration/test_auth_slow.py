@@ -1,4 +1,5 @@
-"""Directories that are slow or hang hold up nobody else."""
+"""Directories that are slow or hang hold up nobody else. What is slow waits until the test lets it go on, so that
+no time is measured; docs/bench has figures."""
 import re
 import socket
 import threading
@@ -13,8 +14,7 @@ from harness.slowldap import Proxy
 
 LOGINS = 200
 LOOKUPS = 1000
-ROUND = 250
-P99_MS = 20
+SETUP_SEC = 20
 
 
 def two_sections(slapd, certs, uri, more=""):
@@ -35,7 +35,7 @@ def two_sections(slapd, certs, uri, more=""):
 
 
 class Lookups(threading.Thread):
-    """1,000 alias lookups, one after the other, each timed."""
+    """1,000 alias lookups, one after the other, each timed for who reads the output."""
 
     def __init__(self, auth):
         super().__init__()
@@ -55,13 +55,11 @@ class Lookups(threading.Thread):
             self.error = e
 
     def p99(self):
-        """Of the best quarter: what else the machine does at times is not measured."""
-        parts = [sorted(self.ms[i:i + ROUND]) for i in range(0, LOOKUPS, ROUND)]
-        return min(p[int(ROUND * 0.99) - 1] for p in parts)
+        return sorted(self.ms)[int(LOOKUPS * 0.99) - 1]
 
 
-def begin_logins(client):
-    for i in range(LOGINS):
+def begin_logins(client, count=LOGINS):
+    for i in range(count):
         client.begin("PLAIN", b"\0anna.berg@example.com\0secret-anna.berg", number=i + 1)
 
 
@@ -71,34 +69,35 @@ def end_logins(client):
     return got
 
 
-@pytest.mark.alone
+@pytest.mark.waits
 def test_lookups_beside_200_binds_that_wait(work, slapd, certs):
-    with Proxy(slapd.port, delay=2.0) as proxy:
-        text = two_sections(slapd, certs, f"ldap://127.0.0.1:{proxy.port}")
-        with Authd(work / "slow", text) as a, a.auth(timeout=60) as c, a.directory() as warm:
+    with Proxy(slapd.port) as proxy:
+        text = two_sections(slapd, certs, f"ldap://127.0.0.1:{proxy.port}", "bind_timeout = 5m")
+        with Authd(work / "slow", text) as a, a.auth(timeout=300) as c, a.directory() as warm:
+            a.wait_log("directory=slow res=used")
             assert warm.lookup("alias", "director@example.org")[0] == "OK"
-            begin = time.monotonic()
+            proxy.hold = True
             begin_logins(c)
+            proxy.wait_held(64)
             lookups = Lookups(a)
             lookups.start()
             lookups.join()
             assert lookups.error is None, lookups.error
-            took = time.monotonic() - begin
+            assert "ev=auth.login" not in a.log_text() and len(proxy.held) == 64  # all that while
+            proxy.hold = False
             got = end_logins(c)
-            print(f"\np99 {lookups.p99():.2f} ms, {LOOKUPS} lookups in {took:.2f} s, "
-                  f"{proxy.connections} connections, logins in {time.monotonic() - begin:.1f} s")
+            print(f"\np99 {lookups.p99():.2f} ms, {proxy.connections} connections")
             assert all(r.verb == "OK" for r in got)
             assert all(r.fields["user"] == "anna.berg@example.com" for r in got)
-            assert lookups.p99() < 20
             # each bind on its own connection: 200 over 64
-            assert 20 < proxy.connections <= 66
+            assert 64 < proxy.connections <= 66
 
 
-@pytest.mark.alone
+@pytest.mark.waits
 def test_lookups_beside_200_binds_that_hang_in_the_hand_shake(work, slapd, certs):
     with Proxy(None) as proxy:
-        text = two_sections(slapd, certs, f"ldaps://127.0.0.1:{proxy.port}")
-        with Authd(work / "hang", text) as a, a.auth(timeout=60) as c, a.directory() as warm:
+        text = two_sections(slapd, certs, f"ldaps://127.0.0.1:{proxy.port}", f"setup_timeout = {SETUP_SEC}s")
+        with Authd(work / "hang", text) as a, a.auth(timeout=300) as c, a.directory() as warm:
             assert warm.lookup("alias", "director@example.org")[0] == "OK"
             begin_logins(c)
             lookups = Lookups(a)
@@ -108,14 +107,15 @@ def test_lookups_beside_200_binds_that_hang_in_the_hand_shake(work, slapd, certs
             print(f"\np99 {lookups.p99():.2f} ms, {proxy.connections} connections")
             assert proxy.connections > 0
             assert all(r.temporary for r in end_logins(c))
-            assert lookups.p99() < 20
+            # no lookup stood behind a hand-shake
+            assert sorted(lookups.ms)[LOOKUPS // 2] < SETUP_SEC * 1000
             # known to be down now: the next one does not wait for the hand-shake's whole time
             took = []
-            while len(took) < 3 and min(took, default=3) >= 3:
+            while len(took) < 3 and min(took, default=SETUP_SEC) >= SETUP_SEC:
                 begin = time.monotonic()
                 assert c.plain("anna.berg@example.com", "x", number=9999 + len(took)).temporary
                 took.append(time.monotonic() - begin)
-            assert min(took) < 3, took
+            assert min(took) < SETUP_SEC, took
 
 
 @pytest.mark.waits
@@ -125,9 +125,9 @@ def test_silent_server_is_left_for_the_next(work, slapd, certs):
         text = directory_section(slapd, extra="search_timeout = 1s").replace(
             f'"{slapd.uri}"', f'"ldap://127.0.0.1:{proxy.port}", "{slapd.uri}"')
         with Authd(work / "silent", text) as a, a.auth() as c:
-            r = c.plain("anna.berg", "secret-anna.berg")
-            if r.temporary:  # its time was up with the first server's
-                r = c.plain("anna.berg", "secret-anna.berg")
+            until = time.monotonic() + 180
+            while (r := c.plain("anna.berg", "secret-anna.berg")).temporary:  # its time was up with the first server's
+                assert time.monotonic() < until
             assert r.verb == "OK"
 
 
@@ -144,63 +144,82 @@ def test_bind_deadline_is_temporary(work, slapd, certs):
             a.wait_log("no answer in time")
 
 
-@pytest.mark.alone
+@pytest.mark.waits
 def test_bind_queue_is_bounded(work, slapd, certs):
-    with Proxy(slapd.port, delay=0.6) as proxy:
+    with Proxy(slapd.port) as proxy:
         text = two_sections(slapd, certs, f"ldap://127.0.0.1:{proxy.port}",
-                            "bind_queue_max = 10\n\tbind_connections_max = 2")
-        with Authd(work / "queue", text) as a, a.auth() as c:
-            c.begin_many("PLAIN", b"\0anna.berg@example.com\0secret-anna.berg", range(1, 41))
-            got = [c.reply() for _ in range(40)]
-            ok = sum(r.verb == "OK" for r in got)
-            assert 10 <= ok <= 14 and all(r.verb == "OK" or r.temporary for r in got)
+                            "bind_queue_max = 10\n\tbind_connections_max = 2\n\tbind_timeout = 5m")
+        with Authd(work / "queue", text) as a, a.auth(timeout=300) as c:
+            a.wait_log("directory=slow res=used")
+            proxy.hold = True
+            begin_logins(c, 2)
+            proxy.wait_held(2)
+            c.begin_many("PLAIN", b"\0anna.berg@example.com\0secret-anna.berg", range(3, 41))
+            refused = [c.reply() for _ in range(28)]  # ten stand in line
+            assert all(r.temporary for r in refused), refused
+            proxy.hold = False
+            assert all(c.reply().verb == "OK" for _ in range(12))
             a.wait_log("too many logins wait")
 
 
-def bind_connections(auth, section):
+def status(auth, section, what):
     with Lines(auth.path("auth-admin")) as admin:
         admin.send("STATUS")
         text = unescape(admin.line())
-    return int(re.search(rf"directory={section} .*bind_connections=(\d+)", text)[1])
+    return int(re.search(rf"directory={section} .*{what}=(\d+)", text)[1])
+
+
+def bind_connections(auth, section):
+    return status(auth, section, "bind_connections")
+
+
+def wait_for(condition, timeout=180):
+    until = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.05)
 
 
 @pytest.mark.waits
 def test_the_pool_grows_and_shrinks(work, slapd, certs):
-    with Proxy(slapd.port, delay=0.3) as proxy:
+    with Proxy(slapd.port) as proxy:
         text = two_sections(slapd, certs, f"ldap://127.0.0.1:{proxy.port}",
                             "bind_connections_min = 2\n\tbind_connections_max = 6\n"
-                            "\tbind_idle_timeout = 200ms")
-        with Authd(work / "grows", text) as a, a.auth() as c:
-            most = 0
-            for i in range(40):
-                c.begin("PLAIN", b"\0anna.berg@example.com\0secret-anna.berg", number=i + 1)
-            for _ in range(40):
-                assert c.reply().verb == "OK"
-                most = max(most, bind_connections(a, "slow"))
-            assert 2 < most <= 6
-            until = time.monotonic() + 60
-            while bind_connections(a, "slow") > 2:
-                assert time.monotonic() < until
-                time.sleep(0.05)
+                            "\tbind_idle_timeout = 200ms\n\tbind_timeout = 5m")
+        with Authd(work / "grows", text) as a, a.auth(timeout=300) as c:
+            a.wait_log("directory=slow res=used")
+            proxy.hold = True
+            begin_logins(c, 40)
+            proxy.wait_held(6)
+            assert bind_connections(a, "slow") == 6
+            proxy.hold = False
+            assert all(c.reply().verb == "OK" for _ in range(40))
+            wait_for(lambda: bind_connections(a, "slow") <= 2)
             time.sleep(0.5)  # and no further
             assert bind_connections(a, "slow") == 2
             assert c.plain("anna.berg@example.com", "secret-anna.berg", number=99).verb == "OK"
 
 
-@pytest.mark.alone
+@pytest.mark.waits
 def test_client_that_leaves_does_not_keep_its_binds(work, slapd, certs):
-    with Proxy(slapd.port, delay=1.0) as proxy:
+    with Proxy(slapd.port) as proxy:
         text = two_sections(slapd, certs, f"ldap://127.0.0.1:{proxy.port}",
-                            "bind_connections_max = 2\n\tbind_queue_max = 50")
+                            "bind_connections_max = 2\n\tbind_queue_max = 50\n\tbind_timeout = 5m")
         with Authd(work / "leaver", text) as a:
+            a.wait_log("directory=slow res=used")
+            proxy.hold = True
             with a.auth() as c:
                 for i in range(50):
                     c.begin("PLAIN", b"\0anna.berg@example.com\0x", number=i + 1)
-                time.sleep(0.2)
-            with a.auth() as c:
-                begin = time.monotonic()
-                assert c.plain("anna.berg@example.com", "secret-anna.berg").verb == "OK"
-                assert time.monotonic() - begin < 10  # all of them would take 25
+                proxy.wait_held(2)
+                wait_for(lambda: status(a, "slow", "binds_waiting") == 48)
+            wait_for(lambda: status(a, "slow", "binds_waiting") == 0)
+            before = proxy.binds
+            with a.auth(timeout=300) as c:
+                c.begin("PLAIN", b"\0anna.berg@example.com\0secret-anna.berg", number=1)
+                proxy.hold = False
+                assert c.reply().verb == "OK"
+            assert proxy.binds - before == 1  # nobody's but its own
 
 
 @pytest.mark.waits
@@ -284,8 +303,8 @@ def test_no_storm_of_connections(work, slapd):
         slapd.uri, f"ldap://127.0.0.1:{listener.getsockname()[1]}").replace(
         "starttls = yes", "starttls = no")
     try:
+        begin = time.monotonic()
         with Authd(work / "storm", text) as a, a.directory() as m:
-            begin = time.monotonic()
             while time.monotonic() - begin < 2 or not made:
                 assert m.lookup("alias", "sales@example.org")[0] == "TEMP"
                 time.sleep(0.01)

@@ -6,9 +6,14 @@
     p.connections                                       # how many were made
     p.answered                                          # octets of answers so far
     p.mute = True                                       # what is answered from now on gets lost
+    p.mute_at = 5000                                    # … from so many octets of answers on
+    p.hold = True                                       # answers to binds as users wait until it is False
+    p.wait_held(64)                                     # until so many of them do
+    p.binds                                             # answers to binds that came so far, held ones too
 """
 import heapq
 import itertools
+import math
 import selectors
 import socket
 import sys
@@ -30,6 +35,10 @@ class Proxy:
         self.connections = 0
         self.answered = 0
         self.mute = False
+        self.mute_at = math.inf
+        self.hold = False
+        self.held = []  # (socket, bytes)
+        self.binds = 0
         self.stopping = False
         self.listener = socket.socket()
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -59,6 +68,12 @@ class Proxy:
         self.listener.close()
         self.selector.close()
 
+    def wait_held(self, n, timeout=180):
+        until = time.monotonic() + timeout
+        while len(self.held) < n:
+            assert time.monotonic() < until, f"{len(self.held)} of {n} binds wait"
+            time.sleep(0.01)
+
     def _accept(self):
         client, _ = self.listener.accept()
         self.connections += 1
@@ -87,6 +102,13 @@ class Proxy:
         delay = self.delay if is_answer and (not self.only_binds or is_bind_response(data)) else 0.0
         if is_answer:
             self.answered += len(data)
+            if self.answered > self.mute_at:
+                self.mute = True
+            if is_bind_response(data):
+                self.binds += 1
+                if self.hold:
+                    self.held.append((to, data))
+                    return
             if self.mute:
                 if data:
                     return
@@ -103,6 +125,8 @@ class Proxy:
                     self._accept()
                 else:
                     self._read(key.fileobj, *key.data)
+            while self.held and not self.hold:
+                heapq.heappush(self.due, (0.0, next(self.order), *self.held.pop(0)))
             while self.due and self.due[0][0] <= time.monotonic():
                 _, _, to, data = heapq.heappop(self.due)
                 try:
