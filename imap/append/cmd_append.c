@@ -554,6 +554,9 @@ take_text(struct imap_session *s, struct cmd *c)
 	case READ_TOO_BIG:
 		refuse_too_big(c);
 		break;
+	case READ_WRONG:
+		refuse(c, RESULT_BAD, NULL, r.why);
+		break;
 	case READ_FATAL:
 		session_bye(s, "Too much data");
 		return STEP_WAIT;

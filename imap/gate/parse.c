@@ -173,15 +173,16 @@ gate_astring(struct str *args, struct buf *out)
 }
 
 enum err
-gate_nstring(struct str *args, struct buf *out, bool *nil_out)
+gate_nastring(struct str *args, struct buf *out, bool *nil_out)
 {
-	*nil_out = str_istarts(*args, STR("NIL"));
+	size_t n = 0;
+	while (n < args->n && is_astring_char(args->p[n]))
+		n++;
+	*nil_out = str_ieq(str_sub(*args, 0, n), STR("NIL"));
 	if (*nil_out) {
-		*args = str_from(*args, 3);
+		*args = str_from(*args, n);
 		return ERR_OK;
 	}
-	if (args->n == 0 || (args->p[0] != '"' && args->p[0] != '{'))
-		return ERR_SYNTAX;
 	return gate_astring(args, out);
 }
 
@@ -191,13 +192,13 @@ id_pair(struct str *args, struct buf *key, struct buf *value)
 	bool nil;
 	buf_reset(key);
 	buf_reset(value);
-	enum err e = gate_nstring(args, key, &nil);
+	enum err e = gate_nastring(args, key, &nil);
 	if (e == ERR_OK && nil)
 		e = ERR_SYNTAX;
 	if (e == ERR_OK)
 		e = gate_space(args);
 	if (e == ERR_OK)
-		e = gate_nstring(args, value, &nil);
+		e = gate_nastring(args, value, &nil);
 	return e == ERR_OK ? ERR_OK : ERR_SYNTAX;
 }
 

@@ -36,15 +36,15 @@ gate_command(struct str bytes, struct gate_command *out);
  * out. ERR_SYNTAX: something else, or a NUL; ERR_LIMIT: out is full. */
 MUST_USE enum err
 gate_astring(struct str *args, struct buf *out);
-/* The same for nstring (quoted, literal, NIL); nil_out. */
+/* The same, or the atom NIL: nil_out. */
 MUST_USE enum err
-gate_nstring(struct str *args, struct buf *out, bool *nil_out);
+gate_nastring(struct str *args, struct buf *out, bool *nil_out);
 /* Consume one space. ERR_SYNTAX. */
 MUST_USE enum err
 gate_space(struct str *args);
 
-/* ID's argument: NIL, or up to 30 pairs. fn gets each pair, may be NULL. ERR_SYNTAX. RFC 2971
- * 3.3. */
+/* ID's argument: NIL, or up to 30 pairs; atoms count as strings. fn gets each pair, may be NULL.
+ * ERR_SYNTAX. RFC 2971 3.3. */
 MUST_USE enum err
 gate_id_list(struct str args, void (*fn)(void *arg, struct str key, struct str value), void *arg);
 

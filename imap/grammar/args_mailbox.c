@@ -179,10 +179,13 @@ parse_id(struct parser *p, struct args_id *out)
 	if (e != ERR_OK || parse_accept(p, ')'))
 		return e;
 	do {
-		struct str s;
-		bool key = out->pairs_count % 2 == 0;
+		struct str s = { NULL, 0 };
+		bool nil = parse_accept_word(p, "NIL");
 
-		e = key ? parse_string(p, &s) : parse_nstring(p, &s);
+		if (nil && out->pairs_count % 2 == 0)
+			return parse_fail(p, "string expected");
+		/* RFC 2971 wants strings; clients send atoms too */
+		e = nil ? ERR_OK : parse_astring(p, &s);
 		if (e == ERR_OK)
 			e = parse_add_str(p, &out->pairs, &out->pairs_count, ID_PAIRS_MAX, s);
 		if (e != ERR_OK)

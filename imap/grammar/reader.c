@@ -45,13 +45,14 @@ literal_header(struct str line, uint64_t *size_out, bool *sync_out)
 static void
 keep_tag(struct reader *r, struct str command)
 {
-	size_t n = str_chr(command, ' ');
+	struct parser p;
+	struct str tag;
 
-	if (n >= sizeof r->tag || n == command.n)
-		n = 0;
-	for (size_t i = 0; i < n; i++)
-		if (command.p[i] <= ' ' || command.p[i] >= 0x7f)
-			n = 0;
+	/* an answer that began with "+" would be a continuation */
+	parser_init(&p, command, NULL);
+	bool good = parse_tag(&p, &tag) == ERR_OK && parse_peek(&p) == ' ';
+	size_t n = good && tag.n < sizeof r->tag ? tag.n : 0;
+
 	memcpy(r->tag, command.p, n);
 	r->tag[n] = '\0';
 }
@@ -82,6 +83,8 @@ wants_message(struct reader *r, struct str text, enum append_place *next_out)
 	bool wants = e == ERR_OK && args.more;
 
 	/* what fails before the literal fails with it too */
+	if (e == ERR_SYNTAX && p.at < text.n)
+		r->wrong = p.why;
 	r->no_message = e == ERR_LIMIT || (!wants && p.at < text.n) || ++r->looks == LOOKS_MAX;
 	*next_out = args.next;
 	arena_free(arena);
@@ -200,6 +203,11 @@ line_ended(struct reader *r, const struct reader_limits *l, struct buf *in, size
 		r->place = next;
 		*out = (struct read_result){ .n = n, .literal = size, .sync = sync };
 		return READ_MESSAGE;
+	}
+	if (sync && r->wrong != NULL) {
+		out->why = r->wrong;
+		(void)refuse_literal(r, l, in, n, size, sync, false);
+		return READ_WRONG;
 	}
 	if (size > l->literal_max - r->literal_bytes)
 		return refuse_literal(r, l, in, n, size, sync, false);

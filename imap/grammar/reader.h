@@ -24,6 +24,7 @@ struct reader {
 	bool swallowing;
 	bool refused_message;	 /* what is swallowed is an APPEND's message */
 	bool no_message;	 /* whatever comes, it is no APPEND that could be done */
+	const char *wrong;	 /* … and what is wrong with it; NULL: that shows at its end */
 	unsigned looks;		 /* how often that was asked, from the command's beginning on */
 	enum append_place place; /* an APPEND's next text is awaited: where it begins */
 	char tag[64];		 /* of a refused command; "" where there was none to see */
@@ -38,13 +39,15 @@ enum read_event {
 			  caller takes, then call again for the next text */
 	READ_TOO_LARGE, /* the command was dropped; answer with tag: BAD, nothing follows */
 	READ_TOO_BIG,	/* the same for an APPEND's message: NO [TOOBIG] */
-	READ_FATAL,	/* more than swallow_max was sent: BYE */
+	READ_WRONG, /* the same for an APPEND whose client waits to go on with it: BAD with why */
+	READ_FATAL, /* more than swallow_max was sent: BYE */
 };
 
 struct read_result {
 	size_t n;
 	uint64_t literal; /* READ_MESSAGE: size */
 	bool sync;	  /* READ_MESSAGE: the client waits for a continuation */
+	const char *why;  /* READ_WRONG; static */
 };
 
 /* Also when an APPEND was answered before its end. */

@@ -421,6 +421,6 @@ imap_stop(struct imap *i)
 		struct imap_session *s = CONTAINER_OF(n, struct imap_session, link);
 
 		if (session_waits(s))
-			session_end(s, "Server is going down, please connect again");
+			session_end(s, SESSION_BYE_STOP);
 	}
 }

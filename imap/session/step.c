@@ -98,7 +98,7 @@ end_if_due(struct imap_session *s)
 	else if (s->dismissed)
 		session_bye(s, s->user->bye.p);
 	else if (s->imap->stopping)
-		session_bye(s, "Server is going down, please connect again");
+		session_bye(s, SESSION_BYE_STOP);
 }
 
 static enum go
@@ -298,14 +298,19 @@ command_start(struct imap_session *s, enum read_event ev, const struct read_resu
 	return GO_ON;
 }
 
+/* why: of READ_WRONG. */
 static enum go
-refuse_command(struct imap_session *s, enum read_event ev)
+refuse_command(struct imap_session *s, enum read_event ev, const char *why)
 {
 	struct buf *out = session_out(s);
+	const char *text = ev == READ_TOO_BIG	  ? " NO [TOOBIG] Message is too large"
+			   : ev == READ_TOO_LARGE ? " BAD [LIMIT] Command is too large"
+						  : " BAD ";
 
 	buf_addz(out, s->reader.tag[0] != '\0' ? s->reader.tag : "*");
-	buf_addz(out, ev == READ_TOO_BIG ? " NO [TOOBIG] Message is too large\r\n"
-					 : " BAD [LIMIT] Command is too large\r\n");
+	buf_addz(out, text);
+	buf_addz(out, ev == READ_WRONG ? why : "");
+	buf_addz(out, "\r\n");
 	session_flush(s);
 	reader_init(&s->reader);
 	/* a message that is too large is no mistake in the protocol: a folder may hold many */
@@ -333,7 +338,8 @@ read_command(struct imap_session *s)
 		return command_start(s, ev, &r);
 	case READ_TOO_LARGE:
 	case READ_TOO_BIG:
-		return refuse_command(s, ev);
+	case READ_WRONG:
+		return refuse_command(s, ev, r.why);
 	case READ_FATAL:
 		session_bye(s, "Too much data");
 		return GO_WAIT;

@@ -29,6 +29,8 @@ session_free(struct imap_session *s);
 /* No command runs but those that wait for their client. */
 bool
 session_waits(const struct imap_session *s);
+/* What a session hears when the service stops: the client may come again. RFC 5530 3. */
+#define SESSION_BYE_STOP "[UNAVAILABLE] Server is going down, please connect again"
 /* BYE (not with NULL) and session_free: outside of any step. */
 void
 session_end(struct imap_session *s, const char *text);

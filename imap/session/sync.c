@@ -35,7 +35,7 @@ sync_give_up(struct imap_session *s)
 
 	/* half of it said cannot be taken back, and the other half would be lost */
 	if (y->active && spoke)
-		session_bye(s, "Mail store is not available now");
+		session_bye(s, "[UNAVAILABLE] Mail store is not available now");
 	sync_end(s);
 }
 

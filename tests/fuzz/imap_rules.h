@@ -114,7 +114,8 @@ static const struct grammar_rule {
 
 	/* ---- small commands; RFC 2971, 5161 ---- */
 	{ "id", ALTERNATIVES("NIL", "()", "(<id-pairs>)") },
-	{ "id-pairs", ALTERNATIVES("<string> <nstring>", "<string> <nstring> <id-pairs>") },
+	{ "id-pairs", ALTERNATIVES("<string> <nstring>", "<string> <astring>",
+			      "<string> <nstring> <id-pairs>") },
 	{ "enables", ALTERNATIVES("CONDSTORE", "QRESYNC", "UTF8=ACCEPT", "IMAP4rev2", "UIDONLY",
 			     "<atom>", "<enables> <enables>") },
 

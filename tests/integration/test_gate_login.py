@@ -53,6 +53,14 @@ def test_id_before_login(client):
     assert client.ask('ID ("name")')[0].startswith("BAD")
 
 
+def test_id_with_atoms(client):
+    """Before login and after it."""
+    for _ in range(2):
+        reply, before = client.ask("ID (name x version NIL)")
+        assert reply.startswith("OK") and before == ['* ID ("name" "Postroom")']
+        client.ask(f"LOGIN {USER} {PASSWORD}")
+
+
 @pytest.mark.parametrize("command", [
     f"t LOGIN {USER} {PASSWORD}\r\n",
     f't login "{USER}" "{PASSWORD}"\r\n',

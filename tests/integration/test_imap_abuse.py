@@ -104,6 +104,9 @@ REFUSED = [
     ("SELECT {99999999999999999999}", "BAD [LIMIT]"),
     ("SEARCH TEXT {4294967296}", "BAD [LIMIT]"),
     ("SEARCH SUBJECT {65000}", "+"),
+    ("APPEND INBOX (\\Nonsense) {5}", "BAD"),
+    ("APPEND INBOX () \"1-Foo-2026 00:00:00 +0000\" {5}", "BAD"),
+    ("UID REPLACE x INBOX {5}", "BAD"),
 ]
 
 

@@ -463,6 +463,7 @@ test_before_login(void **state)
 		{ "a ID NIL \r\n", "* ID (\"name\" \"Postroom\")\r\na OK ID completed\r\n" },
 		{ "a ID (\"name\" \"x\" \"version\" NIL)\r\n",
 			"* ID (\"name\" \"Postroom\")\r\na OK ID completed\r\n" },
+		{ "a ID (name x)\r\n", "* ID (\"name\" \"Postroom\")\r\na OK ID completed\r\n" },
 		{ "a ID ({4+}\r\nname {1+}\r\nx)\r\n",
 			"* ID (\"name\" \"Postroom\")\r\na OK ID completed\r\n" },
 		{ "a ID\r\n", "a BAD An argument is missing\r\n" },

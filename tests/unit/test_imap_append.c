@@ -148,6 +148,33 @@ test_multiappend_waits(void **state)
 	EXPECT_FILES(2);
 }
 
+/* The same for what is wrong in the line itself: RFC 9051 4.3 has the server ask for a literal or
+ * refuse the command. Who does not wait is answered behind it. */
+static void
+test_wrong_arguments_before_a_literal(void **state)
+{
+	static const char *const lines[] = { "APPEND INBOX (\\Nonsense) {5}",
+		"APPEND INBOX (\\Nonsense) {100000}", "APPEND INBOX () \"1-Foo-2026\" {5}",
+		"REPLACE x INBOX {5}", "APPEND INBOX CATENATE (NONE {5}",
+		"APPEND INBOX {2+}\r\nab (\\Nonsense) {5}",
+		"APPEND none {2+}\r\nab {2+}\r\ncd (\\Nonsense) {5}" };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(lines); i++) {
+		EXPECT(c, i + 1 == ARRAY_LEN(lines) ? "NO [TRYCREATE]" : "BAD", "%s", lines[i]);
+		SILENT(c, "+ ");
+		SILENT(c, "LIMIT");
+		EXPECT(c, "OK", "NOOP");
+	}
+	EXPECT(c, "BAD", "APPEND INBOX (\\Nonsense) {5+}\r\nhello");
+	EXPECT(c, "OK", "STATUS INBOX (MESSAGES)");
+	SAID(c, "MESSAGES 0)");
+	EXPECT_FILES(0);
+	for (int i = 0; i < 20; i++)
+		client_sendz(c, "x APPEND INBOX (\\Nonsense) {5}\r\n");
+	assert_true(client_await(c, "* BYE", false, CLIENT_WAIT_MS));
+}
+
 static void
 test_many_at_once(void **state)
 {
@@ -739,6 +766,7 @@ main(void)
 		TEST(test_multiappend_keywords),
 		TEST(test_multiappend_fails_whole),
 		TEST(test_multiappend_waits),
+		TEST(test_wrong_arguments_before_a_literal),
 		TEST(test_many_at_once),
 		TEST(test_vanishing),
 		TEST(catenate),

@@ -438,6 +438,12 @@ test_others(void **state)
 	assert_int_equal(parse_id(&p, &id), ERR_OK);
 	assert_int_equal(id.pairs_count, 4);
 	assert_null(id.pairs[3].p);
+	p = parser_of("(name nilly {1}\r\ny nil)");
+	assert_int_equal(parse_id(&p, &id), ERR_OK);
+	assert_true(str_eq(id.pairs[1], STR("nilly")) && str_eq(id.pairs[2], STR("y")));
+	assert_null(id.pairs[3].p);
+	p = parser_of("(NIL \"x\")");
+	assert_int_equal(parse_id(&p, &id), ERR_SYNTAX);
 	p = parser_of("(\"name\")");
 	assert_int_equal(parse_id(&p, &id), ERR_SYNTAX);
 	p = parser_of("(SPECIAL-USE) \"\" % RETURN (SPECIAL-USE CHILDREN)");
@@ -458,7 +464,7 @@ static const struct reader_limits limits = {
 };
 
 /* Letters of the events in their order: C command, + continuation, M message, B too big,
- * L too large, F fatal. A message's octets are taken by the test. */
+ * L too large, W wrong, F fatal. A message's octets are taken by the test. */
 static void
 run_reader(const char *in, size_t piece, char *out)
 {
@@ -486,7 +492,7 @@ run_reader(const char *in, size_t piece, char *out)
 			at += add;
 			continue;
 		}
-		*out++ = "?C+MLBF"[ev];
+		*out++ = "?C+MLBWF"[ev];
 		if (ev == READ_COMMAND || ev == READ_MESSAGE)
 			buf_consume(&b, res.n);
 		if (ev == READ_MESSAGE)
@@ -573,7 +579,13 @@ test_reader(void **state)
 			"M+MC" },
 		{ "a APPEND x {2+}\r\nab {101+}\r\n", "M" },
 		{ "a APPEND x {2+}\r\nab {101}\r\nb NOOP\r\n", "MBC" },
-		{ "a APPEND x {2+}\r\nab x {21}\r\nb NOOP\r\n", "MLC" },
+		{ "a APPEND x {2+}\r\nab x {21}\r\nb NOOP\r\n", "MWC" },
+		{ "a APPEND x {2+}\r\nab x {21+}\r\n123456789012345678901\r\nb NOOP\r\n", "MLC" },
+		{ "a APPEND x (\\No) {5}\r\nb NOOP\r\n", "WC" },
+		{ "a APPEND x (\\No) {5+}\r\nhello\r\nb NOOP\r\n", "CC" },
+		{ "a APPEND x (\\No) {2+}\r\nab {5}\r\nb NOOP\r\n", "WC" },
+		{ "a UID REPLACE x y {5}\r\nb NOOP\r\n", "WC" },
+		{ "a APPEND x {2}\r\nab (\\No) {5}\r\nb NOOP\r\n", "MWC" },
 		{ "a S {13+}\r\na APPEND x {1\r\nb NOOP\r\n", "CC" },
 		{ "a append {1+}\r\nx (\\Seen) {5+}\r\nhello\r\nb NOOP\r\n", "MCC" },
 		{ "a APPEND x {101}\r\nb NOOP\r\n", "BC" },

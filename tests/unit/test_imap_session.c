@@ -86,7 +86,10 @@ id(void **state)
 	EXPECT(c, "OK", "ID (\"name\" \"test\" \"version\" NIL)");
 	SAID(c, "* ID (\"name\" \"Postroom\"");
 	EXPECT(c, "OK", "ID NIL");
+	EXPECT(c, "OK", "ID (name test)");
 	EXPECT(c, "BAD", "ID");
+	EXPECT(c, "BAD", "ID (name)");
+	EXPECT(c, "BAD", "ID name");
 }
 
 static void
@@ -471,6 +474,13 @@ test_bad_input(void **state)
 	EXPECT(c, "BAD [LIMIT]", "SELECT {200000}");
 	EXPECT(c, "OK", "NOOP");
 	buf_fini(&b);
+	/* what is no tag is not repeated: "+" would ask for the literal */
+	buf_reset(&c->in);
+	client_sendz(c, "+ SELECT {200000}\r\n");
+	assert_true(client_await(c, "* BAD [LIMIT]", false, CLIENT_WAIT_MS));
+	buf_reset(&c->in);
+	client_sendz(c, "+ APPEND INBOX {5}\r\n");
+	assert_true(client_await(c, "* BAD", false, CLIENT_WAIT_MS));
 	buf_reset(&c->in);
 	for (int i = 0; i < 30; i++)
 		client_sendz(c, "x NONSENSE\r\n");
@@ -540,6 +550,35 @@ test_connections_per_user(void **state)
 	assert_true(client_await(d, "* BYE", false, CLIENT_WAIT_MS));
 	w.imap.limits.sessions_per_user = before;
 	client_free(d);
+}
+
+/* A stop is no end for the client: RFC 5530 3. Who waits hears it at once, who has a command under
+ * way behind that. */
+static void
+test_bye_at_a_stop(void **state)
+{
+	static const char bye[] = "* BYE [UNAVAILABLE] ";
+	struct client *busy = second(), *idle = second();
+
+	(void)state;
+	buf_reset(&idle->in);
+	client_sendz(idle, "i IDLE\r\n");
+	assert_true(client_await(idle, "+ idling", false, CLIENT_WAIT_MS));
+	w.imap.stopping = true;
+	buf_reset(&busy->in);
+	client_sendz(busy, "b LIST \"\" *\r\n");
+	assert_true(client_await(busy, bye, false, CLIENT_WAIT_MS));
+	struct str said = buf_str(&busy->in);
+
+	assert_true(str_find(said, STR("b OK")) < str_find(said, STR("* BYE")));
+	buf_reset(&c->in);
+	imap_stop(&w.imap);
+	w.imap.stopping = false;
+	assert_true(client_await(c, bye, false, CLIENT_WAIT_MS));
+	assert_true(client_await(idle, bye, false, CLIENT_WAIT_MS));
+	assert_int_equal(w.imap.sessions_count, 0);
+	client_free(busy);
+	client_free(idle);
 }
 
 static void
@@ -847,6 +886,7 @@ main(void)
 		TEST(test_input_behind_the_login),
 		TEST(test_byte_by_byte),
 		TEST(test_connections_per_user),
+		TEST(test_bye_at_a_stop),
 		TEST(test_deleted_while_selected),
 		TEST(test_silent_store_hides_nothing_of_others),
 		TEST(test_flags_after_a_fetch_that_failed),
