@@ -13,17 +13,18 @@ dist_pkgdata_SCRIPTS = build-aux/create-users
 EXTRA_DIST += docs/man/postroom.conf.5.in
 
 # The list of settings comes from the table that the programs use.
-docs/man/postroom.conf.5: $(srcdir)/docs/man/postroom.conf.5.in config/manual$(EXEEXT)
+# [@]: `configure` puts its own words in the place of names between two @, here as well.
+docs/man/postroom.conf.5: $(srcdir)/docs/man/postroom.conf.5.in config/manual$(EXEEXT) Makefile
 	$(AM_V_GEN)$(MKDIR_P) docs/man && config/manual$(EXEEXT) >$@.settings && \
-	$(SED) -e '/^@SETTINGS@$$/{' -e 'r $@.settings' -e 'd' -e '}' \
-		-e 's|@sysconfdir@|$(sysconfdir)|' $(srcdir)/docs/man/postroom.conf.5.in >$@.tmp && \
+	$(SED) -e '/^[@]SETTINGS[@]$$/{' -e 'r $@.settings' -e 'd' -e '}' \
+		-e 's|[@]sysconfdir[@]|$(sysconfdir)|' $(srcdir)/docs/man/postroom.conf.5.in >$@.tmp && \
 	rm -f $@.settings && mv $@.tmp $@
 
 systemdunitdir = $(prefix)/lib/systemd/system
 nodist_systemdunit_DATA = config/systemd/postroom.service
-config/systemd/postroom.service: $(srcdir)/config/systemd/postroom.service.in
+config/systemd/postroom.service: $(srcdir)/config/systemd/postroom.service.in Makefile
 	$(AM_V_GEN)$(MKDIR_P) config/systemd && \
-	$(SED) -e 's|@sbindir@|$(sbindir)|g' $(srcdir)/config/systemd/postroom.service.in >$@.tmp && \
+	$(SED) -e 's|[@]sbindir[@]|$(sbindir)|g' $(srcdir)/config/systemd/postroom.service.in >$@.tmp && \
 	mv $@.tmp $@
 EXTRA_DIST += config/systemd/postroom.service.in
 CLEANFILES += docs/man/postroom.conf.5 config/systemd/postroom.service
@@ -31,3 +32,7 @@ CLEANFILES += docs/man/postroom.conf.5 config/systemd/postroom.service
 # The manual pages have no mistakes that mandoc sees.
 dist_check_SCRIPTS += tests/check-manuals.sh
 tests/check-manuals.log: docs/man/postroom.conf.5
+
+# What names the folders of `configure` names them.
+dist_check_SCRIPTS += tests/check-folders.sh
+tests/check-folders.log: docs/man/postroom.conf.5 config/systemd/postroom.service

@@ -32,3 +32,8 @@ install-exec-hook:
 uninstall-hook:
 	if test "`readlink '$(DESTDIR)$(bindir)/mailq'`" = '$(sbindir)/postroom'; then \
 		rm -f '$(DESTDIR)$(bindir)/mailq'; fi
+
+# Folders of `configure` are compiled into these: others there, and they are compiled again.
+FOLDER_OBJECTS = core/master/main.$(OBJEXT) core/master/serve.$(OBJEXT) core/master/trial.$(OBJEXT) \
+	delivery/sendmail/main.$(OBJEXT)
+$(FOLDER_OBJECTS): Makefile
