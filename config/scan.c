@@ -21,7 +21,8 @@ struct scan {
 	struct buf *clean, *err;
 	struct hmap places;
 	struct str section, title;
-	unsigned section_line; /* 0: outside any */
+	unsigned section_line;	     /* 0: outside any */
+	unsigned long_from, long_to; /* lines of the last text in quotes that has several */
 	bool failed;
 };
 
@@ -34,6 +35,11 @@ fail(struct scan *s, unsigned line, const char *what, struct str name)
 	buf_addf(s->err, "%s:%u: %s", s->path, line, what);
 	if (name.n != 0)
 		buf_addf(s->err, " \"%.*s\"", STR_FMT(name));
+	if (s->long_from != 0)
+		buf_addf(s->err,
+			" (the text in quotes that begins in line %u ends in line %u: is a "
+			"quote missing?)",
+			s->long_from, s->long_to);
 	buf_addc(s->err, '\n');
 }
 
@@ -106,10 +112,15 @@ read_string(struct scan *s)
 	}
 	struct str body = str_sub(s->text, start, s->at - start);
 
-	if (peek(s, 0) < 0)
+	if (peek(s, 0) < 0) {
 		fail(s, from, "string is not closed", STR_EMPTY);
-	else
-		advance(s, false);
+		return body;
+	}
+	if (s->line != from) {
+		s->long_from = from;
+		s->long_to = s->line;
+	}
+	advance(s, false);
 	return body;
 }
 
@@ -233,6 +244,18 @@ scan_word(struct scan *s, struct str name)
 	}
 }
 
+/* Behind a value without quotes comes the rest of what was meant as one. */
+static void
+fail_unexpected(struct scan *s, struct str t)
+{
+	bool rest = !str_eq(t, STR("{")) && !str_eq(t, STR("}"));
+
+	fail(s, s->line,
+		rest ? "text with blanks or any of { } = \" , # stands in quotes, not so:"
+		     : "unexpected",
+		t);
+}
+
 static void
 scan_text(struct scan *s)
 {
@@ -253,7 +276,7 @@ scan_text(struct scan *s)
 				s->section_line = 0;
 				s->section = s->title = STR_EMPTY;
 			} else {
-				fail(s, s->line, "unexpected", t);
+				fail_unexpected(s, t);
 			}
 			break;
 		}

@@ -187,6 +187,18 @@ is_stale(const struct sockaddr_un *un, int type)
 	return rc == ECONNREFUSED;
 }
 
+static const char bad_path[] = "path of a unix socket is empty or too long";
+static const char bad_address[] =
+	"not an address: want 127.0.0.1:143, [::1]:143, *:143 or unix:/path";
+
+static bool
+path_ok(struct str path)
+{
+	struct sockaddr_un un;
+
+	return path.n > 0 && path.n < sizeof un.sun_path && !str_has_nul(path);
+}
+
 static enum err
 bind_unix(struct str path, int type, const struct listen_options *o, int *fd_out,
 	const char **err_out)
@@ -196,8 +208,8 @@ bind_unix(struct str path, int type, const struct listen_options *o, int *fd_out
 	mode_t mask;
 	int fd, rc;
 
-	if (path.n == 0 || path.n >= sizeof un.sun_path || str_has_nul(path)) {
-		*err_out = "path of a unix socket is empty or too long";
+	if (!path_ok(path)) {
+		*err_out = bad_path;
 		return ERR_SYNTAX;
 	}
 	memcpy(un.sun_path, path.p, path.n);
@@ -272,7 +284,7 @@ bind_inet(struct str address, const struct listen_options *o, int *fd_out, const
 	int fd;
 
 	if (parse_inet(address, &a, &n) != ERR_OK) {
-		*err_out = "not an address: want 127.0.0.1:143, [::1]:143, *:143 or unix:/path";
+		*err_out = bad_address;
 		return ERR_SYNTAX;
 	}
 	fd = socket(a.sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -308,4 +320,18 @@ listen_bind(struct str address, const struct listen_options *o, int *fd_out, con
 	if (str_starts(address, STR("seqpacket:")))
 		return bind_unix(str_from(address, 10), SOCK_SEQPACKET, o, fd_out, err_out);
 	return bind_inet(address, o, fd_out, err_out);
+}
+
+enum err
+listen_check(struct str address, const char **err_out)
+{
+	union address a;
+	socklen_t n;
+
+	*err_out = "";
+	if (str_starts(address, STR("unix:")))
+		*err_out = path_ok(str_from(address, 5)) ? "" : bad_path;
+	else if (parse_inet(address, &a, &n) != ERR_OK)
+		*err_out = bad_address;
+	return **err_out == '\0' ? ERR_OK : ERR_SYNTAX;
 }

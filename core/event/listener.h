@@ -43,5 +43,8 @@ struct listen_options {
 };
 MUST_USE enum err
 listen_bind(struct str address, const struct listen_options *o, int *fd_out, const char **err_out);
+/* Would listen_bind understand it? ERR_SYNTAX with the text that it has; nothing is bound. */
+MUST_USE enum err
+listen_check(struct str address, const char **err_out);
 
 #endif

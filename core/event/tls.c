@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "core/base/buf.h"
 #include "core/base/xalloc.h"
@@ -95,16 +96,21 @@ use_chain(SSL_CTX *ssl, struct str pem)
 	return ok ? ERR_OK : ERR_SYNTAX;
 }
 
-static enum err
+/* NULL, or what is wrong. */
+static const char *
 use_key(SSL_CTX *ssl, struct str pem)
 {
 	BIO *b = bio_of(pem);
 	EVP_PKEY *key = b != NULL ? PEM_read_bio_PrivateKey(b, NULL, no_passphrase, NULL) : NULL;
-	bool ok = key != NULL && SSL_CTX_use_PrivateKey(ssl, key) == 1;
+	const char *wrong = NULL;
 
+	if (key == NULL)
+		wrong = "private key: none that can be read (PEM, without a passphrase)";
+	else if (SSL_CTX_use_PrivateKey(ssl, key) != 1 || SSL_CTX_check_private_key(ssl) != 1)
+		wrong = "the key does not belong to the certificate";
 	EVP_PKEY_free(key);
 	BIO_free(b);
-	return ok ? ERR_OK : ERR_SYNTAX;
+	return wrong;
 }
 
 static enum err
@@ -204,17 +210,56 @@ tls_ctx_new_server(const struct tls_server_options *o, struct tls_ctx **out, con
 	if (ssl == NULL || set_policy(ssl, o->min_version) != ERR_OK)
 		wrong = "TLS library";
 	else if (use_chain(ssl, o->certificate_pem) != ERR_OK)
-		wrong = "certificate";
-	else if (use_key(ssl, o->key_pem) != ERR_OK)
-		wrong = "private key";
-	else if (SSL_CTX_check_private_key(ssl) != 1)
-		wrong = "the key does not belong to the certificate";
-	else if (ask_client(ssl, o->client_ca_pem) != ERR_OK)
+		wrong = "certificate: none that can be read (PEM)";
+	else
+		wrong = use_key(ssl, o->key_pem);
+	if (wrong == NULL && ask_client(ssl, o->client_ca_pem) != ERR_OK)
 		wrong = "CA certificates for clients: none that can be read";
 	/* a library that lacks one of them (a FIPS provider) keeps its own list */
 	if (wrong == NULL && SSL_CTX_set1_groups_list(ssl, groups) != 1)
 		ERR_clear_error();
 	return finish_ctx(ssl, wrong, out, err_out);
+}
+
+static bool
+unix_time(const ASN1_TIME *t, int64_t *out)
+{
+	struct tm tm;
+
+	if (t == NULL || ASN1_TIME_to_tm(t, &tm) != 1)
+		return false;
+	*out = (int64_t)timegm(&tm);
+	return true;
+}
+
+static bool
+names_host(X509 *x, struct str host)
+{
+	char *z;
+	bool yes;
+
+	if (host.n == 0)
+		return false;
+	z = str_dup(host);
+	yes = X509_check_ip_asc(x, z, 0) == 1 || X509_check_host(x, host.p, host.n, 0, NULL) == 1;
+	free(z);
+	return yes;
+}
+
+enum err
+tls_certificate_read(struct str pem, struct str host, struct tls_certificate *out)
+{
+	BIO *b = bio_of(pem);
+	X509 *x = b != NULL ? PEM_read_bio_X509_AUX(b, NULL, no_passphrase, NULL) : NULL;
+	bool ok = x != NULL && unix_time(X509_get0_notBefore(x), &out->begins_sec) &&
+		  unix_time(X509_get0_notAfter(x), &out->ends_sec);
+
+	if (ok)
+		out->names_host = names_host(x, host);
+	X509_free(x);
+	BIO_free(b);
+	ERR_clear_error();
+	return ok ? ERR_OK : ERR_SYNTAX;
 }
 
 /* Who does not judge the certificate needs no chain: OpenSSL would look for one all the same,
@@ -242,9 +287,9 @@ tls_ctx_new_client(const struct tls_client_options *o, struct tls_ctx **out, con
 	else if (use_authorities(ssl, o->ca_pem) != ERR_OK)
 		wrong = "CA certificates: none that can be read";
 	else if (o->certificate_pem.n != 0 && use_chain(ssl, o->certificate_pem) != ERR_OK)
-		wrong = "certificate";
-	else if (o->certificate_pem.n != 0 && use_key(ssl, o->key_pem) != ERR_OK)
-		wrong = "private key";
+		wrong = "certificate: none that can be read (PEM)";
+	else if (o->certificate_pem.n != 0)
+		wrong = use_key(ssl, o->key_pem);
 	if (ssl != NULL) {
 		SSL_CTX_set_verify(ssl, o->insecure ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, NULL);
 		SSL_CTX_set_cert_verify_callback(ssl, check_chain, NULL);

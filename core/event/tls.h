@@ -20,6 +20,16 @@ struct tls_server_options {
 MUST_USE enum err
 tls_ctx_new_server(const struct tls_server_options *o, struct tls_ctx **out, const char **err_out);
 
+/* What clients will say of a server's certificate, whoever signed it. */
+struct tls_certificate {
+	int64_t begins_sec, ends_sec; /* Unix time */
+	bool names_host;	      /* RFC 6125 6.4 */
+};
+/* The first certificate of pem, and whether it names host (a domain or an address; empty: no).
+ * ERR_SYNTAX: there is none that can be read. RFC 5280 4.1.2.5. */
+MUST_USE enum err
+tls_certificate_read(struct str pem, struct str host, struct tls_certificate *out);
+
 struct tls_client_options {
 	struct str ca_pem;	    /* empty: the system's store */
 	struct str certificate_pem; /* optional client certificate */

@@ -4,8 +4,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/base/clock.h"
 #include "core/event/tls.h"
 #include "core/master/commands.h"
+#include "core/master/sockets.h"
+#include "core/master/system.h"
 #include "core/master/trial.h"
 #include "core/passwd/passwd.h"
 
@@ -27,6 +30,55 @@ check_tls(const struct settings *s)
 	}
 	tls_ctx_unref(ctx);
 	return 0;
+}
+
+static void
+add_date(struct buf *out, int64_t sec)
+{
+	enum { DATE_BYTES = 10 };
+	char text[CLOCK_RFC3339_SIZE];
+
+	clock_rfc3339(sec * 1000, text);
+	buf_add(out, str_n(text, DATE_BYTES));
+}
+
+/* What every mail program will complain of. Warnings: the server runs all the same, and mail from
+ * other servers must come in while somebody renews the certificate. */
+static void
+warn_certificate(const struct settings *s, struct buf *out)
+{
+	enum { DAY = 24 * 3600, SOON_DAYS = 14 };
+	struct tls_certificate c;
+	int64_t now = clock_wall_ms() / 1000;
+
+	if (tls_certificate_read(s->tls.certificate, s->hostname, &c) != ERR_OK)
+		return;
+	if (c.ends_sec <= now || c.ends_sec - now < (int64_t)SOON_DAYS * DAY) {
+		buf_addz(out, c.ends_sec <= now ? "warning: tls.certificate ended on "
+						: "warning: tls.certificate ends on ");
+		add_date(out, c.ends_sec);
+		buf_addz(out, ": renew it, then run postroom reload\n");
+	}
+	if (c.begins_sec > now) {
+		buf_addz(out, "warning: tls.certificate begins on ");
+		add_date(out, c.begins_sec);
+		buf_addz(out, " only: is this machine's clock right?\n");
+	}
+	if (s->hostname.n > 0 && !c.names_host)
+		buf_addf(out,
+			"warning: tls.certificate does not name hostname, %.*s: programs that "
+			"connect by that name refuse it\n",
+			STR_FMT(s->hostname));
+}
+
+/* What else a start would refuse. */
+static int
+check_start(const struct settings *s, struct buf *out)
+{
+	struct system_ids ids;
+	enum err e = sockets_check(s, out);
+
+	return (system_find_ids(s, &ids, out) == ERR_OK) & (e == ERR_OK) ? 0 : 1;
 }
 
 static bool
@@ -111,11 +163,17 @@ command_check(const struct command_args *a)
 		return command_usage("check");
 	struct settings *s = command_settings(a, true);
 	bool online = a->argc == 1;
+	struct buf words;
 	int status;
 
 	if (s == NULL)
 		return EXIT_CONFIG;
-	status = check_tls(s) | check_workers(s);
+	buf_init(&words, 64 * 1024);
+	status = check_tls(s) | check_workers(s) | check_start(s, &words);
+	if (s->tls.certificate.n > 0)
+		warn_certificate(s, &words);
+	(void)fwrite(buf_str(&words).p, 1, words.n, stderr);
+	buf_fini(&words);
 	if (!trial_run(s, "auth", ROLE_AUTH, online))
 		status = 1;
 	settings_free(s);

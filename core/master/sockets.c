@@ -169,37 +169,92 @@ parse_mode(struct str s, mode_t *out)
 	return ERR_OK;
 }
 
-/* "/var/spool/postfix/private/auth:0660:postfix:postfix" */
+struct extra {
+	struct str path;
+	mode_t mode;
+	uid_t uid;
+	gid_t gid;
+};
+
+/* "/var/spool/postfix/private/auth:0660:postfix:postfix"; as root the owners must be there. */
 static enum err
-add_extra(struct binding *b, struct str spec, const struct bound *like)
+parse_extra(struct str spec, bool root, const char *section, struct extra *out, struct buf *why)
 {
 	struct str path = spec, part[3] = { STR_EMPTY, STR_EMPTY, STR_EMPTY };
-	struct buf address;
-	mode_t mode = 0;
-	uid_t uid = (uid_t)-1;
-	gid_t gid = (gid_t)-1;
 	enum err e = ERR_OK;
 
+	*out = (struct extra){ .uid = (uid_t)-1, .gid = (gid_t)-1 };
 	for (int i = 2; i >= 0; i--) {
 		size_t colon = str_rchr(path, ':');
 		part[i] = str_from(path, colon + 1);
 		path = str_sub(path, 0, colon);
 	}
-	if (path.n == 0 || path.p[0] != '/' || parse_mode(part[0], &mode) != ERR_OK)
+	out->path = path;
+	if (path.n == 0 || path.p[0] != '/' || parse_mode(part[0], &out->mode) != ERR_OK)
 		e = ERR_SYNTAX;
-	else if (b->ids->root &&
-		 (system_uid(part[1], &uid) != ERR_OK || system_gid(part[2], &gid) != ERR_OK))
+	else if (root && (system_uid(part[1], &out->uid) != ERR_OK ||
+				 system_gid(part[2], &out->gid) != ERR_OK))
 		e = ERR_NOTFOUND;
-	if (e != ERR_OK) {
-		buf_addf(b->why, "%s.extra_socket \"%.*s\": %s\n", like->protocol, STR_FMT(spec),
+	if (e != ERR_OK)
+		buf_addf(why, "%s.extra_socket \"%.*s\": %s\n", section, STR_FMT(spec),
 			e == ERR_SYNTAX ? "want path:mode:user:group" : "no such user or group");
+	return e;
+}
+
+static enum err
+add_extra(struct binding *b, struct str spec, const struct bound *like)
+{
+	struct buf address;
+	struct extra x;
+	enum err e = parse_extra(spec, b->ids->root, like->protocol, &x, b->why);
+
+	if (e != ERR_OK)
 		return e;
-	}
 	buf_init(&address, 1024);
-	buf_addf(&address, "unix:%.*s", STR_FMT(path));
-	e = add(b, buf_str(&address), like, mode, uid, gid);
+	buf_addf(&address, "unix:%.*s", STR_FMT(x.path));
+	e = add(b, buf_str(&address), like, x.mode, x.uid, x.gid);
 	buf_fini(&address);
 	return e;
+}
+
+static bool
+address_ok(struct str address, const char *name, struct str title, struct buf *why)
+{
+	const char *text;
+
+	if (listen_check(address, &text) == ERR_OK)
+		return true;
+	buf_addf(why, "%s%s%.*s%s \"%.*s\": %s\n", name, title.n > 0 ? " \"" : "", STR_FMT(title),
+		title.n > 0 ? "\": address" : "", STR_FMT(address), text);
+	return false;
+}
+
+enum err
+sockets_check(const struct settings *s, struct buf *why)
+{
+	const struct {
+		const char *name;
+		struct str address;
+	} tcp[] = {
+		{ "auth.listen_tcp", s->auth.listen_tcp },
+		{ "auth.listen_tcp_userdb", s->auth.listen_tcp_userdb },
+		{ "auth.listen_tcp_directory", s->auth.listen_tcp_directory },
+	};
+	bool root = geteuid() == 0, ok = true;
+	struct extra x;
+
+	for (size_t i = 0; i < ARRAY_LEN(tcp); i++)
+		if (tcp[i].address.n != 0)
+			ok &= address_ok(tcp[i].address, tcp[i].name, STR_EMPTY, why);
+	for (size_t i = 0; i < s->auth.extra_socket.n; i++)
+		ok &= parse_extra(s->auth.extra_socket.v[i], root, "auth", &x, why) == ERR_OK;
+	for (size_t i = 0; i < s->lmtp.extra_socket.n; i++)
+		ok &= parse_extra(s->lmtp.extra_socket.v[i], root, "lmtp", &x, why) == ERR_OK;
+	for (size_t i = 0; i < s->listens_count; i++)
+		for (size_t k = 0; k < s->listens[i].address.n; k++)
+			ok &= address_ok(
+				s->listens[i].address.v[k], "listen", s->listens[i].title, why);
+	return ok ? ERR_OK : ERR_SYNTAX;
 }
 
 enum err

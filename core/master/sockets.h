@@ -25,6 +25,10 @@ struct sockets {
 MUST_USE enum err
 sockets_bind(struct sockets *k, const struct settings *s, const struct system_ids *ids,
 	unsigned imap_workers, struct buf *why);
+/* Can the addresses in the settings be understood, and are the owners of extra sockets there?
+ * Nothing is bound. ERR_SYNTAX with a line for each that is wrong in why. */
+MUST_USE enum err
+sockets_check(const struct settings *s, struct buf *why);
 /* Closes all; unlinks the unix sockets below runtime_dir. */
 void
 sockets_close(struct sockets *k, const struct settings *s);

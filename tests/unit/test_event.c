@@ -919,7 +919,9 @@ test_listen_bind(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
 		assert_int_equal(listen_bind(str_of(wrong[i]), &o, &fd, &why), ERR_SYNTAX);
 		assert_true(why[0] != '\0');
+		assert_int_equal(listen_check(str_of(wrong[i]), &why), ERR_SYNTAX);
 	}
+	assert_int_equal(listen_check(STR("*:143"), &why), ERR_OK);
 	(void)snprintf(address, sizeof address, "unix:%s/s", folder);
 	assert_int_equal(listen_bind(str_of(address), &o, &fd, &why), ERR_OK);
 	assert_int_equal(stat(address + 5, &st), 0);

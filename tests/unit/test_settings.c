@@ -123,6 +123,11 @@ test_bad(void **state)
 		{ "/* abc\n", ":1: comment is not closed" },
 		{ "}\n", ":1: unexpected \"}\"" },
 		{ "nosuch { }\n", ":1: " },
+		{ "hostname = a=b\n", ":1: text with blanks or any of { } = \" , # stands in "
+				      "quotes, not so: \"=\"" },
+		{ "hostname = \"a\nimap {\n}\nrecipient_delimiter = \"+\"\n",
+			"(the text in quotes that begins in line 1 ends in line 4: is a quote "
+			"missing?)" },
 		{ "hostname += x\n", "\"+=\" is not known" },
 		{ "hostname\n", "is missing behind \"hostname\"" },
 		{ "directory \"d\" {\n uris = { \"ldap://x\",\n", "list is not closed" },

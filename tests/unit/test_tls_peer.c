@@ -212,6 +212,30 @@ held(struct tls_ctx *sc, bool read_ahead)
 	return after - before;
 }
 
+static void
+test_certificate_read(void **state)
+{
+	static const struct {
+		const char *host;
+		bool named;
+	} rows[] = { { "localhost", true }, { "LocalHost", true }, { "127.0.0.1", true },
+		{ "mail.example.org", false }, { "127.0.0.2", false }, { "host", false },
+		{ "", false } };
+	struct tls_certificate c;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		assert_int_equal(
+			tls_certificate_read(STR(TEST_CERTIFICATE), str_of(rows[i].host), &c),
+			ERR_OK);
+		assert_int_equal(c.begins_sec, 1795249091); /* 2026-11-21 08:18:11 */
+		assert_int_equal(c.ends_sec, 4948849091);   /* 2126-10-28 08:18:11 */
+		assert_int_equal(c.names_host, rows[i].named);
+	}
+	assert_int_equal(tls_certificate_read(STR(TEST_KEY), STR("localhost"), &c), ERR_SYNTAX);
+	assert_int_equal(tls_certificate_read(STR_EMPTY, STR("localhost"), &c), ERR_SYNTAX);
+}
+
 /* Connections with many records keep their buffers, those of many idle clients do not. */
 static void
 test_buffers(void **state)
@@ -238,6 +262,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_judgements),
 		cmocka_unit_test(test_without_dane),
+		cmocka_unit_test(test_certificate_read),
 		cmocka_unit_test(test_buffers),
 	};
 

@@ -1,6 +1,6 @@
 """A throw-away certificate authority for the tests, made with the openssl command.
 
-    c = Certs(directory)      # makes ca.pem, server.pem, server.key (localhost, 127.0.0.1, ::1)
+    c = Certs(directory)      # makes ca.pem, server.pem, server.key (localhost, 127.0.0.1, ::1, mail.example.org)
     c.ca, c.cert, c.key       # paths
     c.context()               # an ssl.SSLContext that trusts this authority
     c.issue("other", "mail.example.net")  -> (cert, key)
@@ -33,7 +33,8 @@ class Certs:
                      "-addext", "basicConstraints=critical,CA:TRUE",
                      "-addext", "keyUsage=critical,keyCertSign,cRLSign")
             self.ca_key.chmod(0o600)
-        self.cert, self.key = self.issue("server", "localhost", "IP:127.0.0.1", "IP:::1")
+        self.cert, self.key = self.issue(
+            "server", "localhost", "DNS:mail.example.org", "IP:127.0.0.1", "IP:::1")
 
     def issue(self, stem, name, *more):
         cert, key = self.dir / f"{stem}.pem", self.dir / f"{stem}.key"
