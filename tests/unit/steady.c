@@ -1,11 +1,16 @@
 /* Time for unit tests, in place of libc's: it stands still while the whole process does. Linked
- * into every unit test (LIBTEST of tests/module.mk); nobody calls it by name.
+ * into every unit test (LIBTEST of tests/module.mk); nobody calls it by name but for steady_skip.
  *
  * A test says "after 30 ms the other has not come yet", and a machine with more to do than it can
  * makes 300 of them, or stops the process for two seconds: deadlines pass that nobody was slow to
  * meet. So CLOCK_MONOTONIC goes on as long as somebody sleeps, by what he asked for, and by no
- * more than STEP_NS from one look at it to the next while nobody does. Invariant: it never goes
- * back, and never faster than the real one. The time of day is the real one. */
+ * more than STEP_NS from one look at it to the next while nobody does. Who has something to do
+ * does not sleep, however long the call that says so takes, and who sleeps long looks up every
+ * SLICE_MS, so that what came late is at most so much too late. Invariant: the clock never goes
+ * back, and, where nobody skips, never faster than the real one. The time of day is the real one.
+ */
+#include "tests/unit/steady.h"
+
 #include <dlfcn.h>
 #include <poll.h>
 #include <sched.h>
@@ -16,7 +21,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define STEP_NS INT64_C(1000000)
+#define STEP_NS INT64_C(100000)
+enum { SLICE_MS = 5 };
 
 struct epoll_event;
 int
@@ -85,18 +91,34 @@ look(void)
 	return steady;
 }
 
-/* ns < 0: until something happens. */
 static void
-sleep_begin(int64_t ns)
+sleep_begin_ns(int64_t ns)
 {
 	int64_t until;
 
 	take();
-	until = ns < 0 ? INT64_MAX : look() + ns + STEP_NS;
+	until = look() + ns + STEP_NS;
 	if (sleepers == 0 || until > free_until)
 		free_until = until;
 	sleepers++;
 	give();
+}
+
+static void
+sleep_begin(int ms)
+{
+	sleep_begin_ns((int64_t)ms * 1000000);
+}
+
+/* How long to sleep at a time; takes it from what is left, -1 for always. */
+static int
+slice_of(int *left_ms)
+{
+	int slice = *left_ms < 0 || *left_ms > SLICE_MS ? SLICE_MS : *left_ms;
+
+	if (*left_ms > 0)
+		*left_ms -= slice;
+	return slice;
 }
 
 static void
@@ -105,6 +127,15 @@ sleep_end(void)
 	take();
 	(void)look();
 	sleepers--;
+	give();
+}
+
+void
+steady_skip(int64_t ms)
+{
+	take();
+	steady = look() + ms * 1000000;
+	free_until += ms * 1000000;
 	give();
 }
 
@@ -128,17 +159,19 @@ epoll_wait(int fd, struct epoll_event *events, int max, int timeout_ms)
 {
 	static int (*_Atomic next)(int, struct epoll_event *, int, int);
 	int (*fn)(int, struct epoll_event *, int, int) = atomic_load(&next);
-	int n;
+	int n, slice;
 
 	if (fn == NULL) {
 		NEXT(fn, "epoll_wait");
 		atomic_store(&next, fn);
 	}
-	if (timeout_ms == 0)
-		return fn(fd, events, max, 0);
-	sleep_begin(timeout_ms < 0 ? -1 : (int64_t)timeout_ms * 1000000);
-	n = fn(fd, events, max, timeout_ms);
-	sleep_end();
+	n = fn(fd, events, max, 0);
+	while (n == 0 && timeout_ms != 0) {
+		slice = slice_of(&timeout_ms);
+		sleep_begin(slice);
+		n = fn(fd, events, max, slice);
+		sleep_end();
+	}
 	return n;
 }
 
@@ -147,17 +180,19 @@ poll(struct pollfd *fds, nfds_t count, int timeout_ms)
 {
 	static int (*_Atomic next)(struct pollfd *, nfds_t, int);
 	int (*fn)(struct pollfd *, nfds_t, int) = atomic_load(&next);
-	int n;
+	int n, slice;
 
 	if (fn == NULL) {
 		NEXT(fn, "poll");
 		atomic_store(&next, fn);
 	}
-	if (timeout_ms == 0)
-		return fn(fds, count, 0);
-	sleep_begin(timeout_ms < 0 ? -1 : (int64_t)timeout_ms * 1000000);
-	n = fn(fds, count, timeout_ms);
-	sleep_end();
+	n = fn(fds, count, 0);
+	while (n == 0 && timeout_ms != 0) {
+		slice = slice_of(&timeout_ms);
+		sleep_begin(slice);
+		n = fn(fds, count, slice);
+		sleep_end();
+	}
 	return n;
 }
 
@@ -172,7 +207,7 @@ nanosleep(const struct timespec *ask, struct timespec *left)
 		NEXT(fn, "nanosleep");
 		atomic_store(&next, fn);
 	}
-	sleep_begin((int64_t)ask->tv_sec * 1000000000 + ask->tv_nsec);
+	sleep_begin_ns((int64_t)ask->tv_sec * 1000000000 + ask->tv_nsec);
 	n = fn(ask, left);
 	sleep_end();
 	return n;

@@ -41,13 +41,13 @@ struct fix {
 	struct mailbox_result mailbox;
 };
 
-enum { FIX_WAIT_MS = 60 * 1000 };
+enum { FIX_WAIT_MS = 300 * 1000 };
 
 UNUSED static void
 fix_late(struct loop_timer *t)
 {
 	(void)t;
-	fail_msg("%s", "nothing happened for a minute");
+	fail_msg("%s", "nothing happened for five minutes");
 }
 
 UNUSED static void
