@@ -28,17 +28,15 @@ test_group(void **state)
 static void
 test_too_many_recipients(void **state)
 {
-	int64_t begin = clock_ms();
-
 	(void)state;
 	T.rcpts_max = 2;
 	queue_end();
-	queue_begin(60000);
-	T.queue->o.retry_min_ms = 60000;
+	T.retry_max_ms = 3600000;
+	queue_begin(3600000);
+	T.queue->o.retry_min_ms = 3600000; /* nobody waits for a retry */
 	submit("x@example.org", "all@example.org staff@example.org eve", "x\r\n");
 	until(queue_empty);
 	assert_int_equal(T.deliveries_count, 5);
-	assert_true(clock_ms() - begin < 5000);
 }
 
 static void
@@ -119,14 +117,33 @@ test_expiry(void **state)
 	const struct delivery *d = NULL;
 
 	(void)state;
-	queue_end();
-	queue_begin(400);
 	T.rules[0] = (struct rule){ "ben@example.org", "451 4.2.1 Mailbox locked", -1 };
 	submit("anna@example.org", "ben@example.org", "x\r\n");
+	while (T.deliveries_count < 2)
+		turn(5);
+	T.queue->o.lifetime_ms = 1;
 	until(queue_empty);
 	assert_int_equal(delivered_to("anna@example.org", &d), 1);
 	assert_non_null(strstr(
 		d->text, "Status: 5.4.7\r\nDiagnostic-Code: x-postroom; 451 4.2.1 Mailbox locked"));
+}
+
+static bool
+cleo_was_told(void)
+{
+	return delivered_to("cleo@example.org", NULL) == 1;
+}
+
+static bool
+nobody_works(void)
+{
+	return T.queue->attempts_count == 0 && state_busy(T.queue->state) == 0;
+}
+
+static bool
+notice_is_made(void)
+{
+	return T.queue->messages.n == 2;
 }
 
 /* Once for each recipient that waits, also over a restart; and it says nothing of the others. */
@@ -140,7 +157,8 @@ test_delay_notice(void **state)
 	T.queue->o.retry_min_ms = T.queue->o.retry_max_ms = 3600000;
 	T.rules[0] = (struct rule){ "ben@example.org", "451 4.2.1 Mailbox locked", -1 };
 	submit("cleo@example.org", "staff@example.org", "Subject: the one\r\n\r\nsecret body\r\n");
-	turn(500);
+	until(cleo_was_told);
+	until(nobody_works);
 	assert_int_equal(delivered_to("dora@example.org", NULL), 1);
 	assert_int_equal(delivered_to("cleo@example.org", &d), 1);
 	assert_string_equal(d->from, "");
@@ -174,7 +192,7 @@ test_delay_notice_without_directory(void **state)
 	T.queue->o.delay_notice_ms = 150;
 	T.map_down = true;
 	submit("cleo@example.org", "staff@example.org", "x\r\n");
-	turn(400);
+	until(notice_is_made);
 	T.map_down = false;
 	T.rules[0] = (struct rule){ "ben@example.org", "451 4.2.1 Mailbox locked", 3 };
 	until(queue_empty);
