@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -37,7 +38,7 @@ struct client {
 	struct buf in;	       /* of the last answer, whole */
 	const char *awaited;   /* a tag, "+" or a piece of text */
 	bool awaited_anywhere; /* text: anywhere in what came */
-	bool came, ended;
+	bool came, ended, patient;
 	unsigned tags;
 };
 
@@ -89,10 +90,14 @@ world_stop(struct world *w)
 	(void)snprintf(cmd, sizeof cmd, "%s", w->dir);
 	char *const argv[] = { (char *)(uintptr_t) "rm", (char *)(uintptr_t) "-rf", cmd, NULL };
 
-	if (fork() == 0) {
+	pid_t pid = fork();
+
+	if (pid == 0) {
 		(void)execvp(argv[0], argv);
 		_exit(1);
 	}
+	while (pid > 0 && waitpid(pid, NULL, 0) < 0)
+		continue;
 }
 
 static inline bool
@@ -130,10 +135,14 @@ client_on_io(struct loop_io *io, int events UNUSED)
 	char tmp[65536];
 	ssize_t n = recv(c->fd, tmp, sizeof tmp, MSG_DONTWAIT);
 
-	if (n > 0)
+	if (n > 0) {
 		buf_add(&c->in, str_n(tmp, (size_t)n));
-	else if (n == 0)
+		/* on a slow disk much takes long: as long as something comes, it goes on */
+		if (c->patient)
+			loop_timer_start(&c->timer, CLIENT_WAIT_MS);
+	} else if (n == 0) {
 		c->ended = true;
+	}
 	if (c->ended)
 		loop_io_set(&c->io, 0);
 	client_look(c);
@@ -156,9 +165,11 @@ client_await(struct client *c, const char *start, bool anywhere, int64_t ms)
 	c->came = false;
 	client_look(c);
 	if (!c->came && !c->ended) {
+		c->patient = ms >= CLIENT_WAIT_MS;
 		loop_timer_start(&c->timer, ms);
 		loop_run(c->w->loop);
 		loop_timer_stop(&c->timer);
+		c->patient = false;
 	}
 	c->awaited = NULL;
 	return c->came;
@@ -257,13 +268,15 @@ static inline struct client *
 client_login(struct world *w, const char *user, struct str input)
 {
 	struct client *c = xcalloc(1, sizeof *c);
-	int fds[2];
+	int fds[2], room = 104 * 1024; /* of sockets, the same on every machine */
 	char home[200];
 
 	c->w = w;
 	(void)snprintf(home, sizeof home, "%s/%s", w->dir, user);
 	assert_int_equal(
 		socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(setsockopt(fds[i], SOL_SOCKET, SO_SNDBUF, &room, sizeof room), 0);
 	c->fd = fds[0];
 	buf_init(&c->in, CLIENT_IN_MAX);
 	loop_io_init(&c->io, w->loop, c->fd, client_on_io, c);

@@ -5,7 +5,7 @@
 
 #include "imap/session/notify.h"
 
-enum { SOON_MS = 5000, NEVER_MS = 60 };
+enum { SOON_MS = 120000, NEVER_MS = 60 };
 
 #define MESSAGES "MessageNew MessageExpunge"
 

@@ -8,6 +8,8 @@
 #include "core/store/sweep.h"
 #include "tests/unit/store_fixture.h"
 
+enum { WAITS = 2000 }; /* looks at what goes on behind, before it counts as stuck */
+
 static const char hello[] = "From: Ann <ann@example.org>\r\n"
 			    "To: bob@example.org\r\n"
 			    "Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\n"
@@ -692,7 +694,7 @@ test_garbage(void **state)
 	assert_int_equal(uidset_count(&f->expunged.uids), 2);
 	assert_int_equal(message_open(f->home, entry.msg, true, &fd), ERR_OK);
 	close(fd);
-	for (int i = 0; i < 100; i++) {
+	for (int i = 0; i < WAITS; i++) {
 		fix_sleep(f, 50);
 		t = fix_read(f, f->home);
 		enum err e = message_get(t, entry.msg, &m);
@@ -712,7 +714,7 @@ test_garbage(void **state)
 	assert_int_equal(messages, 1);
 	/* A deleted mailbox is taken apart in the background. */
 	assert_int_equal(fix_delete(f, "Trash"), ERR_OK);
-	for (int i = 0; i < 100 && messages > 0; i++) {
+	for (int i = 0; i < WAITS && messages > 0; i++) {
 		fix_sleep(f, 50);
 		t = fix_read(f, f->home);
 		assert_int_equal(kv_count(t->kv, KV_MESSAGE, &messages), ERR_OK);
@@ -765,7 +767,7 @@ test_thread_rows(void **state)
 	assert_int_equal(thread_of(f, 2), thread);
 	assert_int_equal(rows_in(f, KV_THREAD), 3);
 	assert_int_equal(fix_expunge(f, f->appended.mailbox, NULL), ERR_OK);
-	for (int i = 0; i < 100 && rows_in(f, KV_MESSAGE) > 1; i++)
+	for (int i = 0; i < WAITS && rows_in(f, KV_MESSAGE) > 1; i++)
 		fix_sleep(f, 50);
 	assert_int_equal(rows_in(f, KV_THREAD), 1);
 	assert_int_equal(fix_append(f, "INBOX", 0, NULL, "In-Reply-To: <b@x>\r\n\r\n"), ERR_OK);
@@ -828,8 +830,8 @@ test_sweep(void **state)
 	(void)snprintf(root, sizeof root, "%s/u", f->dir);
 	struct store_sweep *s = store_sweep_start(f->store, str_of(root), 1);
 
-	for (int i = 0; i < 100 && access(file, F_OK) == 0; i++)
-		fix_sleep(f, 100);
+	for (int i = 0; i < WAITS && access(file, F_OK) == 0; i++)
+		fix_sleep(f, 50);
 	assert_int_not_equal(access(file, F_OK), 0);
 	assert_int_equal(access(young, F_OK), 0);
 	store_sweep_stop(s);
@@ -854,13 +856,15 @@ test_bounded(void **state)
 			assert_int_equal(fix_pin(f, homes[i]), ERR_OK);
 			home_unpin(homes[i]);
 		}
-	fix_sleep(f, 50);
+	for (int i = 0; i < WAITS && f->store->closing_count != 0; i++)
+		fix_sleep(f, 50);
+	assert_int_equal(f->store->closing_count, 0);
 	/* No more were closed than needed. */
 	assert_int_equal(f->store->open_count, 4);
-	assert_int_equal(f->store->closing_count, 0);
 	for (int i = 0; i < 20; i++)
 		home_unref(homes[i]);
-	fix_sleep(f, 10);
+	for (int i = 0; i < WAITS && f->store->homes.n > 5; i++)
+		fix_sleep(f, 10);
 	/* Handles of closed homes that nobody holds are forgotten: 4 open and alice. */
 	assert_true(f->store->homes.n <= 5);
 }
@@ -881,7 +885,7 @@ test_resting(void **state)
 	}
 	home_unpin(homes[0]);
 	home_unpin(homes[2]);
-	for (int i = 0; i < 300 && f->store->open_count != 1; i++)
+	for (int i = 0; i < WAITS && f->store->open_count != 1; i++)
 		fix_sleep(f, 100);
 	/* the one that is pinned */
 	assert_int_equal(f->store->open_count, 1);
@@ -894,7 +898,7 @@ test_resting(void **state)
 	home_unpin(homes[1]);
 	for (int i = 0; i < 3; i++)
 		home_unref(homes[i]);
-	for (int i = 0; i < 300 && f->store->homes.n != 1; i++)
+	for (int i = 0; i < WAITS && f->store->homes.n != 1; i++)
 		fix_sleep(f, 100);
 	/* alice */
 	assert_int_equal(f->store->homes.n, 1);

@@ -29,6 +29,8 @@ __wrap_blob_id_new(int64_t wall_ms)
 	return fixed_id != 0 ? fixed_id : __real_blob_id_new(wall_ms);
 }
 
+enum { WAITS = 6000 }; /* looks at what goes on behind, before it counts as stuck */
+
 static const char msg[] = "Subject: x\r\n\r\nbody\r\n";
 
 /* 1 MiB holds a few hundred entries of this kind; the map is doubled until they fit. */
@@ -306,7 +308,7 @@ test_much_garbage(void **state)
 	assert_int_equal(fix_pin(&f, f.home), ERR_OK);
 	plant_garbage(f.home, 2500);
 	garbage_schedule_now(f.home);
-	for (int i = 0; i < 200 && garbage_rows(&f) > 0; i++)
+	for (int i = 0; i < WAITS && garbage_rows(&f) > 0; i++)
 		fix_sleep(&f, 10);
 	assert_int_equal(garbage_rows(&f), 0);
 	while (f.home->garbage_busy)
@@ -338,7 +340,7 @@ test_garbage_in_pieces(void **state)
 	plant_garbage(f.home, OLD + YOUNG + OLD);
 	plant_young(f.home, OLD + 1, YOUNG, 0);
 	garbage_schedule_now(f.home);
-	for (int i = 0; i < 3000 && garbage_rows(&f) > YOUNG; i++)
+	for (int i = 0; i < WAITS && garbage_rows(&f) > YOUNG; i++)
 		fix_sleep(&f, 10);
 	assert_int_equal(garbage_rows(&f), YOUNG);
 	while (f.home->garbage_busy || f.home->garbage_at != 0)
@@ -516,8 +518,8 @@ test_walk_open_home(void **state)
 	(void)snprintf(root, sizeof root, "%s/u", f.dir);
 	struct store_sweep *walk = store_sweep_start(f.store, str_of(root), 1);
 
-	for (int i = 0; i < 50 && garbage_rows(&f) > 0; i++)
-		fix_sleep(&f, 100);
+	for (int i = 0; i < WAITS && garbage_rows(&f) > 0; i++)
+		fix_sleep(&f, 10);
 	assert_int_equal(garbage_rows(&f), 0);
 	store_sweep_stop(walk);
 	garbage_set_grace((int64_t)10 * 60 * 1000);
@@ -555,7 +557,8 @@ test_commit_fails(void **state)
 	assert_int_equal(home_claim_recent(f.home, 1, 1, 2), 1);
 	assert_int_equal(home_recent_from(f.home, 1, 1), 2);
 	assert_int_equal(fix_append(&f, "INBOX", 0, NULL, msg), ERR_TEMP);
-	fix_sleep(&f, 20);
+	for (int i = 0; i < WAITS && f.home->kv != NULL; i++)
+		fix_sleep(&f, 10);
 	assert_null(f.home->kv);
 	unpoison(&f);
 	assert_int_equal(fix_append(&f, "INBOX", 0, NULL, msg), ERR_OK);
@@ -803,10 +806,15 @@ test_link_beside_copy(void **state)
 	struct stat here, there;
 
 	(void)state;
+	if (mkdtemp(shm) == NULL)
+		skip(); /* no second file system here */
 	fix_open(&f);
-	assert_non_null(mkdtemp(shm));
 	assert_true(stat(shm, &there) == 0 && stat(f.dir, &here) == 0);
-	assert_int_not_equal(here.st_dev, there.st_dev);
+	if (here.st_dev == there.st_dev) {
+		fix_close(&f);
+		fix_remove(shm);
+		skip();
+	}
 	f.store->sync_dirs = SYNC_DIRS_NO;
 	carol = second_home(&f);
 	assert_int_equal(home_get(f.store, str_of(shm), &dave), ERR_OK);
