@@ -8,14 +8,14 @@
 #include <poll.h>
 #include <stdatomic.h>
 
-#include "core/base/clock.h"
 #include "core/http/http.h"
 
-enum { RESOLVE_MS = 2000, TIMEOUT_MS = 200, SOON_MS = 1000 };
+enum { TIMEOUT_MS = 200, LONG_MS = 60000 };
 
 static atomic_uint resolving, resolved;
+static atomic_bool answers;
 
-/* libcurl's, on its thread, ends up here. */
+/* libcurl's, on its thread, ends up here: silent until the test lets it answer. */
 int
 getaddrinfo(
 	const char *name, const char *service, const struct addrinfo *hints, struct addrinfo **out)
@@ -25,7 +25,8 @@ getaddrinfo(
 	(void)hints;
 	*out = NULL;
 	atomic_fetch_add(&resolving, 1);
-	(void)poll(NULL, 0, RESOLVE_MS);
+	while (!atomic_load(&answers))
+		(void)poll(NULL, 0, 5);
 	atomic_fetch_add(&resolved, 1);
 	return EAI_AGAIN;
 }
@@ -63,7 +64,7 @@ test_silent_resolver(void **state)
 		.ca_pem = STR_EMPTY,
 		.timeout_ms = TIMEOUT_MS,
 		.body_max_bytes = 1000 };
-	int64_t begin = clock_ms();
+	struct http_query patient = q;
 	struct loop_timer soon;
 
 	(void)state;
@@ -71,21 +72,22 @@ test_silent_resolver(void **state)
 	loop_run(w.loop);
 	assert_int_equal(w.calls, 1);
 	assert_int_equal(w.err, ERR_TEMP);
-	assert_int_equal(resolving, 1);
-	assert_true(clock_ms() - begin < SOON_MS);
 	/* given up by us, and at the end of everything */
-	struct http_request *r = http_post(h, &q, on_answer, &w);
-	(void)http_post(h, &q, on_answer, &w);
+	patient.timeout_ms = LONG_MS;
+	struct http_request *r = http_post(h, &patient, on_answer, &w);
+	(void)http_post(h, &patient, on_answer, &w);
 	loop_timer_init(&soon, w.loop, on_timer, w.loop);
-	loop_timer_start(&soon, TIMEOUT_MS / 4);
-	loop_run(w.loop);
+	while (resolving < 3) {
+		loop_timer_start(&soon, 10);
+		loop_run(w.loop);
+	}
 	http_cancel(r);
 	http_free(h);
 	assert_int_equal(w.calls, 1);
 	assert_int_equal(resolved, 0);
-	assert_true(clock_ms() - begin < 2 * SOON_MS);
 	loop_free(w.loop);
 	/* the threads end by themselves */
+	atomic_store(&answers, true);
 	while (resolved < resolving)
 		(void)poll(NULL, 0, 20);
 	(void)poll(NULL, 0, 100);

@@ -343,6 +343,7 @@ test_many(void **state)
 	free(v);
 }
 
+/* A thread that was joined may still be seen for a moment. */
 static unsigned
 threads_alive(void)
 {
@@ -356,18 +357,29 @@ threads_alive(void)
 	return n;
 }
 
+static unsigned threads_before; /* at the program's start */
+
+static void
+await_threads(unsigned want)
+{
+	int64_t until = clock_ms() + 60000;
+
+	while (threads_alive() != want && clock_ms() < until)
+		(void)usleep(1000);
+	assert_int_equal(threads_alive(), want);
+}
+
 /* All threads but one leave that have nothing to do, and are made again for what comes then. */
 static void
 test_rest(void **state)
 {
-	unsigned before = threads_alive();
+	unsigned before = threads_before;
 
 	(void)state;
 	pool = pool_new(loop, 4);
 	pool_set_linger(pool, 20);
 	for (unsigned round = 0; round < 2; round++) {
 		struct job *v = jobs_new(4, POOL_COMMIT, 1000);
-		int64_t until = clock_ms() + 60000;
 
 		atomic_store(&unlocked, false);
 		for (size_t i = 0; i < 4; i++) {
@@ -375,11 +387,10 @@ test_rest(void **state)
 			pool_submit(pool, &v[i].job);
 		}
 		await(&now_running, 4);
-		assert_int_equal(threads_alive(), before + 4);
+		await_threads(before + 4);
 		atomic_store(&unlocked, true);
 		run(4 * (round + 1));
-		while (threads_alive() != before + 1 && clock_ms() < until)
-			(void)usleep(1000);
+		await_threads(before + 1);
 		(void)usleep(50000);
 		assert_int_equal(threads_alive(), before + 1);
 		free(v);
@@ -428,5 +439,6 @@ main(void)
 		T(test_rest_race),
 	};
 
+	threads_before = threads_alive();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

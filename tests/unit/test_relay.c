@@ -63,10 +63,14 @@ static void
 world_init(struct world *w)
 {
 	const struct stream_options o = { .in_max_bytes = 64 * 1024 };
-	int a[2], b[2];
+	int a[2], b[2], room = 104 * 1024; /* of sockets, the same on every machine */
 	*w = (struct world){ .loop = loop_new() };
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, a), 0);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, b), 0);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(setsockopt(a[i], SOL_SOCKET, SO_SNDBUF, &room, sizeof(room)), 0);
+		assert_int_equal(setsockopt(b[i], SOL_SOCKET, SO_SNDBUF, &room, sizeof(room)), 0);
+	}
 	w->client = a[0];
 	w->imap = b[0];
 	w->stream = stream_new(w->loop, a[1], &OPS, w, &o);

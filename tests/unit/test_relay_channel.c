@@ -233,7 +233,7 @@ test_answers(void **state)
 
 struct world {
 	struct loop *loop;
-	char path[64];
+	char folder[64], path[80];
 	struct listener *listener;
 	struct ipc *server;
 	struct relay_client *client;
@@ -365,11 +365,13 @@ setup(void **state)
 	struct world *w = xcalloc(1, sizeof *w);
 	const struct listen_options o = { .mode = 0600, .uid = (uid_t)-1, .gid = (gid_t)-1 };
 	const char *why = "";
-	char address[80];
+	char address[100];
 	int fd;
 
 	w->loop = loop_new();
-	(void)snprintf(w->path, sizeof w->path, "/tmp/test-relay-%d", (int)getpid());
+	(void)snprintf(w->folder, sizeof w->folder, "/tmp/test-relay-XXXXXX");
+	assert_non_null(mkdtemp(w->folder));
+	(void)snprintf(w->path, sizeof w->path, "%s/s", w->folder);
 	(void)snprintf(address, sizeof address, "seqpacket:%s", w->path);
 	assert_int_equal(listen_bind(str_of(address), &o, &fd, &why), ERR_OK);
 	w->listener = listener_new(w->loop, fd, on_accept, w);
@@ -395,6 +397,7 @@ teardown(void **state)
 		ipc_free(w->server);
 	listener_free(w->listener);
 	(void)unlink(w->path);
+	(void)rmdir(w->folder);
 	loop_free(w->loop);
 	free(w);
 	return 0;

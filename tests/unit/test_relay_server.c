@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 
 #include "core/base/log.h"
@@ -29,6 +30,18 @@ turn(struct loop *l, int64_t ms)
 	loop_timer_init(&t, l, on_turn, l);
 	loop_timer_start(&t, ms);
 	loop_run(l);
+}
+
+/* Until the server, whose end this is, has taken all that was handed over: what it takes only when
+ * it is stopping has another end. */
+static void
+turn_until_taken(struct loop *l, int channel)
+{
+	struct pollfd p = { .fd = channel, .events = POLLIN };
+
+	do
+		turn(l, 1);
+	while (poll(&p, 1, 0) == 1);
 }
 
 static void
@@ -111,7 +124,7 @@ test_slow_queue(void **state)
 	for (uint64_t id = 1; id <= JOBS; id++) {
 		hand_over(fds[1], id);
 		if (id % AT_ONCE == 0)
-			turn(w.loop, 1);
+			turn_until_taken(w.loop, fds[0]);
 	}
 	server_stop(server, on_stopped, &stopped);
 	turn(w.loop, 50);

@@ -75,7 +75,7 @@ static struct loop *loop;
 static struct resolver_service *service;
 static struct resolver_client *client;
 static struct listener *listener;
-static char path[64];
+static char folder[64], path[80];
 static struct loop_timer stop;
 static unsigned answers;
 static struct resolver_answer last;
@@ -130,7 +130,7 @@ open_listener(void)
 {
 	struct listen_options o = { .mode = 0600, .uid = (uid_t)-1, .gid = (gid_t)-1 };
 	const char *why = "";
-	char address[80];
+	char address[100];
 	int fd;
 
 	(void)snprintf(address, sizeof address, "seqpacket:%s", path);
@@ -147,7 +147,9 @@ setup(void **state)
 	log_set_level(LVL_ERROR);
 	loop = loop_new();
 	loop_timer_init(&stop, loop, on_stop, NULL);
-	(void)snprintf(path, sizeof path, "/tmp/test-resolver-%d", (int)getpid());
+	(void)snprintf(folder, sizeof folder, "/tmp/test-resolver-XXXXXX");
+	assert_non_null(mkdtemp(folder));
+	(void)snprintf(path, sizeof path, "%s/s", folder);
 	service = resolver_service_new(loop, NULL, &limits);
 	client = resolver_client_new(loop, path);
 	open_listener();
@@ -165,6 +167,7 @@ teardown(void **state)
 		listener_free(listener);
 	listener = NULL;
 	(void)unlink(path);
+	(void)rmdir(folder);
 	run(1);
 	loop_free(loop);
 	assert_null(open_queries);
@@ -455,7 +458,7 @@ static void
 test_nonsense(void **state)
 {
 	struct listen_options o = { .mode = 0600, .uid = (uid_t)-1, .gid = (gid_t)-1 };
-	char address[80];
+	char address[100];
 	const char *why = "";
 	int fd;
 

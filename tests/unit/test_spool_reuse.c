@@ -185,11 +185,14 @@ slot_of(struct world *w, ino_t inode, char name[SPOOL_NAME_LEN + 1])
 {
 	DIR *d = opendir(w->slots);
 	struct dirent *entry;
+	struct stat st;
 	bool found = false;
 
 	assert_non_null(d);
 	while (!found && (entry = readdir(d)) != NULL) {
-		found = entry->d_ino == inode && strlen(entry->d_name) == SPOOL_NAME_LEN;
+		/* not d_ino, which is another on some overlays */
+		found = strlen(entry->d_name) == SPOOL_NAME_LEN &&
+			fstatat(dirfd(d), entry->d_name, &st, 0) == 0 && st.st_ino == inode;
 		if (found)
 			memcpy(name, entry->d_name, SPOOL_NAME_LEN + 1);
 	}
