@@ -12,6 +12,7 @@
 
 struct aside {
 	struct pool_job job;
+	const struct home *home; /* until it is started */
 	void (*fn)(void *arg);
 	void *arg;
 	int fd;
@@ -21,7 +22,10 @@ struct aside {
 	struct mime mime;
 	bool has_mime, with_header, warm_only;
 	char *field;
-	bool done, forgotten;
+	char *soon[ASIDE_SOON_MAX];
+	uint64_t soon_len[ASIDE_SOON_MAX];
+	size_t soon_count;
+	bool started, done, forgotten;
 	enum err err;
 	int code; /* errno of ERR_TEMP */
 	bool found;
@@ -36,6 +40,8 @@ aside_free(struct aside *a)
 		search_key_fini(&a->key);
 	if (a->has_mime)
 		mime_fini(&a->mime);
+	for (size_t i = 0; i < a->soon_count; i++)
+		free(a->soon[i]);
 	free(a->field);
 	free(a->path);
 	free(a);
@@ -51,6 +57,22 @@ open_file(struct aside *a)
 	a->err = a->code == ENOENT ? ERR_NOTFOUND : ERR_TEMP;
 }
 
+/* What will be wanted soon is under way while this one is waited for. */
+static void
+tell_ahead(const struct aside *a)
+{
+	if (a->soon_count != 0)
+		(void)posix_fadvise(a->fd, 0, (off_t)a->size, POSIX_FADV_WILLNEED);
+	for (size_t i = 0; i < a->soon_count; i++) {
+		int fd = open(a->soon[i], O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+		if (fd < 0)
+			continue;
+		(void)posix_fadvise(fd, 0, (off_t)a->soon_len[i], POSIX_FADV_WILLNEED);
+		(void)close(fd);
+	}
+}
+
 static void
 run(struct pool_job *j)
 {
@@ -61,6 +83,7 @@ run(struct pool_job *j)
 		open_file(a);
 	if (a->fd < 0)
 		return;
+	tell_ahead(a);
 	a->err = a->warm_only ? message_warm(a->fd, 0, a->size)
 			      : message_map(a->fd, 0, a->size, &text);
 	if (a->err == ERR_TEMP)
@@ -87,13 +110,12 @@ on_done(struct pool_job *j)
 }
 
 struct aside *
-aside_start(struct pool *p, const struct aside_question *q, void (*fn)(void *arg), void *arg)
+aside_new(const struct aside_question *q)
 {
 	struct aside *a = xcalloc(1, sizeof *a);
 
 	a->job = (struct pool_job){ .run = run, .done = on_done, .class = POOL_SYNC };
-	a->fn = fn;
-	a->arg = arg;
+	a->home = q->home;
 	a->fd = -1;
 	a->size = q->size;
 	a->warm_only = q->warm_only;
@@ -119,8 +141,32 @@ aside_start(struct pool *p, const struct aside_question *q, void (*fn)(void *arg
 		a->err = message_path(q->home, q->msg, path);
 		a->path = a->err == ERR_OK ? str_dup(str_of(path)) : NULL;
 	}
-	pool_submit(p, &a->job);
 	return a;
+}
+
+void
+aside_start(struct aside *a, struct pool *p, const struct aside_soon *soon, size_t n,
+	void (*fn)(void *arg), void *arg)
+{
+	char path[MESSAGE_PATH_MAX];
+
+	for (size_t i = 0; i < n && i < ASIDE_SOON_MAX; i++) {
+		if (message_path(a->home, soon[i].msg, path) != ERR_OK)
+			continue;
+		a->soon[a->soon_count] = str_dup(str_of(path));
+		a->soon_len[a->soon_count++] = soon[i].len;
+	}
+	a->home = NULL;
+	a->fn = fn;
+	a->arg = arg;
+	a->started = true;
+	pool_submit(p, &a->job);
+}
+
+bool
+aside_is_started(const struct aside *a)
+{
+	return a->started;
 }
 
 bool
@@ -143,6 +189,6 @@ aside_forget(struct aside *a)
 	if (a == NULL)
 		return;
 	a->forgotten = true;
-	if (a->done)
+	if (a->done || !a->started)
 		aside_free(a);
 }

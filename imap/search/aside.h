@@ -21,10 +21,23 @@ struct aside_question {
 	bool warm_only;
 };
 
-/* fn is called from the loop, once, unless aside_forget came first; the result is asked for then.
- */
+/* Message files that are looked into soon: so many octets from their beginning. */
+struct aside_soon {
+	uint64_t msg, len;
+};
+enum { ASIDE_SOON_MAX = 16 };
+
+/* A question that aside_start asks. */
 struct aside *
-aside_start(struct pool *p, const struct aside_question *q, void (*fn)(void *arg), void *arg);
+aside_new(const struct aside_question *q);
+/* Once; the disk is told of what is wanted soon, at most ASIDE_SOON_MAX of q's home, before it is
+ * waited for. fn is called from the loop, once, unless aside_forget came first; the result is asked
+ * for then. */
+void
+aside_start(struct aside *a, struct pool *p, const struct aside_soon *soon, size_t n,
+	void (*fn)(void *arg), void *arg);
+bool
+aside_is_started(const struct aside *a);
 /* False while it is under way. */
 bool
 aside_is_done(const struct aside *a);

@@ -14,12 +14,14 @@
 #include "imap/session/limit.h"
 
 enum { COST_LOOK = 2048, LOOK_EVERY = 512, TROUBLES_LOGGED = 16 };
+enum { SOON_BYTES = 256 * 1024, SOON_SUM_BYTES = 1024 * 1024 };
 enum { SEARCH_BEGIN, SEARCH_JUDGE, SEARCH_ARRANGE, SEARCH_RETURNED, SEARCH_SAY };
 
 struct search_state {
 	struct matcher matcher;
 	uint32_t uid, last_uid; /* where to go on, where to stop */
 	uint32_t below, count;	/* messages before these, and among them */
+	uint32_t told_uid;	/* the disk was told of those up to here */
 	struct search_result result;
 	struct sort *sort; /* NULL until all were judged */
 	struct thread_job *thread;
@@ -240,6 +242,31 @@ complain(struct imap_session *s, struct search_state *st, const struct entry *en
 	cold_complain(s, entry->msg, e, st->matcher.code);
 }
 
+/* While the file of one is read, the disk is told of those of the batch that come behind it and
+ * have to be looked into too. */
+static void
+ask_pool(struct search_state *st, struct batch *b, struct judge *j, uint32_t from)
+{
+	struct aside_soon soon[ASIDE_SOON_MAX];
+	uint64_t sum = 0;
+	size_t n = 0;
+
+	for (uint32_t i = from; i < b->n && n < ASIDE_SOON_MAX && sum < SOON_SUM_BYTES; i++) {
+		const struct entry *e = &b->entries[i];
+
+		if (b->missing[i] || b->uids[i] <= st->told_uid)
+			continue;
+		st->told_uid = b->uids[i];
+		j->step.loaded = j->loaded ? &b->messages[i] : NULL;
+		if (!matcher_wants_file(&st->matcher, &j->step, j->seqs[i], e))
+			continue;
+		soon[n].msg = e->msg;
+		soon[n].len = e->size < SOON_BYTES ? e->size : SOON_BYTES;
+		sum += soon[n++].len;
+	}
+	matcher_ask(&st->matcher, soon, n);
+}
+
 /* Those of the batch; st->uid is where to go on after an error. */
 static enum err
 judge_batch(struct imap_session *s, struct search_state *st, struct batch *b, struct judge *j)
@@ -255,6 +282,8 @@ judge_batch(struct imap_session *s, struct search_state *st, struct batch *b, st
 				&j->cost);
 			complain(s, st, &b->entries[i], e);
 		}
+		if (e == ERR_BUSY && matcher_is_to_ask(&st->matcher))
+			ask_pool(st, b, j, i + 1);
 		if (e == ERR_NOTFOUND)
 			st->missing = true;
 		else if (e != ERR_OK)

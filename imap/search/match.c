@@ -11,7 +11,6 @@
 #include "core/mail/header.h"
 #include "core/mail/search.h"
 #include "core/store/entry.h"
-#include "imap/search/aside.h"
 #include "imap/session/fields.h"
 #include "imap/session/objectid.h"
 
@@ -351,7 +350,9 @@ ask_aside(struct target *t, const struct search_node *n, struct mime *mime)
 		.field = n != NULL ? n->field : STR_EMPTY,
 		.warm_only = n == NULL };
 
-	m->aside = aside_start(m->pool, &q, m->fn, m->arg);
+	if (m->probes)
+		return !failed(t, ERR_BUSY);
+	m->aside = aside_new(&q);
 	m->aside_node = n;
 	m->aside_msg = t->entry->msg;
 	return !failed(t, ERR_BUSY);
@@ -478,6 +479,8 @@ need_file(struct target *t)
 
 	if (t->has_file || t->err != ERR_OK)
 		return t->err == ERR_OK;
+	if (t->m->probes)
+		return ask_aside(t, NULL, NULL);
 	t->cost += 256 + size / 64;
 	bool wait = t->m->pool == NULL || t->m->warm_msg == t->entry->msg;
 	enum err e = message_open(t->m->home, t->entry->msg, wait, &fd);
@@ -729,4 +732,28 @@ matcher_run(struct matcher *m, const struct match_step *step, uint32_t seq,
 	if (t.mapped)
 		message_unmap(t.file);
 	return t.err;
+}
+
+bool
+matcher_is_to_ask(const struct matcher *m)
+{
+	return m->aside != NULL && !aside_is_started(m->aside);
+}
+
+void
+matcher_ask(struct matcher *m, const struct aside_soon *soon, size_t n)
+{
+	aside_start(m->aside, m->pool, soon, n, m->fn, m->arg);
+}
+
+bool
+matcher_wants_file(
+	struct matcher *m, const struct match_step *step, uint32_t seq, const struct entry *entry)
+{
+	struct target t = { .m = m, .step = step, .entry = entry, .seq = seq, .cost = 1 };
+
+	m->probes = true;
+	(void)matches(&t, m->root);
+	m->probes = false;
+	return t.err == ERR_BUSY;
 }

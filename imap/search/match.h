@@ -5,6 +5,7 @@
 #include "core/store/message.h"
 #include "core/store/uidset.h"
 #include "imap/grammar/args_search.h"
+#include "imap/search/aside.h"
 
 /* SEARCH's tree against one message. What a key needs is loaded when it is first asked for: the
  * entry is there, the record comes from the index, the text from the message's file. */
@@ -23,6 +24,7 @@ struct matcher {
 	struct aside *aside; /* the one under way */
 	const struct search_node *aside_node;
 	uint64_t aside_msg, warm_msg;
+	bool probes;  /* matcher_wants_file: no file is looked into */
 	int code;     /* errno of the last file that could not be read */
 	size_t texts; /* keys that look into texts: each may have to read all of it */
 };
@@ -43,8 +45,8 @@ matcher_init(struct matcher *m, struct search_node *root, const struct matcher_o
 void
 matcher_fini(struct matcher *m);
 /* Texts that would hold up the loop, all the keys that look into them together, go to p, and
- * matcher_run is ERR_BUSY then: fn is called from the loop when it is worth asking again for the
- * same entry. Without a pool all is done here. */
+ * matcher_run is ERR_BUSY then: after matcher_ask fn is called from the loop when it is worth
+ * running it again for the same entry. Without a pool all is done here. */
 void
 matcher_use_pool(struct matcher *m, struct pool *p, void (*fn)(void *arg), void *arg);
 
@@ -69,6 +71,16 @@ struct match_step {
 MUST_USE enum err
 matcher_run(struct matcher *m, const struct match_step *step, uint32_t seq,
 	const struct entry *entry, bool *out, uint64_t *cost_out);
+/* After matcher_run's ERR_BUSY: is the pool still to be asked, by matcher_ask? */
+bool
+matcher_is_to_ask(const struct matcher *m);
+/* soon: what will be looked into after that. */
+void
+matcher_ask(struct matcher *m, const struct aside_soon *soon, size_t n);
+/* Would matcher_run have to look into the message's file? That is found in the index alone. */
+bool
+matcher_wants_file(
+	struct matcher *m, const struct match_step *step, uint32_t seq, const struct entry *entry);
 
 /* The range of UIDs outside of which nothing matches, by the keys that all must hold. */
 void

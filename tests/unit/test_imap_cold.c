@@ -113,6 +113,38 @@ test_the_disk_is_told_ahead(void **state)
 	}
 }
 
+/* A SEARCH tells it of what its other keys leave over, and of nothing else. */
+static void
+test_the_disk_is_told_ahead_by_search(void **state)
+{
+	enum { MANY = 40 };
+
+	(void)state;
+	for (int i = 0; i < MANY; i++)
+		append(c, "INBOX", i == 3 || i == 8 ? "(\\Flagged)" : "()", mail1);
+	append_large();
+	EXPECT(c, "OK", "SELECT INBOX");
+	for (int names = 0; names < 2; names++) {
+		all_cold(names == 1);
+		EXPECT(c, "OK", "SEARCH SMALLER 10000 BODY noon");
+		SAID(c, "38 39 40\r\n");
+		assert_int_equal(disk.waits, 0);
+		assert_in_range(disk.pool_reads, 1, 5);
+		assert_true(disk.pool_tells >= MANY - disk.pool_reads);
+		all_cold(names == 1);
+		EXPECT(c, "OK", "SEARCH FLAGGED NOT BODY noon");
+		SAID(c, "* SEARCH\r\n");
+		assert_int_equal(disk.pool_reads, 1);
+		assert_int_equal(disk.pool_tells, 2);
+		all_cold(names == 1);
+		EXPECT(c, "OK", "SEARCH FROM nobody BODY noon");
+		assert_int_equal(disk.pool_reads + disk.pool_tells, 0);
+	}
+	all_cold(false);
+	EXPECT(c, "OK", "SEARCH BODY yyy");
+	SAID(c, "* SEARCH 41\r\n");
+}
+
 /* Its client goes away, and the server ends, while the pool is at it. */
 static void
 test_a_client_that_leaves_meanwhile(void **state)
@@ -152,6 +184,7 @@ test_progress_of_a_cold_search(void **state)
 	(void)state;
 	two_messages();
 	all_cold(false);
+	disk.always = true;
 	w.imap.limits.progress_ms = 0;
 	EXPECT(c, "OK", "SEARCH BODY nothing");
 	w.imap.limits.progress_ms = before;
@@ -246,6 +279,7 @@ main(void)
 		COLD_TEST(test_others_go_on_while_the_pool_reads),
 		COLD_TEST(test_what_is_never_in_memory),
 		COLD_TEST(test_the_disk_is_told_ahead),
+		COLD_TEST(test_the_disk_is_told_ahead_by_search),
 		COLD_TEST(test_a_client_that_leaves_meanwhile),
 		COLD_TEST(test_progress_of_a_cold_search),
 		COLD_TEST(test_large_headers),
