@@ -1,5 +1,6 @@
 """Expansions of large groups in bad weather: a directory that goes away, that is slow, clients that do
 not wait for the answer; and Active Directory's own way to look into groups."""
+import math
 import os
 import threading
 import time
@@ -47,7 +48,7 @@ def directory(work):
 
 
 def section(directory, port=None, extra=""):
-    text = directory_section(directory, extra=extra)
+    text = directory_section(directory, extra="search_timeout = 5m\n\t" + extra)  # of the machine nothing is asked
     return text.replace(directory.uri, f"ldap://127.0.0.1:{port}") if port else text
 
 
@@ -81,18 +82,17 @@ def test_a_directory_that_goes_in_the_middle(work, directory):
         assert m.addresses("all@example.org", "alias-large") == everybody()
         whole = p.answered - before
         for part in (0, 0.2, 0.7):
-            before = p.answered
+            p.mute_at = p.answered + part * whole
             m.ask("alias-large", "all@example.org")
-            until = time.monotonic() + 60
-            while p.answered < before + part * whole:
+            until = time.monotonic() + 180
+            while not p.mute:
                 assert time.monotonic() < until
                 time.sleep(0.001)
-            p.mute = True
             directory.stop()
             try:
                 assert m.answer()[0] == "TEMP"
             finally:
-                p.mute = False
+                p.mute, p.mute_at = False, math.inf
                 directory.start()
             until = time.monotonic() + 60
             while m.lookup("mailbox", "anna.berg@example.org")[0] != "OK":
@@ -106,18 +106,16 @@ def test_others_are_answered_meanwhile(work, directory):
             Authd(work / "meanwhile", section(directory, p.port, "member_batch = 0"),
                   auth=NOT_REMEMBERED) as a, a.directory(timeout=60) as big, a.directory() as small:
         small.lookup("mailbox", "anna.berg@example.org")
-        part = 1
-        for _ in range(5):  # a busy machine may come to the small one when the big one is done
+        part, until = 1, time.monotonic() + 300
+        while part >= 0.5:  # a busy machine may come to the small one when the big one is done
+            assert time.monotonic() < until
             before = p.answered
             big.ask("alias-large", "all@example.org")
             small.ask("mailbox", "anna.berg@example.org")
             assert small.answer()[0] == "OK"
             then = p.answered
             assert sorted(big.answer()[1].split(",")) == everybody()
-            part = min(part, (then - before) / (p.answered - before))
-            if part < 0.5:
-                break
-        assert part < 0.5
+            part = (then - before) / (p.answered - before)
 
 
 def test_clients_that_do_not_wait(work, directory):

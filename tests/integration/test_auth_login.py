@@ -51,6 +51,7 @@ def section(slapd, uri, *, starttls="no", ca=None, more=""):
 """
 
 
+PATIENT = "search_timeout = 5m\n\tbind_timeout = 5m\n\tsetup_timeout = 5m"
 TEMPLATE = f'user_dn = "uid=%{{local}},ou=people,{ldap.BASE}"'
 
 
@@ -305,12 +306,14 @@ def test_failures_are_delayed_and_successes_not(start, slapd):
             begin = time.monotonic()
             assert c.plain(name, "wrong").verb == "FAIL"
             assert time.monotonic() - begin > 0.5
-        took = []  # the best counts, however busy the machine is at times
-        for _ in range(5):
-            begin = time.monotonic()
-            assert c.plain(PERSON, GOOD).verb == "OK"
-            took.append(time.monotonic() - begin)
-        assert min(took) < 0.65
+    a = start(directory_section(slapd), auth="failure_delay = 60s")
+    with a.auth() as c:
+        c.begin("PLAIN", f"\0{PERSON}\0wrong".encode(), number=1)
+        a.wait_log("ev=auth.login res=deny")
+        for n in range(2, 7):
+            c.begin("PLAIN", f"\0{PERSON}\0{GOOD}".encode(), number=n)
+        got = [c.reply() for _ in range(2, 7)]
+        assert sorted((r.id, r.verb) for r in got) == [(str(n), "OK") for n in range(2, 7)], got
 
 
 def test_bind_by_template_needs_no_search(start, slapd):
@@ -405,16 +408,16 @@ def test_wrong_base_is_temporary_and_named(start, slapd):
 
 
 def test_second_server_takes_over(start, slapd):
-    a = start(section(slapd, f'"ldap://127.0.0.1:1", "{slapd.uri}"'))
-    with a.auth() as c:
+    a = start(section(slapd, f'"ldap://127.0.0.1:1", "{slapd.uri}"', more=PATIENT))
+    with a.auth(timeout=300) as c:
         begin = time.monotonic()
         assert c.plain(PERSON, GOOD).verb == "OK"
-        assert time.monotonic() - begin < 15  # not bind_timeout's 30 s
+        assert time.monotonic() - begin < 60  # not a time-out
 
 
 def test_directory_down_is_temporary_and_up_again_works(work, certs, start):
     with ldap.Slapd(work / "slapd-updown", ca=certs.ca, cert=certs.cert, key=certs.key) as s:
-        a = start(directory_section(s))
+        a = start(directory_section(s, extra=PATIENT))
         with a.auth() as c, a.directory() as m, a.userdb() as u:
             assert c.plain(PERSON, GOOD).verb == "OK"
             s.stop()
@@ -426,7 +429,7 @@ def test_directory_down_is_temporary_and_up_again_works(work, certs, start):
                 assert m.lookup("alias", "sales@example.org")[0] == "TEMP"
                 assert m.lookup("domain", "example.org")[0] == "TEMP"
                 assert u.user(PERSON)[0] == "FAIL"
-                assert time.monotonic() - begin < 15  # not time-out after time-out
+                assert time.monotonic() - begin < 60  # no time-out
             # what needs no directory is answered all the same
             assert not c.plain("*", "x").temporary
             s.start()
@@ -447,8 +450,9 @@ def test_reload_takes_new_settings_and_keeps_connections(start, slapd):
         assert c.plain(PERSON, GOOD).verb == "OK"
 
 
-def test_client_that_floods_harms_nobody(auth):
-    with auth.auth() as flood, auth.auth() as other:
+def test_client_that_floods_harms_nobody(start, slapd):
+    a = start(directory_section(slapd, extra=PATIENT))
+    with a.auth() as flood, a.auth(timeout=300) as other:
         line = b"AUTH\t%d\tPLAIN\tservice=imap\tresp=AHgAeA==\n"
         flood.sock.settimeout(0.2)
         try:
@@ -456,6 +460,4 @@ def test_client_that_floods_harms_nobody(auth):
                 flood.sock.sendall(b"".join(line % i for i in range(start_at, start_at + 500)))
         except OSError:
             pass  # it was made to wait
-        begin = time.monotonic()
         assert other.plain(PERSON, GOOD).verb == "OK"
-        assert time.monotonic() - begin < 20
