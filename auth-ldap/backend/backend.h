@@ -93,6 +93,8 @@ struct auth_answer {
 	const struct auth_member *members;
 	size_t members_count;
 	const struct auth_secret *secret;
+	/* Of expand.h with ERR_NOTFOUND: the address is known, and stands for itself only. */
+	bool known;
 	/* Of walk.h with ERR_TEMP: who failed; those asked before it did not know the name. */
 	const struct backend *failed;
 	int64_t password_expires_sec; /* from now; -1: unknown. ASK_LOGIN with ERR_OK */

@@ -454,6 +454,7 @@ on_done(struct loop_task *t)
 	} else if (a.err == ERR_OK &&
 		   (x->out_count == 0 || (x->kind == EXPAND_ALIAS && x->only_self))) {
 		a.err = ERR_NOTFOUND;
+		a.known = x->out_count != 0;
 		a.reason = x->out_count == 0 && x->circle ? REASON_LOOP : REASON_NONE;
 		a.detail = x->out_count == 0 ? STR("stands for nobody")
 					     : STR("stands for itself only");

@@ -182,7 +182,8 @@ from_memory(struct memory *m, const struct backends *b, const struct memory_ques
 		return false;
 	if (q->max_age_ms != 0 && q->max_age_ms < ttl)
 		ttl = q->max_age_ms;
-	if (memory_recall(m, b, q->kind, key, proof, ttl, &c) && c.stored_ms >= m->since_ms) {
+	if (memory_recall(m, b, q->kind, key, proof, ttl, &c) && c.err == ERR_OK &&
+		c.stored_ms >= m->since_ms) {
 		trace_memory(q->context, m, &c, "the answer is remembered");
 		if (trace == NULL)
 			asking_answer(k, &c, FROM_MEMORY);

@@ -1,8 +1,8 @@
 /* What answers leave behind, and when that may be used again. memory.c asks here.
  *
  * Two caches, so that guesses of names and passwords by strangers never push out what is known:
- * `known` holds what backends said yes to, `unknown` the rest: names that nobody knows, and wrong
- * passwords by the proof of each.
+ * `known` holds what backends said yes to, and for outages who stands for himself only; `unknown`
+ * the rest: names that nobody knows, and wrong passwords by the proof of each.
  * Invariants: a password is found right from memory only if its proof is the one that the backends
  * took last, in an outage the last one under any of the user's names; a "no" out of memory is never
  * older than its own time to live, outage or not; what is remembered was said by the backends of
@@ -155,7 +155,7 @@ put_known(struct flight *x, const struct auth_answer *a)
 	if (keep <= 0)
 		return;
 	struct auth_user *user = a->user != NULL ? auth_user_new(a->user) : NULL;
-	const struct cached c = { .err = ERR_OK,
+	const struct cached c = { .err = a->err,
 		.user = user,
 		.value = a->value,
 		.owner = a->owner,
@@ -230,6 +230,8 @@ memory_keep(struct flight *x, const struct auth_answer *a)
 		return FROM_BACKENDS;
 	if (x->kind == MEMORY_LOGIN)
 		repeated = remember_refusal(x, a);
+	else if (a->known)
+		put_known(x, a);
 	else
 		(void)cache_drop(m->known, buf_str(&x->key));
 	if (may_keep_no(x, a) && keep > 0)

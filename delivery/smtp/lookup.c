@@ -15,7 +15,8 @@ struct lookup {
 	struct socketmap_request *second; /* mailbox, alias, mailbox without tag */
 	struct loop_task answer;	  /* fn is never called inside lookup_* */
 	enum lookup_answer result;
-	bool known; /* and nobody was told */
+	bool known;	     /* and nobody was told */
+	bool mailbox_failed; /* nobody could say whether there is one */
 	lookup_fn fn;
 	void *arg;
 	char delimiter;
@@ -166,7 +167,9 @@ on_alias(void *arg, enum err e, struct str value)
 
 	(void)value;
 	k->second = NULL;
-	if (e == ERR_NOTFOUND)
+	if (e == ERR_NOTFOUND && k->mailbox_failed)
+		address_is(k, PART_TEMP);
+	else if (e == ERR_NOTFOUND)
 		ask_untagged(k);
 	else
 		/* PERM: there is one, and it is longer than Postfix could read. */
@@ -180,13 +183,15 @@ on_mailbox(void *arg, enum err e, struct str value)
 
 	(void)value;
 	k->second = NULL;
-	if (e != ERR_NOTFOUND) {
-		address_is(k, part_of(e));
+	if (e == ERR_OK) {
+		address_is(k, PART_YES);
 		return;
 	}
+	/* In an outage what is remembered of an alias is told, and that it is no mailbox is not. */
+	k->mailbox_failed = e != ERR_NOTFOUND;
 	k->second = socketmap_lookup(k->map, STR("alias"), buf_str(&k->address), on_alias, k);
 	if (k->second == NULL)
-		address_is(k, PART_NO);
+		address_is(k, k->mailbox_failed ? PART_TEMP : PART_NO);
 }
 
 static void

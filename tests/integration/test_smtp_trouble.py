@@ -14,6 +14,8 @@ pytestmark = pytest.mark.waits
 
 ANNA = "anna.berg@example.org"
 BEN = "bilal.haddad@example.org"
+WIM = "wim.devries@example.org"
+ROSA = "rosa.delgado@example.org"
 MESSAGE = f"From: {ANNA}\r\nSubject: x\r\n\r\nx\r\n."
 
 
@@ -40,6 +42,34 @@ def test_directory_stopped(make_instance, certs, work):
             while c.code("RCPT TO:<wim.devries@example.org>") != "250 2.1.5":
                 assert time.monotonic() < until
                 time.sleep(0.5)
+
+
+def test_mail_to_known_addresses_goes_on_without_a_directory(make_instance, certs, work):
+    """To a mailbox and to an alias, that were asked about a while ago."""
+    with Slapd(work / "slapd-outage", ca=certs.ca, cert=certs.cert, key=certs.key) as d:
+        i = make_instance(slapd=d, settings="""auth {
+	default_domain = "example.org"
+	failure_delay = 0
+	cache_ttl = 100ms
+	cache_negative_ttl = 100ms
+}
+""")
+        def wait(user, count):
+            until = time.monotonic() + 60
+            while len([p for p in (i.home(user) / "msg").rglob("*") if p.is_file()]) < count:
+                assert time.monotonic() < until, (user, count, i.log_text()[-3000:])
+                time.sleep(0.05)
+
+        with authenticated(i, ANNA) as c:
+            for count in (1, 2):
+                for to, member in ((WIM, WIM), ("sales@example.org", ROSA)):
+                    c.envelope(ANNA, to)
+                    c.code("DATA")
+                    assert c.code(MESSAGE) == "250 2.0.0", (count, to)
+                    wait(member, count)
+                time.sleep(0.2)
+                if count == 1:
+                    d.stop()
 
 
 def test_queue_dies_while_a_message_comes(make_instance):

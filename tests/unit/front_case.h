@@ -120,6 +120,11 @@ fake_answer(const struct fake *f, const struct auth_question *q)
 				(q->name != NULL && str_eq(q->name->address, str_of(u->master))));
 		return (struct auth_answer){ .err = may ? ERR_OK : ERR_DENIED };
 	}
+	if (q->kind == ASK_MEMBERS) { /* stands for himself */
+		static struct auth_member self;
+		self = (struct auth_member){ MEMBER_USER, u->user.user };
+		return (struct auth_answer){ .err = ERR_OK, .members = &self, .members_count = 1 };
+	}
 	if (q->kind == ASK_TRANSPORT)
 		return (struct auth_answer){ .err = ERR_OK, .value = STR("lmtp:[h]:24") };
 	if (q->kind == ASK_LOGIN && !str_eq(str_of(u->password), q->password)) {

@@ -454,6 +454,35 @@ test_outage_negative(void **state UNUSED)
 	ASSERT_NO(user("boss@example.org", true, "lmtp"), ERR_TEMP, REASON_DIRECTORY);
 }
 
+/* That an address stands for itself only is no "no" about it: mail to it goes on. */
+static void
+test_outage_itself(void **state UNUSED)
+{
+	ASSERT_NO(lookup(MAP_ALIAS, "anna@example.org"), ERR_NOTFOUND, REASON_NONE);
+	ASSERT_NO(lookup(MAP_ALIAS, "x@example.org"), ERR_NOTFOUND, REASON_UNKNOWN);
+	unsigned asked = one.asked[ASK_MEMBERS];
+	now_ms += settings->auth.cache_negative_ttl;
+	ASSERT_NO(lookup(MAP_ALIAS, "anna@example.org"), ERR_NOTFOUND, REASON_NONE);
+	assert_int_equal(one.asked[ASK_MEMBERS], asked + 1);
+	now_ms += settings->auth.cache_ttl;
+	one.failing = ERR_TEMP;
+	struct got g = lookup(MAP_ALIAS, "anna@example.org");
+	ASSERT_NO(g, ERR_NOTFOUND, REASON_NONE);
+	assert_string_equal(g.detail, "from memory, no backend answers");
+	ASSERT_NO(lookup(MAP_ALIAS, "x@example.org"), ERR_TEMP, REASON_DIRECTORY);
+	now_ms += settings->auth.outage_lookup;
+	ASSERT_NO(lookup(MAP_ALIAS, "anna@example.org"), ERR_TEMP, REASON_DIRECTORY);
+	/* nobody knows it any more: then no outage brings it back */
+	one.failing = ERR_OK;
+	ASSERT_NO(lookup(MAP_ALIAS, "anna@example.org"), ERR_NOTFOUND, REASON_NONE);
+	now_ms += settings->auth.cache_negative_ttl;
+	one.users[0].names = "gone";
+	ASSERT_NO(lookup(MAP_ALIAS, "anna@example.org"), ERR_NOTFOUND, REASON_UNKNOWN);
+	now_ms += settings->auth.cache_negative_ttl;
+	one.failing = ERR_TEMP;
+	ASSERT_NO(lookup(MAP_ALIAS, "anna@example.org"), ERR_TEMP, REASON_DIRECTORY);
+}
+
 static void
 test_proven_in_outage(void **state UNUSED)
 {
@@ -781,6 +810,7 @@ main(void)
 		TEST(test_join),
 		TEST(test_outage),
 		TEST(test_outage_negative),
+		TEST(test_outage_itself),
 		TEST(test_proven_in_outage),
 		TEST(test_keys_of_another),
 		TEST(test_reload),
