@@ -142,14 +142,19 @@ day_text(int32_t days)
 	return text;
 }
 
+/* The first and the last second that four digits of a year can say. */
+static const int64_t first_sec = -62167219200, last_sec = 253402300799;
+
 char *
 put_internal_date(char *t, int64_t sec, int32_t zone_min)
 {
 	int64_t local = sec + (int64_t)zone_min * 60;
 
-	/* years 0000 to 9999, whatever the record says */
-	if (local < -62167219200 || local > 253402300799)
-		local = 0;
+	/* years 0000 to 9999, whatever the record says, and a leap second behind them */
+	if (local < first_sec)
+		local = first_sec;
+	if (local > last_sec)
+		local = last_sec;
 	int64_t days = local / 86400 - (local % 86400 < 0);
 	unsigned of_day = (unsigned)(local - days * 86400);
 	unsigned zone = (unsigned)(zone_min < 0 ? -zone_min : zone_min);

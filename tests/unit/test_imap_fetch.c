@@ -299,6 +299,34 @@ savedate(void **state)
 	assert_string_not_equal(before, after);
 }
 
+/* The ends of what a date can say, and the leap second behind them. */
+static void
+test_dates_at_the_ends(void **state)
+{
+	static const struct {
+		const char *given, *said;
+	} dates[] = {
+		{ "01-Jan-0000 00:00:00 +1400", "01-Jan-0000 00:00:00 +1400" },
+		{ "31-Dec-9999 23:59:59 -1200", "31-Dec-9999 23:59:59 -1200" },
+		{ "31-Dec-9999 23:59:60 -1200", "31-Dec-9999 23:59:59 -1200" },
+		{ "31-Dec-9999 23:59:60 +0000", "31-Dec-9999 23:59:59 +0000" },
+	};
+	char line[80];
+
+	(void)state;
+	EXPECT(c, "OK", "CREATE Dates");
+	EXPECT(c, "OK", "SELECT Dates");
+	for (size_t i = 0; i < ARRAY_LEN(dates); i++) {
+		EXPECT(c, "OK", "APPEND Dates \"%s\" {5+}\r\nA: b\n", dates[i].given);
+		EXPECT(c, "OK", "FETCH * (INTERNALDATE)");
+		(void)snprintf(line, sizeof line, "(INTERNALDATE \"%s\")", dates[i].said);
+		SAID(c, line);
+		EXPECT(c, "OK", "FETCH * (INTERNALDATE SAVEDATE)");
+		(void)snprintf(line, sizeof line, "(INTERNALDATE \"%s\" SAVE", dates[i].said);
+		SAID(c, line);
+	}
+}
+
 /* "EMAILID (M...)" of the answer. */
 static void
 id_of(const char *item, char out[32])
@@ -576,6 +604,7 @@ main(void)
 		TEST(test_binary_appended_large),
 		TEST(savedate),
 		TEST(objectid),
+		TEST(test_dates_at_the_ends),
 		TEST(test_objectid_search),
 		TEST(test_threads),
 		TEST(test_threads_long),
