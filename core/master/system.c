@@ -103,7 +103,7 @@ failed(struct buf *why, const char *path)
 	return ERR_TEMP;
 }
 
-/* mkdir -p of the parents, 0755. */
+/* mkdir -p of the parents, 0755 whatever the umask: the roles' users pass through them. */
 static void
 make_parents(char *path)
 {
@@ -111,7 +111,8 @@ make_parents(char *path)
 		if (*p != '/')
 			continue;
 		*p = '\0';
-		(void)mkdir(path, 0755);
+		if (mkdir(path, 0755) == 0)
+			(void)chmod(path, 0755);
 		*p = '/';
 	}
 }

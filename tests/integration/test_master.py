@@ -84,6 +84,18 @@ def test_owners_and_modes(folder):
         assert stat.S_IMODE(os.stat(m.spool).st_mode) == 0o700
 
 
+def test_parents_of_folders_let_the_roles_through(folder):
+    """Whatever the umask: a first start makes /var/lib/postroom above the mail."""
+    m = TinyMaster(folder)
+    m.mail, m.spool = folder / "lib" / "postroom" / "mail", folder / "spool" / "of" / "it"
+    m.write_conf()
+    with m:
+        for d in (m.mail.parents[1], m.mail.parent, m.spool.parents[1], m.spool.parent):
+            assert stat.S_IMODE(d.stat().st_mode) == 0o755, d
+        for d in (m.mail, m.spool):
+            assert stat.S_IMODE(d.stat().st_mode) == 0o700, d
+
+
 def test_dead_role_comes_back_with_growing_waits(folder):
     with TinyMaster(folder) as m:
         waits = []
