@@ -5,6 +5,7 @@ core_master_postroom_SOURCES = \
 	core/master/children.c core/master/children.h \
 	core/master/client.c core/master/client.h \
 	core/master/commands.c core/master/commands.h \
+	core/master/fixed.c core/master/fixed.h \
 	core/master/logsink.c core/master/logsink.h \
 	core/master/lookup.c \
 	core/master/main.c \

@@ -24,8 +24,9 @@ reload_write(const struct settings *s, const struct reload_state *r)
 	path_of(s, "", &path);
 	path_of(s, ".new", &fresh);
 	fd = open(buf_z(&fresh), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-	good = fd >= 0 && dprintf(fd, "%llu %llu\n%.*s", (unsigned long long)r->begun,
-				  (unsigned long long)r->done, STR_FMT(buf_str(&r->refused))) > 0;
+	good = fd >= 0 &&
+	       dprintf(fd, "%llu %llu %d\n%.*s", (unsigned long long)r->begun,
+		       (unsigned long long)r->done, r->waits, STR_FMT(buf_str(&r->refused))) > 0;
 	if (fd >= 0)
 		good = close(fd) == 0 && good;
 	good = good && rename(buf_z(&fresh), buf_z(&path)) == 0;
@@ -53,12 +54,15 @@ read_all(int fd, struct buf *out)
 static enum err
 parse(struct str text, struct reload_state *out)
 {
-	struct str numbers, begun, done;
+	struct str numbers, begun, done, waits;
 
-	if (!str_cut(text, '\n', &numbers, &text) || !str_cut(numbers, ' ', &begun, &done) ||
-		str_to_u64(begun, UINT64_MAX, &out->begun) != ERR_OK ||
+	if (!str_cut(text, '\n', &numbers, &text) || !str_cut(numbers, ' ', &begun, &done))
+		return ERR_SYNTAX;
+	(void)str_cut(done, ' ', &done, &waits); /* an older master writes two numbers */
+	if (str_to_u64(begun, UINT64_MAX, &out->begun) != ERR_OK ||
 		str_to_u64(done, UINT64_MAX, &out->done) != ERR_OK)
 		return ERR_SYNTAX;
+	out->waits = str_eq(waits, STR("1"));
 	buf_reset(&out->refused);
 	buf_add(&out->refused, text);
 	return ERR_OK;

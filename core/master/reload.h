@@ -8,6 +8,7 @@
 struct reload_state {
 	uint64_t begun; /* how many, since the server was started */
 	uint64_t done;	/* the newest whose answers are all there */
+	bool waits; /* of the newest: a setting was changed that counts at the next start only */
 	/* Of the newest, once it is done: who keeps older settings and why, a line each; empty:
 	 * nobody. */
 	struct buf refused;

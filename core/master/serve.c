@@ -14,6 +14,7 @@
 #include "core/event/loop.h"
 #include "core/master/children.h"
 #include "core/master/commands.h"
+#include "core/master/fixed.h"
 #include "core/master/logsink.h"
 #include "core/master/reload.h"
 #include "core/master/system.h"
@@ -76,35 +77,14 @@ use_log(const struct server *m)
 
 /* Settings whose change takes hold only when the server is started again. */
 static void
-warn_fixed(const struct settings *old, const struct settings *new)
+warn_fixed(struct server *m, const struct settings *new)
 {
-	bool same =
-		str_eq(old->runtime_dir, new->runtime_dir) && str_eq(old->group, new->group) &&
-		old->imap.workers == new->imap.workers &&
-		old->imap.gate_workers == new->imap.gate_workers &&
-		old->smtp.workers == new->smtp.workers && old->lmtp.workers == new->lmtp.workers &&
-		old->worker.processes == new->worker.processes &&
-		(settings_worker_sections(old) != 0) == (settings_worker_sections(new) != 0) &&
-		str_eq(old->user_worker, new->user_worker) &&
-		str_eq(old->user_auth, new->user_auth) && str_eq(old->user_gate, new->user_gate) &&
-		str_eq(old->user_smtp, new->user_smtp) &&
-		str_eq(old->user_queue, new->user_queue) &&
-		str_eq(old->user_relay, new->user_relay) &&
-		old->outbound.enabled ==
-			new->outbound.enabled &&str_eq(old->user_mail, new->user_mail) &&
-		old->listens_count == new->listens_count;
-
-	for (size_t i = 0; same && i < old->listens_count; i++) {
-		const struct str_list *a = &old->listens[i].address, *b = &new->listens[i].address;
-		same = a->n == b->n && str_eq(old->listens[i].tls, new->listens[i].tls);
-		for (size_t k = 0; same && k < a->n; k++)
-			same = str_eq(a->v[k], b->v[k]);
-	}
-	if (!same)
+	m->reload.waits = !fixed_same(m->settings, new);
+	if (m->reload.waits)
 		log_event(LVL_WARN, "master.reload",
-			log_z("reason", "changed addresses, worker counts, users, group and "
-					"runtime_dir, and the first passwd_file, pam or sql "
-					"section, take hold when the server is started again"));
+			log_z("reason", "changed addresses, worker counts, users, folders, parts "
+					"and sizes of smtp take hold when the server is started "
+					"again"));
 }
 
 /* The sockets, the lock and the owners of both stay what they were bound as: a role that starts
@@ -147,6 +127,7 @@ static void
 begin_reload(struct server *m)
 {
 	m->reload.begun++;
+	m->reload.waits = false;
 	buf_reset(&m->reload.refused);
 	write_state(m);
 }
@@ -195,7 +176,7 @@ reload(struct server *m)
 	e = settings_load(m->config, true, &s, &why);
 	if (e == ERR_OK) {
 		resolve(s);
-		warn_fixed(m->settings, s);
+		warn_fixed(m, s);
 		e = keep_fixed(m->settings, s);
 	}
 	if (e != ERR_OK) {

@@ -94,6 +94,10 @@ wait_reloaded(const struct settings *s, int fd, int pid, uint64_t since)
 		if (!known)
 			(void)poll(NULL, 0, STEP_MS);
 	}
+	if (known && r.waits)
+		(void)fprintf(stderr,
+			"postroom: some of what was changed counts when the server is "
+			"started again, not before (postroom(8), reload)\n");
 	if (known)
 		status = show_refused(buf_str(&r.refused));
 	else

@@ -201,6 +201,25 @@ def test_reload_says_what_master_refuses(folder):
         assert m.command("reload").returncode == 0
 
 
+@pytest.mark.parametrize("old,new", [
+    ('listen "lmtp" { protocol = lmtp address = { "', 'listen "lmtp" { protocol = lmtp address = { "127.0.0.1:0", "'),
+    ("lmtp { workers = 1 }", "lmtp { workers = 2 }"),
+    ("smtp { workers = 1 }", "smtp { workers = 1 message_max = 1M }"),
+    ("smtp { workers = 1 }", "smtp { workers = 1 }\noutbound { enabled = yes }"),
+    ("mail_root = \"", "mail_root = \"/srv"),
+    ('hostname = "', 'user_resolver = "nobody"\nhostname = "'),
+])
+def test_reload_says_what_waits_for_a_start(folder, old, new):
+    with TinyMaster(folder) as m:
+        before, at = m.conf.read_text(), m.log_end()
+        m.conf.write_text(before.replace(old, new, 1))
+        done = m.command("reload")
+        assert done.returncode == 0, done
+        assert done.stderr.startswith("postroom: some of what was changed counts when the server is started again"), done
+        m.wait_log(r"lvl=warn .*ev=master\.reload reason=.changed addresses", start=at)
+        assert m.command("reload").stderr == ""
+
+
 def test_reload_waits_for_every_role(folder):
     with TinyMaster(folder) as m:
         at = m.log_end()
@@ -220,7 +239,7 @@ def test_reload_waits_for_every_role(folder):
         assert (first.wait(60), second.wait(60)) == (0, 0)
         assert m.ask("smtp", "hostname") == "two.example.org"
         state = m.runtime / "master.reload"
-        assert state.read_text() == "2 2\n" and state.stat().st_mode & 0o777 == 0o600
+        assert state.read_text() == "2 2 0\n" and state.stat().st_mode & 0o777 == 0o600
     assert not state.exists()
 
 
