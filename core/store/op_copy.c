@@ -12,7 +12,7 @@ struct copy_op {
 	struct str to;
 	uint32_t from;
 	struct uidset uids;
-	bool move;
+	bool move, whole;
 	copy_fn done;
 	void *arg;
 	uint32_t next;	    /* UID to go on with */
@@ -200,6 +200,7 @@ copy_run(struct update *u, struct txn *t)
 
 	uidset_reset(&op->step.source);
 	uidset_reset(&op->step.target);
+	op->all.gone = false;
 	enum err e = op_row_by_path(t, op->to, &target);
 
 	/* A target that is not there comes first: the client may create it. */
@@ -213,7 +214,9 @@ copy_run(struct update *u, struct txn *t)
 		x.to = &source;
 	e = transfer_entries(t, &x);
 	op->step_next = x.next;
-	return e;
+	op->all.gone = e == ERR_OK && op->whole &&
+		       uidset_count(&op->step.source) != uidset_count(&op->uids);
+	return op->all.gone ? ERR_NOTFOUND : e;
 }
 
 static void
@@ -261,6 +264,7 @@ start(struct home *h, const struct copy_args *a, bool move, copy_fn done, void *
 	op->from = a->from;
 	uidset_copy(&op->uids, a->uids);
 	op->move = move;
+	op->whole = a->whole && !move;
 	op->done = done;
 	op->arg = arg;
 	op->next = 1;

@@ -74,11 +74,13 @@ struct copy_args {
 	uint32_t from;		   /* mailbox id */
 	const struct uidset *uids; /* those that are gone are passed over */
 	struct str to;		   /* full path */
+	bool whole;		   /* COPY: when some are gone, nothing is copied */
 };
 struct copy_result {
 	uint32_t to, uidvalidity;
 	struct uidset source; /* n-th of source became n-th of target, both ascending */
 	struct uidset target;
+	bool gone; /* with ERR_NOTFOUND: not the target, but one of whole uids */
 };
 /* Flags, keywords and internal date go along; one transaction, all or nothing. */
 typedef void (*copy_fn)(void *arg, enum err e, const struct copy_result *r);

@@ -12,6 +12,7 @@ enum { EXPUNGE_BEGIN, EXPUNGE_MARKED, EXPUNGE_REMOVE, EXPUNGE_DONE };
 struct copy_state {
 	struct uidset uids;
 	bool moves;
+	bool missing; /* some of what message numbers name is gone already */
 	/* of UID EXPUNGE over more than one command may touch: those with \Deleted */
 	struct uidset marked;
 	struct walk walk;
@@ -61,6 +62,9 @@ on_copied(void *arg, enum err e, const struct copy_result *r)
 
 	c->op = NULL;
 	c->op_err = e;
+	st->missing = e == ERR_NOTFOUND && r->gone;
+	if (e == ERR_OK && st->moves && !c->uid)
+		st->missing = uidset_count(&r->source) != uidset_count(&st->uids);
 	if (r != NULL && r->target.n != 0 && r->to == view_mailbox(s->sel.view))
 		uidset_copy(&s->sel.made, &r->target);
 	/* a MOVE says it before the EXPUNGEs, and of what was moved before an error too:
@@ -77,9 +81,15 @@ on_copied(void *arg, enum err e, const struct copy_result *r)
 	session_resume(s);
 }
 
+/* What UIDs name may be gone: RFC 9051 6.4.9. What numbers name the client still has, and an OK
+ * would say that it was copied: RFC 9051 6.4.7, RFC 2180 4.4. */
 static enum step
 copied(struct imap_session *s, struct cmd *c, bool moves)
 {
+	const struct copy_state *st = c->state;
+
+	if (st->missing)
+		return cmd_no(c, "EXPUNGEISSUED", "Some of the messages no longer exist");
 	if (c->op_err == ERR_NOTFOUND)
 		return cmd_no(c, "TRYCREATE", "No such mailbox");
 	if (c->op_err != ERR_OK)
@@ -115,6 +125,7 @@ run(struct imap_session *s, struct cmd *c, bool moves)
 		return limit_refuse_set(s, c, &st->uids);
 	limit_uids(s, c, &st->uids);
 	a.uids = &st->uids;
+	a.whole = !c->uid;
 	c->op = moves ? store_move(s->home, &a, on_copied, s)
 		      : store_copy(s->home, &a, on_copied, s);
 	return STEP_WAIT;

@@ -255,6 +255,7 @@ fix_on_copy(void *arg, enum err e, const struct copy_result *r)
 
 	f->copied.to = r->to;
 	f->copied.uidvalidity = r->uidvalidity;
+	f->copied.gone = r->gone;
 	uidset_copy(&f->copied.source, &r->source);
 	uidset_copy(&f->copied.target, &r->target);
 	fix_done(f, e);

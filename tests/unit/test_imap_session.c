@@ -423,6 +423,48 @@ test_append_refusals(void **state)
 	EXPECT(c, "OK", "NOOP");
 }
 
+/* A COPY by numbers of what another session has expunged is no success, and copies nothing of the
+ * rest (RFC 9051 6.4.7); MOVE moves the rest and says so (RFC 6851 4.3). UIDs that are gone are
+ * passed over. */
+static void
+test_copy_of_what_is_gone(void **state)
+{
+	struct client *d;
+
+	(void)state;
+	two_messages();
+	append(c, "INBOX", "()", mail1);
+	append(c, "INBOX", "()", mail1);
+	d = second();
+	EXPECT(d, "OK", "SELECT INBOX");
+	EXPECT(d, "OK", "STORE 1 +FLAGS (\\Deleted)");
+	EXPECT(d, "OK", "EXPUNGE");
+	EXPECT(c, "NO [EXPUNGEISSUED]", "COPY 1:2 Archive");
+	SILENT(c, "COPYUID");
+	SAID(c, "* 1 EXPUNGE\r\n");
+	EXPECT(c, "OK", "STATUS Archive (MESSAGES UIDNEXT)");
+	SAID(c, "(MESSAGES 0 UIDNEXT 1)");
+	EXPECT(c, "OK [COPYUID ", "COPY 1 Archive");
+	EXPECT(d, "OK", "STORE 1 +FLAGS (\\Deleted)");
+	EXPECT(d, "OK", "EXPUNGE");
+	EXPECT(c, "NO [TRYCREATE]", "COPY 1 Nowhere");
+	EXPECT(d, "OK", "STORE 1 +FLAGS (\\Deleted)");
+	EXPECT(d, "OK", "EXPUNGE");
+	EXPECT(c, "NO [EXPUNGEISSUED]", "MOVE 1:2 Archive");
+	SAID(c, " 4 2] Moved\r\n");
+	SAID(c, "* 2 EXPUNGE\r\n* 1 EXPUNGE\r\n");
+	append(c, "INBOX", "()", mail1);
+	append(c, "INBOX", "()", mail1);
+	EXPECT(d, "OK", "NOOP");
+	EXPECT(d, "OK", "UID STORE 5 +FLAGS (\\Deleted)");
+	EXPECT(d, "OK", "EXPUNGE");
+	EXPECT(c, "OK [COPYUID ", "UID COPY 5:6 Archive");
+	SAID(c, " 6 3] Copied\r\n");
+	EXPECT(c, "OK", "UID MOVE 5:6 Archive");
+	SAID(c, " 6 4] Moved\r\n");
+	client_free(d);
+}
+
 /* A second session never sees its sequence numbers move inside a FETCH. */
 static void
 test_expunge_by_another(void **state)
@@ -880,6 +922,7 @@ main(void)
 		TEST(test_mailboxes),
 		TEST(test_names_that_are_none),
 		TEST(test_append_refusals),
+		TEST(test_copy_of_what_is_gone),
 		TEST(test_expunge_by_another),
 		TEST(test_bad_input),
 		TEST(test_pipelining),

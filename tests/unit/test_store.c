@@ -245,6 +245,16 @@ test_copy_move(void **state)
 	uidset_add(&some, 2, 3);
 	uidset_add(&some, 9, 9);
 	assert_int_equal(fix_copy(f, inbox, &some, "Nowhere", false), ERR_NOTFOUND);
+	assert_false(f->copied.gone);
+	const struct copy_args whole = {
+		.from = inbox, .uids = &some, .to = STR("Trash"), .whole = true
+	};
+
+	(void)store_copy(f->home, &whole, fix_on_copy, f);
+	assert_int_equal(fix_wait(f), ERR_NOTFOUND);
+	assert_true(f->copied.gone);
+	assert_int_equal(fix_find(f, "Trash", &info), ERR_OK);
+	assert_int_equal(info.uidnext, 1);
 	assert_int_equal(fix_copy(f, inbox, &some, "Trash", false), ERR_OK);
 	assert_int_equal(uidset_count(&f->copied.source), 2);
 	assert_int_equal(f->copied.target.v[0].lo, 1);
