@@ -174,7 +174,8 @@ check_keytabs(const struct settings *s, struct buf *why)
 	return ERR_OK;
 }
 
-/* `postroom check`: what auth_init and auth_start would refuse. */
+/* `postroom check`: what auth_init and auth_start would refuse, and keytabs, which they would only
+ * miss later. */
 static enum err
 auth_check(struct role_ctx *r, struct buf *why)
 {
