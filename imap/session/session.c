@@ -270,6 +270,10 @@ session_greet(struct imap_session *s, struct str tag, enum err home_err)
 	if (home_err != ERR_OK) {
 		buf_addz(out, " NO [CONTACTADMIN] The account has no usable home\r\n");
 		session_bye(s, "No mail home");
+	} else if (s->imap->stopping) {
+		/* it was on its way when the others heard it */
+		buf_addz(out, " NO [UNAVAILABLE] Server is going down\r\n");
+		session_bye(s, SESSION_BYE_STOP);
 	} else if (user_has_too_many(s->user)) {
 		log_event(LVL_WARN, "imap.refused", log_z("sid", s->sid),
 			log_z("user", s->user->name), log_z("reason", "connections_per_user"),

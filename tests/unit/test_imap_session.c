@@ -600,7 +600,7 @@ static void
 test_bye_at_a_stop(void **state)
 {
 	static const char bye[] = "* BYE [UNAVAILABLE] ";
-	struct client *busy = second(), *idle = second();
+	struct client *busy = second(), *idle = second(), *late;
 
 	(void)state;
 	buf_reset(&idle->in);
@@ -613,6 +613,11 @@ test_bye_at_a_stop(void **state)
 	struct str said = buf_str(&busy->in);
 
 	assert_true(str_find(said, STR("b OK")) < str_find(said, STR("* BYE")));
+	/* a login that was confirmed only now */
+	late = second();
+	SAID(late, "login NO [UNAVAILABLE] ");
+	assert_true(client_await(late, bye, false, CLIENT_WAIT_MS));
+	client_free(late);
 	buf_reset(&c->in);
 	imap_stop(&w.imap);
 	w.imap.stopping = false;
