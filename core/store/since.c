@@ -209,3 +209,22 @@ since_step(struct since *s, struct txn *t)
 		return ERR_AGAIN;
 	return e == ERR_EOF ? ERR_OK : e;
 }
+
+enum err
+since_any(struct txn *t, uint32_t mailbox, uint64_t after, bool *any_out)
+{
+	struct kv_cursor *c;
+	struct key k;
+	struct str key, v;
+	enum err e = kv_cursor_open(t->kv, KV_CHANGE, &c);
+
+	*any_out = false;
+	if (e != ERR_OK)
+		return e;
+	/* where rows were trimmed, newer ones are there */
+	e = kv_cursor_seek(c, key_u32_u64(&k, mailbox, after + 1), &key, &v);
+	if (e == ERR_OK && key.n == 12)
+		*any_out = be32_at(key, 0) == mailbox;
+	kv_cursor_close(c);
+	return e == ERR_EOF ? ERR_OK : e;
+}

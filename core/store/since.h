@@ -41,5 +41,9 @@ since_fini(struct since *s);
  * a later one; ERR_NOTFOUND: the mailbox is gone; ERR_CORRUPT. */
 MUST_USE enum err
 since_step(struct since *s, struct txn *t);
+/* Were flags changed, or messages expunged? The modseq alone does not tell: new messages and
+ * annotations raise it too. ERR_CORRUPT, ERR_TEMP. */
+MUST_USE enum err
+since_any(struct txn *t, uint32_t mailbox, uint64_t after, bool *any_out);
 
 #endif

@@ -8,6 +8,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/xalloc.h"
+#include "core/store/since.h"
 #include "imap/session/listing.h"
 #include "imap/session/names.h"
 #include "imap/session/notify.h"
@@ -302,6 +303,16 @@ look_at_all_known(struct look *l)
 
 /* ---- one mailbox ---- */
 
+/* Is there anything that FlagChange means? */
+static enum err
+look_at_flags(const struct look *l, const struct known_mailbox *k, const struct mailbox_info *m,
+	bool *changed_out)
+{
+	*changed_out = false;
+	return m->highestmodseq != k->modseq ? since_any(l->t, m->id, k->modseq, changed_out)
+					     : ERR_OK;
+}
+
 static enum err
 look_at_messages(const struct look *l, struct known_mailbox *k, const struct mailbox_info *m,
 	bool created, unsigned events)
@@ -309,14 +320,17 @@ look_at_messages(const struct look *l, struct known_mailbox *k, const struct mai
 	const struct view *v = l->s->sel.view;
 	bool count =
 		created ? m->messages != 0 : m->uidnext != k->uidnext || m->messages != k->messages;
-	bool flags = !created && m->highestmodseq != k->modseq;
-	bool say = (count || flags) && l->how == LOOK_TELL;
-	unsigned want = count ? EVENT_MESSAGE_NEW : EVENT_FLAG_CHANGE;
+	bool flags = false;
 	bool selected = v != NULL && view_mailbox(v) == m->id;
+	enum err e = ERR_OK;
 
 	/* what is known of the selected one is known when it is no more: notify_deselect */
 	if (!created && selected)
 		return ERR_OK;
+	if (!created && !count && l->how == LOOK_TELL && (events & EVENT_FLAG_CHANGE) != 0)
+		e = look_at_flags(l, k, m, &flags);
+	if (e != ERR_OK)
+		return e;
 	k->uidnext = m->uidnext;
 	k->messages = m->messages;
 	k->modseq = m->highestmodseq;
@@ -324,7 +338,9 @@ look_at_messages(const struct look *l, struct known_mailbox *k, const struct mai
 		return ERR_OK;
 	if (l->how == LOOK_STATUS && (events & EVENT_MESSAGE_NEW) != 0)
 		return say_status(l, m, events);
-	return say && (events & want) != 0 ? say_status(l, m, events) : ERR_OK;
+	bool say = flags || (count && (events & EVENT_MESSAGE_NEW) != 0);
+
+	return say && l->how == LOOK_TELL ? say_status(l, m, events) : ERR_OK;
 }
 
 static enum err

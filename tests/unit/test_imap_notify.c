@@ -438,6 +438,10 @@ other_mailboxes(void **state)
 	EXPECT(d, "OK", "STORE 2 +FLAGS (\\Seen)");
 	HEARD(c, "* STATUS \"Lists/a\" (MESSAGES 2 ");
 	SAID(c, " UNSEEN 0 ");
+	/* an annotation is no flag, although it raises the modseq */
+	FORGET(c);
+	EXPECT(d, "OK", "SETMETADATA Lists/a (/private/comment \"x\")");
+	QUIET(c);
 	/* 5.3 */
 	EXPECT(d, "OK", "STORE 1 +FLAGS.SILENT (\\Deleted)");
 	FORGET(c);
