@@ -112,7 +112,7 @@ test_beside_libldap(void **state UNUSED)
 	static const char *const piece[] = { "(", "(", ")", ")", "(&", "(|", "(!", "a", "uid", "=",
 		"=", "*", " ", "\\", "\\28", "%{local}", ":", ":=", ":dn", "1.2.3", ">", "~",
 		"<=", ";", "-", "_", "(uid=%{user})", "(a=b)", ".", "\xff", "\t", "\n", "& ",
-		"rule", ":dn:rule", "%%" };
+		"rule", ":dn:rule", "%%", "%{local|first:1}", "%{local|default:;}" };
 	const struct name n = { .user = STR("a*()\\b"), .local = STR("x"), .address = STR("x@y") };
 	const struct template_vars v = { .name = &n };
 	unsigned passed = 0;
