@@ -93,7 +93,8 @@ struct auth_answer {
 	const struct auth_member *members;
 	size_t members_count;
 	const struct auth_secret *secret;
-	/* Of expand.h with ERR_NOTFOUND: the address is known, and stands for itself only. */
+	/* With ERR_NOTFOUND, of ASK_TRANSPORT and expand.h: the address is known, and its mail
+	 * stays here, or it stands for itself only. */
 	bool known;
 	/* Of walk.h with ERR_TEMP: who failed; those asked before it did not know the name. */
 	const struct backend *failed;

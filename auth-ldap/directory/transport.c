@@ -80,7 +80,11 @@ done_transport(struct backend_request *r)
 {
 	const struct members_state *m = r->members;
 	if (m->n == 0)
-		section_finish_error(r, ERR_NOTFOUND, REASON_UNKNOWN, STR_EMPTY);
+		section_finish(r, &(struct auth_answer){ .err = ERR_NOTFOUND,
+					  .reason = m->entries > 0 ? REASON_NONE : REASON_UNKNOWN,
+					  .known = m->entries > 0,
+					  .password_expires_sec = -1,
+					  .grace_logins = -1 });
 	else
 		section_finish(r, &(struct auth_answer){ .err = ERR_OK,
 					  .value = m->v[0].value,

@@ -342,6 +342,9 @@ front_lookup(struct front *f, enum front_map map, struct str key, const struct a
 		(void)str_cut(key, ' ', &key, &other);
 	enum err e = map == MAP_DOMAIN ? domain_name(key, &n)
 				       : name_parse(key, f->settings->auth.default_domain, &n);
+	/* Postfix goes on with the domain and those above it, which are no users of ours. */
+	if (e == ERR_OK && map == MAP_TRANSPORT && !n.has_domain)
+		e = ERR_NOTFOUND;
 	if (e != ERR_OK || n.domain.n == 0) {
 		request_finish_soon(r, ERR_NOTFOUND, REASON_NAME);
 		return r;

@@ -1,11 +1,12 @@
 /* What answers leave behind, and when that may be used again. memory.c asks here.
  *
  * Two caches, so that guesses of names and passwords by strangers never push out what is known:
- * `known` holds what backends said yes to, and for outages who stands for himself only; `unknown`
- * the rest: names that nobody knows, and wrong passwords by the proof of each.
+ * `known` holds what backends said yes to, and for outages whose mail stays as it is; `unknown` the
+ * rest: names that nobody knows, and wrong passwords by the proof of each.
  * Invariants: a password is found right from memory only if its proof is the one that the backends
  * took last, in an outage the last one under any of the user's names; a "no" out of memory is never
- * older than its own time to live, outage or not; what is remembered was said by the backends of
+ * older than its own time to live, outage or not, unless it is of somebody known; what is
+ * remembered was said by the backends of
  * the present settings, or is for outages only. */
 #include "auth-ldap/front/memory_impl.h"
 

@@ -26,6 +26,7 @@ struct walk {
 	size_t at;
 	struct backend_request *request;
 	int64_t asked_ms;
+	bool known; /* by a backend that has nothing to say of it */
 	/* A refusal by a backend that cannot tell an unknown user from a wrong password. */
 	bool refused;
 	enum auth_reason refused_reason;
@@ -155,8 +156,12 @@ nobody(struct walk *w)
 	else if (w->refused)
 		finish_error(w, ERR_DENIED, w->refused_reason, buf_str(&w->refused_detail));
 	else
-		finish_error(w, w->q.kind == ASK_LOGIN ? ERR_DENIED : ERR_NOTFOUND, REASON_UNKNOWN,
-			STR_EMPTY);
+		finish(w, &(struct auth_answer){
+				  .err = w->q.kind == ASK_LOGIN ? ERR_DENIED : ERR_NOTFOUND,
+				  .reason = w->known ? REASON_NONE : REASON_UNKNOWN,
+				  .known = w->known,
+				  .password_expires_sec = -1,
+				  .grace_logins = -1 });
 }
 
 static void
@@ -367,6 +372,8 @@ on_answer(void *arg, const struct auth_answer *a)
 		}
 		break;
 	case ERR_NOTFOUND:
+		w->known |= a->known;
+		break;
 	case ERR_EOF:
 		break;
 	case ERR_AGAIN:

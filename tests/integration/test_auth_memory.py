@@ -176,8 +176,15 @@ def test_outage_by_default_resolves_addresses_and_lets_nobody_in(start, own_slap
         sales = m.addresses("sales@example.org")
         assert u.user(CANONICAL, service="lmtp")[0] == "USER"
         assert m.lookup("mailbox", "unknown@example.org")[0] == "NOTFOUND"
+        for name in ("alias", "transport"):
+            assert m.lookup(name, CANONICAL)[0] == "NOTFOUND"
         own_slapd.stop()
         assert m.lookup("mailbox", CANONICAL) == ("OK", CANONICAL)
+        # all that Postfix asks about mail to a user
+        for name, key in (("alias", CANONICAL), ("transport", CANONICAL),
+                          ("transport", "example.org"), ("transport", "*")):
+            assert m.lookup(name, key)[0] == "NOTFOUND", (name, key)
+        assert m.lookup("transport", "olga.sokolova@example.org")[0] == "TEMP"
         assert m.addresses("sales@example.org") == sales
         assert u.user(CANONICAL, service="lmtp")[0] == "USER"
         assert m.lookup("mailbox", "olga.sokolova@example.org")[0] == "TEMP"

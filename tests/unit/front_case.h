@@ -47,6 +47,7 @@ struct fake {
 	const char *domain;	/* of ASK_DOMAIN */
 	enum err failing;	/* ERR_TEMP: the answer to everything */
 	enum auth_reason wrong; /* to a wrong password; REASON_NONE: REASON_PASSWORD */
+	bool no_transport;	/* mail stays here */
 	bool no_addresses;	/* ERR_TEMP: the answer to ASK_ADDRESS */
 	bool cannot_tell;	/* refuses unknown names as wrong passwords */
 	bool holds;		/* answers only when asked to */
@@ -125,6 +126,8 @@ fake_answer(const struct fake *f, const struct auth_question *q)
 		self = (struct auth_member){ MEMBER_USER, u->user.user };
 		return (struct auth_answer){ .err = ERR_OK, .members = &self, .members_count = 1 };
 	}
+	if (q->kind == ASK_TRANSPORT && f->no_transport)
+		return (struct auth_answer){ .err = ERR_NOTFOUND, .known = true };
 	if (q->kind == ASK_TRANSPORT)
 		return (struct auth_answer){ .err = ERR_OK, .value = STR("lmtp:[h]:24") };
 	if (q->kind == ASK_LOGIN && !str_eq(str_of(u->password), q->password)) {

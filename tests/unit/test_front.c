@@ -483,6 +483,24 @@ test_outage_itself(void **state UNUSED)
 	ASSERT_NO(lookup(MAP_ALIAS, "anna@example.org"), ERR_TEMP, REASON_DIRECTORY);
 }
 
+/* Nor is that mail to it stays here; and a domain is no address. */
+static void
+test_outage_transport(void **state UNUSED)
+{
+	one.no_transport = true;
+	ASSERT_NO(lookup(MAP_TRANSPORT, "anna+x@example.org"), ERR_NOTFOUND, REASON_NONE);
+	ASSERT_NO(lookup(MAP_TRANSPORT, "x@example.org"), ERR_NOTFOUND, REASON_UNKNOWN);
+	now_ms += settings->auth.cache_ttl;
+	one.failing = ERR_TEMP;
+	ASSERT_NO(lookup(MAP_TRANSPORT, "anna+x@example.org"), ERR_NOTFOUND, REASON_NONE);
+	ASSERT_NO(lookup(MAP_TRANSPORT, "x@example.org"), ERR_TEMP, REASON_DIRECTORY);
+	unsigned asked = one.asked[ASK_TRANSPORT];
+	ASSERT_NO(lookup(MAP_TRANSPORT, "example.org"), ERR_NOTFOUND, REASON_NAME);
+	ASSERT_NO(lookup(MAP_TRANSPORT, ".org"), ERR_NOTFOUND, REASON_NAME);
+	assert_int_equal(one.asked[ASK_TRANSPORT], asked);
+	one.no_transport = false;
+}
+
 static void
 test_proven_in_outage(void **state UNUSED)
 {
@@ -811,6 +829,7 @@ main(void)
 		TEST(test_outage),
 		TEST(test_outage_negative),
 		TEST(test_outage_itself),
+		TEST(test_outage_transport),
 		TEST(test_proven_in_outage),
 		TEST(test_keys_of_another),
 		TEST(test_reload),
