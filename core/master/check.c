@@ -1,6 +1,7 @@
 /* `postroom check` and `postroom config`: what the configuration file says. */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -71,14 +72,35 @@ warn_certificate(const struct settings *s, struct buf *out)
 			STR_FMT(s->hostname));
 }
 
+/* The log's folder is there; the file need not be. */
+static bool
+check_log(const struct settings *s, struct buf *out)
+{
+	struct str folder = str_sub(s->log.file, 0, str_rchr(s->log.file, '/'));
+	struct stat st;
+	char *z;
+	bool good;
+
+	if (folder.n == 0 || folder.n == s->log.file.n)
+		return true;
+	z = str_dup(folder);
+	good = stat(z, &st) == 0;
+	if (!good)
+		buf_addf(out, "log.file: %s: %s\n", z, strerrordesc_np(errno));
+	free(z);
+	return good;
+}
+
 /* What else a start would refuse. */
 static int
 check_start(const struct settings *s, struct buf *out)
 {
 	struct system_ids ids;
-	enum err e = sockets_check(s, out);
+	bool good = sockets_check(s, out) == ERR_OK;
 
-	return (system_find_ids(s, &ids, out) == ERR_OK) & (e == ERR_OK) ? 0 : 1;
+	good &= system_find_ids(s, &ids, out) == ERR_OK;
+	good &= check_log(s, out);
+	return good ? 0 : 1;
 }
 
 static bool

@@ -78,7 +78,9 @@ find_home(const struct settings *s, const char *user, int *status_out)
 		return a.home;
 	free(a.home);
 	(void)fprintf(stderr, "postroom: %s: %s\n", user,
-		a.e == ERR_NOTFOUND ? "no such user" : "the auth service does not answer");
+		a.e == ERR_NOTFOUND ? "no such user"
+				    : "the auth service does not answer (is the server running? "
+				      "without it: --home PATH)");
 	*status_out = a.e == ERR_NOTFOUND ? 1 : EXIT_UNAVAILABLE;
 	return NULL;
 }

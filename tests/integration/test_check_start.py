@@ -113,6 +113,12 @@ def test_other_sockets(checked, setting, text):
     assert done.returncode == 1 and text in done.stderr, done
 
 
+def test_folder_of_the_log(checked):
+    done = checked(('\tfile = "', '\tfile = "/nonexistent'))
+    assert done.returncode == 1 and "ok" not in done.stdout, done
+    assert done.stderr.startswith("log.file: /nonexistent/") and "No such file" in done.stderr, done
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="users count for root only")
 def test_missing_users(checked):
     done = checked(('hostname = "mail', 'user_gate = "nosuchuser"\nhostname = "mail'),
