@@ -57,9 +57,27 @@ same_smtp(const struct settings *old, const struct settings *new)
 	       same_list(&old->smtp.local_users, &new->smtp.local_users);
 }
 
+/* Clients of these remember what they saw, and roles took copies. */
+static bool
+same_names(const struct settings *old, const struct settings *new)
+{
+	return SAME_STR(hostname) && SAME_STR(auth.default_domain) && SAME_STR(queue.postmaster) &&
+	       (new->queue.postmaster.n != 0 || SAME_STR(smtp.postmaster)) &&
+	       SAME_STR(imap.separator) && SAME_NUM(imap.inbox_prefix) &&
+	       SAME_STR(imap.admin_contact) &&
+	       same_list(&old->imap.mailboxes_default, &new->imap.mailboxes_default);
+}
+
+static bool
+same_store(const struct settings *old, const struct settings *new)
+{
+	return SAME_NUM(store.pool_threads) && SAME_NUM(store.open_max) &&
+	       SAME_NUM(store.map_initial) && SAME_STR(store.sync_directories);
+}
+
 bool
 fixed_same(const struct settings *old, const struct settings *new)
 {
 	return same_sockets(old, new) && same_places(old, new) && same_parts(old, new) &&
-	       same_smtp(old, new);
+	       same_smtp(old, new) && same_names(old, new) && same_store(old, new);
 }

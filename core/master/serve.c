@@ -82,9 +82,9 @@ warn_fixed(struct server *m, const struct settings *new)
 	m->reload.waits = !fixed_same(m->settings, new);
 	if (m->reload.waits)
 		log_event(LVL_WARN, "master.reload",
-			log_z("reason", "changed addresses, worker counts, users, folders, parts "
-					"and sizes of smtp take hold when the server is started "
-					"again"));
+			log_z("reason", "changed addresses, worker counts, users, folders, parts, "
+					"names, sizes of smtp and settings of the store take hold "
+					"when the server is started again"));
 }
 
 /* The sockets, the lock and the owners of both stay what they were bound as: a role that starts
