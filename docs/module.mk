@@ -3,12 +3,14 @@ dist_man_MANS += docs/man/postroom.8 docs/man/postroom-auth.8 docs/man/postroom-
 	docs/man/postroom-sendmail.8 \
 	docs/man/postroom-smtp.8
 nodist_man_MANS = docs/man/postroom.conf.5
-dist_doc_DATA = README.md docs/design.md docs/directory.md docs/backends.md docs/imap.md docs/mechanisms.md docs/performance.md docs/smtp.md config/postroom.conf
+dist_doc_DATA = README.md docs/admin.md docs/design.md docs/directory.md docs/backends.md docs/imap.md docs/mechanisms.md docs/performance.md docs/smtp.md config/postroom.conf
 EXTRA_DIST += docs/performance-scale.svg
 productdir = $(docdir)/directory
 dist_product_DATA = docs/directory/389ds.md docs/directory/active-directory.md \
 	docs/directory/freeipa.md docs/directory/openldap.md
 dist_pkgdata_DATA = config/ldap/postroom.schema
+fail2bandir = $(pkgdatadir)/fail2ban
+dist_fail2ban_DATA = config/fail2ban/postroom.conf config/fail2ban/postroom-jail.conf
 dist_pkgdata_SCRIPTS = build-aux/create-users
 EXTRA_DIST += docs/man/postroom.conf.5.in
 

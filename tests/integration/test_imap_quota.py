@@ -15,13 +15,16 @@ BODY = b"From: x@example.net\r\nSubject: %s\r\n\r\n" + b"x" * 1500 + b"\r\n"
 @pytest.fixture(scope="module")
 def slapd(work):
     with ldap.Slapd(work / "slapd") as s:
-        s.modify(ldap.user_dn(USER), {"roomNumber": ["4K:messages=10"]})
+        for user in (USER, "tove.nilsen"):
+            s.modify(ldap.user_dn(user), {"objectClass": [
+                "inetOrgPerson", "inetLocalMailRecipient", "postroomAccount"]})
+        s.modify(ldap.user_dn(USER), {"postroomQuota": ["4K:messages=10"]})
         yield s
 
 
 @pytest.fixture(scope="module")
 def postroom(work, slapd, certs):
-    extra = 'quota_attribute = "roomNumber"'
+    extra = 'quota_attribute = "postroomQuota"'
     i = Instance(work / "postroom", slapd, certs, settings="imap {\n\tuser_check = 1s\n}\n",
                  directory_text=directory_section(slapd, extra=extra))
     i.start()
@@ -78,8 +81,8 @@ def test_full_at_rcpt(postroom):
 
 def test_full_found_at_delivery(work, slapd, certs):
     """Where RCPT does not ask: the sender gets a report."""
-    extra = 'quota_attribute = "roomNumber"'
-    slapd.modify(ldap.user_dn("tove.nilsen"), {"roomNumber": ["1K"]})
+    extra = 'quota_attribute = "postroomQuota"'
+    slapd.modify(ldap.user_dn("tove.nilsen"), {"postroomQuota": ["1K"]})
     with Instance(work / "unasked", slapd, certs, settings="smtp { quota_check = no }\n",
                   directory_text=directory_section(slapd, extra=extra)) as i:
         with i.smtp("grace.lindqvist@example.org") as c:
@@ -103,13 +106,13 @@ def await_quota(c, want):
 def test_a_limit_that_changes_while_a_session_lives(postroom, slapd):
     with postroom.imap(ADDRESS) as c:
         assert c.append("INBOX", None, None, BODY % b"5")[0] == "NO"
-        slapd.modify(ldap.user_dn(USER), {"roomNumber": ["1M"]})
+        slapd.modify(ldap.user_dn(USER), {"postroomQuota": ["1M"]})
         await_quota(c, [b'"User quota" (STORAGE 4 1024)'])
         assert c.append("INBOX", None, None, BODY % b"5")[0] == "OK"
-        slapd.modify(ldap.user_dn(USER), {"roomNumber": ["a lot"]})
+        slapd.modify(ldap.user_dn(USER), {"postroomQuota": ["a lot"]})
         await_quota(c, [None])
         assert c.append("INBOX", None, None, BODY % b"6")[0] == "OK"
-        slapd.modify(ldap.user_dn(USER), {"roomNumber": ["messages=2"]})
+        slapd.modify(ldap.user_dn(USER), {"postroomQuota": ["messages=2"]})
         await_quota(c, [b'"User quota" (MESSAGE 4 2)'])
         assert b"[OVERQUOTA]" in c.append("INBOX", None, None, BODY % b"7")[1][0]
         # delivery asks for each recipient, and remembers the answer for seconds
