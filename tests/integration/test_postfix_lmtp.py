@@ -2,20 +2,23 @@
 Postfix's daemons may open, and over TCP."""
 import os
 import smtplib
+import time
 
 import pytest
 
 from harness.instance import Instance
 from harness.postfix import Postfix
+from harness.slapd import Slapd
 
 
-def postfix(directory, target):
+def postfix(directory, target, **more):
     return Postfix(directory, {
         "mynetworks": "127.0.0.0/8",
         "smtpd_relay_restrictions": "permit_mynetworks, reject",
         "virtual_mailbox_domains": "example.org",
         "virtual_transport": f"lmtp:{target}",
         "minimal_backoff_time": "1s", "maximal_backoff_time": "2s", "queue_run_delay": "1s",
+        **more,
     })
 
 
@@ -78,3 +81,37 @@ def test_a_directory_out_of_reach_is_deferred(with_socket, slapd, work):
         p.wait_log("status=sent")
         assert "status=bounced" not in p.log_text()
     assert len(i.wait_messages("jonas.weber@example.org", 1)) == 1
+
+
+def test_known_users_and_groups_get_mail_while_no_directory_answers(work, certs):
+    """With the maps of docs/directory.md."""
+    folder = work / "for-postfix-outage"
+    folder.mkdir()
+    folder.chmod(0o755)
+    settings = f"""auth {{
+	default_domain = "example.org"
+	cache_ttl = 100ms
+	cache_negative_ttl = 100ms
+}}
+lmtp {{
+	extra_socket = {{ "{folder}/lmtp:0660:postfix:postfix" }}
+}}
+"""
+    with Slapd(work / "slapd-outage", ca=certs.ca, cert=certs.cert, key=certs.key) as d, \
+            Instance(work / "outage", d, certs, settings) as i:
+        os.chmod(i.socket("directory"), 0o666)
+        maps = f"socketmap:unix:{i.socket('directory')}"
+        with postfix(work / "postfix-outage", f"unix:{folder}/lmtp",
+                     virtual_mailbox_domains=f"{maps}:domain", virtual_mailbox_maps=f"{maps}:mailbox",
+                     virtual_alias_maps=f"{maps}:alias", virtual_alias_domains="",
+                     transport_maps=f"{maps}:transport") as p:
+            for count in (1, 2):
+                send(p, ["anna.berg@example.org", "sales@example.org"], "outage")
+                until = time.monotonic() + 60
+                while p.log_text().count("status=sent") < 9 * count:
+                    assert time.monotonic() < until, p.log_text()[-3000:]
+                    time.sleep(0.05)
+                time.sleep(0.2)
+                if count == 1:
+                    d.stop()
+            assert "status=deferred" not in p.log_text()
