@@ -78,7 +78,7 @@ noinst_PROGRAMS += tests/tools/store_writer
 tests_tools_store_writer_SOURCES = tests/tools/store_writer.c tests/unit/store_fixture.h
 tests_tools_store_writer_LDADD = $(LIBSTORE_ALL) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_store_fault
-tests_unit_test_store_fault_SOURCES = tests/unit/test_store_fault.c tests/unit/store_fixture.h
+tests_unit_test_store_fault_SOURCES = tests/unit/test_store_fault.c tests/unit/leave_out.h tests/unit/store_fixture.h
 tests_unit_test_store_fault_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=blob_id_new
 tests_unit_test_store_fault_LDADD = $(LIBSTORE_ALL) $(LIBTEST) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/crash/test_store_kill

@@ -15,7 +15,7 @@ tests_unit_test_spool_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=fdatasync -Wl,--wrap=pw
 tests_unit_test_spool_LDADD = $(LIBSPOOL) $(LIBEVENT) $(LIBTEST) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_spool_reuse
-tests_unit_test_spool_reuse_SOURCES = tests/unit/test_spool_reuse.c
+tests_unit_test_spool_reuse_SOURCES = tests/unit/test_spool_reuse.c tests/unit/leave_out.h
 tests_unit_test_spool_reuse_LDADD = $(LIBSPOOL) $(LIBEVENT) $(LIBTEST) $(CMOCKA_LIBS)
 
 FUZZ_TARGETS += tests/fuzz/fuzz_spool
