@@ -425,6 +425,7 @@ sync_step(struct imap_session *s, bool with_uid)
 		told_set(&s->sel.told, &y->changed, y->held_modseq);
 	else
 		told_reset(&s->sel.told);
+	s->sel.told.unasked = y->held_modseq != 0 && y->flags;
 	sync_end(s);
 	return e;
 }

@@ -248,6 +248,8 @@ delayed(void **state)
 	EXPECT(c, "OK", "FETCH 4 (UID)");
 	SAID(c, "* 4 FETCH (UID 4)");
 	SILENT(c, "EXPUNGE");
+	/* a command that fails takes nothing back of what was told before it */
+	EXPECT(c, "NO [EXPUNGEISSUED]", "FETCH 1 (UID)");
 	EXPECT(c, "OK", "NOOP");
 	SAID(c, "* 1 EXPUNGE");
 	SILENT(c, "FETCH");
