@@ -16,6 +16,7 @@
 #include "core/base/clock.h"
 #include "core/base/log.h"
 #include "core/base/xalloc.h"
+#include "core/store/internal.h"
 #include "imap/session/session.h"
 
 enum { CLIENT_IN_MAX = 64 * 1024 * 1024, CLIENT_WAIT_MS = 120000 };
@@ -49,6 +50,7 @@ world_start_in(struct world *w, const char *dir)
 	(void)snprintf(w->dir, sizeof w->dir, "%s/imap-test.XXXXXX", dir);
 	assert_non_null(mkdtemp(w->dir));
 	log_setup("test", LVL_WARN, 2);
+	commit_set_patience(CLIENT_WAIT_MS); /* a slow disk refuses nothing */
 	w->loop = loop_new();
 	w->pool = pool_new(w->loop, 4);
 	w->settings = settings_defaults();

@@ -70,6 +70,7 @@ fix_start(struct fix *f)
 {
 	char path[128];
 
+	commit_set_patience(FIX_WAIT_MS); /* a slow disk refuses nothing */
 	f->loop = loop_new();
 	f->pool = pool_new(f->loop, 16);
 	f->store = store_new(f->loop, f->pool, f->set);

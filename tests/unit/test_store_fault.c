@@ -384,7 +384,7 @@ test_body_waits(void **state)
 	for (int i = 0; i < 16; i++)
 		store_background(f.store, POOL_SYNC, dawdle, NULL);
 	assert_int_equal(fix_append(&f, "INBOX", 0, NULL, msg), ERR_TEMP);
-	commit_set_patience((int64_t)10 * 1000);
+	commit_set_patience(FIX_WAIT_MS);
 	assert_int_equal(fix_append(&f, "INBOX", 0, NULL, msg), ERR_OK);
 	home_unpin(f.home);
 	fix_close(&f);

@@ -280,7 +280,7 @@ test_locked_home(void **state)
 	assert_int_equal(d.e[0], ERR_TEMP);
 	commit_set_patience(100);
 	assert_int_equal(fix_create(&f, "too-late"), ERR_TEMP);
-	commit_set_patience(10 * 1000);
+	commit_set_patience(FIX_WAIT_MS);
 	assert_int_equal(kill(c.pid, SIGKILL), 0);
 	assert_int_equal(child_end(&c), -SIGKILL);
 	/* The dead one's lock is taken over; the repeat stores nothing. */
