@@ -72,6 +72,24 @@ warn_certificate(const struct settings *s, struct buf *out)
 			STR_FMT(s->hostname));
 }
 
+/* The mount point of a new disk is root's, and nothing could be written there. A warning: groups
+ * and ACLs may allow it all the same. Folders that are missing are made at the start. */
+static void
+warn_owner(const char *setting, struct str folder, struct str user, struct buf *out)
+{
+	struct stat st;
+	char *z = str_dup(folder);
+	uid_t uid;
+
+	if (geteuid() == 0 && system_uid(user, &uid) == ERR_OK && stat(z, &st) == 0 &&
+		st.st_uid != uid)
+		buf_addf(out,
+			"warning: %s: %s belongs to another user than %.*s, who must be able to "
+			"write there: chown %.*s %s\n",
+			setting, z, STR_FMT(user), STR_FMT(user), z);
+	free(z);
+}
+
 /* The log's folder is there; the file need not be. */
 static bool
 check_log(const struct settings *s, struct buf *out)
@@ -194,6 +212,8 @@ command_check(const struct command_args *a)
 	status = check_tls(s) | check_workers(s) | check_start(s, &words);
 	if (s->tls.certificate.n > 0)
 		warn_certificate(s, &words);
+	warn_owner("mail_root", s->mail_root, s->user_mail, &words);
+	warn_owner("spool_dir", s->spool_dir, s->user_queue, &words);
 	(void)fwrite(buf_str(&words).p, 1, words.n, stderr);
 	buf_fini(&words);
 	if (!trial_run(s, "auth", ROLE_AUTH, online))

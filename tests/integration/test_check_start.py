@@ -1,6 +1,7 @@
 """`postroom check` says before a start what the start, or every mail program, would complain of."""
 import datetime
 import os
+import shutil
 import subprocess
 
 import pytest
@@ -117,6 +118,18 @@ def test_folder_of_the_log(checked):
     done = checked(('\tfile = "', '\tfile = "/nonexistent'))
     assert done.returncode == 1 and "ok" not in done.stdout, done
     assert done.stderr.startswith("log.file: /nonexistent/") and "No such file" in done.stderr, done
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="users count for root only")
+@pytest.mark.parametrize("setting,user", [("mail_root", "vmail"), ("spool_dir", "postroom-queue")])
+def test_folders_of_root(checked, tmp_path, setting, user):
+    """The mount point of a new disk, for instance."""
+    done = checked((f'{setting} = "', f'{setting} = "{tmp_path}" #'))
+    assert done.returncode == 0 and done.stderr == (
+        f"warning: {setting}: {tmp_path} belongs to another user than {user}, who must be able to "
+        f"write there: chown {user} {tmp_path}\n"), done
+    shutil.chown(tmp_path, user)
+    assert checked((f'{setting} = "', f'{setting} = "{tmp_path}" #')).stderr == ""
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="users count for root only")
