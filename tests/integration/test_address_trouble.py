@@ -77,7 +77,7 @@ def test_a_directory_that_goes_in_the_middle(work, directory):
     """Half an expansion is no answer, whatever the moment."""
     with Proxy(directory.port, delay=0.01) as p, \
             Authd(work / "middle", section(directory, p.port, "member_batch = 0"),
-                  auth=NOT_REMEMBERED) as a, a.directory(timeout=60) as m:
+                  auth=NOT_REMEMBERED) as a, a.directory(timeout=180) as m:
         before = p.answered
         assert m.addresses("all@example.org", "alias-large") == everybody()
         whole = p.answered - before
@@ -94,7 +94,7 @@ def test_a_directory_that_goes_in_the_middle(work, directory):
             finally:
                 p.mute, p.mute_at = False, math.inf
                 directory.start()
-            until = time.monotonic() + 60
+            until = time.monotonic() + 180
             while m.lookup("mailbox", "anna.berg@example.org")[0] != "OK":
                 assert time.monotonic() < until
                 time.sleep(0.1)
@@ -104,7 +104,7 @@ def test_others_are_answered_meanwhile(work, directory):
     """A big group does not hold up a small question."""
     with Proxy(directory.port, delay=0.05) as p, \
             Authd(work / "meanwhile", section(directory, p.port, "member_batch = 0"),
-                  auth=NOT_REMEMBERED) as a, a.directory(timeout=60) as big, a.directory() as small:
+                  auth=NOT_REMEMBERED) as a, a.directory(timeout=180) as big, a.directory() as small:
         small.lookup("mailbox", "anna.berg@example.org")
         part, until = 1, time.monotonic() + 300
         while part >= 0.5:  # a busy machine may come to the small one when the big one is done
@@ -135,8 +135,8 @@ def test_clients_that_do_not_wait(work, directory):
         for t in threads:
             t.join()
         # a directory that was asked too much at once may be a temporary failure for a while, never less than everybody
-        end = time.monotonic() + 30
-        with a.directory(timeout=60) as m:
+        end = time.monotonic() + 180
+        with a.directory(timeout=180) as m:
             while (said := m.lookup("alias-large", "all@example.org"))[0] == "TEMP":
                 assert time.monotonic() < end, said
                 time.sleep(0.2)
@@ -172,7 +172,7 @@ directory "ad" {{
 	members_filter = "(memberOf:1.2.840.113556.1.4.1941:=%{{dn}})"
 }}
 """
-    with Authd(work / "in-chain", text, auth=NOT_REMEMBERED) as a, a.directory(timeout=60) as m:
+    with Authd(work / "in-chain", text, auth=NOT_REMEMBERED) as a, a.directory(timeout=180) as m:
         people = m.addresses("support@example.org")
         assert {"anna.berg@example.org", "bilal.haddad@example.org",
                 "carmen.ortega@example.org"} <= set(people)

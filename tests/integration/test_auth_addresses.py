@@ -141,7 +141,7 @@ def test_broken_netstrings_end_the_connection(auth, raw):
 def test_postmap_asks_unchanged(auth):
     def postmap(table, key):
         done = subprocess.run(["postmap", "-q", key, f"socketmap:unix:{auth.path('directory')}:{table}"],
-                              capture_output=True, text=True, timeout=30)
+                              capture_output=True, text=True, timeout=120)
         return done.returncode, done.stdout.strip(), done.stderr
     assert postmap("alias", "director@example.org")[:2] == (0, "anna.berg@example.org")
     assert postmap("domain", "example.org")[:2] == (0, "example.org")
@@ -159,7 +159,7 @@ def test_member_search_failure_is_temporary(auth, maps, slapd):
         assert status == "TEMP" and text
     finally:
         slapd.start()
-    until = time.monotonic() + 60
+    until = time.monotonic() + 180
     while maps.lookup("alias", "many@example.org")[0] != "OK":
         assert time.monotonic() < until
         time.sleep(0.1)
@@ -245,7 +245,7 @@ def test_request_dies_with_the_connection(auth):
     with auth.userdb() as u:
         with auth.auth() as c:
             n = int(c.plain("anna.berg", "secret-anna.berg").id)
-        until = time.monotonic() + 60
+        until = time.monotonic() + 180
         while u.request(c, n)[0] != "FAIL":
             assert time.monotonic() < until
             time.sleep(0.05)
@@ -263,12 +263,12 @@ def test_request_keys_are_per_connection(auth):
 def test_userdb_is_for_our_roles_only(auth):
     """`nobody` may connect, and hears nothing."""
     script = ("import os, socket, sys; os.setgid(65534); os.setuid(65534); "
-              "s = socket.socket(socket.AF_UNIX); s.settimeout(60); s.connect(sys.argv[1]); "
+              "s = socket.socket(socket.AF_UNIX); s.settimeout(180); s.connect(sys.argv[1]); "
               "s.send(b'VERSION\\t1\\t0\\nUSER\\t1\\tanna.berg\\tservice=imap\\n'); "
               "print(repr(s.recv(1000)))")
     os.chmod(auth.path("auth-userdb"), 0o666)
     done = subprocess.run([sys.executable, "-c", script, str(auth.path("auth-userdb"))],
-                          capture_output=True, text=True, timeout=30)
+                          capture_output=True, text=True, timeout=120)
     ended = "ConnectionReset" in done.stderr or "BrokenPipe" in done.stderr
     assert done.stdout.strip() == "b''" or (ended and not done.stdout), done
     auth.wait_log("not one of imap, lmtp, queue and root")

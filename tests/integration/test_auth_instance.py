@@ -15,14 +15,14 @@ AS_ROOT = pytest.mark.skipif(os.getuid() != 0, reason="needs the roles' own user
 # With the group that may open the socket: what decides is the peer's user.
 ASK = ("import grp, os, socket, sys, pwd; u = pwd.getpwnam(sys.argv[2]); "
        "os.setgroups([grp.getgrnam('postroom').gr_gid]); os.setgid(u.pw_gid); os.setuid(u.pw_uid); "
-       "s = socket.socket(socket.AF_UNIX); s.settimeout(60); s.connect(sys.argv[1]); "
+       "s = socket.socket(socket.AF_UNIX); s.settimeout(180); s.connect(sys.argv[1]); "
        "s.send(b'VERSION\\t1\\t0\\nUSER\\t1\\tanna.berg\\tservice=imap\\n'); "
        "f = s.makefile('rb'); print(f.readline(), f.readline(), f.readline())")
 
 
 def ask_as(user, path):
     return subprocess.run([sys.executable, "-c", ASK, str(path), user], capture_output=True,
-                          text=True, timeout=30)
+                          text=True, timeout=120)
 
 
 @AS_ROOT
@@ -42,7 +42,7 @@ def test_cannot_reach_mail(postroom):
               "os.listdir(sys.argv[1])")
     postroom.mail.mkdir(exist_ok=True)
     done = subprocess.run([sys.executable, "-c", script, str(postroom.mail)],
-                          capture_output=True, text=True, timeout=30)
+                          capture_output=True, text=True, timeout=120)
     assert "PermissionError" in done.stderr
 
 

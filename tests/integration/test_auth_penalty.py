@@ -34,7 +34,7 @@ def imap(i, certs, user, password):
 
 
 def smtp(i, certs, user, password):
-    c = smtplib.SMTP("127.0.0.1", i.submission_port, local_hostname="localhost", timeout=30)
+    c = smtplib.SMTP("127.0.0.1", i.submission_port, local_hostname="localhost", timeout=120)
     try:
         c._host = "localhost"
         c.starttls(context=ssl.create_default_context(cafile=str(certs.ca)))
@@ -189,7 +189,7 @@ def test_fail2ban_reads_the_log_and_nobody_forges_it(start, tmp_path):
     log.write_text("".join(x + "\n" for x in a.log_text().splitlines() if x.startswith("ts=")))
     done = subprocess.run(["fail2ban-regex", "--print-all-matched", "-v", str(log),
                            str(CONFIG / "postroom.conf")],
-                          capture_output=True, text=True, timeout=60,
+                          capture_output=True, text=True, timeout=180,
                           env={**os.environ, "TZ": "UTC"})
     assert done.returncode == 0, done.stderr
     assert "198.51.100.7" in done.stdout and "2001:db8::9" in done.stdout

@@ -52,7 +52,7 @@ def searches(slapd):
     return slapd.log_text().count("mail=director@example.org")
 
 
-def wait_for(condition, timeout=60):
+def wait_for(condition, timeout=180):
     until = time.monotonic() + timeout
     while not condition():
         assert time.monotonic() < until
@@ -109,7 +109,7 @@ class Traffic(threading.Thread):
 
     def stop(self):
         self.stopping = True
-        self.join(60)
+        self.join(180)
         assert not self.is_alive()
 
 

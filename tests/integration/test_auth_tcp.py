@@ -13,7 +13,7 @@ def settings(ports, networks):
 def ask(port, data, end):
     """What the service says until end, or until it hangs up."""
     got = b""
-    with socket.create_connection(("127.0.0.1", port), timeout=60) as s:
+    with socket.create_connection(("127.0.0.1", port), timeout=180) as s:
         try:
             s.sendall(data)
             while end not in got:

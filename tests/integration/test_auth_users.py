@@ -9,7 +9,7 @@ import pytest
 
 from harness import slapd as ldap
 from harness.authd import Authd
-from harness.instance import directory_section
+from harness.instance import directory_section, patient
 
 ANNA, BILAL, CARMEN, DAVID = "anna.berg", "bilal.haddad", "carmen.ortega", "david.okafor"
 GOOD = ldap.password_of
@@ -23,6 +23,7 @@ def section(slapd, more, name="main", base=ldap.BASE):
 	base = "{base}"
 	bind_dn = "{ldap.SERVICE_DN}"
 	bind_password = "{slapd.dir}/service.password"
+	{patient(more)}
 	{more}
 }}
 """
@@ -61,7 +62,7 @@ def login(a, name, password=None, **kw):
         return c.plain(name, GOOD(name) if password is None else password, **kw)
 
 
-def wait_for(condition, timeout=60):
+def wait_for(condition, timeout=180):
     until = time.monotonic() + timeout
     while not condition():
         assert time.monotonic() < until

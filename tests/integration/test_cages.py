@@ -39,7 +39,7 @@ try:
         socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET).connect(arg)
     elif what == "userdb":
         s = socket.socket(socket.AF_UNIX)
-        s.settimeout(60)
+        s.settimeout(180)
         s.connect(arg)
         s.sendall(b"VERSION\t1\t1\nCPID\t%d\nUSER\t1\tanna.berg@example.org\tservice=imap\n" % os.getpid())
         got = b""
@@ -62,7 +62,7 @@ def probe(user, what, arg):
     done = subprocess.run(
         ["setpriv", f"--reuid={user}", f"--regid={pwd.getpwnam(user).pw_gid}",
          f"--groups={grp.getgrnam('postroom').gr_gid}", "/usr/bin/python3", "-c", PROBE, what, str(arg)],
-        capture_output=True, text=True, timeout=30, cwd="/")
+        capture_output=True, text=True, timeout=120, cwd="/")
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 

@@ -37,7 +37,7 @@ def traffic(i):
     return Traffic(i, seed, mx_port=i.mx_port)
 
 
-def wait_for(what, text, timeout=60):
+def wait_for(what, text, timeout=180):
     until = time.monotonic() + timeout
     while not what():
         assert time.monotonic() < until, text
@@ -85,7 +85,7 @@ def test_full_disk(make_instance, where, megabytes, owner):
             if where == "spool":
                 wait_for(lambda: t.temporary > before, "nobody was told to come later")
             else:
-                i.wait_log(r"ev=queue\.deliver .*res=defer", timeout=30, start=start)
+                i.wait_log(r"ev=queue\.deliver .*res=defer", timeout=120, start=start)
             (folder / "ballast").unlink()
             had = len(t.acknowledged)
             t.finish(had + 30)
@@ -121,7 +121,7 @@ def inject(i, role, calls, when):
     finally:
         if tracer.poll() is None:
             tracer.send_signal(signal.SIGINT)
-        tracer.wait(60)
+        tracer.wait(180)
     assert "(INJECTED)" in out.read_text(), (role, calls)
 
 

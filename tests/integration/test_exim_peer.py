@@ -67,13 +67,13 @@ def give(c, sender, rcpt, octets, mail, rcpt_options="", bdat=False):
 
 def by_exim(i, rcpt, text, sender=OTTO, mail="", rcpt_options=""):
     """From a user of Exim's to us."""
-    with smtplib.SMTP("127.0.0.1", i.exim.port, timeout=30, source_address=("127.0.0.3", 0)) as c:
+    with smtplib.SMTP("127.0.0.1", i.exim.port, timeout=120, source_address=("127.0.0.3", 0)) as c:
         c.ehlo()
         give(c, sender, rcpt, text, mail, rcpt_options)
     i.exim.deliver()
 
 
-def held(i, subject, timeout=60):
+def held(i, subject, timeout=180):
     """The envelope and header, and the body, of the message that Exim keeps."""
     until = time.monotonic() + timeout
     while True:
@@ -90,7 +90,7 @@ def held(i, subject, timeout=60):
 
 def test_what_exim_offers(pair):
     """If Debian's Exim learns more, or less, the tests here must."""
-    with smtplib.SMTP("127.0.0.1", pair.exim.port, timeout=30) as c:
+    with smtplib.SMTP("127.0.0.1", pair.exim.port, timeout=120) as c:
         c.ehlo()
         for word in ("smtputf8", "dsn", "chunking"):
             assert c.has_extn(word) == pair.all
@@ -150,7 +150,7 @@ def test_success_is_told_once(pair):
     subject = submit(pair, TAKEN, mail="RET=HDRS ENVID=e1", rcpt_options="NOTIFY=SUCCESS ORCPT=rfc822;Taken@example.com")
     if pair.all:
         held(pair, subject)  # it keeps what comes until it is told
-        until = time.monotonic() + 60
+        until = time.monotonic() + 180
         while not reports(pair, ANNA, subject):
             assert time.monotonic() < until, pair.exim.log_text()
             pair.exim.deliver()

@@ -52,7 +52,7 @@ def here(certs, far):
 
 def from_outside(i, sender, rcpt):
     s = uuid.uuid4().hex
-    with smtplib.SMTP("127.0.0.1", i.mx, timeout=30) as c:
+    with smtplib.SMTP("127.0.0.1", i.mx, timeout=120) as c:
         assert c.sendmail(sender, [rcpt], f"From: {PARTNER}\r\nSubject: {s}\r\n\r\nx\r\n") == {}
     return s
 

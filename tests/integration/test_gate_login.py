@@ -206,7 +206,7 @@ def test_directory_away_is_unavailable_not_a_refusal(make_instance, slapd):
             assert reply.startswith("NO [UNAVAILABLE]"), reply
     finally:
         slapd.start()
-    until = time.monotonic() + 60
+    until = time.monotonic() + 180
     while True:
         with RawImap("127.0.0.1", i.imap_port) as c:
             reply, _ = c.ask("LOGIN pavel.dvorak secret-pavel.dvorak")
@@ -217,7 +217,7 @@ def test_directory_away_is_unavailable_not_a_refusal(make_instance, slapd):
 
 
 def test_login_timeout_and_connections_per_address(make_instance):
-    i = make_instance('imap {\n\tlogin_timeout = 6s\n\tconnections_per_address = 3\n'
+    i = make_instance('imap {\n\tlogin_timeout = 15s\n\tconnections_per_address = 3\n'
                       '\tgate_workers = 1\n}\n')
     held = [RawImap("127.0.0.1", i.imap_port) for _ in range(3)]
     with RawImap("127.0.0.1", i.imap_port) as c:
@@ -228,7 +228,7 @@ def test_login_timeout_and_connections_per_address(make_instance):
         c.sock.close()
     with RawImap("127.0.0.1", i.imap_port) as c:
         assert c.ask(f"LOGIN {USER} {PASSWORD}")[0].startswith("OK")
-        time.sleep(6.5)
+        time.sleep(15.5)
         assert c.ask("NOOP")[0].startswith("OK")
 
 
@@ -254,7 +254,7 @@ def test_limits_hold_over_all_workers(make_instance, certs):
     # a gate that dies takes its counts with it
     for pid in i.pids("gate"):
         os.kill(pid, signal.SIGKILL)
-    until = time.monotonic() + 60
+    until = time.monotonic() + 180
     while True:
         try:
             with RawImap("127.0.0.1", i.imap_port) as c:

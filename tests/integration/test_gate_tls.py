@@ -124,7 +124,7 @@ def test_a_reload_brings_the_new_certificate(make_instance, certs):
         text = i.conf.read_text().replace(str(certs.cert), str(new_cert))
         i.conf.write_text(text.replace(str(certs.key), str(new_key)))
         i.reload()
-        until = time.monotonic() + 60
+        until = time.monotonic() + 180
         while True:
             with RawImap("127.0.0.1", i.imaps_port, certs.context()) as c:
                 if c.peer_certificate() != first:

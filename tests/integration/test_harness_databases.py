@@ -33,7 +33,7 @@ def my_client(d, certs, password):
          "--default-character-set=utf8mb4",
          "-e", "SELECT name, (SELECT variable_value <> '' FROM information_schema.session_status "
          "WHERE variable_name = 'ssl_cipher') FROM mail.users"],
-        capture_output=True, text=True, timeout=30)
+        capture_output=True, text=True, timeout=120)
 
 
 def pg_client(d, certs, password):
@@ -42,7 +42,7 @@ def pg_client(d, certs, password):
          "SELECT name, ssl FROM users, pg_stat_ssl WHERE pid = pg_backend_pid()",
          f"host=localhost hostaddr=127.0.0.1 port={d.port} user=postroom dbname=mail "
          f"sslmode=verify-full sslrootcert={certs.ca}"],
-        capture_output=True, text=True, timeout=30, env={**os.environ, "PGPASSWORD": password})
+        capture_output=True, text=True, timeout=120, env={**os.environ, "PGPASSWORD": password})
 
 
 def test_mariadb(mariadb, certs):

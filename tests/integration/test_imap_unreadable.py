@@ -32,7 +32,7 @@ def mailbox(postroom):
 
 def logged(postroom, path, reason):
     """One line names it. What roles log reaches the file a moment later."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 180
     while time.monotonic() < deadline:
         lines = [x for x in postroom.log_text().splitlines()
                  if "ev=imap.unreadable" in x and f"file={path} " in x]

@@ -26,7 +26,7 @@ PROBE = Path(os.environ["POSTROOM_BUILD"]) / "tests/tools/ldap_probe"
 
 
 def run(*args, env=None):
-    return subprocess.run([PROBE, *map(str, args)], capture_output=True, text=True, timeout=60,
+    return subprocess.run([PROBE, *map(str, args)], capture_output=True, text=True, timeout=180,
                           stdin=subprocess.DEVNULL, env=env)
 
 

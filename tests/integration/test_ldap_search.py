@@ -31,7 +31,7 @@ class Answer:
 
 
 def probe(*args):
-    done = subprocess.run([PROBE, *map(str, args)], capture_output=True, text=True, timeout=60,
+    done = subprocess.run([PROBE, *map(str, args)], capture_output=True, text=True, timeout=180,
                           stdin=subprocess.DEVNULL)
     assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-3000:]
     return Answer(done.stdout)

@@ -85,8 +85,8 @@ listen "inside" {{ protocol = smtp address = {{ "127.0.0.2:{inside}" }} tls = no
 
 def mx(i, inside=False):
     if inside:
-        return smtplib.SMTP("127.0.0.2", i.inside, timeout=30, source_address=("127.0.0.2", 0))
-    return smtplib.SMTP("127.0.0.1", i.outside, timeout=30)
+        return smtplib.SMTP("127.0.0.2", i.inside, timeout=120, source_address=("127.0.0.2", 0))
+    return smtplib.SMTP("127.0.0.1", i.outside, timeout=120)
 
 
 def answer(c, sender, rcpt):
@@ -171,7 +171,7 @@ auth {{
 }}
 listen "mx" {{ protocol = smtp address = {{ "127.0.0.1:{port}" }} tls = none }}
 """, slapd=s)
-        with smtplib.SMTP("127.0.0.1", port, timeout=60) as c:
+        with smtplib.SMTP("127.0.0.1", port, timeout=180) as c:
             assert answer(c, PARTNER, "staff@example.org")[0] == 550
             s.stop()
             assert answer(c, PARTNER, "staff@example.org")[0] == 451

@@ -84,7 +84,7 @@ def test_through_submission_and_the_queue(postroom):
         s.sendmail(ADDRESS, [f"{USER}+lists.work@example.org"],
                    BODY.replace(b"x@example.net", ADDRESS.encode()))
     with postroom.imap(ADDRESS) as c:
-        until = time.monotonic() + 60
+        until = time.monotonic() + 180
         while messages(c, "lists.work") != 3:
             assert time.monotonic() < until
             time.sleep(0.1)

@@ -42,14 +42,14 @@ def test_postfix(postroom, work, certs, how):
             "lmtp_tls_security_level": "secure", "lmtp_tls_secure_cert_match": "localhost", "lmtp_tls_CAfile": certs.ca,
             "lmtp_host_lookup": "native", "lmtp_tls_wrappermode": "no" if how == "starttls" else "yes",
             "lmtp_tls_loglevel": "1"}) as p:
-        with smtplib.SMTP("127.0.0.1", p.port, timeout=30) as c:
+        with smtplib.SMTP("127.0.0.1", p.port, timeout=120) as c:
             c.sendmail("x@example.net", [ANNA], f"Subject: {subject}\r\n\r\n.Hello\r\n".encode() + b"x" * 60 + b"\r\n" * 9000)
-        p.wait_log("Verified TLS connection established", "status=sent (250 2.0.0 Delivered", timeout=30)
+        p.wait_log("Verified TLS connection established", "status=sent (250 2.0.0 Delivered", timeout=120)
     assert b"with LMTPS id" in arrived(postroom, ANNA, subject)
 
 
 def starttls(i):
-    s = socket.create_connection(("127.0.0.1", i.starttls_port), timeout=30)
+    s = socket.create_connection(("127.0.0.1", i.starttls_port), timeout=120)
     f = s.makefile("rb")
     assert f.readline().startswith(b"220 ")
     return s, f
@@ -102,14 +102,14 @@ def test_no_handshake(postroom):
         while s.recv(65536):  # an alert, perhaps
             pass
     postroom.wait_log(r"ev=lmtp\.lost .*state=tls", start=start)
-    with socket.create_connection(("127.0.0.1", postroom.lmtps_port), timeout=30) as t:
+    with socket.create_connection(("127.0.0.1", postroom.lmtps_port), timeout=120) as t:
         t.sendall(b"LHLO x\r\n")
         with contextlib.suppress(ConnectionResetError):
             assert not t.recv(65536).startswith(b"220")
     with pytest.raises((ssl.SSLError, OSError)):  # nobody has that CA
-        ssl.create_default_context().wrap_socket(socket.create_connection(("127.0.0.1", postroom.lmtps_port), timeout=30),
+        ssl.create_default_context().wrap_socket(socket.create_connection(("127.0.0.1", postroom.lmtps_port), timeout=120),
                                                  server_hostname="localhost")
-    postroom.silent = socket.create_connection(("127.0.0.1", postroom.lmtps_port), timeout=30)
+    postroom.silent = socket.create_connection(("127.0.0.1", postroom.lmtps_port), timeout=120)
     with postroom.lmtp() as c:
         assert c.ehlo()[0] == 250
 
@@ -117,7 +117,7 @@ def test_no_handshake(postroom):
 def test_new_certificate(postroom, certs):
     """A reload brings it."""
     def fingerprint():
-        with certs.context().wrap_socket(socket.create_connection(("127.0.0.1", postroom.lmtps_port), timeout=30),
+        with certs.context().wrap_socket(socket.create_connection(("127.0.0.1", postroom.lmtps_port), timeout=120),
                                          server_hostname="localhost") as t:
             assert t.recv(100).startswith(b"220 ")
             return t.getpeercert(binary_form=True)
@@ -126,5 +126,5 @@ def test_new_certificate(postroom, certs):
     postroom.conf.write_text(postroom.conf.read_text().replace(str(certs.cert), str(cert)).replace(str(certs.key), str(key)))
     start = len(postroom.log_text())
     postroom.reload()
-    postroom.wait_log(r"ev=lmtp\.reload res=ok", start=start, timeout=30)
+    postroom.wait_log(r"ev=lmtp\.reload res=ok", start=start, timeout=120)
     assert fingerprint() != before

@@ -23,7 +23,7 @@ def postfix(directory, target, **more):
 
 
 def send(p, rcpts, subject):
-    with smtplib.SMTP("127.0.0.1", p.port, timeout=30) as c:
+    with smtplib.SMTP("127.0.0.1", p.port, timeout=120) as c:
         text = f"From: x@example.net\r\nTo: y\r\nSubject: {subject}\r\n\r\n.Hello\r\n"
         assert c.sendmail("x@example.net", rcpts, text.encode()) == {}
 

@@ -63,7 +63,7 @@ def postfix(work, auth, certs):
 
 @pytest.fixture
 def client(postfix, certs):
-    c = smtplib.SMTP("127.0.0.1", postfix.port, timeout=30)
+    c = smtplib.SMTP("127.0.0.1", postfix.port, timeout=120)
     c._host = "localhost"
     c.starttls(context=certs.context())
     c.login("anna.berg", "secret-anna.berg")
@@ -73,7 +73,7 @@ def client(postfix, certs):
 
 def postmap(auth, name, key):
     done = subprocess.run(["postmap", "-q", key, table(auth, name)], capture_output=True, text=True,
-                          timeout=60)
+                          timeout=180)
     return done.returncode, done.stdout.strip(), done.stderr
 
 
@@ -116,7 +116,7 @@ def test_member_of_a_group_sends_as_it(postfix, certs, client, auth):
     assert ANNA not in members
     client.mail("sales@example.org")
     assert client.rcpt("mei.zhang@example.org")[0] == 553
-    with smtplib.SMTP("127.0.0.1", postfix.port, timeout=30) as c:
+    with smtplib.SMTP("127.0.0.1", postfix.port, timeout=120) as c:
         c._host = "localhost"
         c.starttls(context=certs.context())
         c.login(members[0], ldap.password_of(members[0].split("@")[0]))

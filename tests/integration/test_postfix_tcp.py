@@ -44,7 +44,7 @@ def postfix(work, ports, certs):
 
 @pytest.fixture
 def client(postfix, certs):
-    c = smtplib.SMTP("127.0.0.1", postfix.port, timeout=30)
+    c = smtplib.SMTP("127.0.0.1", postfix.port, timeout=120)
     c._host = "localhost"
     c.starttls(context=certs.context())
     yield c
@@ -56,7 +56,7 @@ def client(postfix, certs):
     ("sender", "director@example.org", ANNA), ("alias", "nobody@example.org", "")])
 def test_postmap(ports, name, key, value):
     done = subprocess.run(["postmap", "-q", key, f"socketmap:inet:127.0.0.1:{ports[1]}:{name}"],
-                          capture_output=True, text=True, timeout=30)
+                          capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout.strip()) == (0 if value else 1, value), done.stderr
 
 

@@ -31,9 +31,9 @@ def test_the_controller_takes_tickets(samba_ad, tmp_path):
            "LDAPTLS_CACERT": str(samba_ad.ca)}
     keytab = samba_ad.keytab(ad.SERVICE, tmp_path / "keytab")
     subprocess.run(["kinit", "-k", "-t", keytab, f"{ad.SERVICE}@{ad.REALM}"], env=env, check=True,
-                   timeout=30)
+                   timeout=120)
     done = subprocess.run(["ldapsearch", "-Q", "-LLL", "-Y", "GSSAPI", "-H", samba_ad.uri, "-b",
-                           ad.SERVICE_DN, "-s", "base", "sAMAccountName"], env=env, timeout=30,
+                           ad.SERVICE_DN, "-s", "base", "sAMAccountName"], env=env, timeout=120,
                           capture_output=True, text=True)
     assert f"sAMAccountName: {ad.SERVICE}" in done.stdout, done.stderr
 

@@ -21,7 +21,7 @@ def openldap(work, certs):
 
 def tool(d, name, *args, who=ldap.ADMIN_DN, password=ldap.ADMIN_PASSWORD):
     done = subprocess.run([name, "-x", "-e", "ppolicy", "-H", d.ldapi_uri, "-D", who, "-w", password,
-                           *args], capture_output=True, text=True, timeout=30,
+                           *args], capture_output=True, text=True, timeout=120,
                           env={**os.environ, "LDAPNOINIT": "1"})
     return done.stdout + done.stderr
 

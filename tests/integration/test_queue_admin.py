@@ -46,7 +46,7 @@ def defer(i, user, *subjects):
         start = len(i.log_text())
         submit(i, [user], s)
         i.wait_log(r"ev=queue\.deliver .*res=defer", start=start)
-    until = time.monotonic() + 60
+    until = time.monotonic() + 180
     while [m["state"] for m in listed(i)] != ["waiting"] * len(subjects):
         assert time.monotonic() < until, listed(i)
         time.sleep(0.05)

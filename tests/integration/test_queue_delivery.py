@@ -29,7 +29,7 @@ def of_subject(bodies, subject):
     return [b for b in bodies if f"Subject: {subject}\r\n".encode() in b]
 
 
-def wait_subject(i, user, subject, count=1, timeout=60):
+def wait_subject(i, user, subject, count=1, timeout=180):
     until = time.monotonic() + timeout
     while True:
         bodies = of_subject(i.wait_messages(user, 0), subject)
@@ -47,7 +47,7 @@ def report_in(bodies):
     return None
 
 
-def wait_report(i, user, timeout=60):
+def wait_report(i, user, timeout=180):
     until = time.monotonic() + timeout
     while time.monotonic() < until:
         m = report_in(i.wait_messages(user, 0))
@@ -162,13 +162,13 @@ def test_directory_away_is_never_a_report(make_instance, slapd):
         start = len(i.log_text())
         for pid in i.pids("queue"):
             os.kill(pid, signal.SIGCONT)
-        i.wait_log(r"ev=queue\.(expand|deliver) .*res=defer", timeout=60, start=start)
+        i.wait_log(r"ev=queue\.(expand|deliver) .*res=defer", timeout=180, start=start)
     finally:
         start = len(i.log_text())
         slapd.start()
     i.wait_log(r"ev=auth\.directory .*res=up", start=start)  # before that nobody can log in
     for user in SUPPORT + ["noor.hassan"]:
-        wait_subject(i, f"{user}@example.org", "during", timeout=60)
+        wait_subject(i, f"{user}@example.org", "during", timeout=180)
     assert report_in(i.wait_messages(marco, 0)) is None
 
 
@@ -194,7 +194,7 @@ def kill_all(i):
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
             pass
-    until = time.monotonic() + 60
+    until = time.monotonic() + 180
     while any(os.path.exists(f"/proc/{p}") and
               open(f"/proc/{p}/stat").read().rsplit(")", 1)[1].split()[0] != "Z" for p in pids):
         assert time.monotonic() < until

@@ -37,7 +37,7 @@ def start_with(i, count):
     """Starts with so many messages that wait; something new is delivered. Returns what the queue then has for itself."""
     start = len(i.log_text())
     i.start()
-    m = i.wait_log(r"ev=queue\.start messages=(\d+) ms=(\d+)", timeout=60, start=start)
+    m = i.wait_log(r"ev=queue\.start messages=(\d+) ms=(\d+)", timeout=180, start=start)
     print(f"{m[1]} messages known after {m[2]} ms")
     assert int(m[1]) == count
     # what is new does not stand in line behind what waits, and nobody is asked about that
@@ -71,7 +71,7 @@ def test_what_waits_costs_little(make_instance, monkeypatch):
 
 def flush(i, count=None):
     """As soon as queue is there to hear it: the log of the run before stands in the file, too."""
-    until = time.monotonic() + 30
+    until = time.monotonic() + 180
     while (done := i.command("queue", "flush", check=False)).returncode != 0:
         assert time.monotonic() < until, done.stderr
         time.sleep(0.05)
@@ -86,14 +86,14 @@ def test_all_that_waits_is_delivered_once_when_its_time_comes(make_instance):
     fill(i, count, user, 3600)
     i.start()
     flush(i, count)
-    until = time.monotonic() + 60
+    until = time.monotonic() + 180
     while len(re.findall(r"ev=queue\.done ", i.log_text())) < 100:
         assert time.monotonic() < until, i.log_text()[-3000:]
         time.sleep(0.02)
     i.stop()
     i.start()
     flush(i)
-    until = time.monotonic() + 60
+    until = time.monotonic() + 180
     while i.command("queue", "list").stdout != "The queue is empty.\n":
         assert time.monotonic() < until, i.log_text()[-3000:]
         time.sleep(0.2)

@@ -147,7 +147,7 @@ def test_a_message_is_flagged_and_moved_to_the_trash(browser, account):
     assert ok(account.search(None, "SUBJECT", '"Letter 3"')) == [b""]
 
 
-def until_server(browser, what, timeout=60):
+def until_server(browser, what, timeout=180):
     end = time.monotonic() + timeout
     while not what():
         assert time.monotonic() < end, "the server never heard of it\n" + browser.story()

@@ -82,7 +82,7 @@ smtp {{
 
 def run(*command, env=None, stdin=""):
     return subprocess.run([str(c) for c in command], input=stdin, capture_output=True, text=True,
-                          timeout=60, env=env)
+                          timeout=180, env=env)
 
 
 def capabilities(i, context=None):
@@ -402,7 +402,7 @@ def test_a_reload_brings_a_mechanism(make_instance):
     i.conf.write_text(i.conf.read_text().replace('{ "PLAIN" }', '{ "PLAIN", "LOGIN" }'))
     i.reload()
     i.wait_log("ev=auth.reload res=ok")
-    until = time.monotonic() + 60
+    until = time.monotonic() + 180
     while "AUTH=LOGIN" not in capabilities(i):
         assert time.monotonic() < until
         time.sleep(0.1)

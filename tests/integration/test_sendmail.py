@@ -78,7 +78,7 @@ def test_crlf_and_no_header(postroom, sendmail):
     assert arrived(postroom, BEN, s).split(b"\r\n\r\n", 1)[1] == b"x\r\n"
     assert sendmail.run("-oi", "-FSubject " + s, BEN, text=b"only text\n") == (0, "")
     with postroom.imap(BEN) as c:
-        until = time.monotonic() + 60
+        until = time.monotonic() + 180
         found = []
         while not found:
             assert time.monotonic() < until
@@ -160,7 +160,7 @@ def test_large(postroom, sendmail):
     line = b"0123456789" * 7 + b"\n"
     text = f"Subject: {s}\n\n".encode() + line * (10 * 1024 * 1024 // len(line))
     assert sendmail.run("-i", DAVID, text=text) == (0, "")
-    got = arrived(postroom, DAVID, s, timeout=60)
+    got = arrived(postroom, DAVID, s, timeout=180)
     assert got.split(b"\r\n\r\n", 1)[1] == text.split(b"\n\n", 1)[1].replace(b"\n", b"\r\n")
 
 
@@ -201,7 +201,7 @@ def test_bs(postroom, sendmail):
     done = subprocess.run(
         ["swaks", "--pipe", f"{sendmail.path} -bs", "--from", ANNA, "--to", BEN,
          "--h-Subject", s, "--ehlo", "localhost"], env=sendmail.env, capture_output=True, text=True,
-        timeout=60)
+        timeout=180)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "XORIGIN example.org" in done.stdout
     assert b"(uid " in arrived(postroom, BEN, s)
@@ -239,7 +239,7 @@ def test_mutt(postroom, sendmail, work):
     rc.write_text(f'set sendmail="{sendmail.path} -oem -oi"\nset use_envelope_from=yes\n'
                   f'set from="{ANNA}"\nset realname="Anna Berg"\nset copy=no\n')
     done = subprocess.run(["mutt", "-n", "-F", rc, "-s", s, "-b", CARMEN, "--", BEN],
-                          input="Hello from mutt\n", text=True, capture_output=True, timeout=60,
+                          input="Hello from mutt\n", text=True, capture_output=True, timeout=180,
                           env={**sendmail.env, "HOME": str(work)})
     assert done.returncode == 0, done.stdout + done.stderr
     got = arrived(postroom, BEN, s)
@@ -252,7 +252,7 @@ def test_s_nail(postroom, sendmail, work):
     s = mark()
     done = subprocess.run(
         ["s-nail", "-:/", "-S", f"mta={sendmail.path}", "-r", ANNA, "-s", s, "-S", "v15-compat",
-         BEN], input="Hello from s-nail\n", text=True, capture_output=True, timeout=60,
+         BEN], input="Hello from s-nail\n", text=True, capture_output=True, timeout=180,
         env={**sendmail.env, "HOME": str(work), "MAILRC": "/dev/null"})
     assert done.returncode == 0, done.stdout + done.stderr
     got = arrived(postroom, BEN, s)
@@ -265,7 +265,7 @@ def test_php(postroom, sendmail):
     done = subprocess.run(
         ["php", "-n", "-d", f"sendmail_path={sendmail.path} -t -i", "-r",
          f'exit(mail("{BEN}", "{s}", "a\\n.\\nb", "From: {ANNA}\\r\\nBcc: {CARMEN}") ? 0 : 1);'],
-        env=sendmail.env, capture_output=True, text=True, timeout=60)
+        env=sendmail.env, capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stdout + done.stderr
     got = arrived(postroom, BEN, s)
     assert got.split(b"\r\n\r\n", 1)[1].rstrip(b"\r\n") == b"a\r\n.\r\nb"

@@ -101,7 +101,7 @@ def swaks(port, sender, rcpt, subject, *more):
     done = subprocess.run(
         ["swaks", "--server", "127.0.0.1", "--port", str(port), "--ehlo", "client.far.example.com", "--from", sender,
          "--to", rcpt, "--header", f"Subject: {subject}", "--body", "hello", *more],
-        capture_output=True, text=True, timeout=60)
+        capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -112,7 +112,7 @@ def submit(i, sender, rcpt, subject):
                  "--auth-password", password_of(sender.split("@")[0]), "--header", f"From: {sender}")
 
 
-def in_mailbox(i, user, subject, timeout=60):
+def in_mailbox(i, user, subject, timeout=180):
     until = time.monotonic() + timeout
     while True:
         with i.imap(user) as c:
@@ -124,7 +124,7 @@ def in_mailbox(i, user, subject, timeout=60):
         time.sleep(0.1)
 
 
-def at_sink(sink, subject, i, timeout=60):
+def at_sink(sink, subject, i, timeout=180):
     until = time.monotonic() + timeout
     while True:
         for sender, rcpts, text in list(sink.messages):
@@ -142,7 +142,7 @@ def s_client(port, ca, *more):
     done = subprocess.run(
         ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-CAfile", str(ca), "-verify_return_error",
          "-verify_hostname", "localhost", "-brief", "-ign_eof", *more], input="QUIT\r\n", capture_output=True,
-        text=True, timeout=30)
+        text=True, timeout=120)
     return done.stdout + done.stderr
 
 
@@ -159,7 +159,7 @@ def their_postfix(directory, port, sink, back, certs, **settings):
 
 def back_by(peer_port, rcpt, subject, sender=FAR):
     """From a user of the other side, who is in its network."""
-    with smtplib.SMTP("127.0.0.1", peer_port, timeout=30, source_address=("127.0.0.3", 0)) as c:
+    with smtplib.SMTP("127.0.0.1", peer_port, timeout=120, source_address=("127.0.0.3", 0)) as c:
         assert c.sendmail(sender, [rcpt], f"From: {sender}\r\nSubject: {subject}\r\n\r\nback\r\n".encode()) == {}
 
 
@@ -189,7 +189,7 @@ def carried(i, p, e, sink):
     assert head.startswith(f"Return-Path: <{FAR}>\r\n".encode()) and b"with ESMTPS " in head
     s = new()
     submit(i, ANNA, "emil@away.example.com", s)
-    until = time.monotonic() + 30
+    until = time.monotonic() + 180
     while not e.queue():
         assert time.monotonic() < until, i.log_text()[-4000:] + e.log_text()
         time.sleep(0.1)
@@ -206,7 +206,7 @@ def abused(i, certs):
     for sender, rcpt, answer in ((FAR, "somebody@other.example.com", "550 5.7.1 "), (FAR, "nobody@example.org", "550 5.1.1 "),
                                  ("x@none.example.com", BEN, "550 5.1.8 ")):
         done = subprocess.run(["swaks", "--server", "127.0.0.1", "--port", str(i.mx_port), "--ehlo", "a.example.com",
-                               "--from", sender, "--to", rcpt], capture_output=True, text=True, timeout=60)
+                               "--from", sender, "--to", rcpt], capture_output=True, text=True, timeout=180)
         assert done.returncode == 24 and f"<** {answer}" in done.stdout, done.stdout
     assert "Verification: OK" in s_client(i.mx_port, certs.ca, "-starttls", "smtp")
     assert "Verification: OK" in s_client(i.submissions_port, certs.ca)
@@ -295,7 +295,7 @@ def test_null_client(setup, work, certs):
             # what fails comes back to the sender, there
             s = new()
             swaks(i.mx_port, ANNA, "nobody@far.example.com", s)
-            until = time.monotonic() + 30
+            until = time.monotonic() + 180
             while not any(to == [ANNA] and b"nobody@far.example.com" in text for _, to, text in sink.messages):
                 assert time.monotonic() < until, i.log_text()[-5000:]
                 time.sleep(0.1)

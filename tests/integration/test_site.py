@@ -36,7 +36,7 @@ def test_mail_goes_where_the_mailbox_is(slapd, make_instance, second_port):
     second = start_second(make_instance, slapd, second_port, 'local_hosts = { "127.0.0.1" }')
     first = make_instance(QUEUE + outbound())
     subject = send(first, [OTHER, HERE])
-    assert b"by mx2.example.org" in arrived(second, OTHER, subject, timeout=30)
+    assert b"by mx2.example.org" in arrived(second, OTHER, subject, timeout=120)
     arrived(first, HERE, subject)
     with first.imap(OTHER) as c:
         assert c.select("INBOX", readonly=True)[1] == [b"0"]

@@ -83,7 +83,7 @@ def test_octet_for_octet(mx, sizes):
 def test_without_nul_kept_as_it_is(mx):
     subject = uuid.uuid4().hex
     blob = BLOB.replace(b"\0", b"")
-    with smtplib.SMTP("127.0.0.1", mx.mx_port, "far.example.net", timeout=30) as c:
+    with smtplib.SMTP("127.0.0.1", mx.mx_port, "far.example.net", timeout=120) as c:
         c.ehlo()
         begin(c, "x@far.example.net", BEN)
         assert bdat(c, message(subject, blob)) == 250
@@ -95,7 +95,7 @@ def test_without_nul_kept_as_it_is(mx):
 def test_lines_are_a_message_like_others(mx):
     subject = uuid.uuid4().hex
     octets = message(subject, b"only\r\nlines", "7bit") + b"\r\n"
-    with smtplib.SMTP("127.0.0.1", mx.mx_port, "far.example.net", timeout=30) as c:
+    with smtplib.SMTP("127.0.0.1", mx.mx_port, "far.example.net", timeout=120) as c:
         c.ehlo()
         begin(c, "x@far.example.net", BEN)
         assert bdat(c, octets) == 250
@@ -107,7 +107,7 @@ def test_lines_are_a_message_like_others(mx):
     b"Subject: \0\r\n\r\nx", b"Subject: a\nTo: b\r\n\r\nx", b"Subject: a\rTo: b\r\n\r\nx", b"Subject: a"],
     ids=["nul", "lf", "cr", "cut"])
 def test_header_is_lines(mx, octets):
-    with smtplib.SMTP("127.0.0.1", mx.mx_port, "far.example.net", timeout=30) as c:
+    with smtplib.SMTP("127.0.0.1", mx.mx_port, "far.example.net", timeout=120) as c:
         c.ehlo()
         begin(c, "x@far.example.net", BEN)
         assert bdat(c, octets) == 554

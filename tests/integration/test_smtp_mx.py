@@ -36,7 +36,7 @@ def swaks(i, *args, port=None):
     done = subprocess.run(
         ["swaks", "--server", "127.0.0.1", "--port", str(port or i.mx_port),
          "--ehlo", "far.example.net", *args],
-        capture_output=True, text=True, timeout=60)
+        capture_output=True, text=True, timeout=180)
     return done.returncode, done.stdout + done.stderr
 
 
@@ -118,7 +118,7 @@ def test_smtp_source(mx):
     start = len(mx.log_text())
     done = subprocess.run(
         ["smtp-source", "-s", "5", "-m", "20", "-l", "4000", "-f", FAR, "-t", BEN, "-d",
-         f"127.0.0.1:{mx.mx_port}"], capture_output=True, text=True, timeout=60)
+         f"127.0.0.1:{mx.mx_port}"], capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stdout + done.stderr
     mx.wait_log(r"(?s)(ev=smtp\.accept.*){20}", start=start)
     assert mx.log_text()[start:].count("ev=smtp.accept") == 20

@@ -20,7 +20,7 @@ def text(sender=ANNA, subject=None, more="", body="Hello\r\n"):
     return subject, f"From: {sender}\r\nTo: {BEN}\r\nSubject: {subject}\r\n{more}\r\n{body}"
 
 
-def arrived(i, user, subject, timeout=60):
+def arrived(i, user, subject, timeout=180):
     """The message with this subject in the user's INBOX, once it is there; exactly one."""
     until = time.monotonic() + timeout
     while True:
@@ -87,7 +87,7 @@ def test_swaks(postroom, mechanism):
         ["swaks", "--server", "127.0.0.1", "--port", str(postroom.submission_port), "--tls",
          "--auth", mechanism, "--auth-user", ANNA, "--auth-password", password_of(ANNA),
          "--from", ANNA, "--to", BEN, "--h-Subject", subject, "--body", "by swaks"],
-        capture_output=True, text=True, timeout=60)
+        capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stdout + done.stderr
     assert b"by swaks" in arrived(postroom, BEN, subject)
 
@@ -97,7 +97,7 @@ def test_swaks_wrong_password(postroom):
         ["swaks", "--server", "127.0.0.1", "--port", str(postroom.submissions_port),
          "--tls-on-connect", "--auth", "PLAIN", "--auth-user", ANNA, "--auth-password", "wrong",
          "--from", ANNA, "--to", BEN],
-        capture_output=True, text=True, timeout=60)
+        capture_output=True, text=True, timeout=180)
     assert done.returncode == 28, done.stdout + done.stderr
     assert "535 5.7.8" in done.stdout
 
@@ -110,7 +110,7 @@ def test_curl(postroom, tmp_path):
         ["curl", "-sS", "--cacert", postroom.certs.ca, "--mail-from", ANNA, "--mail-rcpt", BEN,
          "--user", f"{ANNA}:{password_of(ANNA)}", "-T", str(f),
          f"smtps://localhost:{postroom.submissions_port}"],
-        capture_output=True, text=True, timeout=60)
+        capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stderr
     assert b"by curl" in arrived(postroom, BEN, subject)
 
@@ -125,7 +125,7 @@ def test_mutt(postroom, tmp_path):
         f'set ssl_ca_certificates_file = "{postroom.certs.ca}"\n'
         f'set from = "{ANNA}"\nset use_from = yes\nset copy = no\nset ssl_usesystemcerts = no\n')
     done = subprocess.run(["mutt", "-n", "-F", str(rc), "-s", subject, "--", BEN],
-                          input="by mutt\n", capture_output=True, text=True, timeout=60,
+                          input="by mutt\n", capture_output=True, text=True, timeout=180,
                           env={"HOME": str(tmp_path), "TERM": "dumb", "PATH": "/usr/bin:/bin"})
     assert done.returncode == 0, done.stdout + done.stderr
     assert b"by mutt" in arrived(postroom, BEN, subject)

@@ -54,7 +54,7 @@ listen "mx" {{ protocol = smtp address = {{ "127.0.0.1:{port}" }} tls = starttls
 
 def far(i):
     """A client as another server is one, greeted."""
-    c = smtplib.SMTP("127.0.0.1", i.mx_port, "far.example.net", timeout=30)
+    c = smtplib.SMTP("127.0.0.1", i.mx_port, "far.example.net", timeout=120)
     c.ehlo()
     return c
 
@@ -158,7 +158,7 @@ def test_postfix_sends(mx, work):
             "mynetworks": "127.0.0.0/8", "smtpd_relay_restrictions": "permit_mynetworks, reject",
             "smtp_tls_security_level": "none"}) as p:
         subject = uuid.uuid4().hex
-        with smtplib.SMTP("127.0.0.1", p.port, timeout=30) as c:
+        with smtplib.SMTP("127.0.0.1", p.port, timeout=120) as c:
             c.ehlo()
             assert send(c, FAR, [UTF8_ANNA], subject) == [250, 250]
         p.wait_log("status=sent")
@@ -170,7 +170,7 @@ def test_swaks_without_the_parameter(mx):
     done = subprocess.run(
         ["swaks", "--server", "127.0.0.1", "--port", str(mx.mx_port), "--ehlo", "far.example.net",
          "--from", "x@far.example.net", "--to", UTF8_ANNA],
-        capture_output=True, timeout=60)
+        capture_output=True, timeout=180)
     assert done.returncode == 24 and b"553 5.6.7" in done.stdout, done
 
 

@@ -70,7 +70,7 @@ def test_testssl(findings, protocol):
 def s_client(postroom, *options, text=""):
     return subprocess.run(
         ["openssl", "s_client", "-connect", f"localhost:{postroom.imaps_port}", "-CAfile", postroom.certs.ca,
-         "-verify_return_error", *options], input=text, capture_output=True, text=True, timeout=60)
+         "-verify_return_error", *options], input=text, capture_output=True, text=True, timeout=180)
 
 
 @pytest.mark.parametrize("options", [
@@ -115,7 +115,7 @@ def test_no_renegotiation(postroom):
         p.stdin.write("R\n")
         p.stdin.flush()
         said = p.stdout.read()  # until it ends: its input stays open
-        assert p.wait(60) != 0 and "RENEGOTIATING" in said and "no renegotiation" in said, said
+        assert p.wait(180) != 0 and "RENEGOTIATING" in said and "no renegotiation" in said, said
     finally:
         p.kill()
         p.wait()

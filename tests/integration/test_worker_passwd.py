@@ -224,6 +224,6 @@ def test_hundred_thousand_users(start, users):
         assert login(c, f"user{n}").err == "ok"
     hundred = time.monotonic() - before
     assert len(c.ask("list", *SECTION).users) == 100000
-    # a sanitized build on a busy machine; figures are in docs/backends.md
-    assert first < 60 and hundred < 20, (first, hundred)
+    # the file is not read for each; figures are in docs/backends.md
+    assert hundred < max(20, 50 * first), (first, hundred)
     print(f"load {first:.3f} s, a login {hundred * 10:.2f} ms")

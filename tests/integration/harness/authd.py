@@ -38,7 +38,7 @@ def unescape(s):
 class Lines:
     """A unix socket with lines."""
 
-    def __init__(self, path, timeout=60):
+    def __init__(self, path, timeout=180):
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.settimeout(timeout)
         self.sock.connect(str(path))
@@ -82,7 +82,7 @@ class Reply:
 
 
 class AuthClient(Lines):
-    def __init__(self, path, pid=4711, timeout=60):
+    def __init__(self, path, pid=4711, timeout=180):
         super().__init__(path, timeout)
         self.pid = pid
         self.hello = []
@@ -125,7 +125,7 @@ class AuthClient(Lines):
 
 
 class UserdbClient(Lines):
-    def __init__(self, path, timeout=60):
+    def __init__(self, path, timeout=180):
         super().__init__(path, timeout)
         self.hello = [self.line(), self.line()]
         self.send("VERSION\t1\t0")
@@ -160,7 +160,7 @@ class UserdbClient(Lines):
 
 
 class MapClient:
-    def __init__(self, path, timeout=60):
+    def __init__(self, path, timeout=180):
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.settimeout(timeout)
         self.sock.connect(str(path))
@@ -226,7 +226,7 @@ class Authd:
     def path(self, name):
         return self.dir / name
 
-    def start(self, timeout=60):
+    def start(self, timeout=180):
         # The role may not write files, so its log goes through a pipe.
         with open(self.log_path, "ab") as log:
             self.copier = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=log)
@@ -252,10 +252,10 @@ class Authd:
         if self.process is None:
             return
         self.process.send_signal(signal.SIGTERM)
-        status = self.process.wait(60)
+        status = self.process.wait(180)
         self.process.stdout.close()
         self.process = None
-        self.copier.wait(60)
+        self.copier.wait(180)
         log = self.log_text()
         assert status == 0, f"postroom-auth ended with {status}:\n{log[-6000:]}"
 
@@ -277,7 +277,7 @@ class Authd:
         text = self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
         return text[:text.rfind("\n") + 1]
 
-    def wait_log(self, text, timeout=60):
+    def wait_log(self, text, timeout=180):
         until = time.monotonic() + timeout
         while text not in self.log_text():
             assert time.monotonic() < until, f"no {text!r} in:\n{self.log_text()[-3000:]}"

@@ -125,7 +125,7 @@ class AuthWorker:
     def log_text(self):
         return "".join(self.log)
 
-    def wait_log(self, text, timeout=60):
+    def wait_log(self, text, timeout=180):
         until = time.monotonic() + timeout
         while text not in self.log_text():
             assert time.monotonic() < until, f"{text!r} not in:\n{self.log_text()[-3000:]}"
@@ -138,7 +138,7 @@ class AuthWorker:
         if self.process is None:
             return
         self.process.terminate()
-        code = self.process.wait(60)
+        code = self.process.wait(180)
         self.process.stdout.close()
         self.reader.join(5)
         self.process.stderr.close()

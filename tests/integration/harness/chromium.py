@@ -112,7 +112,7 @@ class Chromium:
         # not through a proxy of the environment
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
-            with opener.open(request, timeout=60) as r:
+            with opener.open(request, timeout=180) as r:
                 return json.load(r)["value"]
         except urllib.error.HTTPError as e:
             value = json.load(e)["value"]

@@ -77,7 +77,7 @@ def send(i, attachment):
 
 
 def read_attachment(i, user, message_id):
-    until = time.monotonic() + 30
+    until = time.monotonic() + 180
     while time.monotonic() < until:
         c = i.imap(user, password(user))
         try:
@@ -148,7 +148,7 @@ def prove_directory(i, directory):
     code = submission_code(i, NEWCOMER, password(NEWCOMER))
     check(code == 454, f"and submission's AUTH says {code}")
     directory.start()
-    until = time.monotonic() + 60
+    until = time.monotonic() + 180
     while login_answer(i, NEWCOMER, password(NEWCOMER)) != "OK" and time.monotonic() < until:
         time.sleep(0.2)
     check(login_answer(i, NEWCOMER, password(NEWCOMER)) == "OK",

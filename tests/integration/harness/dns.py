@@ -68,7 +68,7 @@ class Dns:
         with open(self.dir / "log", "ab") as log:
             self.process = subprocess.Popen(["/usr/sbin/unbound", "-d", "-c", conf], stdout=log,
                                             stderr=log, stdin=subprocess.DEVNULL)
-        until = time.monotonic() + 60
+        until = time.monotonic() + 180
         while True:
             try:
                 socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
@@ -84,7 +84,7 @@ class Dns:
             return
         self.process.send_signal(signal.SIGTERM)
         try:
-            self.process.wait(60)
+            self.process.wait(180)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()

@@ -145,7 +145,7 @@ class Dovecot:
             imap_port=self.imap_port, imaps_port=self.imaps_port, lmtp=self.lmtp_socket,
             auth=auth) + settings)
 
-    def start(self, timeout=60):
+    def start(self, timeout=180):
         self.process = subprocess.Popen(["/usr/sbin/dovecot", "-F", "-c", str(self.conf)],
                                         stdin=subprocess.DEVNULL)
         until = time.monotonic() + timeout
@@ -180,13 +180,13 @@ class Dovecot:
         services = self.pids()[1:]
         self.process.send_signal(signal.SIGTERM)
         try:
-            self.process.wait(60)
+            self.process.wait(180)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
         self.process = None
         # one that still closes thousands of sessions keeps its socket, and the next start fails
-        until = time.monotonic() + 60
+        until = time.monotonic() + 180
         while any(Path(f"/proc/{pid}").exists() for pid in services) and time.monotonic() < until:
             time.sleep(0.05)
 
@@ -197,7 +197,7 @@ class Dovecot:
         self.stop()
 
     def imap(self, user, password="pass"):
-        c = imaplib.IMAP4("127.0.0.1", self.imap_port, timeout=30)
+        c = imaplib.IMAP4("127.0.0.1", self.imap_port, timeout=120)
         c.login(user, password)
         return c
 

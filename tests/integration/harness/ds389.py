@@ -255,7 +255,7 @@ class Ds389:
 
     def _run(self, *command, text=None):
         done = subprocess.run([str(c) for c in command], input=text, capture_output=True, text=True,
-                              timeout=60)
+                              timeout=180)
         if done.returncode != 0:
             raise Ds389Error(f"{command}: {done.stdout}{done.stderr}")
         return done.stdout
@@ -297,7 +297,7 @@ class Ds389:
                             f"nsslapd-securePort: {self.tls_port}\n", 1)
         (self.conf / "dse.ldif").write_text(text)
 
-    def start(self, timeout=60):
+    def start(self, timeout=180):
         if self.process is not None:
             return self
         with open(self.dir / "log" / "output", "ab") as log:
@@ -333,7 +333,7 @@ class Ds389:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
-                self.process.wait(60)
+                self.process.wait(180)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
@@ -356,7 +356,7 @@ class Ds389:
         # libldap's programs put the machine's name for "localhost" before they check it
         return subprocess.run(
             [name, "-x", "-ZZ", "-H", f"ldap://127.0.0.1:{self.port}", "-D", who, "-w", password, *args], input=text,
-            capture_output=True, text=True, timeout=60,
+            capture_output=True, text=True, timeout=180,
             env={**os.environ, "LDAPTLS_CACERT": str(self.ca)})
 
     def bind(self, who, password):

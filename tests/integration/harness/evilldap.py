@@ -407,7 +407,7 @@ class Evil:
             except OSError:
                 return
             s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            s.settimeout(60)
+            s.settimeout(180)
             self.connections += 1
             self.sockets.append(s)
             t = threading.Thread(target=self._serve, args=(s,), daemon=True)

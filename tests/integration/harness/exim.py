@@ -138,9 +138,9 @@ class Exim:
 
     def _run(self, *args):
         return subprocess.run([EXIM, "-C", self.conf, *args], env=self._env(), capture_output=True,
-                              text=True, timeout=30)
+                              text=True, timeout=120)
 
-    def start(self, timeout=60):
+    def start(self, timeout=180):
         with open(self.dir / "output", "ab") as out:
             self.process = subprocess.Popen([EXIM, "-C", self.conf, "-bdf"], env=self._env(),
                                             stdin=subprocess.DEVNULL, stdout=out, stderr=out)
@@ -160,7 +160,7 @@ class Exim:
             return
         self.process.send_signal(signal.SIGTERM)
         try:
-            self.process.wait(60)
+            self.process.wait(180)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
@@ -176,7 +176,7 @@ class Exim:
         names = [self.dir / "output", *(self.dir / "log" / f"{n}log" for n in ("main", "panic", "reject"))]
         return "".join(p.read_text(errors="replace") for p in names if p.exists())
 
-    def wait_log(self, pattern, timeout=60):
+    def wait_log(self, pattern, timeout=180):
         until = time.monotonic() + timeout
         while not (m := re.search(pattern, self.log_text())):
             assert time.monotonic() < until, f"{pattern!r} not in the log:\n{self.log_text()[-4000:]}"
@@ -186,7 +186,7 @@ class Exim:
     def inject(self, sender, recipients, text):
         """A message of its own users."""
         done = subprocess.run([EXIM, "-C", self.conf, "-odq", "-oi", "-f", sender, *recipients], env=self._env(),
-                              input=text, capture_output=True, timeout=30)
+                              input=text, capture_output=True, timeout=120)
         assert done.returncode == 0, done.stderr
 
     def deliver(self):

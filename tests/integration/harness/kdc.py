@@ -128,7 +128,7 @@ class Kdc:
             self._run("kinit", self.full(name), stdin=password + "\n", env=env)
         return env
 
-    def start(self, timeout=60):
+    def start(self, timeout=180):
         if self.process is not None:
             return self
         log = open(self.dir / "kdc.out", "ab")
@@ -153,7 +153,7 @@ class Kdc:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
-                self.process.wait(60)
+                self.process.wait(180)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()

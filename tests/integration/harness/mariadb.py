@@ -69,7 +69,7 @@ class MariaDb:
         if done.returncode != 0:
             raise RuntimeError(f"mariadb-install-db: {done.stdout}{done.stderr}")
 
-    def start(self, timeout=60):
+    def start(self, timeout=180):
         if self.process is not None:
             return self
         with open(self.log_path, "ab") as log:
@@ -96,7 +96,7 @@ class MariaDb:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGKILL if hard else signal.SIGTERM)
             try:
-                self.process.wait(60)
+                self.process.wait(180)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
@@ -115,7 +115,7 @@ class MariaDb:
         return subprocess.run(
             ["mariadb", "--no-defaults", f"--socket={self.socket}", "--user=root", "--batch",
              "--skip-column-names", "--default-character-set=utf8mb4", *([database] if database else [])],
-            input=text, capture_output=True, text=True, timeout=60)
+            input=text, capture_output=True, text=True, timeout=180)
 
     def sql(self, text, database=""):
         done = self._client(text, database)

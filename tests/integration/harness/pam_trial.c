@@ -76,7 +76,7 @@ pam_sm_authenticate(pam_handle_t *h, int flags, int argc, const char **argv)
 						 item == NULL || strcmp(item, "192.0.2.7") != 0))
 		return PAM_AUTH_ERR;
 	if (rc != PAM_SUCCESS)
-		(void)pam_fail_delay(h, 5000000);
+		(void)pam_fail_delay(h, 60000000);
 	return rc;
 }
 

@@ -72,11 +72,11 @@ class Postfix:
 
     def _run(self, verb):
         return subprocess.run(["/usr/sbin/postfix", "-c", str(self.conf), verb],
-                              capture_output=True, text=True, timeout=60)
+                              capture_output=True, text=True, timeout=180)
 
     def start(self):
         done = self._run("start")
-        until = time.monotonic() + 60
+        until = time.monotonic() + 180
         while True:
             try:
                 socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
@@ -109,7 +109,7 @@ class Postfix:
     def log_text(self):
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
 
-    def wait_log(self, *texts, timeout=60):
+    def wait_log(self, *texts, timeout=180):
         until = time.monotonic() + timeout
         while True:
             log = self.log_text()

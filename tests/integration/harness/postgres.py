@@ -73,7 +73,7 @@ class Postgres:
         hba.write_text(f"local all {self.USER} trust\nlocal all all scram-sha-256\n"
                        "host all all 127.0.0.1/32 scram-sha-256\n")
 
-    def start(self, timeout=60):
+    def start(self, timeout=180):
         if self.process is not None:
             return self
         with open(self.log_path, "ab") as log:
@@ -101,7 +101,7 @@ class Postgres:
             # SIGINT is its "fast" shutdown; SIGQUIT leaves recovery to the next start.
             self.process.send_signal(signal.SIGQUIT if hard else signal.SIGINT)
             try:
-                self.process.wait(60)
+                self.process.wait(180)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
@@ -120,7 +120,7 @@ class Postgres:
         return subprocess.run(
             [self.bin / "psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1",
              "-h", self.dir, "-p", str(self.port), "-U", self.USER, "-d", database],
-            input=text, capture_output=True, text=True, timeout=60)
+            input=text, capture_output=True, text=True, timeout=180)
 
     def sql(self, text, database="postgres"):
         done = self._client(text, database)

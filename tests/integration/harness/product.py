@@ -91,7 +91,7 @@ def addresses(instance, key, table="alias"):
 
 
 def users(instance):
-    with UserdbClient(instance.socket("auth-userdb"), timeout=60) as u:
+    with UserdbClient(instance.socket("auth-userdb"), timeout=180) as u:
         found, rest = u.list()
         assert not rest, rest
         return found

@@ -40,7 +40,7 @@ class Program:
         code = self.process.poll()
         assert code is None, f"{self.name} ended with {code}:\n{self.text()[-3000:]}"
 
-    def wait_output(self, pattern, timeout=60):
+    def wait_output(self, pattern, timeout=180):
         """Until what it wrote matches the regular expression."""
         until = time.monotonic() + timeout
         while True:
@@ -76,5 +76,5 @@ class Program:
             while self.pids() and time.monotonic() < until:
                 self.process.poll()
                 time.sleep(0.02)
-        self.process.wait(60)
+        self.process.wait(180)
         self.process = None

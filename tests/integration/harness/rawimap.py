@@ -13,7 +13,7 @@ import zlib
 
 
 class RawImap:
-    def __init__(self, host, port, context=None, timeout=60, greet=True):
+    def __init__(self, host, port, context=None, timeout=180, greet=True):
         self.sock = socket.create_connection((host, port), timeout=timeout)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if context:

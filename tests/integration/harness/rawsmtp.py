@@ -17,7 +17,7 @@ class Closed(Exception):
 
 
 class Raw:
-    def __init__(self, instance, tls=None, timeout=60, greet=True, port=None):
+    def __init__(self, instance, tls=None, timeout=180, greet=True, port=None):
         self.instance = instance
         port = port or (instance.submissions_port if tls == "implicit"
                         else instance.submission_port)

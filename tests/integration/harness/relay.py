@@ -45,10 +45,10 @@ class Relay:
 
     def __exit__(self, *exc):
         self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(60)
+        code = self.process.wait(180)
         self.process.stdout.close()
         self.cat.stdin.close()
-        self.cat.wait(60)
+        self.cat.wait(180)
         assert exc[0] is not None or code == 0, self.log.read_text()
 
     def start_job(self, route, message, rcpts, *options, section="", sender="anna@example.org"):
@@ -57,7 +57,7 @@ class Relay:
         return subprocess.Popen([build_dir() / "tests/tools/relay_job", self.socket, path, route, section,
                                  sender, *rcpts, *options], stdout=subprocess.PIPE)
 
-    def job(self, *args, timeout=60, **more):
+    def job(self, *args, timeout=180, **more):
         p = self.start_job(*args, **more)
         out = p.communicate(timeout=timeout)[0].decode("utf-8", "replace")
         assert p.returncode == 0
@@ -88,7 +88,7 @@ class _Session(socketserver.BaseRequestHandler):
     def setup(self):
         self.peer = self.server.peer
         self.sock, self.buffer, self.tls = self.request, b"", False
-        self.sock.settimeout(30)
+        self.sock.settimeout(180)
 
     def line(self):
         while b"\n" not in self.buffer:
@@ -113,7 +113,7 @@ class _Session(socketserver.BaseRequestHandler):
         if callable(what):
             what = what(line)
         if what == Peer.HANG:
-            self.peer.stopped.wait(30)
+            self.peer.stopped.wait(600)
             raise EOFError
         if what == Peer.CLOSE:
             raise EOFError

@@ -79,7 +79,7 @@ $config['refresh_interval'] = 60;
                     "-d", f"error_log={self.dir}/logs/php", "-d", "display_errors=0"],
             self.dir / "php",
             env={"ROUNDCUBE_CONFIG_DIR": f"{self.dir}/config", "PHP_CLI_SERVER_WORKERS": 3})
-        until = time.monotonic() + 60
+        until = time.monotonic() + 180
         while True:
             try:
                 socket.create_connection(("localhost", self.port), 1).close()

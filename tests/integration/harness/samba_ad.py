@@ -228,7 +228,7 @@ class SambaAd:
             t.extractall(self.dir)
         self.provision_seconds = time.monotonic() - begin
 
-    def start(self, timeout=60):
+    def start(self, timeout=180):
         if self.process is not None:
             return self
         log = open(self.log_path, "ab")
@@ -260,7 +260,7 @@ class SambaAd:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
-                self.process.wait(60)
+                self.process.wait(180)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
@@ -278,7 +278,7 @@ class SambaAd:
     def _tool(self, name, *args, who=ADMIN, password=ADMIN_PASSWORD, text=None):
         return subprocess.run(
             [name, "-x", "-H", self.ldaps_uri, "-D", who, "-w", password, *args], input=text,
-            capture_output=True, text=True, timeout=30,
+            capture_output=True, text=True, timeout=120,
             env={**os.environ, "LDAPTLS_CACERT": str(self.ca)})
 
     def bind(self, who, password):
@@ -323,7 +323,7 @@ class SambaAd:
         path.unlink(missing_ok=True)
         done = subprocess.run(["samba-tool", "domain", "exportkeytab", str(path),
                                f"--principal={account}", "-s", str(self.conf)],
-                              capture_output=True, text=True, timeout=60)
+                              capture_output=True, text=True, timeout=180)
         if done.returncode != 0 or not path.exists():
             raise SambaAdError(f"exportkeytab: {done.stdout}{done.stderr}")
         return path

@@ -60,7 +60,7 @@ class Sink:
         self.server.server_close()
         self.thread.join()
 
-    def wait(self, count, timeout=60):
+    def wait(self, count, timeout=180):
         until = time.monotonic() + timeout
         while len(self.messages) < count:
             assert time.monotonic() < until, self.messages

@@ -191,7 +191,7 @@ class Slapd:
         if done.returncode != 0:
             raise SlapdError(f"slapadd: {done.stdout}{done.stderr}")
 
-    def start(self, timeout=60):
+    def start(self, timeout=180):
         if self.process is not None:
             return self
         urls = [f"ldap://127.0.0.1:{self.port}/", self.ldapi_uri + "/"]
@@ -221,7 +221,7 @@ class Slapd:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
-                self.process.wait(60)
+                self.process.wait(180)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()

@@ -193,7 +193,7 @@ class Marionette:
 
 
 class Thunderbird:
-    def __init__(self, directory, instance, user, timeout=40):
+    def __init__(self, directory, instance, user, timeout=120):
         self.dir = Path(directory)
         self.dir.mkdir(parents=True, exist_ok=True)
         self.instance, self.user, self.timeout = instance, user, timeout
@@ -276,7 +276,7 @@ class Thunderbird:
         except (MarionetteError, OSError) as e:
             raise AssertionError(f"{e}\n{self.story()}") from e
 
-    def wait(self, script, *args, timeout=60):
+    def wait(self, script, *args, timeout=180):
         """Until the script returns something true, which is returned."""
         until = time.monotonic() + timeout
         while True:
@@ -336,7 +336,7 @@ class Thunderbird:
         if self.marionette:
             try:
                 self.marionette.command("Marionette:Quit", flags=["eForceQuit"])
-                self.program.process.wait(60)
+                self.program.process.wait(180)
             except (MarionetteError, OSError, subprocess.TimeoutExpired):
                 pass
             self.marionette.close()

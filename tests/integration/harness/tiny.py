@@ -22,10 +22,10 @@ class Line:
 
     def __init__(self, address):
         if isinstance(address, tuple):
-            self.s = socket.create_connection(address, timeout=60)
+            self.s = socket.create_connection(address, timeout=180)
         else:
             self.s = socket.socket(socket.AF_UNIX)
-            self.s.settimeout(60)
+            self.s.settimeout(180)
             self.s.connect(str(address))
         self.f = self.s.makefile("rb")
 
@@ -99,7 +99,7 @@ listen "lmtp" {{ protocol = lmtp address = {{ "127.0.0.1:{self.lmtp_port}" }} }}
     def start(self):
         at = self.log_end()
         self.process = self.spawn()
-        self.wait_log(r"ev=master\.ready", timeout=30, start=at)
+        self.wait_log(r"ev=master\.ready", timeout=120, start=at)
         return self
 
     def stop(self):
@@ -108,7 +108,7 @@ listen "lmtp" {{ protocol = lmtp address = {{ "127.0.0.1:{self.lmtp_port}" }} }}
         p, self.process = self.process, None
         p.send_signal(signal.SIGTERM)
         try:
-            code = p.wait(60)
+            code = p.wait(180)
         except subprocess.TimeoutExpired:
             p.kill()
             raise
@@ -134,7 +134,7 @@ listen "lmtp" {{ protocol = lmtp address = {{ "127.0.0.1:{self.lmtp_port}" }} }}
     def log_end(self):
         return len(self.log_text())
 
-    def wait_log(self, pattern, timeout=60, start=0):
+    def wait_log(self, pattern, timeout=180, start=0):
         until = time.monotonic() + timeout
         while True:
             m = re.search(pattern, self.log_text()[start:])

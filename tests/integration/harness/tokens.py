@@ -50,7 +50,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         good = json.dumps({"active": True, "username": service.user}).encode()
         self.close_connection = token != "tok" and token not in service.answers
         if token in service.held:
-            service.held[token].wait(60)
+            service.held[token].wait(180)
         try:
             if token in service.answers:
                 self._send(200, json.dumps(service.answers[token]).encode())

@@ -65,7 +65,7 @@ class Traffic:
     def stop(self):
         self.stopped = True
         for t in self.threads:
-            t.join(timeout=60)
+            t.join(timeout=180)
 
     def _work(self, user):
         """The next Message-ID, where it goes, who gets it, its size; None at the end."""
@@ -84,7 +84,7 @@ class Traffic:
         if user:
             conn = self.i.smtp(sender)
         else:
-            conn = smtplib.SMTP("127.0.0.1", self.mx_port, "far.example.net", timeout=30)
+            conn = smtplib.SMTP("127.0.0.1", self.mx_port, "far.example.net", timeout=120)
         return conn
 
     def _client(self, sender, user):
@@ -152,7 +152,7 @@ class Traffic:
         assert not doubled, f"{len(doubled)} doubled, such as {doubled[:5]}\n" + self.about(doubled[0][0])
         assert not self.errors, self.errors[:5]
 
-    def _wait_quiet(self, seconds, timeout=60):
+    def _wait_quiet(self, seconds, timeout=180):
         until = time.monotonic() + timeout
         last, since = -1, time.monotonic()
         while time.monotonic() < until and time.monotonic() - since < seconds:
