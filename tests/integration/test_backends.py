@@ -63,7 +63,7 @@ def all_kinds(work, slapd, certs, services, mariadb, postgres):
                      "aliases=f.berg@example.org\n"
                      f"anna.berg:{{PLAIN}}shadowed\n")
     settings = f"""
-worker {{ processes = 5 timeout = 4s }}
+worker {{ processes = 5 timeout = 8s }}
 passwd_file "local" {{ path = "{users}" }}
 """ + pam_section(services) \
         + sql_section(work, "mysql", mariadb, "accounts") \

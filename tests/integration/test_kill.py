@@ -46,7 +46,7 @@ class Killer:
     def __init__(self, i, seed):
         self.i, self.random = i, random.Random(seed)
         self.killed = Counter()
-        self.times = []  # (time.time(), role)
+        self.times = []  # (time.time() before and after it, role)
 
     def run(self):
         """Random roles at random moments; master waits longer and longer before it starts one again that keeps
@@ -60,11 +60,12 @@ class Killer:
             pids = self.i.pids(role)
             if not pids:
                 continue
+            before = time.time()
             try:
                 os.kill(self.random.choice(pids), signal.SIGKILL)
             except ProcessLookupError:
                 continue
-            self.times.append((time.time(), role))
+            self.times.append((before, time.time(), role))
             self.killed[role] += 1
             left[role] -= 1
             if left[role] == 0:
@@ -107,13 +108,16 @@ def unexplained(sink, killer, text):
     for (mid, rcpt), arrivals in sink.arrivals.items():
         for a, again in zip(arrivals, arrivals[1:]):
             assert a.qid == again.qid, (mid, rcpt)
-            killed = any(role in ("relay", "queue") and a.at - 0.1 <= at <= again.at for at, role in killer.times)
+            # relay may have been on its way for a while when queue was killed
+            killed = any(role in ("relay", "queue") and killed_at >= a.began - DURABLE * (role == "queue")
+                         and began <= again.at for began, killed_at, role in killer.times)
             if a.answered and not killed:
                 bad.append((mid, rcpt, "nobody was killed, and the answer was not lost"))
             # what queue knew for a while it may not forget
             for when in known.get((a.qid, rcpt), []):
                 if when < again.at - DURABLE and not any(
-                        role == "queue" and when - 0.1 <= at <= when + DURABLE for at, role in killer.times):
+                        role == "queue" and killed_at >= when - 1 and began <= when + DURABLE
+                        for began, killed_at, role in killer.times):
                     bad.append((mid, rcpt, "queue had the result"))
     return bad
 

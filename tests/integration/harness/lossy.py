@@ -1,7 +1,7 @@
 """A next hop that takes mail and now and then loses its answer, and remembers every message that it took.
 
     with LossySink(seed, port) as s:
-        s.arrivals[("kill-1@test", "r0@far.example.com")]   # [Arrival(qid, at, answered)]
+        s.arrivals[("kill-1@test", "r0@far.example.com")]   # [Arrival(qid, began, at, answered)]
 
 A message counts as taken when its last octet came, whether the answer reached anybody or not. Of `lose` of them the
 connection is closed instead of the answer; at `break_off` of the others it is closed in the middle of the data; and
@@ -19,7 +19,8 @@ from dataclasses import dataclass
 @dataclass
 class Arrival:
     qid: str
-    at: float  # time.time()
+    began: float  # when it was asked for: whoever sent it lived then; time.time()
+    at: float  # when it was there
     answered: bool
 
 
@@ -63,6 +64,7 @@ class _Session(socketserver.StreamRequestHandler):
                 self.say("250 2.0.0 ok")
 
     def data(self, sink, recipients):
+        began = time.time()
         self.say("354 go on")
         if sink.chance(sink.break_off):
             return False
@@ -72,7 +74,7 @@ class _Session(socketserver.StreamRequestHandler):
             if not more:
                 return False
             text += more
-        return sink.take(text, recipients, lambda: self.say("250 2.0.0 taken"))
+        return sink.take(began, text, recipients, lambda: self.say("250 2.0.0 taken"))
 
 
 class _Server(socketserver.ThreadingTCPServer):
@@ -95,13 +97,13 @@ class LossySink:
         with self.lock:
             return self.random.random() < p
 
-    def take(self, text, recipients, answer):
+    def take(self, began, text, recipients, answer):
         """Returns whether the connection goes on."""
         mid = re.search(rb"^Message-ID: <(.*?)>", text, re.M | re.I)[1].decode()
         qid = re.search(rb"\bid ([0-9a-f]{16})\b", text)[1].decode()
         lose = self.chance(self.lose)
         with self.lock:
-            mine = [Arrival(qid, time.time(), False) for _ in recipients]
+            mine = [Arrival(qid, began, time.time(), False) for _ in recipients]
             for rcpt, a in zip(recipients, mine):
                 self.arrivals[(mid, rcpt)].append(a)
             self.lost_answers += lose
