@@ -353,6 +353,27 @@ def test_sequence_numbers_stay_during_fetch(anna, postroom):
     other.logout()
 
 
+def test_copy_of_what_another_client_expunged(anna, postroom):
+    """By numbers it is no success and copies nothing; by UIDs the rest is copied."""
+    for _ in range(3):
+        ok(anna.append(anna.folder, "()", None, MAIL))
+    ok(anna.noop())
+    ok(anna.create('"Copied"'))
+    other = postroom.imap("anna.berg@example.org")
+    ok(other.select(anna.folder))
+    ok(other.store("1", "+FLAGS", r"(\Deleted)"))
+    ok(other.expunge())
+    status, why = anna.copy("1:2", "Copied")
+    assert status == "NO" and b"[EXPUNGEISSUED]" in why[0]
+    assert b"MESSAGES 0" in ok(anna.status("Copied", "(MESSAGES)"))[0]
+    ok(other.store("1", "+FLAGS", r"(\Deleted)"))
+    ok(other.expunge())
+    ok(anna.uid("COPY", "1:3", "Copied"))
+    assert b"MESSAGES 1" in ok(anna.status("Copied", "(MESSAGES)"))[0]
+    ok(anna.delete('"Copied"'))
+    other.logout()
+
+
 def test_oversized_literals(postroom):
     with raw(postroom, "femi.adeyemi@example.org") as s:
         s.send(b"a APPEND INBOX {999999999}\r\n")
@@ -554,4 +575,4 @@ def test_stop_says_bye(make_instance):
         s.send(b"s SELECT INBOX\r\n")
         s.until(b"s ")
         i.stop()
-        assert b"* BYE" in s.until(b"* BYE")
+        assert b"* BYE [UNAVAILABLE] " in s.until(b"* BYE")
