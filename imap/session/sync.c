@@ -104,15 +104,14 @@ sync_begin(struct imap_session *s, bool allow_expunge)
 	e = view_refresh(t, s->sel.view, &y->new, &y->diff);
 	bool held = e == ERR_OK && !allow_expunge && y->diff.expunged.n != 0;
 
-	/* unasked the rest is told at once: RFC 5465 6.1.2; a command has all of it at its end */
-	if (held && s->cmd == NULL)
+	/* the size is told all the same: RFC 3501 5.2; unasked the flags too: RFC 5465 6.1.2. After
+	 * a command they wait, or each of many would look at all that changed, and tell it again */
+	if (held)
 		keep_expunged(s);
-	bool held_back = held && s->cmd != NULL;
-
-	if (e == ERR_OK && !held_back)
+	if (e == ERR_OK)
 		e = sync_keywords(s, t, false);
 	store_read_end(t);
-	if (e != ERR_OK || held_back) {
+	if (e != ERR_OK) {
 		view_unref(y->new);
 		view_diff_fini(&y->diff);
 		*y = (struct sync){ .active = false };
@@ -120,13 +119,14 @@ sync_begin(struct imap_session *s, bool allow_expunge)
 	}
 	y->active = true;
 	y->range = y->diff.expunged.n;
-	y->flags = notify_wants_flags(s, s->cmd);
+	y->flags = notify_wants_flags(s, s->cmd) && !(held && s->cmd != NULL);
 	bool same = y->new == s->sel.view && s->sel.held_modseq == 0;
 
 	y->phase = same || !y->flags ? PHASE_EXPUNGE : PHASE_GATHER;
 	since_init(&y->since, view_mailbox(y->new), session_known_modseq(s));
 	y->since.rows_only = true;
-	s->sel.dirty = false;
+	/* with NOTIFY the rest is told when the command has ended */
+	s->sel.dirty = held && s->cmd != NULL;
 	return ERR_OK;
 }
 
@@ -423,7 +423,7 @@ sync_step(struct imap_session *s, bool with_uid)
 	/* the view's modseq is still the old one: what was told now is not told again */
 	if (y->held_modseq != 0 && y->flags)
 		told_set(&s->sel.told, &y->changed, y->held_modseq);
-	else
+	else if (y->held_modseq == 0)
 		told_reset(&s->sel.told);
 	s->sel.told.unasked = y->held_modseq != 0 && y->flags;
 	sync_end(s);

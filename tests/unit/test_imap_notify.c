@@ -213,6 +213,32 @@ own_changes(void **state)
 	HEARD(c, "* LIST (\\HasNoChildren) \"/\" \"y\"\r\n");
 }
 
+/* An EXPUNGE that a running FETCH may not bring is told behind it, without another change. */
+static void
+behind_a_fetch(void **state)
+{
+	const struct imap_limits usual = w.imap.limits;
+
+	(void)state;
+	append(c, "INBOX", "()", mail1);
+	EXPECT(c, "OK", "SELECT INBOX");
+	for (int i = 0; i < 9; i++)
+		EXPECT(c, "OK", "COPY 1:* INBOX");
+	EXPECT(d, "OK", "SELECT INBOX");
+	EXPECT(c, "OK", "NOTIFY SET (selected (" MESSAGES " FlagChange))");
+	for (int i = 0; i < 5; i++) {
+		EXPECT(d, "OK", "STORE 1 +FLAGS.SILENT (\\Deleted)");
+		HEARD(c, "\\Deleted");
+		FORGET(c);
+		w.imap.limits.step_us = 0;
+		client_sendz(c, "f FETCH 1:* (UID BODY.PEEK[HEADER])\r\n");
+		EXPECT(d, "OK", "EXPUNGE");
+		w.imap.limits = usual;
+		assert_true(client_await(c, "f OK", false, CLIENT_WAIT_MS));
+		HEARD(c, " EXPUNGE\r\n");
+	}
+}
+
 /* 6.1.2: EXPUNGE waits for a command that may bring it, and nothing else does. */
 static void
 delayed(void **state)
@@ -787,6 +813,7 @@ main(void)
 		TEST(too_much),
 		TEST(notify),
 		TEST(own_changes),
+		TEST(behind_a_fetch),
 		TEST(delayed),
 		TEST(snapshot),
 		TEST(held_flags),
