@@ -13,14 +13,20 @@ held = {}  # port: open lock file
 
 
 def _last():
-    return int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0]) - 1
+    first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    # where the kernel's range begins low, the lock must do
+    return first - 1 if first > FIRST + 5000 else FIRST + 20000
 
 
 def _free(port):
     """Nobody listens there, by TCP or UDP, on any address."""
     for family, kind in ((socket.AF_INET, socket.SOCK_STREAM), (socket.AF_INET, socket.SOCK_DGRAM),
                          (socket.AF_INET6, socket.SOCK_STREAM)):
-        with socket.socket(family, kind) as s:
+        try:
+            s = socket.socket(family, kind)
+        except OSError:  # a kernel without IPv6
+            continue
+        with s:
             if kind == socket.SOCK_STREAM:
                 s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
