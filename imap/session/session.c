@@ -52,6 +52,7 @@ session_deselect(struct imap_session *s)
 	home_watch_stop(&sel->watch);
 	view_unref(sel->view);
 	told_fini(&sel->told);
+	told_fini(&sel->told_unasked);
 	uidset_fini(&sel->saved);
 	uidset_fini(&sel->made);
 	*sel = (struct selected){ .view = NULL };

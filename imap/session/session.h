@@ -119,11 +119,11 @@ struct selected {
 	uint32_t recent_from;	/* UIDs from here on are \Recent for this session */
 	uint32_t claimed_until; /* UIDs from here on were not claimed as \Recent yet */
 	uint32_t told_recent;
-	unsigned keywords;	/* how many the client was told of */
-	bool dirty;		/* the watch said "look" */
-	struct told_flags told; /* flags that the running command told: not announced again */
-	uint64_t told_max;	/* the largest MODSEQ told by the running command */
-	bool tell_highest;	/* HIGHESTMODSEQ is due when it ends */
+	unsigned keywords;		      /* how many the client was told of */
+	bool dirty;			      /* the watch said "look" */
+	struct told_flags told, told_unasked; /* by the command; while an EXPUNGE waits */
+	uint64_t told_max;		      /* the largest MODSEQ told by the running command */
+	bool tell_highest;		      /* HIGHESTMODSEQ is due when it ends */
 	/* NOTIFY; not 0: changes after it were not told, the view's modseq is not the client's */
 	uint64_t held_modseq;
 	struct uidset made;  /* by the running command, in this mailbox; with NOTIFY */

@@ -173,7 +173,7 @@ command_sync(struct imap_session *s)
 		return GO_WAIT;
 	/* a command that failed has not said all that it did */
 	if (s->cmd->result != RESULT_OK)
-		told_failed(&s->sel.told);
+		told_reset(&s->sel.told);
 	if (e == ERR_OK && !s->sync.active)
 		e = sync_begin(s, def->sync == SYNC_ALL || (s->cmd->uid && !s->cmd->keeps_numbers));
 	if (e == ERR_OK)
@@ -213,7 +213,7 @@ command_has_no_home(struct imap_session *s, struct cmd *c, enum err e)
 	}
 	if (c->def->run == run_search && (c->a.search.want & RETURN_SAVE) != 0)
 		uidset_reset(&s->sel.saved);
-	told_failed(&s->sel.told);
+	told_reset(&s->sel.told);
 	return command_finish(s);
 }
 

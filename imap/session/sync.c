@@ -324,7 +324,8 @@ say_flags(
 	struct imap_session *s, const struct entry *entry, const struct keywords *k, bool with_uid)
 {
 	if (entry->modseq <= session_known_modseq(s) ||
-		told_has(&s->sel.told, entry->uid, entry->modseq))
+		told_has(&s->sel.told, entry->uid, entry->modseq) ||
+		told_has(&s->sel.told_unasked, entry->uid, entry->modseq))
 		return;
 	uint32_t seq = view_seq_of_uid(s->sync.new, entry->uid);
 	/* what no command asked for names the UID: RFC 9051 7.5.2 */
@@ -422,10 +423,11 @@ sync_step(struct imap_session *s, bool with_uid)
 	view_unref(old);
 	/* the view's modseq is still the old one: what was told now is not told again */
 	if (y->held_modseq != 0 && y->flags)
-		told_set(&s->sel.told, &y->changed, y->held_modseq);
+		told_set(&s->sel.told_unasked, &y->changed, y->held_modseq);
 	else if (y->held_modseq == 0)
+		told_reset(&s->sel.told_unasked);
+	if (y->held_modseq == 0 || y->flags)
 		told_reset(&s->sel.told);
-	s->sel.told.unasked = y->held_modseq != 0 && y->flags;
 	sync_end(s);
 	return e;
 }

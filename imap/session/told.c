@@ -19,14 +19,6 @@ told_reset(struct told_flags *t)
 {
 	uidset_reset(&t->uids);
 	t->n = 0;
-	t->unasked = false;
-}
-
-void
-told_failed(struct told_flags *t)
-{
-	if (!t->unasked)
-		told_reset(t);
 }
 
 void

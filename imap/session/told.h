@@ -14,16 +14,12 @@ struct told_flags {
 	struct uidset uids;
 	struct told_part *parts;
 	size_t n, cap;
-	bool unasked; /* told by no command: sync.c, while what was expunged waits */
 };
 
 void
 told_fini(struct told_flags *t);
 void
 told_reset(struct told_flags *t);
-/* The running command failed, and may not have told all that it was to tell. */
-void
-told_failed(struct told_flags *t);
 /* All of uids, and nothing else. */
 void
 told_set(struct told_flags *t, const struct uidset *uids, uint64_t modseq);

@@ -274,8 +274,12 @@ delayed(void **state)
 	EXPECT(c, "OK", "FETCH 4 (UID)");
 	SAID(c, "* 4 FETCH (UID 4)");
 	SILENT(c, "EXPUNGE");
-	/* a command that fails takes nothing back of what was told before it */
+	/* no command takes anything back of what was told unasked, nor one that fails */
 	EXPECT(c, "NO [EXPUNGEISSUED]", "FETCH 1 (UID)");
+	EXPECT(c, "OK", "STORE 4 +FLAGS (\\Flagged)");
+	client_rest(c, NEVER_MS);
+	SAID(c, "* 4 FETCH (FLAGS (");
+	SILENT(c, "UID ");
 	EXPECT(c, "OK", "NOOP");
 	SAID(c, "* 1 EXPUNGE");
 	SILENT(c, "FETCH");
