@@ -1,6 +1,7 @@
 """Fixtures for all integration tests. Everything lives in one temporary folder a module."""
 import os
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from harness import instance as instance_module  # noqa: E402
+from harness.authd import Authd  # noqa: E402
 from harness.certs import Certs  # noqa: E402
 from harness.ds389 import Ds389  # noqa: E402
 from harness.samba_ad import SambaAd  # noqa: E402
@@ -37,6 +39,21 @@ def slapd(work, certs):
     """A running slapd with the sample organisation, StartTLS and ldaps."""
     with Slapd(work / "slapd", ca=certs.ca, cert=certs.cert, key=certs.key) as s:
         yield s
+
+
+@pytest.fixture
+def start(work):
+    """start(section, ...) runs a postroom-auth of the test's own."""
+    made = []
+
+    def make(*sections, **kw):
+        a = Authd(work / f"auth-{time.monotonic_ns()}", "\n".join(sections), **kw)
+        made.append(a)
+        return a.start()
+
+    yield make
+    for a in made:
+        a.stop()
 
 
 @pytest.fixture(scope="module")

@@ -21,21 +21,6 @@ def auth(work, slapd):
         yield a
 
 
-@pytest.fixture
-def start(work, slapd):
-    """start(sections, ...) runs an Authd of the test's own."""
-    made = []
-
-    def make(sections, **kw):
-        a = Authd(work / f"auth-{time.monotonic_ns()}", sections, **kw)
-        made.append(a)
-        return a.start()
-
-    yield make
-    for a in made:
-        a.stop()
-
-
 def section(slapd, uri, *, starttls="no", ca=None, more=""):
     (slapd.dir / "service.password").exists() or directory_section(slapd)
     ca = f'ca = "{ca}"' if ca else ""

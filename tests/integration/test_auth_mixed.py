@@ -39,20 +39,6 @@ def directory(work, certs):
         d.stop()
 
 
-@pytest.fixture
-def start(work):
-    made = []
-
-    def make(sections, **kw):
-        a = Authd(work / f"auth-{time.monotonic_ns()}", sections, **kw)
-        made.append(a)
-        return a.start()
-
-    yield make
-    for a in made:
-        a.stop()
-
-
 # ---- homes ----
 
 def give_home(d, uid, home):

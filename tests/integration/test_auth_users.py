@@ -30,20 +30,6 @@ def section(slapd, more, name="main", base=ldap.BASE):
 
 
 @pytest.fixture
-def start(work, slapd):
-    made = []
-
-    def make(*sections, **kw):
-        a = Authd(work / f"auth-{time.monotonic_ns()}", "\n".join(sections), **kw)
-        made.append(a)
-        return a.start()
-
-    yield make
-    for a in made:
-        a.stop()
-
-
-@pytest.fixture
 def change(slapd):
     """change(uid, {attribute: [values]}), taken back after the test."""
     changed = {}
