@@ -255,7 +255,7 @@ class Ds389:
 
     def _run(self, *command, text=None):
         done = subprocess.run([str(c) for c in command], input=text, capture_output=True, text=True,
-                              timeout=180)
+                              timeout=600)
         if done.returncode != 0:
             raise Ds389Error(f"{command}: {done.stdout}{done.stderr}")
         return done.stdout
