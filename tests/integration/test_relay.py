@@ -20,11 +20,12 @@ from harness.postfix import Postfix
 from harness.relay import Endless, Peer, Relay, Trickle, parse
 
 # Servers that answer have their time, however busy the machine is; of those that do not, little is enough.
-FAST = """outbound { dns_timeout = 1500ms connect_timeout = 2s greeting_timeout = 30s helo_timeout = 30s
+FAST = """outbound { dns_timeout = 20s connect_timeout = 20s greeting_timeout = 30s helo_timeout = 30s
 mail_timeout = 30s rcpt_timeout = 30s data_timeout = 30s body_timeout = 30s end_timeout = 30s
 quit_timeout = 300ms %s }
 """
 HASTY = FAST.replace("30s", "1s")
+UNHURRIED = FAST.replace("30s", "5s")  # where all but one stage must have its time
 TEXT = b"Subject: hi\r\n\r\nhello\r\n.dot\r\n"
 
 
@@ -137,7 +138,7 @@ def hurried(tmp_path_factory, certs):
     (d / "secret").write_text("pass word\n")
     (d / "secret").chmod(0o600)
     ports = free_ports(3)
-    with Relay(d, HASTY % f'tls_ca = "{certs.ca}" idle_timeout = 200ms' + "".join(
+    with Relay(d, UNHURRIED % f'tls_ca = "{certs.ca}" idle_timeout = 200ms' + "".join(
             f'relay "s{n}" {{ host = "[127.0.0.1]:{port}" username = "us" password = "{d / "secret"}" tls = encrypt }}\n'
             for n, port in enumerate(ports))) as r:
         r.ports = ports
