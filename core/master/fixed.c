@@ -18,7 +18,7 @@ same_list(const struct str_list *a, const struct str_list *b)
 static bool
 same_sockets(const struct settings *old, const struct settings *new)
 {
-	bool same = old->listens_count == new->listens_count &&SAME_STR(auth.listen_tcp) &&
+	bool same = SAME_NUM(listens_count) && SAME_STR(auth.listen_tcp) &&
 		    SAME_STR(auth.listen_tcp_userdb) && SAME_STR(auth.listen_tcp_directory) &&
 		    same_list(&old->auth.extra_socket, &new->auth.extra_socket) &&
 		    same_list(&old->lmtp.extra_socket, &new->lmtp.extra_socket);
