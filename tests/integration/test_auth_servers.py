@@ -1,4 +1,4 @@
-"""Several directory servers: the next one long before a time-out, the better one again when it is well,
+"""Several directory servers: the next one within a second, the better one again when it is well,
 without a lost question; found by SRV records; TLS that must be right."""
 import re
 import signal
@@ -20,7 +20,8 @@ from harness.slowldap import Proxy
 
 pytestmark = pytest.mark.waits
 
-LATE = 150.0  # on a machine that hardly moves; below what a question to a silent server may take, see PATIENT
+WITHIN = 1.0  # seconds until the next server answers; measured where the best of several tries counts
+LATE = 60.0  # on a machine that hardly moves; far below what a question to a silent server may take, see PATIENT
 PATIENT = "search_timeout = 5m\n\tbind_timeout = 5m\n\tsetup_timeout = 5m"
 
 
@@ -161,12 +162,15 @@ def test_stopped_server(work, first, other):
 
 def test_stopped_from_the_start(work, first, other):
     halt(first)
+    took = []
     try:
-        with Authd(work / "stopped2", section(first, first.uri, other.uri, extra=PATIENT)) as a, \
-                a.auth(timeout=300) as c:
-            begin = time.monotonic()
-            assert c.plain("anna.berg", "secret-anna.berg").verb == "OK"
-            assert time.monotonic() - begin < LATE
+        while len(took) < 10 and min(took, default=WITHIN) >= WITHIN:
+            with Authd(work / f"stopped2-{len(took)}", section(first, first.uri, other.uri, extra=PATIENT)) as a, \
+                    a.auth(timeout=300) as c:
+                begin = time.monotonic()
+                assert c.plain("anna.berg", "secret-anna.berg").verb == "OK"
+                took.append(time.monotonic() - begin)
+        assert min(took) < WITHIN and max(took) < LATE, took
     finally:
         first.process.send_signal(signal.SIGCONT)
 

@@ -1,6 +1,6 @@
 """One session works through 100,000 messages, and another on the same worker does not notice: the
-p99 of its NOOP stays under 20 ms, or, where the machine is too slow for that, it is answered many
-times while one command runs. Slow readers cost bounded memory."""
+p99 of its NOOP stays under 20 ms; where the machine needs more than 2 for NOOPs beside nothing, it
+is answered many times while one command runs. Slow readers cost bounded memory."""
 import os
 import re
 import select
@@ -147,14 +147,27 @@ COMMANDS = [
 ]
 
 
+def disturbed(i):
+    """Other work takes so much of the machine that a p99 tells nothing of us: it is not small beside
+    nothing either."""
+    n = Nooper(i, OTHER)
+    n.start()
+    while len(n.times) < 300:
+        time.sleep(0.05)
+    n.over = True
+    n.join()
+    print(f"beside nothing: p99 {n.p99():.1f} ms")
+    return n.p99() > P99_MS / 10
+
+
 def fair_enough(i, mailbox, command, before=None):
     """Whether the p99 beside the command is small, again and again until there are enough NOOPs for
-    one. Other load of the machine can only make it worse: the best of three counts. Or else one
-    round of the command saw many of them answered."""
+    one. Other load of the machine can only make it worse: the best of five counts. On a machine that
+    is too busy for a figure one round of the command saw many of them answered."""
     c = connect(i, USER, False)
     assert c.ask(f"SELECT {mailbox}")[0].startswith("OK")
     found, during = [], 0
-    while len(found) < 3 and not (found and min(found) < P99_MS):
+    while len(found) < 5 and not (found and min(found) < P99_MS):
         n = Nooper(i, OTHER)
         n.start()
         began = time.monotonic()
@@ -176,7 +189,7 @@ def fair_enough(i, mailbox, command, before=None):
         assert reply.startswith("x OK"), reply
         found.append(n.p99())
         print(f"{command}: {len(n.times)} NOOPs, p99 {n.p99():.1f} ms, max {max(n.times):.1f} ms, {during} in one command")
-    return min(found) < P99_MS or during >= MANY
+    return min(found) < P99_MS or (during >= MANY and disturbed(i))
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda c: " ".join(c.split()[:2]))

@@ -11,7 +11,8 @@ from harness.rawimap import RawImap
 USER = "grace.lindqvist"
 MAIL = b"From: x@example.net\r\nTo: y@example.org\r\nSubject: %s\r\n\r\nHello\r\n"
 MESSAGES = "MessageNew MessageExpunge"
-LATE_SEC = 180
+SOON_SEC = 1.0
+LATE_SEC = 180  # a busy machine: the best of ten must be soon
 
 
 def login(postroom):
@@ -42,7 +43,7 @@ def heard(c, pattern, timeout=LATE_SEC):
             return line
 
 
-def test_delivery_to_another_mailbox_is_told(postroom, clients):
+def test_delivery_to_another_mailbox_is_told_within_a_second(postroom, clients):
     watching, _ = clients
     assert watching.ask("SELECT Sent")[0].startswith("OK")
     reply, lines = watching.ask(f"NOTIFY SET STATUS (selected ({MESSAGES})) "
@@ -51,9 +52,15 @@ def test_delivery_to_another_mailbox_is_told(postroom, clients):
     before = next(x for x in lines if x.startswith('* STATUS "INBOX" '))
     count = int(re.search(r"MESSAGES (\d+)", before).group(1))
     assert not any('"Sent"' in x for x in lines)
-    for n in range(1, 6):
+    took = []
+    for n in range(1, 11):
         deliver(postroom, f"notify {n}")
+        began = time.monotonic()
         heard(watching, rf'\* STATUS "INBOX" \(MESSAGES {count + n} UIDNEXT \d+ UIDVALIDITY \d+\)')
+        took.append(time.monotonic() - began)
+        if n >= 5 and min(took) < SOON_SEC:
+            break
+    assert min(took) < SOON_SEC, took
 
 
 @pytest.mark.parametrize("idle", [False, True], ids=["between commands", "IDLE"])
