@@ -3,7 +3,6 @@ p99 of its NOOP stays under 20 ms; where the machine needs more than 2 for NOOPs
 is answered many times while one command runs. Slow readers cost bounded memory."""
 import os
 import re
-import select
 import socket
 import threading
 import time
@@ -14,6 +13,7 @@ import pytest
 from harness import instance as instance_module
 from harness.instance import Instance, password_of
 from harness.rawimap import RawImap
+from harness.ready import readable
 
 pytestmark = pytest.mark.alone
 
@@ -205,7 +205,7 @@ def idlers(fair):
     def read():
         room = bytearray(1 << 18)
         while not over.is_set():
-            for s in select.select([c.sock for c in links], [], [], 0.1)[0]:
+            for s in readable([c.sock for c in links], 0.1):
                 s.recv_into(room)
 
     for _ in range(IDLERS):

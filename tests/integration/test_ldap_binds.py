@@ -2,7 +2,6 @@
 client understands it. Real servers; a scripted one where they cannot be made to say it."""
 import os
 import re
-import select
 import shutil
 import socket
 import ssl
@@ -17,6 +16,7 @@ from harness import ds389 as ds
 from harness import samba_ad as ad
 from harness.instance import Instance, directory_section
 from harness.kdc import Kdc
+from harness.ready import readable
 from harness.scripted import Done, Scripted, read
 from harness.slapd import (BASE, SERVICE_DN, SERVICE_PASSWORD, Slapd, password_of, user_dn)
 
@@ -406,7 +406,7 @@ class Relay:
             server = ssl.create_default_context(cafile=self.ca).wrap_socket(
                 server, server_hostname="localhost")
             while True:
-                for s in select.select([client, server], [], [], 10)[0]:
+                for s in readable([client, server], 10):
                     data = s.recv(65536)
                     if not data:
                         return

@@ -1,7 +1,6 @@
 """`postroom pw`: hashes from a pipe and from a terminal, and what it says of mistakes."""
 import os
 import pty
-import select
 import signal
 import subprocess
 import termios
@@ -10,6 +9,7 @@ import time
 import pytest
 
 from harness.instance import build_dir
+from harness.ready import readable
 
 
 def program():
@@ -67,7 +67,7 @@ def on_terminal(answers):
     while time.monotonic() < until:
         if answers and out.count(b": ") > 2 - len(answers):
             os.write(fd, answers.pop(0).encode() + b"\n")
-        if not select.select([fd], [], [], 0.1)[0]:
+        if not readable([fd], 0.1):
             continue
         try:
             got = os.read(fd, 1000)

@@ -3,7 +3,6 @@ what; and who may act as whom."""
 import base64
 import json
 import re
-import select
 import threading
 import time
 
@@ -12,6 +11,7 @@ import pytest
 from harness import slapd as ldap
 from harness.authd import Authd, escape
 from harness.instance import directory_section
+from harness.ready import readable
 from harness.scram import Client, stored
 from harness.tokens import TokenService
 
@@ -294,7 +294,7 @@ def test_a_bad_token_service_is_a_temporary_failure(auth, hasty, tokens, token):
             c.begin("OAUTHBEARER", bearer(token))
             assert other.plain(PERSON, GOOD).verb == "OK"
             # nobody waits for a silent one; on a busy machine its time may be over as soon
-            first = not silent or not select.select([c.sock], [], [], 0)[0]
+            first = not silent or not readable([c.sock], 0)
             times += 1
             r = c.reply()
             assert r.temporary, r

@@ -1,6 +1,5 @@
 """Limits per minute and the checks of other servers' behaviour, over all workers, as they are set
 by default; floods and slow senders."""
-import select
 import smtplib
 import socket
 import ssl
@@ -12,6 +11,7 @@ import pytest
 from harness.instance import Instance
 from harness.ports import free_ports
 from harness.rawsmtp import Raw, authenticated
+from harness.ready import readable
 
 ANNA = "anna.berg@example.org"
 BEN = "bilal.haddad@example.org"
@@ -135,7 +135,7 @@ def test_slow_sender(mx):
     """A dribble is no progress: neither a line nor a message may take for ever."""
     with far(mx) as c:
         begin = time.monotonic()
-        while not select.select([c.sock], [], [], 0.3)[0]:
+        while not readable([c.sock], 0.3):
             assert time.monotonic() - begin < 60
             c.send("M")
         assert c.reply()[1][0].startswith("4.4.2 ")

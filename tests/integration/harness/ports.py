@@ -7,9 +7,16 @@ import random
 import socket
 from pathlib import Path
 
-LOCKS = Path(os.environ.get("TMPDIR", "/tmp")) / f"postroom-ports.{os.getuid()}"
+LOCKS = Path(os.environ.get("TMPDIR", "/tmp")) / f"postroom-ports-{os.getuid()}.lock"
 FIRST = 10000
-held = {}  # port: open lock file
+held = set()
+
+
+def _lock_file():
+    """One descriptor for all ports: a lock on the octet of that number. Closed, it would let go of all."""
+    if not hasattr(_lock_file, "file"):
+        _lock_file.file = open(LOCKS, "wb")
+    return _lock_file.file
 
 
 def _last():
@@ -38,7 +45,6 @@ def _free(port):
 
 def free_ports(n):
     """n ports, all different, for this process alone."""
-    LOCKS.mkdir(exist_ok=True)
     last = _last()
     found = []
     for _ in range(5000):
@@ -47,17 +53,15 @@ def free_ports(n):
         port = random.randint(FIRST, last)
         if port in held:
             continue
-        lock = open(LOCKS / str(port), "w")
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.close()
+            fcntl.lockf(_lock_file(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+        except (BlockingIOError, PermissionError):  # another process has it
             continue
         if _free(port):
-            held[port] = lock
+            held.add(port)
             found.append(port)
         else:
-            lock.close()
+            fcntl.lockf(_lock_file(), fcntl.LOCK_UN, 1, port)
     raise RuntimeError(f"no free ports between {FIRST} and {last}")
 
 

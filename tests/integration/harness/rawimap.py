@@ -6,10 +6,11 @@
     c.line(), c.until("a"), c.eof()
     c.starttls(context)
 """
-import select
 import socket
 import ssl
 import zlib
+
+from .ready import usable
 
 
 class RawImap:
@@ -51,7 +52,7 @@ class RawImap:
             try:
                 self._receive()
             except blocked:
-                assert any(select.select([self.sock], [self.sock], [], timeout)), "the server is stuck"
+                assert usable(self.sock, timeout), "the server is stuck"
         self.sock.settimeout(timeout)
 
     def _receive(self):
