@@ -214,16 +214,15 @@ test_classes(void **state)
 	free(commits);
 }
 
-/* Jobs that wait for a foreign lock do not hold up the others: these come to their end while all
- * of those wait at the same time. */
+/* Jobs that wait for a foreign lock do not hold up the others: eight of these come to their end
+ * while all of those wait at the same time. */
 static void
-test_waiting(void **state)
+some_wait(unsigned waiting, enum pool_class class, useconds_t us, unsigned threads)
 {
-	struct job *w = jobs_new(20, POOL_COMMIT, 1000), *v = jobs_new(8, POOL_COMMIT, 10000);
+	struct job *w = jobs_new(waiting, class, 1000), *v = jobs_new(8, class, us);
 
-	(void)state;
-	pool = pool_new(loop, 2);
-	for (size_t i = 0; i < 20; i++) {
+	pool = pool_new(loop, threads);
+	for (size_t i = 0; i < waiting; i++) {
 		w[i].waits = w[i].held = true;
 		pool_submit(pool, &w[i].job);
 	}
@@ -233,36 +232,26 @@ test_waiting(void **state)
 	for (size_t i = 0; i < 8; i++)
 		assert_int_equal(v[i].plain, 1);
 	assert_true(atomic_load(&most_running) <= 2);
-	await(&now_waiting, 20);
+	await(&now_waiting, waiting);
 	atomic_store(&unlocked, true);
-	run(28);
+	run(8 + waiting);
 	free(w);
 	free(v);
+}
+
+static void
+test_waiting(void **state)
+{
+	(void)state;
+	some_wait(20, POOL_COMMIT, 10000, 2);
 }
 
 /* The same among body syncs: those of a commit's own job wait for the index's lock too. */
 static void
 test_waiting_syncs(void **state)
 {
-	struct job *w = jobs_new(8, POOL_SYNC, 1000), *v = jobs_new(8, POOL_SYNC, 1000);
-
 	(void)state;
-	pool = pool_new(loop, 4);
-	for (size_t i = 0; i < 8; i++) {
-		w[i].waits = w[i].held = true;
-		pool_submit(pool, &w[i].job);
-	}
-	for (size_t i = 0; i < 8; i++)
-		pool_submit(pool, &v[i].job);
-	run(8);
-	for (size_t i = 0; i < 8; i++)
-		assert_int_equal(v[i].plain, 1);
-	await(&now_waiting, 8);
-	assert_true(atomic_load(&most_running) <= 2);
-	atomic_store(&unlocked, true);
-	run(16);
-	free(w);
-	free(v);
+	some_wait(8, POOL_SYNC, 1000, 4);
 }
 
 /* pool_free runs what is queued, and every done, also those that submit again. */
