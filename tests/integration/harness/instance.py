@@ -164,7 +164,24 @@ listen "lmtp" {{ protocol = lmtp address = {{ "127.0.0.1:{self.lmtp_port}" }} }}
                 self.kill()
                 raise AssertionError("postroom did not start:\n" + text)
             time.sleep(0.03)
+        if isinstance(self.slapd, slapd_module.Slapd):
+            self.slapd.used_by.append(self)
         return self
+
+    def await_directory(self):
+        """A directory that was away is tried again after a moment: until then all that is asked of it is
+        a temporary failure."""
+        until = time.monotonic() + 180
+        while self.process is not None and self.process.poll() is None and time.monotonic() < until:
+            nobody = f"nobody-{time.monotonic_ns()}"
+            if self.command("lookup", "-q", "user", nobody, check=False).returncode != 75:
+                break
+            time.sleep(0.1)
+
+    def _forget(self):
+        self.process = None
+        if isinstance(self.slapd, slapd_module.Slapd) and self in self.slapd.used_by:
+            self.slapd.used_by.remove(self)
 
     def _ready(self):
         """Every role's workers said that they run."""
@@ -197,7 +214,7 @@ listen "lmtp" {{ protocol = lmtp address = {{ "127.0.0.1:{self.lmtp_port}" }} }}
         if self.process is not None:
             self.process.kill()
             self.process.wait()
-            self.process = None
+            self._forget()
 
     def stop(self, timeout=180):
         if self.process is None:
@@ -210,7 +227,7 @@ listen "lmtp" {{ protocol = lmtp address = {{ "127.0.0.1:{self.lmtp_port}" }} }}
             self.kill()
             raise AssertionError("postroom did not stop:\n" + text)
         finally:
-            self.process = None
+            self._forget()
             self.stderr.close()
         assert code == 0, f"postroom ended with {code}:\n{self.stderr_text()[-3000:]}"
         self.check_sanitizers()

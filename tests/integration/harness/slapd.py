@@ -139,6 +139,7 @@ class Slapd:
         self.client_certs = client_certs
         self.settings, self.database_settings = settings, database_settings
         self.process = None
+        self.used_by = []  # those that have to find it again after an outage
         self._prepare()
 
     # where it listens
@@ -208,12 +209,15 @@ class Slapd:
         while True:
             try:
                 socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-                return self
+                break
             except OSError:
                 if self.process.poll() is not None or time.monotonic() > until:
                     self.stop()
                     raise SlapdError("slapd did not start:\n" + self.log_text()[-2000:])
                 time.sleep(0.05)
+        for who in self.used_by:
+            who.await_directory()
+        return self
 
     def stop(self):
         if self.process is None:
