@@ -6,8 +6,7 @@
  * Invariants: a password is found right from memory only if its proof is the one that the backends
  * took last, in an outage the last one under any of the user's names; a "no" out of memory is never
  * older than its own time to live, outage or not, unless it is of somebody known; what is
- * remembered was said by the backends of
- * the present settings, or is for outages only. */
+ * remembered was said by the backends of the present settings, or is for outages only. */
 #include "auth-ldap/front/memory_impl.h"
 
 #include "core/base/codec.h"
